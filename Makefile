@@ -1,0 +1,58 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt lint type docs bench clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .make/demo ## Run the exporter on an embedded Valkey with live BullMQ traffic
+	$(BIN)/bullmq-exporter demo $(ARGS)
+
+test: .make/dev ## Run the tests (ARGS="-k name" to choose)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: fmt-check lint type docs-check test ## All that CI asks for
+
+fmt: .make/dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: fmt-check docs-check
+fmt-check: .make/dev
+	$(BIN)/ruff format --check .
+
+lint: .make/dev ## Lint
+	$(BIN)/ruff check .
+
+type: .make/dev ## Check the types
+	$(BIN)/mypy
+
+docs: .make/dev ## Write the generated documentation
+	$(BIN)/python -m exporter.metrics > docs/metrics.md
+
+docs-check: .make/dev
+	$(BIN)/python -m exporter.metrics | diff -u docs/metrics.md - || \
+	  { echo "docs/metrics.md is out of date: run make docs" >&2; exit 1; }
+
+bench: .make/dev ## Measure the cost of a poll and of a scrape (needs redis-server)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## Remove what make has made
+	rm -rf $(VENV) .make build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+.make/demo: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[demo,fast]'
+	@mkdir -p .make && touch $@
+
+.make/dev: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@mkdir -p .make && touch $@ .make/demo

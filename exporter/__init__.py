@@ -1,0 +1,3 @@
+"""Prometheus exporter for BullMQ queues."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,104 @@
+"""The wiring: a validated `Config` in, running parts out; they stop in reverse order."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from exporter import __version__
+from exporter.board import Board
+from exporter.collectors import collectors_for
+from exporter.config import Config
+from exporter.connection import Client, Clients
+from exporter.exposition import Format, PageWriter, Press, Variant
+from exporter.log import event
+from exporter.polling import Poller
+from exporter.web import WebServer, application, open_socket
+
+logger = logging.getLogger("exporter")
+
+_STOP_SECONDS = 1.0
+
+
+class App:
+    """Everything that runs."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._board = Board(list(config.connections))
+        self._clients = Clients()
+        self._pollers = _pollers(config, self._clients, self._board)
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises `ListenError` before anything has started."""
+        config = self._config
+        sock = open_socket(config.listen)
+        press = Press(self._board, config.poll.stale_after_seconds)
+        web = WebServer(
+            application(config, self._board, press), sock, config.web.max_concurrent_requests
+        )
+        with _stop_signals() as stop:
+            press.start()
+            web.start()
+            for poller in self._pollers:
+                poller.start()
+            event(
+                logger,
+                logging.INFO,
+                "started",
+                version=__version__,
+                listen=config.listen,
+                connections=",".join(config.connections),
+            )
+            stop.wait()
+            event(logger, logging.INFO, "stopping")
+            self._stop_pollers()
+            web.stop()
+            press.stop()
+        event(logger, logging.INFO, "stopped")
+
+    def page_once(self) -> tuple[str, bool]:
+        """One page after a whole discovery and a poll, and whether every Redis was reached."""
+        reached = [poller.poll_once() for poller in self._pollers]
+        page = PageWriter(float("inf")).write(self._board.snapshots())
+        self._clients.close()
+        return page.body(Variant(Format.TEXT, gzip=False)).decode(), all(reached)
+
+    def _stop_pollers(self) -> None:
+        for poller in self._pollers:
+            poller.stop()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for poller in self._pollers:
+            poller.join(max(0.0, deadline - time.monotonic()))
+
+
+def _pollers(config: Config, clients: Clients, board: Board) -> list[Poller]:
+    """One poller for each client; connections with the same settings share both."""
+    names: dict[Client, list[str]] = {}
+    for name, settings in config.connections.items():
+        names.setdefault(clients.get(settings, name), []).append(name)
+    return [
+        Poller(config, shared, client, collectors_for(config), board)
+        for client, shared in names.items()
+    ]
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set; the former handlers return at the end."""
+    stop = threading.Event()
+
+    def handle(_: int, __: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

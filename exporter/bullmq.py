@@ -1,0 +1,181 @@
+"""What BullMQ and Bull keep in Redis: keys, states, markers. Pure: no Redis, no clock.
+
+Everything here was read off live queues of Bull 4, BullMQ 3 to 6 and the Python port. The names
+of states are BullMQ's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue's identity: `prefix` and `name` as shown, `key` as in Redis (`b"bull:mail:"`)."""
+
+    prefix: str
+    name: str
+    key: bytes
+    static: bool = False
+    """Named by the configuration, and so watched whether it exists or not."""
+
+
+def queue_of(prefix: str, name: str, *, static: bool = False) -> Queue:
+    """The queue of that prefix and name."""
+    return Queue(prefix, name, f"{prefix}:{name}:".encode(), static)
+
+
+# --- finding queues ------------------------------------------------------------------------------
+
+QUEUE_KEYS: Final = ("meta", "id", "stalled-check")
+"""The keys that tell of a queue: no queue is without all three."""
+
+# One pattern for the three, loose on purpose: what it lets through is checked by its ending.
+_QUEUE_KEY_PATTERN: Final = ":[ims][det]*"
+_GLOB_CHARACTERS: Final = re.compile(r"([*?\[\]\\])")
+_RELAY: Final = b":relay"
+
+
+def scan_pattern(prefixes: Sequence[str]) -> str:
+    """The MATCH of one SCAN pass that finds the queues of all prefixes.
+
+    One pass for all, because a pass costs Redis the same whatever it matches.
+    """
+    common = prefixes[0] + ":"
+    for prefix in prefixes[1:]:
+        other = prefix + ":"
+        size = next(
+            (i for i, (a, b) in enumerate(zip(common, other, strict=False)) if a != b),
+            min(len(common), len(other)),
+        )
+        common = common[:size]
+    return _GLOB_CHARACTERS.sub(r"\\\1", common) + "*" + _QUEUE_KEY_PATTERN
+
+
+def split_queue_key(key: bytes, prefixes: Sequence[bytes]) -> tuple[bytes, bytes, str] | None:
+    """A found key as prefix, queue name and which of `QUEUE_KEYS` it is; None if it is none.
+
+    Prefixes come longest first, so that `bull:eu` wins over `bull` for `bull:eu:mail:id`. A name
+    may hold colons (Bull, and BullMQ before 5.12.12), so only the last part is cut off.
+    """
+    base, _, suffix = key.rpartition(b":")
+    kind = suffix.decode("ascii", "replace")
+    if kind not in QUEUE_KEYS:
+        return None
+    for prefix in prefixes:
+        if base.startswith(prefix + b":"):
+            name = base[len(prefix) + 1 :]
+            # `P::relay:*` is a message relay's, not a queue's (6.7)
+            return None if not name or name.startswith(_RELAY) else (prefix, name, kind)
+    return None
+
+
+JOB_FIELDS: Final = ("data", "timestamp", "pattern", "every", "name")
+"""Fields of a job's or a schedule's hash; a queue's `meta` has none of them."""
+
+
+# --- states ------------------------------------------------------------------------------------
+
+STATES: Final = (
+    "waiting",
+    "active",
+    "delayed",
+    "prioritized",
+    "waiting-children",
+    "completed",
+    "failed",
+)
+"""In BullMQ's words; jobs of a paused queue are waiting."""
+
+# --- counting ------------------------------------------------------------------------------------
+
+COUNTS: Final = (
+    ("LLEN", "wait"),
+    ("LLEN", "paused"),
+    ("LLEN", "active"),
+    ("ZCARD", "prioritized"),
+    ("ZCARD", "delayed"),
+    ("ZCARD", "waiting-children"),
+    ("ZCARD", "completed"),
+    ("ZCARD", "failed"),
+    ("HEXISTS", "meta", "paused"),
+    ("XLEN", "events"),
+)
+"""The commands that are sent for every queue at every poll: command, suffix, more arguments.
+
+`meta.paused` is tested for existence: resume deletes the field. Both `wait` and `paused` are read
+in every version, because an upgrade from 5 to 6 leaves a paused queue's jobs in `paused`.
+"""
+
+LISTS: Final = ("wait", "paused", "active")
+"""The lists that can hold markers, in the order of their LLEN in `COUNTS`."""
+
+
+def is_marker(entry: object) -> bool:
+    """Whether a list's entry is a wake-up marker of BullMQ 3 and 4 (`0:0`, `0:<ms>`), not a job."""
+    return isinstance(entry, bytes) and entry.startswith(b"0:")
+
+
+def jobs_in_list(length: int, head: object, tail: object) -> int:
+    """The jobs in a list of that length with those two ends."""
+    if length == 1:
+        return 0 if is_marker(tail) else 1
+    return max(0, length - is_marker(head) - is_marker(tail))
+
+
+# --- settings in `meta` --------------------------------------------------------------------------
+
+SETTINGS: Final = ("version", "concurrency", "max", "duration", "opts.maxLenEvents")
+"""Fields of `meta` that change slowly."""
+
+_VERSION: Final = re.compile(r"bullmq:(\d+)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A queue's settings; None where it has none."""
+
+    version: str = ""
+    """As the last Queue object to start wrote it, `bullmq:6.7.0`; empty if none did."""
+    concurrency: int | None = None
+    """The most jobs of the whole queue that may be active."""
+    rate_max: int | None = None
+    """Jobs in each `rate_duration_ms` that the whole queue may start."""
+    rate_duration_ms: int | None = None
+    max_events: int | None = None
+    """The cap of the event stream; 0 means that events are off."""
+
+    @property
+    def may_have_markers(self) -> bool:
+        """Whether its lists may hold markers: BullMQ before 5, or an unknown version."""
+        match = _VERSION.match(self.version)
+        return match is None or int(match.group(1)) < 5
+
+
+def settings_of(values: Sequence[object]) -> Settings:
+    """The reply to HMGET of `SETTINGS`."""
+    version = values[0]
+    return Settings(
+        version.decode("utf-8", "replace") if isinstance(version, bytes) else "",
+        *(_whole_number(value) for value in values[1:]),
+    )
+
+
+def _whole_number(value: object) -> int | None:
+    try:
+        return int(value) if isinstance(value, bytes) else None
+    except ValueError:
+        return None
+
+
+# --- liveness ------------------------------------------------------------------------------------
+
+STALLED_CHECK_GRACE_SECONDS: Final = 75.0
+"""How long `stalled-check` may be missing with its worker alive.
+
+A worker renews it every 30 s with a TTL of 30 s, and the two race: with one worker it was missing
+up to a whole interval. Two intervals and a margin.
+"""

@@ -1,0 +1,106 @@
+"""The command line: arguments, logging and exit codes.
+
+Exit codes: 0 all is well, 1 a check or a start has failed, 2 the configuration or the command line
+is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from exporter import __version__
+from exporter.app import App
+from exporter.config import Config, ConfigError, load, show
+from exporter.log import set_up
+from exporter.web import ListenError
+
+CONFIG_ERROR = 2
+FAILED = 1
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_config_option = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    envvar="BULLMQ_EXPORTER_CONFIG",
+    show_envvar=True,
+    help="The YAML configuration. Without it, REDIS_URL and REDIS_URL_<NAME> are used.",
+)
+_listen_option = click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Where to serve; wins over the environment's PORT and the configuration.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bullmq-exporter")
+def main() -> None:
+    """Tell Prometheus what waits in BullMQ queues, how late it is, and why nothing moves."""
+
+
+@main.command()
+@_config_option
+@_listen_option
+@click.option(
+    "--once", is_flag=True, help="Poll once, print the page and exit; 1 if a Redis is down."
+)
+def run(path: Path | None, listen: str | None, *, once: bool) -> None:
+    """Watch the queues and serve /metrics."""
+    app = App(_load(path, listen))
+    if once:
+        page, reached = app.page_once()
+        click.echo(page, nl=False)
+        sys.exit(0 if reached else FAILED)
+    try:
+        app.run()
+    except ListenError as error:
+        _fail(str(error), FAILED)
+
+
+@main.command()
+@_config_option
+@_listen_option
+@click.option("--check", is_flag=True, help="Only say whether the configuration is valid.")
+def config(path: Path | None, listen: str | None, *, check: bool) -> None:
+    """Print the configuration in force, with every default; secrets are masked."""
+    effective = _load(path, listen)
+    if check:
+        click.echo(f"{path or 'the environment'} is valid")
+    else:
+        click.echo(show(effective), nl=False)
+
+
+@main.command()
+@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:9538", show_default=True)
+def demo(listen: str) -> None:
+    """Run the exporter on an embedded Valkey with live BullMQ producers and workers."""
+    try:
+        from exporter.demo import run_demo
+    except ImportError as error:
+        _fail(f"{error.name} is missing; pip install 'bullmq-exporter[demo]'", FAILED)
+    try:
+        run_demo(listen)
+    except ListenError as error:
+        _fail(str(error), FAILED)
+
+
+def _load(path: Path | None, listen: str | None) -> Config:
+    try:
+        loaded = load(path, os.environ, listen)
+    except ConfigError as error:
+        _fail(str(error), CONFIG_ERROR)
+    set_up(loaded.log.level, loaded.log.format)
+    return loaded
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    click.echo(f"bullmq-exporter: {text}", err=True)
+    sys.exit(code)

@@ -1,0 +1,20 @@
+"""The collectors, listed: a new subject is a new file and a new line here."""
+
+from __future__ import annotations
+
+from exporter.collectors.contract import Collector, Context, Faults, Scope
+from exporter.collectors.discovery import Discovery
+from exporter.collectors.queues import QueueCollector
+from exporter.collectors.server import ServerCollector
+from exporter.config import Config
+
+
+def collectors_for(config: Config) -> tuple[Collector, ...]:
+    """Fresh collectors for one connection, in the order in which they run at a poll."""
+    return (
+        ServerCollector(),
+        QueueCollector(config.poll.interval_seconds),
+    )
+
+
+__all__ = ["Collector", "Context", "Discovery", "Faults", "Scope", "collectors_for"]

@@ -1,0 +1,66 @@
+"""What a collector is: one subject that is read from Redis, commands out and facts in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from exporter.bullmq import Queue
+from exporter.connection import Client, ErrorClass, ReplyError
+
+
+class Scope(Enum):
+    """Where a collector runs."""
+
+    CONNECTION = "connection"
+    """On every connection."""
+    DATABASE = "database"
+    """Once for a keyspace, on the first connection that reaches it."""
+
+
+class Faults:
+    """Commands that Redis answered with an error while the rest of a collector worked."""
+
+    def __init__(self) -> None:
+        self.errors: Counter[ErrorClass] = Counter()
+        self.texts: dict[str, ErrorClass] = {}
+        self.not_available: set[str] = set()
+
+    def add(self, error: ReplyError, where: str) -> None:
+        """Note the error of one command; `where` names the command and its key."""
+        if error.not_available:
+            self.not_available.add(error.refused)
+            return
+        self.errors[error.kind] += 1
+        if len(self.texts) < 100:  # a log is read by people
+            self.texts[f"{where}: {error.text}"] = error.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a collector may use during one run."""
+
+    client: Client
+    now: float
+    """Monotonic time."""
+    queues: tuple[Queue, ...] = ()
+    """The queues to read; the same object as before if they are the same queues."""
+    faults: Faults = field(default_factory=Faults)
+
+
+class Collector(Protocol):
+    """One subject. A collector belongs to one connection and may remember things between runs."""
+
+    name: str
+    scope: Scope
+
+    def collect(self, context: Context) -> object:
+        """Read the subject and return its facts, a frozen class of `exporter.snapshot`.
+
+        Raises `RedisFailure` where the subject could not be read: a `ReplyError` that is
+        `not_available` where this server or user does not offer it. Errors that leave the rest
+        intact are added to `context.faults`.
+        """
+        ...

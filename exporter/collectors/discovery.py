@@ -1,0 +1,237 @@
+"""Finding queues: SCAN pages for the keys that every queue has, spread out in time."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from exporter.bullmq import (
+    JOB_FIELDS,
+    QUEUE_KEYS,
+    Queue,
+    queue_of,
+    scan_pattern,
+    split_queue_key,
+)
+from exporter.collectors.contract import Context
+from exporter.config import Queues
+from exporter.connection import Reply, ReplyError, pack
+from exporter.snapshot import Discovered, PrefixCount
+
+Name = tuple[bytes, bytes]
+"""Prefix and queue name as in Redis."""
+
+_WORKER_ONLY = frozenset({"stalled-check"})
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One walk through the keyspace."""
+
+    cursor: bytes = b"0"
+    pages: int = 0
+    found: dict[Name, set[str]] = field(default_factory=dict)
+    """Which of the queue's keys were seen, by queue."""
+    kept: Counter[bytes] = field(default_factory=Counter)
+    """Names in `found`, by prefix."""
+    overflow: dict[bytes, set[int]] = field(default_factory=dict)
+    """Hashes of the names over the cap, by prefix: counted, but not kept."""
+
+
+class Discovery:
+    """Walks the keyspace a page at a time and remembers the queues that it found.
+
+    A full pass costs Redis about a second for a million keys, so the poller calls `step` between
+    polls, with pauses, and starts a pass only every `discovery_interval_seconds`.
+    """
+
+    name = "discovery"
+
+    def __init__(self, options: Queues) -> None:
+        self._options = options
+        # longest first: see split_queue_key
+        self._prefixes = sorted((p.encode() for p in options.prefixes), key=len, reverse=True)
+        self._pattern = scan_pattern(options.prefixes)
+        self._included = _matcher(options.include)
+        self._excluded = _matcher(options.exclude)
+        self._pass: _Pass | None = None
+        self._kinds: dict[Name, frozenset[str]] = {}
+        self._missed: set[Name] = set()
+        self._static = _static_queues(options)
+        self._facts = self._summary({}, {})
+        self.complete = not options.discovery
+        """Whether a whole pass has been made, or none is wanted."""
+
+    @property
+    def scans(self) -> bool:
+        """Whether there is anything to walk."""
+        return self._options.discovery
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether a pass has begun and not ended."""
+        return self._pass is not None
+
+    def current(self) -> Discovered:
+        """The queues known now; during the very first pass, those found so far."""
+        if not self.complete and self._pass is not None:
+            return self._summary(self._pass.found, self._pass.overflow)
+        return self._facts
+
+    def abandon(self) -> None:
+        """Drop a pass in progress; what was known before stays."""
+        self._pass = None
+
+    def step(self, context: Context) -> bool:
+        """Read one page; True when the pass is complete. Raises `RedisFailure`."""
+        run = self._pass = self._pass or _Pass()
+        cursor, keys = context.client.command(
+            "SCAN", run.cursor, "MATCH", self._pattern, "COUNT", self._options.discovery_batch
+        )
+        run.cursor, run.pages = cursor, run.pages + 1
+        self._take(context, run, keys)
+        if run.cursor != b"0":
+            return False
+        self._finish(run)
+        return True
+
+    def _take(self, context: Context, run: _Pass, keys: Iterable[bytes]) -> None:
+        doubtful: dict[Name, set[str]] = {}
+        for key in keys:
+            parts = split_queue_key(key, self._prefixes)
+            if parts is None:
+                continue
+            name, kind = parts[:2], parts[2]
+            if b":" in name[1] and name not in self._kinds and name not in run.found:
+                doubtful.setdefault(name, set()).add(kind)
+            else:
+                self._note(run, name, kind)
+        for name, kind in _verified(context, doubtful):
+            self._note(run, name, kind)
+
+    def _note(self, run: _Pass, name: Name, kind: str) -> None:
+        kinds = run.found.get(name)
+        if kinds is not None:
+            kinds.add(kind)
+        elif not self._wanted(name[1]):
+            return
+        elif run.kept[name[0]] < self._options.max or name in self._kinds:
+            run.found[name] = {kind}
+            run.kept[name[0]] += 1
+        else:
+            run.overflow.setdefault(name[0], set()).add(hash(name[1]))
+
+    def _finish(self, run: _Pass) -> None:
+        kept = {name: frozenset(kinds) for name, kinds in run.found.items()}
+        # a worker's stalled-check may be missing for up to an interval: one pass is no proof
+        missed = {
+            name
+            for name, kinds in self._kinds.items()
+            if name not in kept and kinds == _WORKER_ONLY and name not in self._missed
+        }
+        kept |= {name: self._kinds[name] for name in missed}
+        self._missed = missed
+        facts = self._summary(kept, run.overflow)
+        self._kinds = kept
+        if facts.queues == self._facts.queues:
+            facts = Discovered(self._facts.queues, facts.prefixes)
+        self._facts = facts
+        self._pass = None
+        self.complete = True
+
+    def _summary(
+        self,
+        found: dict[Name, frozenset[str]] | dict[Name, set[str]],
+        overflow: dict[bytes, set[int]],
+    ) -> Discovered:
+        queues = list(self._static)
+        counts = {}
+        for prefix in self._options.prefixes:
+            raw = prefix.encode()
+            names = [name for name in found if name[0] == raw]
+            # those already watched first, so that the cap does not make queues come and go
+            names.sort(key=lambda name: (name not in self._kinds, name))
+            static = [queue for queue in self._static if queue.prefix == prefix]
+            added = _labelled(prefix, names, static, self._options.max - len(static))
+            queues += added
+            keys = {kind: sum(kind in found[name] for name in names) for kind in QUEUE_KEYS}
+            duplicates = {queue.key for queue in static}
+            others = sum(b":".join(name) + b":" not in duplicates for name in names)
+            counts[prefix] = PrefixCount(
+                queues=len(static) + len(added),
+                dropped=others - len(added) + len(overflow.get(raw, ())),
+                keys=keys,
+            )
+        return Discovered(tuple(sorted(queues, key=lambda q: (q.prefix, q.name))), counts)
+
+    def _wanted(self, name: bytes) -> bool:
+        text = _text(name)
+        return bool(self._included.match(text)) and not self._excluded.match(text)
+
+
+def _verified(context: Context, doubtful: dict[Name, set[str]]) -> Iterator[tuple[Name, str]]:
+    """The doubtful keys that are a queue's.
+
+    A name with a colon may be a job or a schedule of another queue whose own name is `meta` or
+    `id`: `bull:mail:repeat:id`. A queue's `meta` is a hash without a job's fields, its other
+    two keys are strings.
+    """
+    asked = [(name, kind) for name, kinds in doubtful.items() for kind in sorted(kinds)]
+    if not asked:
+        return
+    packed = b"".join(_proof(b":".join(name) + b":", kind) for name, kind in asked)
+    replies = context.client.batch(packed, len(asked)).replies
+    for (name, kind), reply in zip(asked, replies, strict=True):
+        # where the question itself is refused, a key is taken at its word
+        if _proven(kind, reply) or (isinstance(reply, ReplyError) and reply.not_available):
+            yield name, kind
+
+
+def _labelled(
+    prefix: str, names: Sequence[Name], static: Sequence[Queue], room: int
+) -> list[Queue]:
+    """Queues for the names, without those that are static or would be shown under a name taken.
+
+    Two names that are not UTF-8 can look the same; a page with a series twice would be refused
+    whole, so the second is left out and counted as dropped.
+    """
+    taken = {queue.name for queue in static}
+    queues: list[Queue] = []
+    for name in names:
+        text = _text(name[1])
+        if len(queues) < room and text not in taken:
+            taken.add(text)
+            queues.append(Queue(prefix, text, b":".join(name) + b":"))
+    return queues
+
+
+def _static_queues(options: Queues) -> tuple[Queue, ...]:
+    return tuple(
+        queue_of(prefix, name, static=True)
+        for prefix in options.prefixes
+        for name in dict.fromkeys(options.static)
+    )
+
+
+def _proof(base: bytes, kind: str) -> bytes:
+    if kind == "meta":
+        return pack("HMGET", base + b"meta", *JOB_FIELDS)
+    return pack("TYPE", base + kind.encode())
+
+
+def _proven(kind: str, reply: Reply) -> bool:
+    if kind == "meta":
+        return isinstance(reply, list) and not any(reply)
+    return bool(reply == b"string")
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")
+
+
+def _matcher(patterns: Sequence[str]) -> re.Pattern[str]:
+    """A pattern that matches where any of the globs does; nothing where there are none."""
+    return re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)")

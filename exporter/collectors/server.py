@@ -1,0 +1,96 @@
+"""The Redis server: what decides whether its queues are safe, from INFO and DBSIZE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from exporter.collectors.contract import Context, Scope
+from exporter.connection import ReplyError, pack, parse_info
+from exporter.snapshot import ServerFacts
+
+# our name → INFO's field, for numbers that are taken as they are
+_NUMBERS: Final = {
+    "memory_used_bytes": "used_memory",
+    "memory_max_bytes": "maxmemory",
+    "memory_rss_bytes": "used_memory_rss",
+    "memory_fragmentation_ratio": "mem_fragmentation_ratio",
+    "evicted_keys": "evicted_keys",
+    "expired_keys": "expired_keys",
+    "commands_processed": "total_commands_processed",
+    "rejected_connections": "rejected_connections",
+    "connected_clients": "connected_clients",
+    "blocked_clients": "blocked_clients",
+    "max_clients": "maxclients",
+}
+
+
+class ServerCollector:
+    """Runs on every connection: two commands."""
+
+    name = "server"
+    scope = Scope.CONNECTION
+
+    def collect(self, context: Context) -> ServerFacts:
+        """The server's facts; a server without INFO is one where this collector is unsupported."""
+        info_reply, size = context.client.batch(pack("INFO") + pack("DBSIZE"), 2).replies
+        if isinstance(info_reply, ReplyError):
+            raise info_reply
+        info = parse_info(info_reply)
+        values = server_values(info)
+        if isinstance(size, ReplyError):
+            context.faults.add(size, "DBSIZE")
+        else:
+            values["keys"] = size
+        return ServerFacts(server_identity(info), values, persistence_ok(info))
+
+
+def server_identity(info: Mapping[str, str]) -> dict[str, str]:
+    """The texts. `version` is the version of Redis that the server is compatible with."""
+    name = info.get("server_name", "redis")
+    return {
+        "version": info.get("redis_version", ""),
+        "mode": info.get("redis_mode") or info.get("server_mode", ""),
+        "role": info.get("role", ""),
+        "maxmemory_policy": info.get("maxmemory_policy", ""),
+        "software": f"{name} {info.get(f'{name}_version', '')}".strip(),
+    }
+
+
+def server_values(info: Mapping[str, str]) -> dict[str, float]:
+    """The numbers that INFO tells; one that is missing or unreadable is left out."""
+    values = {ours: _number(info.get(field)) for ours, field in _NUMBERS.items()}
+    values["start_timestamp_seconds"] = _start(info)
+    if info.get("maxmemory_policy"):
+        values["eviction_safe"] = float(info["maxmemory_policy"] == "noeviction")
+    if info.get("role") == "slave":
+        values["master_link_up"] = float(info.get("master_link_status") == "up")
+    values["connected_replicas"] = _number(info.get("connected_slaves"))
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _start(info: Mapping[str, str]) -> float | None:
+    """Unix time of the start, from the server's own two figures, so that it never wavers."""
+    now, uptime = _number(info.get("server_time_usec")), _number(info.get("uptime_in_seconds"))
+    return None if now is None or uptime is None else now // 1_000_000 - uptime
+
+
+def persistence_ok(info: Mapping[str, str]) -> dict[str, bool]:
+    """Whether the last write of each kind that is on went well.
+
+    INFO does not say whether snapshots are configured; a server that has made none since its start
+    (`rdb_last_bgsave_time_sec` is -1) is taken as one that makes none.
+    """
+    found = {}
+    if info.get("rdb_last_bgsave_time_sec", "-1") != "-1":
+        found["rdb"] = info.get("rdb_last_bgsave_status") == "ok"
+    if info.get("aof_enabled") == "1":
+        found["aof"] = info.get("aof_last_write_status") == "ok"
+    return found
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None

@@ -1,0 +1,25 @@
+"""The configuration: YAML and environment in, a frozen `Config` or every mistake out."""
+
+from exporter.config.errors import ConfigError, Problem
+from exporter.config.loader import load
+from exporter.config.models import Config, Connection, Poll, Queues, RedisTLS, split_host_port
+from exporter.config.secret import MASK, Secret
+from exporter.config.show import show
+from exporter.config.url import RedisURL, parse_url
+
+__all__ = [
+    "MASK",
+    "Config",
+    "ConfigError",
+    "Connection",
+    "Poll",
+    "Problem",
+    "Queues",
+    "RedisTLS",
+    "RedisURL",
+    "Secret",
+    "load",
+    "parse_url",
+    "show",
+    "split_host_port",
+]

@@ -1,0 +1,243 @@
+"""From a file, the environment and the flags to a `Config`, or to every mistake at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from exporter.config.environment import connections_from, interpolate
+from exporter.config.errors import ConfigError, Problem
+from exporter.config.models import Config, split_host_port
+from exporter.config.secret import MASK
+from exporter.config.yaml_reader import Document, read_yaml
+
+DEFAULT_URL = "redis://localhost:6379/0"
+
+_SECRET_KEYS = frozenset({"url", "basic_auth_users"})
+_TYPES = {
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text; put it in quotes",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "path_type": "must be a path",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "missing": "is missing; add it",
+    "too_short": "must have at least {min_length} entry",
+    "string_too_short": "must have at least {min_length} character",
+    "string_too_long": "must have at most {max_length} characters",
+}
+
+
+def load(path: Path | None, environ: Mapping[str, str], listen: str | None = None) -> Config:
+    """The configuration of a file, the environment and the `--listen` flag.
+
+    The file's connections win over REDIS_URL and REDIS_URL_<NAME>; the flag wins over PORT, PORT
+    over the file. Raises `ConfigError` with every mistake.
+    """
+    source = str(path) if path is not None else "the environment"
+    document = _read(path, source)
+    data = interpolate(document, environ)
+    problems = list(document.problems)
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise ConfigError(source, [Problem("", "must be a mapping of keys to values", 1)])
+    variables = _add_connections(data, environ)
+    _set_listen(data, environ, listen, problems)
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        problems += _problems(error, document, variables)
+    else:
+        problems += _unusable(config, document)
+        if not problems:
+            return config
+    raise ConfigError(source, _sorted(problems))
+
+
+def _read(path: Path | None, source: str) -> Document:
+    if path is None:
+        return Document()
+    try:
+        return read_yaml(path.read_text(encoding="utf-8"), source)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        message = f"cannot be read ({reason}); check --config"
+        raise ConfigError(source, [Problem("", message)]) from None
+    except UnicodeDecodeError:
+        raise ConfigError(source, [Problem("", "is not UTF-8 text")]) from None
+
+
+def _add_connections(data: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+    """Adds the environment's connections where the file has none; name → variable."""
+    if data.get("connections") is not None:
+        return {}
+    urls = connections_from(environ) or {"default": DEFAULT_URL}
+    data["connections"] = {name: {"url": url} for name, url in urls.items()}
+    return {
+        name: "REDIS_URL" if name == "default" else f"REDIS_URL_{name.upper()}" for name in urls
+    }
+
+
+def _set_listen(
+    data: dict[str, Any],
+    environ: Mapping[str, str],
+    flag: str | None,
+    problems: list[Problem],
+) -> None:
+    port = environ.get("PORT", "")
+    if flag is not None:
+        data["listen"] = flag
+    elif port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        problems.append(Problem("PORT", f"must be a port number up to 65535, not {port!r}"))
+    elif port:
+        data["listen"] = _with_port(data.get("listen"), port)
+
+
+def _with_port(listen: Any, port: str) -> Any:
+    """The address with another port; a wrong address is left for validation to name."""
+    try:
+        host, _ = split_host_port(
+            listen if listen is not None else Config.model_fields["listen"].default
+        )
+    except (TypeError, ValueError):
+        return listen
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+# --- validation errors, for people ---------------------------------------------------------------
+
+
+def _problems(
+    error: ValidationError, document: Document, variables: Mapping[str, str]
+) -> Iterator[Problem]:
+    for detail in error.errors(include_url=False):
+        path = tuple(str(part) for part in detail["loc"] if part != "[key]")
+        shown = ".".join(path)
+        if variables and path[:1] == ("connections",) and len(path) > 1:
+            shown = variables.get(path[1], shown)
+        yield Problem(shown, _message(detail, path), document.line_of(path))
+
+
+def _message(detail: ErrorDetails, path: tuple[str, ...]) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown_key(path)
+    if kind == "value_error":
+        return str(context["error"])
+    text = _TYPES.get(kind)
+    text = text.format(**context) if text else detail["msg"]
+    value = detail.get("input")
+    if kind == "missing" or isinstance(value, dict | list | tuple):
+        return text
+    return f"{text}, not {MASK if _SECRET_KEYS & set(path) else repr(value)}"
+
+
+def _unknown_key(path: tuple[str, ...]) -> str:
+    known = sorted(_keys_at(path[:-1]))
+    close = difflib.get_close_matches(path[-1], known, n=1)
+    if path[-1] == "password":
+        return "unknown key; put the password into the URL or into a file that password_file names"
+    if close:
+        return f"unknown key; did you mean {close[0]}?"
+    return f"unknown key; known here: {', '.join(known)}"
+
+
+def _keys_at(path: tuple[str, ...]) -> set[str]:
+    model: type[BaseModel] = Config
+    for part in path:
+        if model is Config and part == "connections":
+            continue
+        model = _section(model, part) or _section(Config, "connections") or model
+    return set(model.model_fields)
+
+
+def _section(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    field = model.model_fields.get(key)
+    return _model_in(field.annotation) if field is not None else None
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for part in getattr(annotation, "__args__", ()):
+        found = _model_in(part)
+        if found is not None:
+            return found
+    return None
+
+
+def _sorted(problems: list[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda problem: (problem.line or 0, problem.path))
+
+
+# --- what is valid but cannot be used here -------------------------------------------------------
+
+
+def _unusable(config: Config, document: Document) -> Iterator[Problem]:
+    for path, message in (*_unreadable_files(config), *_not_built(config)):
+        yield Problem(".".join(path), message, document.line_of(path))
+
+
+_Finding = tuple[tuple[str, ...], str]
+
+
+def _unreadable_files(config: Config) -> Iterator[_Finding]:
+    for name, connection in config.connections.items():
+        tls = connection.tls
+        files = {
+            ("password_file",): connection.password_file,
+            ("tls", "ca_file"): tls.ca_file,
+            ("tls", "cert_file"): tls.cert_file,
+            ("tls", "key_file"): tls.key_file,
+        }
+        for keys, file in files.items():
+            reason = _why_unreadable(file) if file is not None else None
+            if reason:
+                message = f"{file} cannot be read ({reason}); check the path and its permissions"
+                yield ("connections", name, *keys), message
+
+
+def _why_unreadable(file: Path) -> str | None:
+    try:
+        file.read_text(encoding="utf-8")
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    except UnicodeDecodeError:
+        return "not UTF-8 text"
+    return None
+
+
+def _not_built(config: Config) -> Iterator[_Finding]:
+    """Keys of the contract that this version does not act on; ignoring them would do harm."""
+    for name, connection in config.connections.items():
+        if connection.sentinel is not None:
+            yield _not_yet("connections", name, "sentinel")
+        if connection.cluster:
+            yield _not_yet("connections", name, "cluster")
+    web = config.web
+    used = {
+        ("queues", "shard"): config.queues.shard,
+        ("web", "tls"): web.tls.cert_file or web.tls.key_file or web.tls.client_ca_file,
+        ("web", "basic_auth_users"): web.basic_auth_users,
+        ("web", "basic_auth_users_file"): web.basic_auth_users_file,
+        ("events", "job_names"): config.events.job_names,
+    }
+    for path, value in used.items():
+        if value:
+            yield _not_yet(*path)
+
+
+def _not_yet(*path: str) -> _Finding:
+    return path, "is not supported by this version yet; remove it"

@@ -1,0 +1,269 @@
+"""The configuration's shape: every key, its type, its default and its range.
+
+Durations are seconds, with the unit in the key. Values are strict ("5" is not 5) but for those
+that come out of the environment, where everything is a text.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from exporter.config.environment import Interpolated
+from exporter.config.secret import Secret
+from exporter.config.url import RedisURL, parse_url
+from exporter.config.yaml_reader import read_scalar
+
+_CONNECTION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_HOST_PORT = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:\s]*)):(?P<port>\d{1,5})")
+_SHARD = re.compile(r"([1-9]\d*)/([1-9]\d*)")
+_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _typed_environment(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, Interpolated):
+            return value
+        if info.field_name in cls._text_fields():
+            return str(value)
+        return read_scalar(str(value))
+
+    @classmethod
+    def _text_fields(cls) -> frozenset[str]:
+        return frozenset(
+            name
+            for name, field in cls.model_fields.items()
+            if field.annotation not in (int, float, bool)
+        )
+
+
+def split_host_port(text: str) -> tuple[str, int]:
+    """`host:port` or `[ipv6]:port` as host and port; an empty host means every interface."""
+    match = _HOST_PORT.fullmatch(text)
+    if match is None or int(match["port"]) > 65535:
+        raise ValueError('must be "host:port" with a port up to 65535, as in "0.0.0.0:9538"')
+    return match["six"] or match["host"] or "", int(match["port"])
+
+
+def _checked_host_port(text: str) -> str:
+    split_host_port(text)
+    return text
+
+
+def _parsed_url(value: Any) -> Any:
+    return parse_url(value) if isinstance(value, str) else value
+
+
+def _secret(value: Any) -> Any:
+    return Secret(value) if isinstance(value, str) else value
+
+
+def _connection_name(name: str) -> str:
+    if _CONNECTION_NAME.fullmatch(name) is None:
+        raise ValueError("a connection's name is 1 to 64 letters, digits, _, - or .")
+    return name
+
+
+def _shard(text: str) -> str:
+    match = _SHARD.fullmatch(text)
+    if match is None or int(match[1]) > int(match[2]):
+        raise ValueError('must be "i/n" with 1 <= i <= n, as in "2/5"')
+    return text
+
+
+def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
+    if not values or any(b <= a for a, b in pairwise(values)):
+        raise ValueError("must be one or more numbers, each greater than the one before")
+    return values
+
+
+def _bcrypt(secret: Secret) -> Secret:
+    if _BCRYPT.fullmatch(secret.reveal()) is None:
+        raise ValueError("must be a bcrypt hash, as `htpasswd -nB` writes it")
+    return secret
+
+
+def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values or len(set(values)) != len(values) or "" in values:
+        raise ValueError("must be one or more different, non-empty texts")
+    return values
+
+
+Shown = PlainSerializer(str, return_type=str)
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+URL = Annotated[RedisURL, BeforeValidator(_parsed_url), Shown]
+HostPort = Annotated[str, AfterValidator(_checked_host_port)]
+Texts = Annotated[tuple[str, ...], Field(strict=False)]
+FilePath = Annotated[Path, Field(strict=False)]
+Hash = Annotated[Secret, BeforeValidator(_secret), AfterValidator(_bcrypt), Shown]
+Buckets = Annotated[tuple[float, ...], Field(strict=False), AfterValidator(_increasing)]
+ConnectionName = Annotated[str, AfterValidator(_connection_name)]
+
+
+class RedisTLS(Section):
+    """How a rediss:// connection proves the server, and itself."""
+
+    ca_file: FilePath | None = None
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
+    server_name: str | None = None
+    verify: bool = True
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together; set both or none")
+        return self
+
+
+class Sentinel(Section):
+    """A master that sentinels know by name."""
+
+    master: str
+    nodes: Annotated[tuple[HostPort, ...], Field(strict=False, min_length=1)]
+    password_file: FilePath | None = None
+
+
+class Connection(Section):
+    """A vantage point: one service's way to its Redis."""
+
+    url: URL
+    username: str | None = None
+    password_file: FilePath | None = None
+    connect_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
+    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
+    tls: RedisTLS = RedisTLS()
+    sentinel: Sentinel | None = None
+    cluster: bool = False
+
+    @property
+    def user(self) -> str | None:
+        """The user name in force: the key's, else the URL's."""
+        return self.username or self.url.username
+
+    def read_password(self) -> Secret | None:
+        """The password in force: the file's, read now, else the URL's. Raises `OSError`."""
+        if self.password_file is None:
+            return self.url.password
+        return Secret(self.password_file.read_text(encoding="utf-8").rstrip("\r\n"))
+
+
+class Queues(Section):
+    """Which queues are watched, and how they are found."""
+
+    prefixes: Annotated[Texts, AfterValidator(_distinct)] = ("bull",)
+    include: Texts = ("*",)
+    exclude: Texts = ()
+    static: Texts = ()
+    discovery: bool = True
+    discovery_interval_seconds: Seconds = 60.0
+    discovery_batch: Annotated[int, Field(ge=10, le=100_000)] = 1000
+    max: Annotated[int, Field(ge=1)] = 10_000
+    shard: Annotated[str, AfterValidator(_shard)] | None = None
+
+    @model_validator(mode="after")
+    def _something_to_watch(self) -> Self:
+        if not self.discovery and not self.static:
+            raise ValueError("discovery is off and static is empty, so no queue would be watched")
+        return self
+
+
+class Poll(Section):
+    """How often queues are read, and when what was read is too old to show."""
+
+    interval_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
+    stale_after_seconds: Seconds = 15.0
+    blocked_after_seconds: Seconds = 60.0
+
+    @model_validator(mode="after")
+    def _outlives_a_poll(self) -> Self:
+        if self.stale_after_seconds <= self.interval_seconds:
+            raise ValueError(
+                f"stale_after_seconds ({self.stale_after_seconds:g}) must be greater than "
+                f"interval_seconds ({self.interval_seconds:g}); three times as much is usual"
+            )
+        return self
+
+
+class Events(Section):
+    """How the queues' event streams are followed."""
+
+    enabled: bool = True
+    job_names: bool = False
+    max_job_names: Annotated[int, Field(ge=1)] = 100
+    max_inflight: Annotated[int, Field(ge=1)] = 100_000
+    page_bytes: Annotated[int, Field(ge=65_536)] = 4_194_304
+    wait_buckets: Buckets = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 21600)
+    run_buckets: Buckets = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 15, 60, 300, 900, 3600)
+
+
+class Sync(Section):
+    """The test that every pair of connections sees the same data."""
+
+    enabled: bool = True
+    interval_seconds: Seconds = 30.0
+    timeout_seconds: Seconds = 2.0
+    key_prefix: Annotated[str, Field(min_length=1, max_length=200)] = "bullmq-exporter:sync"
+
+
+class WebTLS(Section):
+    """Certificates of the exporter's own HTTP server."""
+
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
+    client_ca_file: FilePath | None = None
+
+
+class Web(Section):
+    """The HTTP server."""
+
+    tls: WebTLS = WebTLS()
+    basic_auth_users: dict[str, Hash] = {}
+    basic_auth_users_file: FilePath | None = None
+    max_concurrent_requests: Annotated[int, Field(ge=1, le=10_000)] = 40
+
+
+class Log(Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    listen: HostPort = "0.0.0.0:9538"
+    connections: Annotated[dict[ConnectionName, Connection], Field(min_length=1)]
+    queues: Queues = Queues()
+    poll: Poll = Poll()
+    events: Events = Events()
+    sync: Sync = Sync()
+    web: Web = Web()
+    log: Log = Log()

@@ -1,0 +1,120 @@
+"""YAML without PyYAML's surprises.
+
+PyYAML follows YAML 1.1: `12:30` is 750, `on` is true, and of a repeated key the last one wins
+without a word. Here scalars follow YAML 1.2's core schema, and a repeated key is a mistake.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from exporter.config.errors import ConfigError, Problem
+
+Path = tuple[str, ...]
+
+
+class _CoreSchemaLoader(yaml.SafeLoader):
+    """A loader that knows the null, bool, int and float of YAML 1.2 and nothing else."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's own way to replace them
+
+
+_TAG = "tag:yaml.org,2002:"
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
+):
+    _CoreSchemaLoader.add_implicit_resolver(_TAG + _tag, re.compile(f"^(?:{_pattern})$"), _first)
+_CoreSchemaLoader.add_constructor(_TAG + "int", lambda _, node: int(node.value))
+_CoreSchemaLoader.add_constructor(_TAG + "float", lambda _, node: float(node.value))
+
+
+@dataclass(slots=True)
+class Document:
+    """A YAML document as plain values, with the line of every key and the mistakes found."""
+
+    data: Any = None
+    lines: dict[Path, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def line_of(self, path: Path) -> int | None:
+        """The line of the key, or of the nearest one above it."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path)
+
+
+def read_yaml(text: str, source: str) -> Document:
+    """Read one document; raises `ConfigError` where the text is not YAML at all."""
+    document = Document()
+    try:
+        node = _CoreSchemaLoader(text).get_single_node()
+        if node is not None:
+            document.data = _Builder(document).value(node, ())
+    except yaml.YAMLError as error:
+        raise ConfigError(source, [_syntax_problem(error)]) from None
+    return document
+
+
+def read_scalar(text: str) -> Any:
+    """The value that `text` has as a plain YAML scalar: 5, 0.5, true, null or the text itself."""
+    loader = _CoreSchemaLoader("")
+    tag = loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    return loader.construct_object(yaml.ScalarNode(tag, text))
+
+
+def _syntax_problem(error: yaml.YAMLError) -> Problem:
+    mark = getattr(error, "problem_mark", None)
+    what = getattr(error, "problem", None) or "unreadable"
+    return Problem("", f"not valid YAML: {what}", mark.line + 1 if mark else None)
+
+
+class _Builder:
+    """Turns nodes into values, since only the nodes still know lines and repeated keys."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._open: set[int] = set()
+
+    def value(self, node: yaml.Node, path: Path) -> Any:
+        if isinstance(node, yaml.ScalarNode):
+            return _CoreSchemaLoader("").construct_object(node)
+        if id(node) in self._open:
+            self._problem(path, node, "an alias may not lead back to itself")
+            return None
+        self._open.add(id(node))
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, path)
+            return [self.value(item, (*path, str(i))) for i, item in enumerate(node.value)]
+        finally:
+            self._open.discard(id(node))
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is None:
+                self._problem(path, key_node, "a key must be a plain text")
+                continue
+            here = (*path, key)
+            if key in out:
+                self._problem(
+                    here,
+                    key_node,
+                    f"repeated key, first on line {self._document.lines[here]}; keep one of them",
+                )
+                continue
+            self._document.lines[here] = key_node.start_mark.line + 1
+            out[key] = self.value(value_node, here)
+        return out
+
+    def _problem(self, path: Path, node: yaml.Node, message: str) -> None:
+        line = node.start_mark.line + 1
+        self._document.problems.append(Problem(".".join(path), message, line))

@@ -1,0 +1,23 @@
+"""The one central door to Redis: clients, whom they reach, and what went wrong."""
+
+from exporter.connection.backoff import Backoff
+from exporter.connection.client import Argument, Batch, Client, Reply, pack
+from exporter.connection.clients import Clients
+from exporter.connection.errors import ErrorClass, RedisFailure, ReplyError, failure_of
+from exporter.connection.metadata import Metadata, parse_info
+
+__all__ = [
+    "Argument",
+    "Backoff",
+    "Batch",
+    "Client",
+    "Clients",
+    "ErrorClass",
+    "Metadata",
+    "RedisFailure",
+    "Reply",
+    "ReplyError",
+    "failure_of",
+    "pack",
+    "parse_info",
+]

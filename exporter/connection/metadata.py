@@ -1,0 +1,53 @@
+"""Who a connection reaches, as facts that can be compared with another connection's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Info = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a connection learned when it was made; empty or None where Redis hides it."""
+
+    name: str
+    """The client's name in CLIENT LIST."""
+    address: str
+    """`host:port` or the socket's path, as configured."""
+    url: str
+    """The URL with its password masked."""
+    url_hash: str
+    """Equal for URLs that differ in credentials alone."""
+    db: int
+    connected_at: float
+    """Unix time."""
+    client_id: int | None = None
+    db_size: int | None = None
+    """Keys in the database when connected."""
+    run_id: str = ""
+    """The server process, 40 hex digits; new at every restart."""
+    role: str = ""
+    """`master` or `slave`, as INFO calls it."""
+    replication_id: str = ""
+    """`master_replid`: a replica has its master's."""
+    version: str = ""
+    mode: str = ""
+
+    def same_keyspace(self, other: Metadata) -> bool:
+        """Whether both reach one database: the same process, or a replica and its master."""
+        if self.db != other.db:
+            return False
+        if self.run_id and self.run_id == other.run_id:
+            return True
+        # A master keeps the id of an RDB file that it was started from, so two masters with one
+        # replication id may be two copies; a replica's is its master's for sure.
+        replica = "slave" in (self.role, other.role)
+        return replica and bool(self.replication_id) and self.replication_id == other.replication_id
+
+
+def parse_info(reply: bytes) -> dict[str, str]:
+    """INFO's `key:value` lines; anything else is passed over."""
+    lines = reply.decode("utf-8", "replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))

@@ -1,0 +1,16 @@
+"""From snapshots to bytes in Prometheus' text formats."""
+
+from exporter.exposition.negotiate import accepts_gzip, choose_format
+from exporter.exposition.page import Page, PageWriter, Variant
+from exporter.exposition.press import Press
+from exporter.exposition.text import Format
+
+__all__ = [
+    "Format",
+    "Page",
+    "PageWriter",
+    "Press",
+    "Variant",
+    "accepts_gzip",
+    "choose_format",
+]

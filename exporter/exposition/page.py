@@ -1,0 +1,93 @@
+"""The page: every family in the catalogue's order, in the variants that clients ask for."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from exporter.exposition.compress import compress
+from exporter.exposition.process import process_families
+from exporter.exposition.queues import QueueWriter
+from exporter.exposition.small import View, small_families
+from exporter.exposition.text import Format, ending, header
+from exporter.metrics import CATALOGUE, Family
+from exporter.snapshot import QueueTable, Snapshot, keyspace_owners
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A format and whether it is compressed."""
+
+    form: Format
+    gzip: bool
+
+
+class Page:
+    """One state of everything, and its bytes in each variant as they are asked for."""
+
+    def __init__(self, lines: dict[Family, list[str]], expires_at: float) -> None:
+        self._lines = lines
+        self._bodies: dict[Variant, bytes] = {}
+        self.expires_at = expires_at
+        """Monotonic time at which something on the page becomes too old to be shown."""
+
+    def body(self, variant: Variant) -> bytes:
+        """The page's bytes; made once, then kept."""
+        body = self._bodies.get(variant)
+        if body is None:
+            body = self._bodies[variant] = self._make(variant)
+        return body
+
+    def _make(self, variant: Variant) -> bytes:
+        if variant.gzip:
+            return compress(self.body(Variant(variant.form, gzip=False)))
+        parts: list[str] = []
+        for family in CATALOGUE:
+            if lines := self._lines.get(family):
+                parts.append(header(family, variant.form))
+                parts += lines
+        parts += [process_families(variant.form), ending(variant.form)]
+        return "".join(parts).encode("utf-8", "replace")
+
+
+class PageWriter:
+    """Makes pages out of snapshots; for one thread."""
+
+    def __init__(self, stale_after: float) -> None:
+        self._stale_after = stale_after
+        self._writers: dict[str, QueueWriter] = {}
+
+    def write(self, snapshots: Sequence[Snapshot]) -> Page:
+        """The page as of now."""
+        now = time.monotonic()
+        view = View(
+            snapshots,
+            keyspace_owners(snapshots, now, self._stale_after),
+            now,
+            self._stale_after,
+        )
+        lines: dict[Family, list[str]] = defaultdict(list)
+        for family, line in small_families(view):
+            lines[family].append(line)
+        for snapshot in snapshots:
+            if view.owners[snapshot.connection] == snapshot.connection:
+                for family, text in self._queue_lines(snapshot, view):
+                    lines[family].append(text)
+        return Page(lines, self._expiry(snapshots, now))
+
+    def _queue_lines(self, snapshot: Snapshot, view: View) -> Sequence[tuple[Family, str]]:
+        table = snapshot.get(QueueTable, view.now, view.stale_after)
+        if table is None:
+            return ()
+        writer = self._writers.get(snapshot.connection)
+        if writer is None:
+            writer = self._writers[snapshot.connection] = QueueWriter(snapshot.connection)
+        return tuple(writer.lines(table))
+
+    def _expiry(self, snapshots: Sequence[Snapshot], now: float) -> float:
+        ages = [dated.at for snapshot in snapshots for dated in snapshot.facts.values()]
+        ages += [snapshot.at for snapshot in snapshots]
+        ends = [at + self._stale_after for at in ages]
+        return min((end for end in ends if end > now), default=float("inf"))

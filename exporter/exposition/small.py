@@ -1,0 +1,101 @@
+"""The families with few samples: the exporter itself, its connections, their servers."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from exporter import __version__, metrics
+from exporter.connection import ErrorClass
+from exporter.exposition.text import labels, sample
+from exporter.metrics import Family
+from exporter.snapshot import Discovered, Histogram, ServerFacts, Snapshot
+
+Line = tuple[Family, str]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a page is made from."""
+
+    snapshots: Sequence[Snapshot]
+    owners: dict[str, str]
+    now: float
+    """Monotonic time of the page."""
+    stale_after: float
+
+
+def small_families(view: View) -> Iterator[Line]:
+    """Every line of these families with its family; the lines of one family come in order."""
+    build = (__version__, platform.python_version())
+    yield _line(metrics.BUILD_INFO, build, 1)
+    for snapshot in view.snapshots:
+        yield from _connection(snapshot, view)
+        yield from _collectors(snapshot)
+        yield from _discovered(snapshot, view)
+        yield from _server(snapshot, view)
+
+
+def _line(family: Family, values: Sequence[str], value: float) -> Line:
+    return family, sample(family.name, labels(family.labels, values), value)
+
+
+def _connection(snapshot: Snapshot, view: View) -> Iterator[Line]:
+    name = snapshot.connection
+    fresh = view.now - snapshot.at <= view.stale_after
+    up = snapshot.up and fresh
+    yield _line(metrics.UP, (name,), up)
+    if up and snapshot.metadata is not None:
+        known = snapshot.metadata
+        values = (view.owners[name], known.url_hash, known.run_id, str(known.db), known.role)
+        yield _line(metrics.CONNECTION_INFO, (name, *values), 1)
+    yield from _histogram(metrics.CONNECTION_PING, (name,), snapshot.pings)
+    yield _line(metrics.CONNECTION_RECONNECTS, (name,), snapshot.reconnects)
+
+
+def _histogram(family: Family, values: Sequence[str], histogram: Histogram) -> Iterator[Line]:
+    label_text = labels(family.labels, values)
+    bounds = [*map(str, map(float, histogram.bounds)), "+Inf"]
+    for bound, count in zip(bounds, [*histogram.counts, histogram.count], strict=True):
+        text = f'{label_text},le="{bound}"'
+        yield family, sample(f"{family.name}_bucket", text, count)
+    yield family, sample(f"{family.name}_sum", label_text, histogram.sum)
+    yield family, sample(f"{family.name}_count", label_text, histogram.count)
+
+
+def _collectors(snapshot: Snapshot) -> Iterator[Line]:
+    for collector, report in snapshot.reports.items():
+        values = (snapshot.connection, collector)
+        if report.success is not None:
+            yield _line(metrics.COLLECTOR_SUCCESS, values, report.success)
+        if report.duration is not None:
+            yield _line(metrics.COLLECTOR_DURATION, values, report.duration)
+        if report.last_success is not None:
+            yield _line(metrics.COLLECTOR_LAST_SUCCESS, values, report.last_success)
+        for error in ErrorClass:
+            count = report.errors.get(error, 0)
+            yield _line(metrics.COLLECTOR_ERRORS, (*values, error), count)
+
+
+def _discovered(snapshot: Snapshot, view: View) -> Iterator[Line]:
+    # found once a minute, and still true in between: it is as old as the last poll
+    if (found := snapshot.get(Discovered, view.now, view.stale_after)) is None:
+        return
+    for prefix, count in found.prefixes.items():
+        values = (snapshot.connection, prefix)
+        yield _line(metrics.EXPORTER_QUEUES, values, count.queues)
+        yield _line(metrics.EXPORTER_QUEUES_DROPPED, values, count.dropped)
+
+
+def _server(snapshot: Snapshot, view: View) -> Iterator[Line]:
+    if (facts := snapshot.get(ServerFacts, view.now, view.stale_after)) is None:
+        return
+    name = snapshot.connection
+    texts = [facts.info.get(label, "") for label in metrics.REDIS_INFO.labels[1:]]
+    yield _line(metrics.REDIS_INFO, (name, *texts), 1)
+    for key, family in metrics.REDIS_VALUES.items():
+        if key in facts.values:
+            yield _line(family, (name,), facts.values[key])
+    for kind, ok in facts.persistence_ok.items():
+        yield _line(metrics.REDIS_PERSISTENCE_OK, (name, kind), ok)

@@ -1,0 +1,265 @@
+"""The catalogue: every family that the exporter can show, as one row.
+
+Pages, documentation, dashboards, alert rules and tests are checked against it. `python -m
+exporter.metrics` prints docs/metrics.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """A family's type, in Prometheus' words."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A metric family; the name is that of its samples, so a counter's ends in `_total`."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    help: str
+    unit: str = ""
+
+
+_CONNECTION = ("connection",)
+_COLLECTOR = ("connection", "collector")
+_PREFIX = ("connection", "prefix")
+_QUEUE = ("connection", "prefix", "queue")
+
+
+def _gauge(name: str, labels: tuple[str, ...], text: str, unit: str = "") -> Family:
+    return Family(name, Kind.GAUGE, labels, text, unit)
+
+
+def _counter(name: str, labels: tuple[str, ...], text: str) -> Family:
+    return Family(name, Kind.COUNTER, labels, text)
+
+
+# --- exporter and connections --------------------------------------------------------------------
+
+UP = _gauge("bullmq_up", _CONNECTION, "Whether the last poll reached this Redis.")
+CONNECTION_INFO = _gauge(
+    "bullmq_connection_info",
+    (*_CONNECTION, "database", "url_hash", "run_id", "db", "role"),
+    "Always 1. Whom the connection reaches; database is the first connection that reaches the same "
+    "keyspace, url_hash is of the URL without credentials.",
+)
+CONNECTION_PING = Family(
+    "bullmq_connection_ping_seconds",
+    Kind.HISTOGRAM,
+    _CONNECTION,
+    "Round trips of the PING that each poll begins with.",
+    "seconds",
+)
+CONNECTION_RECONNECTS = _counter(
+    "bullmq_connection_reconnects_total", _CONNECTION, "Connections made anew after one was lost."
+)
+BUILD_INFO = _gauge(
+    "bullmq_exporter_build_info",
+    ("version", "python_version"),
+    "Always 1. The exporter's version and Python's.",
+)
+COLLECTOR_SUCCESS = _gauge(
+    "bullmq_exporter_collector_success",
+    _COLLECTOR,
+    "Whether the collector's last run worked; absent where Redis does not support or permit it.",
+)
+COLLECTOR_DURATION = _gauge(
+    "bullmq_exporter_collector_duration_seconds",
+    _COLLECTOR,
+    "How long the collector's last run took.",
+    "seconds",
+)
+COLLECTOR_LAST_SUCCESS = _gauge(
+    "bullmq_exporter_collector_last_success_timestamp_seconds",
+    _COLLECTOR,
+    "Unix time of the collector's last run that worked.",
+    "seconds",
+)
+COLLECTOR_ERRORS = _counter(
+    "bullmq_exporter_collector_errors_total",
+    (*_COLLECTOR, "error"),
+    "Errors by class: of runs that failed, and of single commands in runs that worked otherwise. "
+    "Their text is in the log.",
+)
+EXPORTER_QUEUES = _gauge(
+    "bullmq_exporter_queues",
+    _PREFIX,
+    "Queues watched as of the last discovery; 0 for a configured prefix without any.",
+)
+EXPORTER_QUEUES_DROPPED = _gauge(
+    "bullmq_exporter_queues_dropped",
+    _PREFIX,
+    "Queues found but not watched: over queues.max, or not to be told from another by name.",
+)
+
+# --- Redis ---------------------------------------------------------------------------------------
+
+REDIS_INFO = _gauge(
+    "bullmq_redis_info",
+    (*_CONNECTION, "version", "mode", "role", "maxmemory_policy"),
+    "Always 1. The server as INFO describes it; maxmemory_policy is empty where it is hidden.",
+)
+REDIS_PERSISTENCE_OK = _gauge(
+    "bullmq_redis_persistence_ok",
+    (*_CONNECTION, "kind"),
+    "Whether the last write of a snapshot (rdb) or of the append-only file (aof) worked; absent "
+    "where that kind is off, or has not written since the server started.",
+)
+REDIS_VALUES = {
+    "eviction_safe": _gauge(
+        "bullmq_redis_eviction_safe",
+        _CONNECTION,
+        "1 if maxmemory-policy is noeviction, 0 if Redis may delete jobs to free memory.",
+    ),
+    "memory_used_bytes": _gauge(
+        "bullmq_redis_memory_used_bytes", _CONNECTION, "Memory used by Redis' data.", "bytes"
+    ),
+    "memory_max_bytes": _gauge(
+        "bullmq_redis_memory_max_bytes", _CONNECTION, "maxmemory; 0 means no limit.", "bytes"
+    ),
+    "memory_rss_bytes": _gauge(
+        "bullmq_redis_memory_rss_bytes",
+        _CONNECTION,
+        "Memory that the operating system has given to Redis.",
+        "bytes",
+    ),
+    "memory_fragmentation_ratio": _gauge(
+        "bullmq_redis_memory_fragmentation_ratio",
+        _CONNECTION,
+        "Resident memory divided by used memory.",
+        "ratio",
+    ),
+    "evicted_keys": _counter(
+        "bullmq_redis_evicted_keys_total",
+        _CONNECTION,
+        "Keys deleted to free memory, all databases; any growth can be lost jobs.",
+    ),
+    "expired_keys": _counter(
+        "bullmq_redis_expired_keys_total", _CONNECTION, "Keys that expired, all databases."
+    ),
+    "commands_processed": _counter(
+        "bullmq_redis_commands_processed_total", _CONNECTION, "Commands that Redis executed."
+    ),
+    "rejected_connections": _counter(
+        "bullmq_redis_rejected_connections_total",
+        _CONNECTION,
+        "Clients turned away because of maxclients.",
+    ),
+    "connected_clients": _gauge(
+        "bullmq_redis_connected_clients", _CONNECTION, "Clients connected, replicas not counted."
+    ),
+    "blocked_clients": _gauge(
+        "bullmq_redis_blocked_clients",
+        _CONNECTION,
+        "Clients waiting in a blocking command, as idle workers do.",
+    ),
+    "max_clients": _gauge("bullmq_redis_max_clients", _CONNECTION, "maxclients."),
+    "keys": _gauge("bullmq_redis_keys", _CONNECTION, "Keys in the connection's database."),
+    "start_timestamp_seconds": _gauge(
+        "bullmq_redis_start_timestamp_seconds",
+        _CONNECTION,
+        "Unix time at which the server started.",
+        "seconds",
+    ),
+    "master_link_up": _gauge(
+        "bullmq_redis_master_link_up",
+        _CONNECTION,
+        "Whether a replica's link to its master is up; absent on a master.",
+    ),
+    "connected_replicas": _gauge(
+        "bullmq_redis_connected_replicas", _CONNECTION, "Replicas connected to this server."
+    ),
+}
+"""By the name that the server collector gives the value."""
+
+# --- queues --------------------------------------------------------------------------------------
+
+QUEUE_JOBS = _gauge(
+    "bullmq_queue_jobs",
+    (*_QUEUE, "state"),
+    "Jobs by BullMQ state as of the last poll. Jobs of a paused queue count as waiting in every "
+    "BullMQ version, so waiting + prioritized is the ready work; Bull and BullMQ 3 keep "
+    "prioritized jobs in waiting.",
+)
+QUEUE_PAUSED = _gauge("bullmq_queue_paused", _QUEUE, "Whether the queue is paused.")
+QUEUE_CONCURRENCY_LIMIT = _gauge(
+    "bullmq_queue_concurrency_limit",
+    _QUEUE,
+    "The most jobs of the whole queue that may be active; absent where there is no such limit. "
+    "Up to a minute old.",
+)
+QUEUE_RATE_LIMIT_REMAINING = _gauge(
+    "bullmq_queue_rate_limit_remaining_seconds",
+    _QUEUE,
+    "Time until the current rate limit window of a queue with ready jobs ends; absent where "
+    "nothing limits its rate. Whether the window is used up is not told by this alone.",
+    "seconds",
+)
+QUEUE_EVENTS_STREAM_LENGTH = _gauge(
+    "bullmq_queue_events_stream_length", _QUEUE, "Events kept in the queue's event stream."
+)
+QUEUE_INFO = _gauge(
+    "bullmq_queue_info",
+    (*_QUEUE, "library_version"),
+    "Always 1. The BullMQ version that last opened the queue to produce; empty if none left it. "
+    "Up to a minute old.",
+)
+
+CATALOGUE: tuple[Family, ...] = (
+    UP,
+    CONNECTION_INFO,
+    CONNECTION_PING,
+    CONNECTION_RECONNECTS,
+    BUILD_INFO,
+    COLLECTOR_SUCCESS,
+    COLLECTOR_DURATION,
+    COLLECTOR_LAST_SUCCESS,
+    COLLECTOR_ERRORS,
+    EXPORTER_QUEUES,
+    EXPORTER_QUEUES_DROPPED,
+    REDIS_INFO,
+    *REDIS_VALUES.values(),
+    REDIS_PERSISTENCE_OK,
+    QUEUE_JOBS,
+    QUEUE_PAUSED,
+    QUEUE_CONCURRENCY_LIMIT,
+    QUEUE_RATE_LIMIT_REMAINING,
+    QUEUE_EVENTS_STREAM_LENGTH,
+    QUEUE_INFO,
+)
+"""In the order of the page."""
+
+
+def markdown() -> str:
+    """The catalogue as documentation."""
+    rows = [
+        f"| `{family.name}` | {family.kind} | {', '.join(family.labels)} | {family.help} |"
+        for family in CATALOGUE
+    ]
+    return "\n".join(
+        [
+            "# Metrics",
+            "",
+            "Generated from `exporter/metrics.py` by `make docs`. A sample that could not be read",
+            "is absent, never 0, and one older than `poll.stale_after_seconds` is withdrawn.",
+            "",
+            "| family | type | labels | meaning |",
+            "| --- | --- | --- | --- |",
+            *rows,
+            "",
+            "`process_*`, `python_info` and `python_gc_*` come from the Prometheus client library.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(markdown())  # noqa: T201 - this is the module's output

@@ -1,0 +1,160 @@
+"""The poller: one thread for each client, which runs its collectors and publishes snapshots."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from exporter.board import Board
+from exporter.collectors import Collector, Context, Discovery, Scope
+from exporter.config import Config
+from exporter.connection import Client
+from exporter.polling.link import Link
+from exporter.polling.recorder import Recorder
+from exporter.polling.walk import Walk
+from exporter.snapshot import Dated, Snapshot, keyspace_owners
+
+logger = logging.getLogger("exporter.polling")
+
+
+class Poller:
+    """Polls through one client, for all the connection names that share it."""
+
+    def __init__(
+        self,
+        config: Config,
+        names: Sequence[str],
+        client: Client,
+        collectors: Sequence[Collector],
+        board: Board,
+    ) -> None:
+        self._names = tuple(names)
+        self._poll_options = config.poll
+        self._client = client
+        self._collectors = tuple(collectors)
+        self._discovery = Discovery(config.queues)
+        self._board = board
+        self._link = Link(client, names[0], config.poll.interval_seconds)
+        self._recorder = Recorder(names[0])
+        self._walk = Walk(
+            self._discovery, client, self._recorder, config.queues.discovery_interval_seconds
+        )
+        self._facts: dict[str, Dated] = {}
+        self._reached_at: float | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"poll-{names[0]}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to poll."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to stop, and break off the call to Redis that it may be in."""
+        self._stop.set()
+        self._client.abort()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread to end, so long at the most."""
+        self._thread.join(timeout)
+
+    def poll(self) -> None:
+        """One poll: every collector that runs on this connection now, then the new snapshot."""
+        if self._link.check():
+            self._reached_at = time.monotonic()
+        reads_queues = self._owns_keyspace()
+        for collector in self._collectors:
+            if collector.scope is Scope.CONNECTION or reads_queues:
+                self._collect(collector)
+            else:
+                self._leave(collector.name)
+        if not reads_queues:
+            self._leave(self._discovery.name)
+        elif self._link.failure is None and self._discovery.complete:
+            self._keep(self._discovery.name, self._discovery.current())
+        self._publish()
+
+    def poll_once(self) -> bool:
+        """A whole discovery pass, then a poll of all that it found; whether Redis was reached."""
+        self.poll()
+        self._discover(float("inf"))
+        self.poll()
+        return self._link.failure is None
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            next_poll = time.monotonic() + self._poll_options.interval_seconds
+            known = self._discovery.complete
+            try:
+                self.poll()
+                self._discover(next_poll)
+            except Exception:
+                logger.exception("a poll failed by a mistake in the exporter; please report it")
+            if known or not self._discovery.complete:
+                self._stop.wait(max(0.0, next_poll - time.monotonic()))
+            # else the first pass has just ended: show its queues at once
+        self._link.close()
+
+    def _collect(self, collector: Collector) -> None:
+        if self._link.failure is not None:
+            self._recorder.failed(collector.name, self._link.failure)
+            return
+        queues = self._discovery.current().queues
+        context = Context(self._client, time.monotonic(), queues)
+        facts = self._recorder.run(
+            collector.name, lambda: collector.collect(context), context.faults
+        )
+        if facts is not None:
+            self._keep(collector.name, facts)
+        self._link.notice()
+
+    def _discover(self, until: float) -> None:
+        if self._link.failure is None and self._walk.due and self._owns_keyspace():
+            self._walk.advance(until, self._stop)
+            self._link.notice()
+
+    def _owns_keyspace(self) -> bool:
+        """Whether no earlier connection reads this keyspace."""
+        mine = self._snapshot()
+        earlier = []
+        for snapshot in self._board.snapshots():
+            if snapshot.connection == mine.connection:
+                break
+            earlier.append(snapshot)
+        owners = keyspace_owners(
+            [*earlier, mine], time.monotonic(), self._poll_options.stale_after_seconds
+        )
+        return owners[mine.connection] == mine.connection
+
+    # --- facts -------------------------------------------------------------------------------
+
+    def _keep(self, name: str, facts: object) -> None:
+        self._facts[name] = Dated(facts, time.monotonic())
+
+    def _leave(self, name: str) -> None:
+        """Another connection reads this now: what was found here is no longer shown."""
+        self._facts.pop(name, None)
+        self._recorder.forget(name)
+
+    def _publish(self) -> None:
+        snapshot = self._snapshot()
+        for name in self._names:
+            self._board.publish(replace(snapshot, connection=name))
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
+            connection=self._names[0],
+            at=time.monotonic(),
+            time=time.time(),
+            up=self._link.failure is None,
+            reached_at=self._reached_at,
+            metadata=self._link.metadata,
+            ping_seconds=self._link.ping_seconds,
+            pings=self._link.pings,
+            reconnects=self._link.reconnects,
+            problem=self._link.problem,
+            reports=self._recorder.reports,
+            facts={type(dated.facts): dated for dated in self._facts.values()},
+        )

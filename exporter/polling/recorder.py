@@ -1,0 +1,131 @@
+"""The one wrapper around collectors: it times, isolates and reports every run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from exporter.collectors import Faults
+from exporter.connection import ErrorClass, RedisFailure, ReplyError
+from exporter.log import event
+from exporter.snapshot import Problem, Report
+
+logger = logging.getLogger("exporter.collectors")
+
+Result = TypeVar("Result")
+
+_REMEMBERED_TEXTS = 1000
+
+
+@dataclass(slots=True)
+class _Record:
+    """What is known of one collector."""
+
+    report: Report = field(default_factory=Report)
+    errors: Counter[ErrorClass] = field(default_factory=Counter)
+    said: set[str] = field(default_factory=set)
+    """Log messages that need not be repeated at every poll."""
+
+
+class Recorder:
+    """The reports of one connection's collectors."""
+
+    def __init__(self, connection: str) -> None:
+        self._connection = connection
+        self._records: dict[str, _Record] = {}
+
+    @property
+    def reports(self) -> dict[str, Report]:
+        """The report of each collector that has run, or should have."""
+        return {name: record.report for name, record in self._records.items()}
+
+    def run(self, name: str, work: Callable[[], Result], faults: Faults) -> Result | None:
+        """Do the work and report on it; None where it failed or is not available here."""
+        start = time.perf_counter()
+        result = self.guard(name, work)
+        if result is not None:
+            self.worked(name, time.perf_counter() - start, faults)
+        return result
+
+    def guard(self, name: str, work: Callable[[], Result]) -> Result | None:
+        """Do a part of a collector's work; only a failure is reported, and gives None."""
+        try:
+            return work()
+        except ReplyError as error:
+            if error.not_available:
+                self._not_available(name, error)
+            else:
+                self.failed(name, error)
+        except RedisFailure as failure:
+            self.failed(name, failure)
+        except Exception as error:
+            # whatever it is, it may cost this collector only
+            logger.exception("%s failed by a mistake in the exporter; please report it", name)
+            self.failed(name, RedisFailure(ErrorClass.INTERNAL, type(error).__name__))
+        return None
+
+    def worked(self, name: str, duration: float, faults: Faults) -> None:
+        """Report a run that worked, but for the single commands in `faults`."""
+        record = self._record(name)
+        record.errors += faults.errors
+        for command in faults.not_available:
+            what = "is not permitted or not known here, so what it would tell is left out"
+            self._say(record, f"{name}: {command} {what}")
+        for text in faults.texts:
+            self._say(record, f"{name}: {text}")
+        texts = list(faults.texts.items())
+        problem = record.report.problem
+        if texts:
+            problem = Problem(texts[0][1], texts[0][0], time.time())
+        record.report = Report(
+            success=True,
+            duration=duration,
+            last_success=time.time(),
+            errors=dict(record.errors),
+            not_available=tuple(sorted(faults.not_available)),
+            problem=problem,
+        )
+
+    def failed(self, name: str, failure: RedisFailure) -> None:
+        """Report a run that failed."""
+        record = self._record(name)
+        record.errors[failure.kind] += 1
+        text = f"{name}: {failure.text}"
+        if failure.kind is not ErrorClass.CONNECTION:  # those are told by the connection's lines
+            self._say(record, text)
+        record.report = replace(
+            record.report,
+            success=False,
+            errors=dict(record.errors),
+            problem=Problem(failure.kind, failure.text, time.time()),
+        )
+
+    def forget(self, name: str) -> None:
+        """Drop the report of a collector that does not run here any more; its counts stay."""
+        record = self._records.get(name)
+        if record is not None:
+            record.report = Report(errors=dict(record.errors))
+
+    def _not_available(self, name: str, error: ReplyError) -> None:
+        record = self._record(name)
+        self._say(record, f"{name} is not available: {error.text}")
+        record.report = Report(
+            errors=dict(record.errors),
+            not_available=(error.refused,),
+            problem=Problem(error.kind, error.text, time.time()),
+        )
+
+    def _record(self, name: str) -> _Record:
+        return self._records.setdefault(name, _Record())
+
+    def _say(self, record: _Record, text: str) -> None:
+        if text in record.said:
+            return
+        if len(record.said) >= _REMEMBERED_TEXTS:
+            record.said.clear()
+        record.said.add(text)
+        event(logger, logging.WARNING, text, connection=self._connection)

@@ -1,0 +1,6 @@
+"""The HTTP side: routes that answer from memory, and the server under them."""
+
+from exporter.web.routes import application
+from exporter.web.server import ListenError, WebServer, open_socket
+
+__all__ = ["ListenError", "WebServer", "application", "open_socket"]

@@ -1,0 +1,103 @@
+"""The routes. Every answer comes from memory; no handler talks to Redis."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from exporter.board import Board
+from exporter.config import Config
+from exporter.exposition import Press, Variant, accepts_gzip, choose_format
+from exporter.web.health import redis_health
+from exporter.web.landing import landing_page
+
+# A poll may take its time on a slow Redis or a slow resolver; after this long it hangs.
+_HUNG_AFTER_POLLS = 3
+_HUNG_AFTER_SECONDS = 60.0
+
+
+def application(config: Config, board: Board, press: Press) -> Starlette:
+    """The ASGI application."""
+    handlers = _Handlers(config, board, press)
+    paths: dict[str, Callable[[Request], Awaitable[Response]]] = {
+        "/": handlers.landing,
+        "/metrics": handlers.metrics,
+        "/health/redis": handlers.redis,
+        "/-/healthy": handlers.healthy,
+        "/-/ready": handlers.ready,
+    }
+    return Starlette(
+        routes=[Route(path, handler, methods=["GET"]) for path, handler in paths.items()]
+    )
+
+
+class _Handlers:
+    """The answers, from what the pollers have published."""
+
+    def __init__(self, config: Config, board: Board, press: Press) -> None:
+        self._config = config
+        self._board = board
+        self._press = press
+
+    async def metrics(self, request: Request) -> Response:
+        form = choose_format(request.headers.get("accept", ""))
+        gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
+        headers = {"content-type": form.value, "vary": "Accept, Accept-Encoding"}
+        if gzip:
+            headers["content-encoding"] = "gzip"
+        return Response(self._press.body(Variant(form, gzip)), headers=headers)
+
+    async def landing(self, _: Request) -> Response:
+        return HTMLResponse(landing_page())
+
+    async def healthy(self, _: Request) -> Response:
+        problems = hung_parts(self._config, self._board, self._press)
+        if problems:
+            return PlainTextResponse("\n".join(problems) + "\n", 503)
+        return PlainTextResponse("healthy\n")
+
+    async def ready(self, _: Request) -> Response:
+        tried = {snapshot.connection for snapshot in self._board.snapshots()}
+        missing = [name for name in self._board.connections if name not in tried]
+        if missing:
+            return PlainTextResponse(f"not tried yet: {', '.join(missing)}\n", 503)
+        return PlainTextResponse("ready\n")
+
+    async def redis(self, request: Request) -> Response:
+        wanted = request.query_params.get("connection")
+        if wanted is not None and wanted not in self._config.connections:
+            names = ", ".join(self._config.connections)
+            return _json({"error": f"no connection has that name; there are: {names}"}, 404)
+        answer, up = redis_health(self._config, self._board.snapshots(), time.monotonic())
+        if wanted is not None:
+            answer = answer["connections"][wanted]
+            up = answer["status"] == "up"
+        return _json(answer, 200 if up else 503)
+
+
+def _json(answer: dict[str, Any], status: int) -> Response:
+    """Indented, since it is read by people under pressure."""
+    text = json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
+    headers = {"cache-control": "no-store"}
+    return Response(text, status, headers=headers, media_type="application/json")
+
+
+def hung_parts(config: Config, board: Board, press: Press) -> list[str]:
+    """What of the exporter itself has stopped working, in words."""
+    limit = max(_HUNG_AFTER_SECONDS, _HUNG_AFTER_POLLS * config.poll.interval_seconds)
+    now = time.monotonic()
+    problems = [
+        f"the poller of {snapshot.connection} has been silent for {now - snapshot.at:.0f} s"
+        for snapshot in board.snapshots()
+        if now - snapshot.at > limit
+    ]
+    if not press.alive:
+        problems.append("pages are not being made any more")
+    return problems
