@@ -1,0 +1,55 @@
+"""Servers that tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.servers import FakeServer, Server, redis_server, valkey
+
+for _name in [name for name in os.environ if name.startswith("REDIS_URL")]:
+    del os.environ[_name]
+
+
+@pytest.fixture(scope="session")
+def _valkey() -> Iterator[Server]:
+    with valkey() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _redis() -> Iterator[Server]:
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _fake() -> Iterator[FakeServer]:
+    server = FakeServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def server(_valkey: Server) -> Server:
+    """An empty Valkey."""
+    _valkey.client().flushall()
+    return _valkey
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def real_server(request: pytest.FixtureRequest) -> Server:
+    """An empty Valkey, and an empty Redis."""
+    found: Server = request.getfixturevalue(f"_{request.param}")
+    found.client().flushall()
+    return found
+
+
+@pytest.fixture(params=["fake", "valkey", "redis"])
+def any_server(request: pytest.FixtureRequest) -> Server | FakeServer:
+    """An empty fakeredis, Valkey and Redis."""
+    found: Server | FakeServer = request.getfixturevalue(f"_{request.param}")
+    found.client().flushall()
+    return found

