@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ _TYPES = {
     "dict_type": "must be a mapping of keys to values",
     "model_type": "must be a mapping of keys to values",
     "path_type": "must be a path",
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
     "literal_error": "must be {expected}",
     "missing": "is missing; add it",
     "too_short": "must have at least {min_length} entry",
@@ -141,7 +142,7 @@ def _message(detail: ErrorDetails, path: tuple[str, ...]) -> str:
     value = detail.get("input")
     if kind == "missing" or isinstance(value, dict | list | tuple):
         return text
-    return f"{text}, not {MASK if _SECRET_KEYS & set(path) else repr(value)}"
+    return f"{text}, not {MASK if _SECRET_KEYS & set(path) else reprlib.repr(value)}"
 
 
 def _unknown_key(path: tuple[str, ...]) -> str:

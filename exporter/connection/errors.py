@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 from enum import StrEnum
 from typing import Final
 
@@ -107,8 +106,6 @@ def failure_of(error: Exception) -> RedisFailure:
     if isinstance(error, RedisFailure):
         return error
     text = str(error) or type(error).__name__
-    if isinstance(error, ssl.SSLCertVerificationError):
-        text = f"the server's certificate is not trusted: {error.verify_message}"
     if isinstance(error, redis.ResponseError):
         reply = ReplyError(text if text.split(" ", 1)[0].isupper() else f"ERR {text}")
         if reply.kind is not ErrorClass.PROTOCOL:

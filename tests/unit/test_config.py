@@ -1,0 +1,171 @@
+"""The configuration: what is accepted, what is not, and what people are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.config import ConfigError, Secret, load, parse_url, show
+from tests.support.keyspaces import FOLDER
+
+BAD = sorted((Path(__file__).parent / "config_bad").glob("*.yaml"))
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "config.yaml"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize("file", BAD, ids=[file.stem for file in BAD])
+def test_a_bad_file_says_what_to_do(file: Path) -> None:
+    expected = [
+        line.removeprefix("# expect: ")
+        for line in file.read_text().splitlines()
+        if line.startswith("# expect: ")
+    ]
+    assert expected
+
+    with pytest.raises(ConfigError) as caught:
+        load(file, {})
+
+    told = [str(problem) for problem in caught.value.problems]
+    assert [line for line in expected if line not in told] == [], told
+    assert "hunter2" not in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    file = write(tmp_path, "listen: x\nqueues: {max: 0}\npoll: {interval: 1}\nfoo: 1\n")
+    with pytest.raises(ConfigError) as caught:
+        load(file, {"PORT": "http"})
+    known = "connections, events, listen, log, poll, queues, sync, web"
+    assert str(caught.value).splitlines() == [
+        f"5 errors in {file}",
+        "  PORT: must be a port number up to 65535, not 'http'",
+        '  line 1, listen: must be "host:port" with a port up to 65535, as in "0.0.0.0:9538"',
+        "  line 2, queues.max: must be at least 1, not 0",
+        "  line 3, poll.interval: unknown key; did you mean interval_seconds?",
+        f"  line 4, foo: unknown key; known here: {known}",
+    ]
+
+
+def test_the_example_is_the_default() -> None:
+    example = load(FOLDER / "config.example.yaml", {})
+    default = load(None, {"REDIS_URL_API": "redis://localhost", "REDIS_URL_WORKER": "redis://h"})
+    as_default = default.model_copy(update={"connections": example.connections})
+    assert example == as_default
+    assert example.connections["api"].url.without_credentials == "redis://localhost:6379/0"
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file or directory"):
+        load(tmp_path / "none.yaml", {})
+
+
+def test_an_empty_file_has_every_default(tmp_path: Path) -> None:
+    assert load(write(tmp_path, "# nothing\n"), {}) == load(None, {})
+
+
+class TestEnvironment:
+    def test_interpolated_values_have_their_types(self, tmp_path: Path) -> None:
+        text = """
+connections: {api: {url: "redis://${HOST}:${PORT_:-6380}/2", username: "${USER_}",
+  cluster: "${C:-false}"}}
+queues: {max: "${MAX}", static: ["${A}-${B:-b}", "$${literal}"]}
+poll: {interval_seconds: "${SECONDS}"}
+"""
+        environ = {"HOST": "h", "MAX": "7", "SECONDS": "0.5", "A": "a", "B": "", "USER_": "123"}
+        config = load(write(tmp_path, text), environ)
+        assert str(config.connections["api"].url) == "redis://h:6380/2"
+        assert config.connections["api"].username == "123"
+        assert config.queues.max == 7
+        assert config.queues.static == ("a-b", "${literal}")
+        assert config.poll.interval_seconds == 0.5
+
+    def test_redis_url_alone(self) -> None:
+        config = load(None, {"REDIS_URL": "redis://h:1/2"})
+        assert {name: str(c.url) for name, c in config.connections.items()} == {
+            "default": "redis://h:1/2"
+        }
+
+    def test_redis_url_by_name(self) -> None:
+        environ = {"REDIS_URL_WORKER": "redis://w", "REDIS_URL_API": "redis://a", "REDIS_URL": ""}
+        assert list(load(None, environ).connections) == ["api", "worker"]
+
+    def test_the_file_wins_over_redis_url(self, tmp_path: Path) -> None:
+        file = write(tmp_path, "connections: {api: {url: redis://file}}")
+        config = load(file, {"REDIS_URL": "redis://environment"})
+        assert str(config.connections["api"].url) == "redis://file:6379/0"
+        assert list(config.connections) == ["api"]
+
+    def test_a_bad_redis_url_is_named_by_its_variable(self) -> None:
+        with pytest.raises(ConfigError) as caught:
+            load(None, {"REDIS_URL_API": "redis://:hunter2@h/x"})
+        assert str(caught.value).startswith("1 error in the environment\n  REDIS_URL_API: needs a")
+        assert "hunter2" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("environ", "flag", "listen"),
+        [
+            ({}, None, "0.0.0.0:9538"),
+            ({"PORT": "80"}, None, "0.0.0.0:80"),
+            ({"PORT": "80"}, "[::1]:1", "[::1]:1"),
+        ],
+    )
+    def test_where_to_listen(self, environ: dict[str, str], flag: str | None, listen: str) -> None:
+        assert load(None, environ, flag).listen == listen
+
+    def test_port_keeps_the_host_of_the_file(self, tmp_path: Path) -> None:
+        file = write(tmp_path, 'listen: "[::1]:9"')
+        assert load(file, {"PORT": "80"}).listen == "[::1]:80"
+
+
+class TestURL:
+    @pytest.mark.parametrize(
+        ("text", "shown", "address", "db"),
+        [
+            ("redis://h", "redis://h:6379/0", "h:6379", 0),
+            ("redis://u:p%40%2F@h:1/3", "redis://u:***@h:1/3", "h:1", 3),
+            ("rediss://:p@[::1]:1?db=4", "rediss://:***@[::1]:1/4", "[::1]:1", 4),
+            ("redis://h/0?family=0", "redis://h:6379/0", "h:6379", 0),
+            ("unix:///run/r.sock?db=2", "unix:///run/r.sock?db=2", "/run/r.sock", 2),
+            ("unix://u:p@/run/r.sock", "unix://u:***@/run/r.sock?db=0", "/run/r.sock", 0),
+        ],
+    )
+    def test_forms(self, text: str, shown: str, address: str, db: int) -> None:
+        url = parse_url(text)
+        assert (str(url), url.address, url.db) == (shown, address, db)
+
+    def test_credentials_are_decoded(self) -> None:
+        url = parse_url("redis://us%20er:p%40%2F@h")
+        assert url.username == "us er"
+        assert url.password == Secret("p@/")
+
+    def test_the_hash_passes_over_credentials(self) -> None:
+        assert parse_url("redis://a:b@h/1").hash == parse_url("redis://h:6379?db=1").hash
+        assert parse_url("redis://h/1").hash != parse_url("redis://h/2").hash
+
+
+class TestSecrets:
+    def test_a_secret_does_not_print(self) -> None:
+        secret = Secret("hunter2")
+        assert f"{secret} {secret!r} {[secret]}" == "*** *** [***]"
+        assert secret.reveal() == "hunter2"
+        assert "hunter2" not in repr(load(None, {"REDIS_URL": "redis://:hunter2@h"}))
+
+    def test_the_effective_configuration_is_masked_and_complete(self, tmp_path: Path) -> None:
+        config = load(None, {"REDIS_URL": "redis://u:hunter2@h"})
+        text = show(config)
+        assert "hunter2" not in text
+        assert "redis://u:***@h:6379/0" in text
+        again = text.replace(":***", "")
+        assert yaml.safe_load(again)["poll"]["interval_seconds"] == 5.0
+        assert load(write(tmp_path, again), {}).poll == config.poll
+
+    def test_a_password_file_wins_over_the_url(self, tmp_path: Path) -> None:
+        (tmp_path / "password").write_text("from file\n")
+        text = f"connections: {{a: {{url: 'redis://:url@h', password_file: {tmp_path}/password}}}}"
+        connection = load(write(tmp_path, text), {}).connections["a"]
+        assert connection.read_password() == Secret("from file")

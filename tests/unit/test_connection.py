@@ -1,0 +1,139 @@
+"""Errors, waits and identities of connections."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import hiredis
+import pytest
+import redis
+
+from exporter.config import load
+from exporter.connection import (
+    Backoff,
+    Clients,
+    ErrorClass,
+    Metadata,
+    ReplyError,
+    failure_of,
+    parse_info,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("NOAUTH Authentication required.", "auth"),
+        ("WRONGPASS invalid username-password pair or user is disabled.", "auth"),
+        ("ERR Client sent AUTH, but no password is set", "auth"),
+        ("NOPERM User default has no permissions to run the 'xlen' command", "permission"),
+        ("ERR unknown command 'xlen', with args beginning with: ", "permission"),
+        ("LOADING Redis is loading the dataset in memory", "loading"),
+        ("BUSY Redis is busy running a script.", "loading"),
+        ("MASTERDOWN Link with MASTER is down", "loading"),
+        ("READONLY You can't write against a read only replica.", "readonly"),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", "protocol"),
+        ("ERR DB index is out of range", "protocol"),
+        ("ERR max number of clients reached", "connection"),
+    ],
+)
+def test_classes_of_replies(text: str, kind: str) -> None:
+    error = ReplyError(text)
+    assert error.kind == kind
+    assert error.not_available is (kind == "permission")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (redis.AuthenticationError("invalid username-password pair"), "auth"),
+        (redis.exceptions.NoPermissionError("no permissions to run"), "permission"),
+        (redis.BusyLoadingError("Redis is loading"), "loading"),
+        (redis.TimeoutError("Timeout connecting to server"), "timeout"),
+        (TimeoutError("timed out"), "timeout"),
+        (redis.ConnectionError("Error 111 connecting"), "connection"),
+        (ConnectionResetError("reset"), "connection"),
+        (redis.ResponseError("DB index is out of range"), "protocol"),
+        (redis.ResponseError("max number of clients reached"), "connection"),
+        (hiredis.ProtocolError("Protocol error"), "protocol"),
+        (KeyError("mistake"), "internal"),
+    ],
+)
+def test_classes_of_exceptions(error: Exception, kind: str) -> None:
+    assert failure_of(error).kind == kind
+
+
+def test_the_refused_command_is_named() -> None:
+    assert ReplyError("NOPERM User x has no permissions to run the 'xlen' command").refused == (
+        "xlen"
+    )
+    assert ReplyError("NOPERM No permissions to access a key").refused == (
+        "NOPERM No permissions to access a key"
+    )
+
+
+class TestBackoff:
+    def test_doubles_up_to_the_cap_with_jitter(self) -> None:
+        waits = Backoff(0.25, 5, jitter=lambda: 1.0)
+        assert [waits.next() for _ in range(7)] == [0.25, 0.5, 1, 2, 4, 5, 5]
+        waits.reset()
+        assert waits.next() == 0.25
+        assert Backoff(0.25, 5, jitter=lambda: 0.0).next() == 0.125
+
+    def test_survives_years_of_outage(self) -> None:
+        waits = Backoff(0.25, 5)
+        waits.attempts = 10**9
+        assert 2.5 <= waits.next() <= 5
+
+
+class TestClients:
+    def test_the_same_url_gives_the_same_client(self) -> None:
+        environ = {
+            "REDIS_URL_API": "redis://:p@h/1",
+            "REDIS_URL_WORKER": "redis://:p@h:6379/1",
+            "REDIS_URL_OTHER": "redis://:p@h/2",
+        }
+        connections = load(None, environ).connections
+        clients = Clients()
+        api = clients.get(connections["api"], "api")
+        assert clients.get(connections["worker"], "worker") is api
+        assert clients.get(connections["other"], "other") is not api
+
+
+class TestKeyspaces:
+    MASTER = Metadata("n", "a:1", "u", "h", 0, 0.0, run_id="r1", role="master", replication_id="x")
+
+    def same(self, **changes: object) -> bool:
+        return self.MASTER.same_keyspace(dataclasses.replace(self.MASTER, **changes))
+
+    def test_the_same_process(self) -> None:
+        assert self.same(address="b:2", name="m", replication_id="y")
+
+    def test_another_database(self) -> None:
+        assert not self.same(db=1)
+
+    def test_another_server(self) -> None:
+        assert not self.same(run_id="r2", replication_id="y")
+
+    def test_a_replica(self) -> None:
+        assert self.same(run_id="r2", role="slave")
+
+    def test_a_copy_of_the_master(self) -> None:
+        assert not self.same(run_id="r2")
+
+    def test_hidden_identities_are_not_equal(self) -> None:
+        hidden = dataclasses.replace(self.MASTER, run_id="", replication_id="", role="slave")
+        assert not hidden.same_keyspace(hidden)
+
+
+def test_info_is_read_leniently() -> None:
+    info = parse_info(b"# S\r\nredis_version:7.0.15\r\nexecutable:/a:b\r\n\r\nno\r\n\xff:1")
+    assert info["redis_version"] == "7.0.15"
+    assert info["executable"] == "/a:b"
+
+
+def test_error_classes_are_the_contract() -> None:
+    assert [str(kind) for kind in ErrorClass] == [
+        *("connection", "timeout", "auth", "permission", "loading", "readonly", "protocol"),
+        "internal",
+    ]

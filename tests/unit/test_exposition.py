@@ -1,0 +1,236 @@
+"""Pages, as Prometheus' own parsers read them."""
+
+from __future__ import annotations
+
+import gzip
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.bullmq import STATES, queue_of
+from exporter.connection import ErrorClass, Metadata
+from exporter.exposition import Format, PageWriter, Variant, accepts_gzip, choose_format
+from exporter.metrics import CATALOGUE, REDIS_VALUES
+from exporter.snapshot import (
+    Dated,
+    Discovered,
+    Histogram,
+    PrefixCount,
+    QueueTable,
+    Report,
+    ServerFacts,
+    Snapshot,
+    keyspace_owners,
+)
+from tests.support.pages import every, jobs, parse, value
+
+META = Metadata("n", "h:1", "redis://h:1/0", "0123", 0, 0.0, run_id="r", role="master")
+STALE_AFTER = 15.0
+
+
+def table(names: list[str], **columns: list[int | None]) -> QueueTable:
+    full = {state: [0] * len(names) for state in STATES} | {"paused": [0] * len(names)} | columns
+    return QueueTable(tuple(queue_of("bull", name) for name in names), full, ("",) * len(names))
+
+
+def snapshot(name: str = "api", *facts: object, age: float = 0.0, **changes: object) -> Snapshot:
+    at = time.monotonic() - age
+    fields = {
+        "connection": name,
+        "at": at,
+        "time": time.time(),
+        "up": True,
+        "reached_at": at,
+        "metadata": META,
+        "ping_seconds": 0.001,
+        "pings": Histogram((0.001, 1.0), (1, 2), 0.5, 3),
+        "reconnects": 0,
+        "problem": None,
+        "reports": {},
+        "facts": {type(fact): Dated(fact, at) for fact in facts},
+    }
+    return Snapshot(**(fields | changes))
+
+
+def page(*snapshots: Snapshot, form: Format = Format.TEXT) -> str:
+    return PageWriter(STALE_AFTER).write(snapshots).body(Variant(form, gzip=False)).decode()
+
+
+def full() -> Snapshot:
+    """A snapshot with everything on it."""
+    columns = {name: [1] for name in ("concurrency_limit", "events_stream_length")}
+    columns["rate_limit_remaining_seconds"] = [0.25]
+    server = ServerFacts(
+        {"version": "7.0.15", "mode": "standalone", "role": "master", "maxmemory_policy": ""},
+        dict.fromkeys(REDIS_VALUES, 2.0),
+        {"rdb": True, "aof": False},
+    )
+    report = Report(True, 0.5, 1e9, {ErrorClass.TIMEOUT: 2})
+    found = Discovered((), {"bull": PrefixCount(1, 2)})
+    return snapshot("api", table(["mail"], **columns), server, found, reports={"queues": report})
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_every_family_of_the_catalogue_is_on_a_full_page(form: Format) -> None:
+    text = page(full(), form=form)
+    samples = parse(text, form="text" if form is Format.TEXT else "openmetrics")
+    shown = {name for name, _ in samples}
+    for family in CATALOGUE:
+        suffix = "_count" if family.kind == "histogram" else ""
+        assert family.name + suffix in shown
+        assert text.count(f"# TYPE {_family(family.name, form)} {family.kind}\n") == 1
+
+
+def _family(name: str, form: Format) -> str:
+    return name.removesuffix("_total") if form is Format.OPENMETRICS else name
+
+
+def test_labels_are_those_of_the_catalogue() -> None:
+    samples = parse(page(full()))
+    for family in CATALOGUE:
+        for name, labels in samples:
+            if name == family.name:
+                assert {label for label, _ in labels} == set(family.labels)
+
+
+def test_both_formats_say_the_same() -> None:
+    writer = PageWriter(STALE_AFTER)
+    made = writer.write([full()])
+    bodies = {form: made.body(Variant(form, gzip=False)).decode() for form in Format}
+    text = parse(bodies[Format.TEXT])
+    openmetrics = parse(bodies[Format.OPENMETRICS], form="openmetrics")
+    ours = {key: v for key, v in text.items() if key[0].startswith("bullmq")}
+    assert ours == {key: v for key, v in openmetrics.items() if key[0].startswith("bullmq")}
+    assert bodies[Format.OPENMETRICS].endswith("# EOF\n")
+    assert any(name == "process_resident_memory_bytes" for name, _ in text)
+
+
+def test_a_golden_page() -> None:
+    lines = [
+        line
+        for line in page(full()).splitlines()
+        if line.startswith(("bullmq_queue", "bullmq_conn", "bullmq_exporter_q", "bullmq_up"))
+    ]
+    q = 'connection="api",prefix="bull",queue="mail"'
+    assert lines == [
+        'bullmq_up{connection="api"} 1',
+        'bullmq_connection_info{connection="api",database="api",url_hash="0123",run_id="r",db="0",'
+        'role="master"} 1',
+        'bullmq_connection_ping_seconds_bucket{connection="api",le="0.001"} 1',
+        'bullmq_connection_ping_seconds_bucket{connection="api",le="1.0"} 2',
+        'bullmq_connection_ping_seconds_bucket{connection="api",le="+Inf"} 3',
+        'bullmq_connection_ping_seconds_sum{connection="api"} 0.5',
+        'bullmq_connection_ping_seconds_count{connection="api"} 3',
+        'bullmq_connection_reconnects_total{connection="api"} 0',
+        'bullmq_exporter_queues{connection="api",prefix="bull"} 1',
+        'bullmq_exporter_queues_dropped{connection="api",prefix="bull"} 2',
+        *(f'bullmq_queue_jobs{{{q},state="{state}"}} 0' for state in STATES),
+        f"bullmq_queue_paused{{{q}}} 0",
+        f"bullmq_queue_concurrency_limit{{{q}}} 1",
+        f"bullmq_queue_rate_limit_remaining_seconds{{{q}}} 0.25",
+        f"bullmq_queue_events_stream_length{{{q}}} 1",
+        f'bullmq_queue_info{{{q},library_version=""}} 1',
+    ]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique=True, max_size=5))
+def test_any_name_survives_the_round_trip(names: list[str]) -> None:
+    counts = list(range(len(names)))
+    made = page(snapshot("api", table(names, waiting=counts)))
+    found = jobs(parse(made))
+    assert {name: found[(name, "waiting")] for name in names} == dict(
+        zip(names, counts, strict=True)
+    )
+
+
+def test_what_could_not_be_read_is_absent() -> None:
+    made = page(snapshot("api", table(["a", "b"], waiting=[None, 5], failed=[None, None])))
+    found = jobs(parse(made))
+    assert ("a", "waiting") not in found
+    assert found[("b", "waiting")] == 5
+    assert not [key for key in found if key[1] == "failed"]
+
+
+def test_the_layout_follows_the_queues() -> None:
+    writer = PageWriter(STALE_AFTER)
+    variant = Variant(Format.TEXT, gzip=False)
+    first = writer.write([snapshot("api", table(["a", "100%"], waiting=[1, 2]))])
+    again = writer.write([snapshot("api", table(["b"], waiting=[3]))])
+    assert jobs(parse(first.body(variant).decode()))[("100%", "waiting")] == 2
+    assert {queue for queue, _ in jobs(parse(again.body(variant).decode()))} == {"b"}
+
+
+class TestStaleness:
+    def test_fresh_samples_outlive_a_failed_poll(self) -> None:
+        old = Dated(table(["a"]), time.monotonic() - 10)
+        samples = parse(page(snapshot(up=False, facts={QueueTable: old})))
+        assert value(samples, "bullmq_up") == 0
+        assert jobs(samples)
+
+    def test_stale_samples_are_withdrawn(self) -> None:
+        old = Dated(table(["a"]), time.monotonic() - 16)
+        samples = parse(page(snapshot(up=False, facts={QueueTable: old})))
+        assert not jobs(samples)
+
+    def test_a_silent_poller_is_not_up(self) -> None:
+        assert value(parse(page(snapshot(age=16))), "bullmq_up") == 0
+
+    def test_a_page_knows_when_it_expires(self) -> None:
+        made = PageWriter(STALE_AFTER).write([snapshot("api", table(["a"]), age=5)])
+        assert 9 < made.expires_at - time.monotonic() < 10.1
+
+
+class TestKeyspaces:
+    def test_the_first_connection_shows_the_queues(self) -> None:
+        snapshots = [snapshot("api", table(["a"])), snapshot("worker", table(["a"]))]
+        samples = parse(page(*snapshots))
+        assert {dict(key[1])["connection"] for key in every(samples, "bullmq_queue_jobs")} == {
+            "api"
+        }
+        assert value(samples, "bullmq_connection_info", connection="worker", database="api") == 1
+
+    def test_a_lost_owner_is_succeeded_when_its_samples_are_stale(self) -> None:
+        now = time.monotonic()
+        lost = snapshot("api", up=False, reached_at=now - 10)
+        assert keyspace_owners([lost, snapshot("w")], now, STALE_AFTER)["w"] == "api"
+        lost = snapshot("api", up=False, reached_at=now - 16)
+        assert keyspace_owners([lost, snapshot("w")], now, STALE_AFTER)["w"] == "w"
+
+
+class TestNegotiation:
+    @pytest.mark.parametrize(
+        ("accept", "form"),
+        [
+            ("", Format.TEXT),
+            ("*/*", Format.TEXT),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", Format.TEXT),
+            ("application/openmetrics-text", Format.OPENMETRICS),
+            ("application/openmetrics-text;version=9.0.0,*/*;q=0.1", Format.TEXT),
+            ("application/openmetrics-text;q=0.3,text/plain;version=0.0.4;q=0.5", Format.TEXT),
+            ("application/openmetrics-text;q=0, text/plain;q=0", Format.TEXT),
+            (
+                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;"
+                "version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                Format.OPENMETRICS,
+            ),
+            ("garbage;;;q=x,,", Format.TEXT),
+        ],
+    )
+    def test_formats(self, accept: str, form: Format) -> None:
+        assert choose_format(accept) is form
+
+    @pytest.mark.parametrize(
+        ("header", "accepted"),
+        [("", False), ("gzip", True), ("deflate, gzip;q=0.5", True), ("gzip;q=0", False)]
+        + [("*", True), ("br", False), ("identity", False)],
+    )
+    def test_gzip(self, header: str, accepted: bool) -> None:
+        assert accepts_gzip(header) is accepted
+
+
+def test_the_gzipped_page_is_the_page() -> None:
+    made = PageWriter(STALE_AFTER).write([full()])
+    plain = made.body(Variant(Format.TEXT, gzip=False))
+    assert gzip.decompress(made.body(Variant(Format.TEXT, gzip=True))) == plain
