@@ -39,6 +39,13 @@ def server(_valkey: Server) -> Server:
     return _valkey
 
 
+@pytest.fixture
+def fake_server(_fake: FakeServer) -> FakeServer:
+    """An empty fakeredis, which knows less than a real server."""
+    _fake.client().flushall()
+    return _fake
+
+
 @pytest.fixture(params=["valkey", "redis"])
 def real_server(request: pytest.FixtureRequest) -> Server:
     """An empty Valkey, and an empty Redis."""

@@ -107,10 +107,15 @@ class _FakeHandler(socketserver.BaseRequestHandler):
             while (command := reader.gets()) is not False:
                 try:
                     connection.send_command(*command)
-                    reply = connection.read_response()
+                    packed = encode_reply(connection.read_response(), 2)
                 except redis.RedisError as error:
-                    reply = error
-                self.request.sendall(encode_reply(reply, 2))
+                    packed = _error(str(error))
+                self.request.sendall(packed)
+
+
+def _error(text: str) -> bytes:
+    named = text.split(" ", 1)[0].isupper()
+    return f"-{text if named else f'ERR {text}'}\r\n".encode()
 
 
 class FakeServer:

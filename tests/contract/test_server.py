@@ -1,0 +1,89 @@
+"""What the server's INFO tells."""
+
+from __future__ import annotations
+
+import pytest
+
+from exporter.collectors.server import persistence_ok, server_identity, server_values
+from tests.support.pages import every, value
+from tests.support.servers import FakeServer, Server, redis_server
+from tests.support.watch import Watch
+
+
+def test_on_real_servers(real_server: Server) -> None:
+    client = real_server.client()
+    client.set("x", 1)
+    info = client.info()
+    samples = Watch(real_server.url).discover_and_poll()
+    assert value(samples, "bullmq_redis_keys") == 1
+    assert value(samples, "bullmq_redis_eviction_safe") == 1
+    assert value(samples, "bullmq_redis_memory_max_bytes") == 0
+    assert value(samples, "bullmq_redis_max_clients") == info["maxclients"]
+    assert value(samples, "bullmq_redis_connected_replicas") == 0
+    assert value(samples, "bullmq_redis_master_link_up") is None
+    start = value(samples, "bullmq_redis_start_timestamp_seconds")
+    assert start is not None
+    assert abs(start - (info["server_time_usec"] / 1e6 - info["uptime_in_seconds"])) < 1.1
+    labels = {
+        "version": info["redis_version"],
+        "mode": "standalone",
+        "role": "master",
+        "maxmemory_policy": "noeviction",
+    }
+    assert value(samples, "bullmq_redis_info", **labels) == 1
+
+
+def test_where_there_is_no_info(fake_server: FakeServer) -> None:
+    samples = Watch(fake_server.url).discover_and_poll()
+    assert value(samples, "bullmq_up") == 1
+    assert not [key for key in samples if key[0].startswith("bullmq_redis_")]
+    success = "bullmq_exporter_collector_success"
+    assert value(samples, success, collector="server") is None
+    assert value(samples, success, collector="queues") == 1
+
+
+def test_a_policy_that_evicts_jobs(server: Server) -> None:
+    client = server.client()
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        samples = Watch(server.url).discover_and_poll()
+        assert value(samples, "bullmq_redis_eviction_safe") == 0
+    finally:
+        client.config_set("maxmemory-policy", "noeviction")
+
+
+def test_persistence() -> None:
+    with redis_server("--appendonly", "yes") as found:
+        samples = Watch(found.url).discover_and_poll()
+        assert value(samples, "bullmq_redis_persistence_ok", kind="aof") == 1
+        assert len(every(samples, "bullmq_redis_persistence_ok")) == 1
+
+
+@pytest.mark.parametrize(
+    ("info", "ok"),
+    [
+        ({}, {}),
+        ({"rdb_last_bgsave_status": "ok", "rdb_last_bgsave_time_sec": "-1"}, {}),
+        ({"rdb_last_bgsave_status": "err", "rdb_last_bgsave_time_sec": "0"}, {"rdb": False}),
+        ({"aof_enabled": "1", "aof_last_write_status": "err"}, {"aof": False}),
+        ({"aof_enabled": "0", "aof_last_write_status": "ok"}, {}),
+    ],
+)
+def test_persistence_of_info(info: dict[str, str], ok: dict[str, bool]) -> None:
+    assert persistence_ok(info) == ok
+
+
+def test_hidden_facts_are_left_out() -> None:
+    assert server_values({"used_memory": "x", "role": "master"}) == {}
+    assert server_identity({})["maxmemory_policy"] == ""
+
+
+def test_a_replica_and_its_link() -> None:
+    values = server_values({"role": "slave", "master_link_status": "down"})
+    assert values == {"master_link_up": 0.0}
+
+
+def test_valkey_is_named() -> None:
+    info = {"redis_version": "7.2.4", "server_name": "valkey", "valkey_version": "9.1.2"}
+    assert server_identity(info)["version"] == "7.2.4"
+    assert server_identity(info)["software"] == "valkey 9.1.2"

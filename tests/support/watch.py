@@ -1,0 +1,53 @@
+"""Running the exporter's own poller inside a test, on a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from exporter.board import Board
+from exporter.collectors import collectors_for
+from exporter.config import Config, Queues, load
+from exporter.connection import Client, Clients
+from exporter.exposition import Format, PageWriter, Variant
+from exporter.polling import Poller
+from exporter.snapshot import Snapshot
+from tests.support.pages import Samples, parse
+
+
+def config_for(url: str, **queues: Any) -> Config:
+    """The default configuration for one connection, `default`."""
+    config = load(None, {"REDIS_URL": url})
+    return config.model_copy(update={"queues": Queues(**queues)})
+
+
+class Watch:
+    """A poller that is driven by hand."""
+
+    def __init__(self, url: str, **queues: Any) -> None:
+        self.config = config_for(url, **queues)
+        self.board = Board(["default"])
+        self.client: Client = Clients().get(self.config.connections["default"], "default")
+        self._poller = Poller(
+            self.config, ["default"], self.client, collectors_for(self.config), self.board
+        )
+        self._writer = PageWriter(15)
+
+    def discover_and_poll(self) -> Samples:
+        self._poller.poll_once()
+        return self.samples()
+
+    def poll(self) -> Samples:
+        self._poller.poll()
+        return self.samples()
+
+    @property
+    def page(self) -> str:
+        made = self._writer.write(self.board.snapshots())
+        return made.body(Variant(Format.TEXT, gzip=False)).decode()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.board.snapshots()[0]
+
+    def samples(self) -> Samples:
+        return parse(self.page)
