@@ -33,9 +33,12 @@ def application(config: Config, board: Board, press: Press) -> Starlette:
         "/-/healthy": handlers.healthy,
         "/-/ready": handlers.ready,
     }
-    return Starlette(
+    app = Starlette(
         routes=[Route(path, handler, methods=["GET"]) for path, handler in paths.items()]
     )
+    # a redirect would be made of the Host header that a visitor sends
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Handlers:

@@ -66,6 +66,11 @@ class Server:
             self._process.wait()
             self._process = None
 
+    def signal(self, number: int) -> None:
+        """SIGSTOP hangs the server, SIGCONT lets it go on."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def close(self) -> None:
         self.kill()
         self._folder.cleanup()

@@ -1,0 +1,262 @@
+"""Wrong password, wrong database, missing permissions, TLS and sockets of other kinds."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.contract.test_discovery import add
+from tests.support.daemon import Daemon, command, daemon
+from tests.support.pages import every, jobs, parse, value
+from tests.support.servers import Server, valkey, wait_for
+
+ACL_FILE = Path(__file__).parents[2] / "docs" / "operations.md"
+
+
+def last_error(running: Daemon) -> dict[str, str]:
+    found: dict[str, str] = running.get("/health/redis").json["connections"]["default"][
+        "last_error"
+    ]
+    return found
+
+
+def test_a_wrong_password_is_named_and_not_shown(tmp_path: Path) -> None:
+    with valkey("--requirepass", "right") as server:
+        url = f"redis://:wr0ng-s3cret@127.0.0.1:{server.port}/0"
+        with daemon(tmp_path, REDIS_URL=url) as running:
+            assert value(running.samples(), "bullmq_up") == 0
+            assert last_error(running)["error"] == "auth"
+            errors = "bullmq_exporter_collector_errors_total"
+            assert value(running.samples(), errors, collector="queues", error="auth")
+            assert "error=auth" in running.log
+            pages = [running.get(path).text for path in ("/metrics", "/health/redis", "/")]
+            assert not [text for text in [*pages, running.log] if "wr0ng-s3cret" in text]
+            assert running.get("/health/redis").json["connections"]["default"]["url"] == (
+                f"redis://:***@127.0.0.1:{server.port}/0"
+            )
+
+
+def test_a_password_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("right\n")
+    with valkey("--requirepass", "right") as server:
+        config = (
+            f'connections: {{api: {{url: "{server.url}", password_file: {tmp_path}/password}}}}'
+        )
+        with daemon(tmp_path, config) as running:
+            assert value(running.samples(), "bullmq_up") == 1
+
+
+def test_a_database_that_does_not_exist(server: Server, tmp_path: Path) -> None:
+    with daemon(tmp_path, REDIS_URL=server.url.replace("/0", "/99")) as running:
+        assert value(running.samples(), "bullmq_up") == 0
+        assert last_error(running)["error"] == "protocol"
+        assert "DB index is out of range" in last_error(running)["detail"]
+        assert "DB index is out of range" in running.log
+
+
+@pytest.fixture
+def restricted(server: Server) -> Iterator[Server]:
+    """A server whose user `monitor` may do what a test allows it."""
+    yield server
+    server.client().acl_deluser("monitor")
+
+
+def monitor_url(server: Server) -> str:
+    return f"redis://monitor:pw@127.0.0.1:{server.port}/0"
+
+
+def acl(server: Server, *rules: str) -> None:
+    server.client().execute_command("ACL", "SETUSER", "monitor", "reset", "on", ">pw", *rules)
+
+
+@pytest.mark.parametrize(
+    ("command_", "missing", "collector"),
+    [
+        ("xlen", "bullmq_queue_events_stream_length", "queues"),
+        ("hmget", "bullmq_queue_concurrency_limit", "queues"),
+        ("dbsize", "bullmq_redis_keys", "server"),
+        ("hexists", "bullmq_queue_paused", "queues"),
+    ],
+)
+def test_one_command_refused_costs_its_family_alone(
+    restricted: Server, tmp_path: Path, command_: str, missing: str, collector: str
+) -> None:
+    add(restricted.client(), "mail")
+    acl(restricted, "~*", "+@all", f"-{command_}")
+    with daemon(tmp_path, REDIS_URL=monitor_url(restricted)) as running:
+        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        samples = running.samples()
+        assert not every(samples, missing)
+        assert len(jobs(samples)) == 7
+        assert value(samples, "bullmq_exporter_collector_success", collector=collector) == 1
+        health = running.get("/health/redis").json["connections"]["default"]
+        assert health["collectors"][collector]["not_available"] == [command_]
+        assert running.log.count(f"{collector}: {command_} is not permitted") == 1
+
+
+def test_info_refused(restricted: Server, tmp_path: Path) -> None:
+    add(restricted.client(), "mail")
+    acl(restricted, "~*", "+@all", "-info")
+    with daemon(tmp_path, REDIS_URL=monitor_url(restricted)) as running:
+        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        samples = running.samples()
+        assert value(samples, "bullmq_up") == 1
+        assert value(samples, "bullmq_exporter_collector_success", collector="server") is None
+        assert not [key for key in samples if key[0].startswith("bullmq_redis")]
+        assert value(samples, "bullmq_connection_info", run_id="") == 1
+
+
+def test_scan_refused_leaves_static_queues(restricted: Server, tmp_path: Path) -> None:
+    add(restricted.client(), "mail", "other")
+    acl(restricted, "~*", "+@all", "-scan")
+    config = (
+        f'connections: {{api: {{url: "{monitor_url(restricted)}"}}}}\nqueues: {{static: [mail]}}'
+    )
+    with daemon(tmp_path, config) as running:
+        found = wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        assert {queue for queue, _ in found} == {"mail"}
+        success = "bullmq_exporter_collector_success"
+        assert value(running.samples(), success, collector="discovery") is None
+        assert "discovery is not available" in running.log
+
+
+def published_acl() -> list[str]:
+    """The ACL line of the documentation."""
+    line = next(x for x in ACL_FILE.read_text().splitlines() if x.startswith("ACL SETUSER"))
+    return line.split()[5:]
+
+
+def test_the_published_acl_suffices(restricted: Server, tmp_path: Path) -> None:
+    client = restricted.client()
+    add(client, "mail")
+    client.rpush("bull:mail:wait", "0:0")
+    client.set("bull:ghost:stalled-check", 1)
+    acl(restricted, *published_acl())
+    with daemon(tmp_path, REDIS_URL=monitor_url(restricted)) as running:
+        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        health = running.get("/health/redis").json["connections"]["default"]
+        assert [c["not_available"] for c in health["collectors"].values()] == [[], [], []]
+        samples = running.samples()
+        assert not [
+            v for v in every(samples, "bullmq_exporter_collector_errors_total").values() if v
+        ]
+        assert "WARNING" not in running.log
+    refused = ("SET", "bull:mail:x", "1"), ("EVAL", "return 1", "0"), ("KEYS", "*"), ("GET", "x")
+    monitor = client.from_url(monitor_url(restricted))
+    for call in refused:
+        with pytest.raises(Exception, match=r"(?i)permission"):
+            monitor.execute_command(*call)
+
+
+class TLSFront:
+    """TLS in front of a server that has none."""
+
+    def __init__(self, server: Server, ca: trustme.CA, name: str, *, client_ca: bool) -> None:
+        self._target = server.port
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        ca.issue_cert(name).configure_cert(self._context)
+        if client_ca:
+            ca.configure_trust(self._context)
+            self._context.verify_mode = ssl.CERT_REQUIRED
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                plain, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
+
+    def _serve(self, plain: socket.socket) -> None:
+        try:
+            front = self._context.wrap_socket(plain, server_side=True)
+        except OSError:
+            plain.close()
+            return
+        back = socket.create_connection(("127.0.0.1", self._target))
+        back.settimeout(2)
+        try:
+            while data := front.recv(1 << 16):
+                back.sendall(data)
+                front.sendall(back.recv(1 << 20))
+        except OSError:
+            pass
+        finally:
+            front.close()
+            back.close()
+
+
+class TestTLS:
+    @pytest.fixture
+    def ca(self, tmp_path: Path) -> trustme.CA:
+        ca = trustme.CA()
+        ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        leaf = ca.issue_cert("client")
+        leaf.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+        leaf.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+        return ca
+
+    def page(self, folder: Path, port: int, tls: str) -> tuple[int, str, str]:
+        file = folder / "config.yaml"
+        file.write_text(
+            f'connections: {{api: {{url: "rediss://127.0.0.1:{port}/0", tls: {{{tls}}}}}}}'
+        )
+        done = command("run", "--once", "--config", str(file))
+        return done.returncode, done.stdout, done.stderr
+
+    def test_with_a_ca_a_client_certificate_and_a_server_name(
+        self, server: Server, ca: trustme.CA, tmp_path: Path
+    ) -> None:
+        add(server.client(), "mail")
+        front = TLSFront(server, ca, "redis.example", client_ca=True)
+        tls = (
+            f"ca_file: {tmp_path}/ca.pem, server_name: redis.example, "
+            f"cert_file: {tmp_path}/cert.pem, key_file: {tmp_path}/key.pem"
+        )
+        code, out, err = self.page(tmp_path, front.port, tls)
+        assert (code, jobs(parse(out)).get(("mail", "waiting"))) == (0, 1), err
+        front.close()
+
+    def test_a_certificate_that_is_not_trusted(
+        self, server: Server, ca: trustme.CA, tmp_path: Path
+    ) -> None:
+        front = TLSFront(server, ca, "127.0.0.1", client_ca=False)
+        code, out, err = self.page(tmp_path, front.port, "")
+        assert (code, value(parse(out), "bullmq_up")) == (1, 0)
+        assert "certificate verify failed" in err
+        code, out, _ = self.page(tmp_path, front.port, "verify: false")
+        assert (code, value(parse(out), "bullmq_up")) == (0, 1)
+        front.close()
+
+    def test_a_certificate_for_another_name(
+        self, server: Server, ca: trustme.CA, tmp_path: Path
+    ) -> None:
+        front = TLSFront(server, ca, "redis.example", client_ca=False)
+        code, _, err = self.page(tmp_path, front.port, f"ca_file: {tmp_path}/ca.pem")
+        assert code == 1
+        assert "certificate is not valid for '127.0.0.1'" in err
+        front.close()
+
+
+def test_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "redis.sock"
+    with valkey("--unixsocket", str(path)) as server:
+        client = server.client(db=3)
+        add(client, "mail")
+        done = command("run", "--once", REDIS_URL=f"unix://{path}?db=3")
+        assert done.returncode == 0, done.stderr
+        samples = parse(done.stdout)
+        assert jobs(samples)[("mail", "waiting")] == 1
+        assert value(samples, "bullmq_connection_info", db="3") == 1

@@ -1,0 +1,61 @@
+"""Live BullMQ: what the exporter shows is what the library itself counts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import daemon
+from tests.support.need import node_modules
+from tests.support.pages import jobs, value
+from tests.support.servers import Server, wait_for
+
+Counts = dict[str, dict[str, int]]
+
+
+@contextmanager
+def scenario(*arguments: str) -> Iterator[Counts]:
+    """The counts that the library prints; the queues stay as they are until the end."""
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield json.loads(process.stdout.readline())
+        process.stdin.close()
+        process.wait(timeout=10)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def agree(server: Server, counts: Counts, folder: Path) -> None:
+    expected = {}
+    for queue, states in counts.items():
+        for state, count in states.items():
+            key = (queue, "waiting" if state == "paused" else state)
+            expected[key] = expected.get(key, 0) + count
+    with daemon(folder, REDIS_URL=server.url) as running:
+        found = wait_for(lambda: jobs(running.samples()), 10, "queues on the page")
+        assert {key: found.get(key) for key in expected} == expected
+        paused = value(running.samples(), "bullmq_queue_paused", queue="paused")
+        assert paused == (1 if "paused" in counts else None)
+        assert running.stop() == 0
+
+
+@pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
+def test_node(real_server: Server, library: str, tmp_path: Path) -> None:
+    script = node_modules().parent / "scenario.mjs"
+    with scenario("node", str(script), library, str(real_server.port)) as counts:
+        agree(real_server, counts, tmp_path)
+
+
+def test_python(real_server: Server, tmp_path: Path) -> None:
+    module = "tests.e2e.python_scenario"
+    with scenario(sys.executable, "-m", module, str(real_server.port)) as counts:
+        agree(real_server, counts, tmp_path)

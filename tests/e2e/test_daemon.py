@@ -1,0 +1,235 @@
+"""The daemon on bad days: Redis absent, lost, hung; and how it stops."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.test_discovery import add
+from tests.support.daemon import Daemon, command, daemon
+from tests.support.pages import every, jobs, value
+from tests.support.servers import Server, free_port, valkey, wait_for
+
+FAST = """
+poll: {{interval_seconds: 0.2, stale_after_seconds: 1}}
+connections: {{api: {{url: "{url}", connect_timeout_seconds: 0.5, timeout_seconds: 0.5}}}}
+"""
+
+
+def up(running: Daemon) -> float | None:
+    return value(running.samples(), "bullmq_up")
+
+
+def test_redis_absent_at_start(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    with daemon(tmp_path, FAST.format(url=url)) as running:
+        assert up(running) == 0
+        assert running.get("/-/healthy").status == 200
+        answer = running.get("/health/redis")
+        assert answer.status == 503
+        assert answer.json["connections"]["api"]["last_error"]["error"] == "connection"
+        assert "REDIS connection-test failed connection=api" in running.log
+        with valkey(port=port) as server:
+            add(server.client(), "mail")
+            wait_for(lambda: jobs(running.samples()), 5, "recovery")
+            assert up(running) == 1
+            assert running.get("/health/redis").status == 200
+        assert "REDIS connected connection=api" in running.log
+
+
+def test_redis_lost_and_found(tmp_path: Path) -> None:
+    with valkey() as server, daemon(tmp_path, FAST.format(url=server.url)) as running:
+        add(server.client(), "mail")
+        assert up(running) == 1
+        server.kill()
+        wait_for(lambda: up(running) == 0, 3, "bullmq_up 0")
+        times = [running.get("/metrics").seconds for _ in range(20)]
+        assert max(times) < 0.1
+        server.start()
+        wait_for(lambda: up(running) == 1, 5, "bullmq_up 1")
+        assert value(running.samples(), "bullmq_connection_reconnects_total") == 1
+        assert "REDIS lost connection=api error=connection" in running.log
+        assert "REDIS reconnected connection=api" in running.log
+        errors = "bullmq_exporter_collector_errors_total"
+        assert value(running.samples(), errors, collector="queues", error="connection")
+
+
+def test_queue_samples_are_withdrawn_when_they_are_stale(tmp_path: Path) -> None:
+    with valkey() as server:
+        add(server.client(), "mail")
+        with daemon(tmp_path, FAST.format(url=server.url)) as running:
+            wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+            server.kill()
+            wait_for(lambda: up(running) == 0, 3, "bullmq_up 0")
+            wait_for(lambda: not jobs(running.samples()), 3, "samples withdrawn")
+            assert not every(running.samples(), "bullmq_redis_keys")
+            assert value(running.samples(), "bullmq_exporter_queues") is None
+            server.start()
+            add(server.client(), "mail")
+            wait_for(lambda: jobs(running.samples()), 5, "samples are back")
+
+
+def test_a_hung_redis_holds_up_nobody(tmp_path: Path) -> None:
+    with valkey() as server, daemon(tmp_path, FAST.format(url=server.url)) as running:
+        server.signal(signal.SIGSTOP)
+        try:
+            wait_for(lambda: up(running) == 0, 5, "bullmq_up 0")
+            assert max(running.get("/metrics").seconds for _ in range(20)) < 0.1
+            answer = running.get("/health/redis").json
+            assert answer["connections"]["api"]["last_error"]["error"] == "timeout"
+        finally:
+            server.signal(signal.SIGCONT)
+        wait_for(lambda: up(running) == 1, 5, "bullmq_up 1")
+
+
+def test_one_connection_down_leaves_the_other_alone(tmp_path: Path) -> None:
+    with valkey() as server:
+        add(server.client(), "mail")
+        config = FAST.format(url=server.url) + (
+            f'  worker: {{url: "redis://127.0.0.1:{free_port()}/0"}}\n'
+        )
+        config = config.replace("connections: {api:", "connections:\n  api:").replace("}}\n", "}\n")
+        with daemon(tmp_path, config) as running:
+            wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+            samples = running.samples()
+            assert value(samples, "bullmq_up", connection="api") == 1
+            assert value(samples, "bullmq_up", connection="worker") == 0
+            assert running.get("/health/redis").json["status"] == "degraded"
+            assert running.get("/health/redis?connection=api").status == 200
+            assert running.get("/health/redis?connection=worker").status == 503
+            assert running.get("/health/redis?connection=other").status == 404
+
+
+def test_two_connections_to_one_keyspace_are_read_once(server: Server, tmp_path: Path) -> None:
+    add(server.client(), "mail")
+    urls = {
+        "REDIS_URL_API": server.url,
+        "REDIS_URL_WORKER": server.url.replace("127.0.0.1", "localhost"),
+        "REDIS_URL_ZTWIN": server.url,  # the same URL as the first, so the same client
+    }
+    with daemon(tmp_path, **urls) as running:
+        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        samples = running.samples()
+        assert {dict(k[1])["connection"] for k in every(samples, "bullmq_queue_jobs")} == {"api"}
+        owners = {
+            dict(k[1])["connection"]: dict(k[1])["database"]
+            for k in every(samples, "bullmq_connection_info")
+        }
+        assert owners == {"api": "api", "worker": "api", "ztwin": "api"}
+        assert len(every(samples, "bullmq_up")) == 3
+        names = [c["name"] for c in server.client().client_list()]
+        assert sorted(n for n in names if n) == ["bullmq-exporter:api", "bullmq-exporter:worker"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_stop_it_within_two_seconds(server: Server, tmp_path: Path, number: int) -> None:
+    with daemon(tmp_path, REDIS_URL=server.url) as running:
+        start = time.monotonic()
+        assert running.stop(number) == 0
+        assert time.monotonic() - start < 2
+        assert running.log.rstrip().endswith("stopped")
+        assert "REDIS closed connection=default" in running.log
+        assert "Traceback" not in running.log
+
+
+def test_it_stops_within_two_seconds_while_redis_hangs(tmp_path: Path) -> None:
+    with valkey() as server:
+        config = FAST.format(url=server.url).replace("0.5", "30")
+        _stop_while_hung(server, config, tmp_path)
+
+
+def _stop_while_hung(server: Server, config: str, folder: Path) -> None:
+    with daemon(folder, config) as running:
+        server.signal(signal.SIGSTOP)
+        time.sleep(0.5)
+        start = time.monotonic()
+        assert running.stop() == 0
+        assert time.monotonic() - start < 2
+        server.signal(signal.SIGCONT)
+
+
+def test_logs_as_json(server: Server, tmp_path: Path) -> None:
+    config = f'connections: {{api: {{url: "{server.url}"}}}}\nlog: {{format: json}}\n'
+    with daemon(tmp_path, config) as running:
+        assert running.stop() == 0
+        assert '"logger": "REDIS", "message": "connected", "connection": "api"' in running.log
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """An exporter that has seen one queue."""
+    with valkey() as server:
+        add(server.client(), "mail")
+        with daemon(tmp_path_factory.mktemp("http"), REDIS_URL=server.url) as found:
+            wait_for(lambda: jobs(found.samples()), 10, "queues on the page")
+            yield found
+
+
+class TestHTTP:
+    def test_metrics_in_each_format(self, running: Daemon) -> None:
+        plain = running.get("/metrics")
+        assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert "content-encoding" not in plain.headers
+        wanted = running.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+        assert wanted.headers["content-type"].startswith("application/openmetrics-text; version=1")
+        assert wanted.text.endswith("# EOF\n")
+        packed = running.get("/metrics", Accept_Encoding="gzip")
+        assert packed.headers["content-encoding"] == "gzip"
+        assert packed.headers["vary"] == "Accept, Accept-Encoding"
+
+    def test_head(self, running: Daemon) -> None:
+        answer = running.get("/metrics", method="HEAD")
+        assert answer.status == 200
+        assert answer.body == b""
+        assert int(answer.headers["content-length"]) > 1000
+
+    @pytest.mark.parametrize(
+        ("path", "method", "status"),
+        [("/metrics", "POST", 405), ("/nothing", "GET", 404), ("/metrics/", "GET", 404)],
+    )
+    def test_what_there_is_not(self, running: Daemon, path: str, method: str, status: int) -> None:
+        assert running.get(path, method=method).status == status
+
+    def test_the_landing_page_links_what_works(self, running: Daemon) -> None:
+        page = running.get("/").text
+        links = [part.split('"')[0] for part in page.split('href="')[1:]]
+        assert {"metrics", "health/redis"} <= set(links)
+        assert all(running.get(f"/{link}").status == 200 for link in links)
+
+    def test_health_tells_all(self, running: Daemon) -> None:
+        answer = running.get("/health/redis").json
+        assert answer["status"] == "up"
+        api = answer["connections"]["default"]
+        assert api["bullmq"]["bull"]["keys"] == {"meta": 1, "id": 1, "stalled-check": 0}
+        assert api["bullmq"]["bull"]["jobs"]["waiting"] == 1
+        assert api["metadata"]["run_id"]
+        assert api["metadata"]["client_id"] > 0
+        assert api["ping_seconds"] > 0
+        assert api["memory"]["memory_used_bytes"] > 0
+        assert api["collectors"]["queues"]["success"] is True
+        assert api["last_error"] is None
+
+
+def test_a_taken_port_is_told(server: Server) -> None:
+    done = command("run", "--listen", f"127.0.0.1:{server.port}", REDIS_URL=server.url)
+    assert done.returncode == 1
+    assert "cannot listen on" in done.stderr
+    assert "--listen" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_memory_of_open_files(server: Server, tmp_path: Path) -> None:
+    """Reconnecting leaks no socket."""
+    with daemon(tmp_path, FAST.format(url=server.url)) as running:
+        folder = Path(f"/proc/{running.process.pid}/fd")
+        before = len(list(folder.iterdir()))
+        for _ in range(5):
+            server.client().client_kill_filter(skipme=True)
+            time.sleep(0.3)
+        wait_for(lambda: up(running) == 1, 3, "bullmq_up 1")
+        assert len(list(folder.iterdir())) <= before + 1
