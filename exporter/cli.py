@@ -83,7 +83,7 @@ def config(path: Path | None, listen: str | None, *, check: bool) -> None:
 def demo(listen: str) -> None:
     """Run the exporter on an embedded Valkey with live BullMQ producers and workers."""
     try:
-        from exporter.demo import run_demo
+        from exporter.demo.run import run_demo
     except ImportError as error:
         _fail(f"{error.name} is missing; pip install 'bullmq-exporter[demo]'", FAILED)
     try:

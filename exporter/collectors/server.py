@@ -91,6 +91,8 @@ def persistence_ok(info: Mapping[str, str]) -> dict[str, bool]:
 
 def _number(text: str | None) -> float | None:
     try:
-        return float(text) if text else None
+        if not text:
+            return None
+        return int(text) if text.isdigit() else float(text)
     except ValueError:
         return None

@@ -11,39 +11,10 @@ import random
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Final
 
 from bullmq import Job, Queue, Worker
 
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What goes through a queue."""
-
-    every_seconds: float
-    """Mean time between two jobs."""
-    work_seconds: float
-    """Mean time that a job takes."""
-    failing: float = 0.0
-    """Share of the attempts that fail."""
-    options: tuple[dict[str, Any], ...] = ({},)
-    """Options of the jobs, chosen at random."""
-
-
-QUEUES: Final = {
-    "emails": Load(0.2, 0.1, options=({}, {"delay": 3000}, {"removeOnComplete": True})),
-    "images": Load(0.5, 0.55, options=({}, {"priority": 5}, {"priority": 1})),
-    "reports": Load(
-        1.5,
-        1.0,
-        failing=0.3,
-        options=({"attempts": 3, "backoff": {"type": "fixed", "delay": 2000}}, {}),
-    ),
-}
-
-# finished jobs are kept, but not for ever
-_KEEP: Final = {"removeOnComplete": {"count": 500}, "removeOnFail": {"count": 100}}
+from exporter.demo.loads import KEEP, QUEUES, Load
 
 
 async def produce(url: str, name: str, load: Load) -> None:
@@ -51,7 +22,7 @@ async def produce(url: str, name: str, load: Load) -> None:
     queue = Queue(name, {"connection": url})
     try:
         while True:
-            await queue.add(name.removesuffix("s"), {}, {**_KEEP, **random.choice(load.options)})  # noqa: S311
+            await queue.add(name.removesuffix("s"), {}, {**KEEP, **random.choice(load.options)})  # noqa: S311
             await asyncio.sleep(random.expovariate(1 / load.every_seconds))
     finally:
         await queue.close()

@@ -108,11 +108,15 @@ class Poller:
         )
         if facts is not None:
             self._keep(collector.name, facts)
-        self._link.notice()
+        self._notice_loss()
 
     def _discover(self, until: float) -> None:
         if self._link.failure is None and self._walk.due and self._owns_keyspace():
             self._walk.advance(until, self._stop)
+            self._notice_loss()
+
+    def _notice_loss(self) -> None:
+        if not self._stop.is_set():  # `stop` breaks the connection off itself
             self._link.notice()
 
     def _owns_keyspace(self) -> bool:
