@@ -267,7 +267,9 @@ class _Reading:
         owners = [
             row for question in questions for row in question.rows for _ in range(question.width)
         ]
-        replies = self._ask(packed, len(owners), lambda place: repr(self._key(owners[place])))
+        replies = self._ask(
+            packed, len(owners), lambda place: f"{self._key(owners[place])[:200]!r}"
+        )
         start = 0
         for question in questions:
             for row in question.rows:

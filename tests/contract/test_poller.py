@@ -1,0 +1,48 @@
+"""The wrapper around collectors: one that fails costs only itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from exporter.board import Board
+from exporter.collectors import Context, Scope, collectors_for
+from exporter.connection import Clients
+from exporter.exposition import Format, PageWriter, Variant
+from exporter.polling import Poller
+from tests.contract.test_discovery import add
+from tests.support.pages import jobs, parse, value
+from tests.support.servers import Server
+from tests.support.watch import config_for
+
+
+class Broken:
+    """A collector with a mistake in it."""
+
+    name = "broken"
+    scope = Scope.CONNECTION
+
+    def collect(self, _: Context) -> object:
+        raise KeyError("a mistake")
+
+
+def test_a_mistake_in_a_collector_costs_that_collector(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(server.client(), "mail")
+    config, board = config_for(server.url), Board(["default"])
+    client = Clients().get(config.connections["default"], "default")
+    collectors = (Broken(), *collectors_for(config))
+    poller = Poller(config, ["default"], client, collectors, board)
+
+    assert poller.poll_once()
+    client.close()
+
+    page = PageWriter(15).write(board.snapshots())
+    samples = parse(page.body(Variant(Format.TEXT, gzip=False)).decode())
+    assert jobs(samples)[("mail", "waiting")] == 1
+    success = "bullmq_exporter_collector_success"
+    assert value(samples, success, collector="broken") == 0
+    assert value(samples, success, collector="queues") == 1
+    errors = "bullmq_exporter_collector_errors_total"
+    assert value(samples, errors, collector="broken", error="internal") == 2
+    assert "broken failed by a mistake in the exporter" in caplog.text
