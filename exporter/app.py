@@ -17,7 +17,7 @@ from exporter.config import Config
 from exporter.connection import Client, Clients
 from exporter.exposition import Format, PageWriter, Press, Variant
 from exporter.log import event
-from exporter.polling import Poller
+from exporter.polling import Poller, SyncRunner
 from exporter.web import WebServer, application, open_socket
 
 logger = logging.getLogger("exporter")
@@ -33,6 +33,7 @@ class App:
         self._board = Board(list(config.connections))
         self._clients = Clients()
         self._pollers = _pollers(config, self._clients, self._board)
+        self._sync = SyncRunner(config, self._board) if config.sync.enabled else None
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises `ListenError` before anything has started."""
@@ -45,8 +46,8 @@ class App:
         with _stop_signals() as stop:
             press.start()
             web.start()
-            for poller in self._pollers:
-                poller.start()
+            for part in self._readers():
+                part.start()
             event(
                 logger,
                 logging.INFO,
@@ -57,24 +58,29 @@ class App:
             )
             stop.wait()
             event(logger, logging.INFO, "stopping")
-            self._stop_pollers()
+            self._stop_readers()
             web.stop()
             press.stop()
         event(logger, logging.INFO, "stopped")
 
     def page_once(self) -> tuple[str, bool]:
         """One page after a whole discovery and a poll, and whether every Redis was reached."""
+        if self._sync is not None:
+            self._sync.run_once()
         reached = [poller.poll_once() for poller in self._pollers]
-        page = PageWriter(float("inf")).write(self._board.snapshots())
+        page = PageWriter(float("inf")).write(self._board.snapshots(), self._board.sync)
         self._clients.close()
         return page.body(Variant(Format.TEXT, gzip=False)).decode(), all(reached)
 
-    def _stop_pollers(self) -> None:
-        for poller in self._pollers:
-            poller.stop()
+    def _readers(self) -> list[Poller | SyncRunner]:
+        return [*self._pollers, *([self._sync] if self._sync is not None else [])]
+
+    def _stop_readers(self) -> None:
+        for part in self._readers():
+            part.stop()
         deadline = time.monotonic() + _STOP_SECONDS
-        for poller in self._pollers:
-            poller.join(max(0.0, deadline - time.monotonic()))
+        for part in self._readers():
+            part.join(max(0.0, deadline - time.monotonic()))
 
 
 def _pollers(config: Config, clients: Clients, board: Board) -> list[Poller]:

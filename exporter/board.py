@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from exporter.snapshot import Snapshot
+from exporter.snapshot import Snapshot, SyncReport
 
 
 class Board:
@@ -18,11 +18,18 @@ class Board:
         self.connections = tuple(connections)
         self.changed = threading.Event()
         """Set at every publication; whoever waits for it clears it."""
+        self.sync: SyncReport | None = None
+        """The last round of the sync test."""
         self._snapshots: dict[str, Snapshot] = {}
 
     def publish(self, snapshot: Snapshot) -> None:
         """Replace the connection's snapshot."""
         self._snapshots[snapshot.connection] = snapshot
+        self.changed.set()
+
+    def publish_sync(self, report: SyncReport) -> None:
+        """Replace the result of the sync test."""
+        self.sync = report
         self.changed.set()
 
     def snapshots(self) -> tuple[Snapshot, ...]:

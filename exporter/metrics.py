@@ -214,6 +214,40 @@ QUEUE_INFO = _gauge(
     "Up to a minute old.",
 )
 
+# --- sync test -----------------------------------------------------------------------------------
+
+_PAIR = ("writer", "reader")
+SYNC_SUCCESS = _gauge(
+    "bullmq_sync_success",
+    _PAIR,
+    "Whether the reader's connection sees what the writer's writes: 1 if every check of the last "
+    "round passed. Absent where an ACL does not permit the test.",
+)
+SYNC_CHECK_SUCCESS = _gauge(
+    "bullmq_sync_check_success",
+    (*_PAIR, "check"),
+    "Whether this check of the sync test passed; absent if an earlier failure left it out.",
+)
+SYNC_DURATION = _gauge(
+    "bullmq_sync_duration_seconds", _PAIR, "How long the pair's last test took.", "seconds"
+)
+SYNC_PROPAGATION = _gauge(
+    "bullmq_sync_propagation_seconds",
+    _PAIR,
+    "Time from the writer's confirmed write until the reader saw the value.",
+    "seconds",
+)
+SYNC_LAST_RUN = _gauge(
+    "bullmq_sync_last_run_timestamp_seconds",
+    _PAIR,
+    "Unix time of the pair's last test.",
+    "seconds",
+)
+SYNC_RUNS = _counter("bullmq_sync_runs_total", _PAIR, "Tests of the pair.")
+SYNC_FAILURES = _counter(
+    "bullmq_sync_failures_total", _PAIR, "Tests of the pair in which a check failed."
+)
+
 CATALOGUE: tuple[Family, ...] = (
     UP,
     CONNECTION_INFO,
@@ -229,6 +263,13 @@ CATALOGUE: tuple[Family, ...] = (
     REDIS_INFO,
     *REDIS_VALUES.values(),
     REDIS_PERSISTENCE_OK,
+    SYNC_SUCCESS,
+    SYNC_CHECK_SUCCESS,
+    SYNC_DURATION,
+    SYNC_PROPAGATION,
+    SYNC_LAST_RUN,
+    SYNC_RUNS,
+    SYNC_FAILURES,
     QUEUE_JOBS,
     QUEUE_PAUSED,
     QUEUE_CONCURRENCY_LIMIT,

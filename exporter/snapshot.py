@@ -65,6 +65,8 @@ class ServerFacts:
     """Numbers by the name that `collectors.server` gives them."""
     persistence_ok: Mapping[str, bool]
     """By kind, `rdb` and `aof`; a kind that is off is not in it."""
+    raw: Mapping[str, str] = field(default_factory=dict)
+    """INFO itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,25 +134,63 @@ class Snapshot:
         return dated.facts if isinstance(dated.facts, kind) else None
 
 
-def keyspace_owners(
-    snapshots: Sequence[Snapshot], now: float, stale_after: float
-) -> dict[str, str]:
-    """For each connection, the first one in order that reaches the same keyspace.
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of the sync test."""
 
-    A keyspace that several connections reach is read once, through its owner. A connection that
-    has not reached Redis for `stale_after` owns nothing but itself; until then its last samples
-    are shown, and a second reader's would double them.
-    """
-    owners: dict[str, str] = {}
-    firsts: list[tuple[Metadata, str]] = []
-    for snapshot in snapshots:
-        name, metadata = snapshot.connection, snapshot.metadata
-        lost = snapshot.reached_at is None or now - snapshot.reached_at > stale_after
-        if metadata is None or lost:
-            owners[name] = name
-            continue
-        owner = next((first for known, first in firsts if known.same_keyspace(metadata)), name)
-        owners[name] = owner
-        if owner == name:
-            firsts.append((metadata, name))
-    return owners
+    ok: bool
+    seconds: float
+    detail: str
+    """What was found, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What the sync test found for one writer and one reader."""
+
+    writer: str
+    reader: str
+    checks: Mapping[str, Check]
+    """By name, in the order in which they ran; those that a failure made pointless are missing."""
+    not_permitted: str = ""
+    """The command that an ACL refuses; nothing is known then, and nothing is wrong."""
+    propagation_seconds: float | None = None
+    """From the writer's confirmed SET until the reader saw the value."""
+    seconds: float = 0.0
+    runs: int = 0
+    failures: int = 0
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether every check passed; None where the test is not permitted."""
+        if self.not_permitted:
+            return None
+        return all(self.checks[name].ok if name in self.checks else False for name in SYNC_CHECKS)
+
+
+SYNC_CHECKS = ("writable", "set_get", "integrity", "ttl", "expiry", "same_database", "cleanup")
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """A round of the sync test over all pairs of connections."""
+
+    at: float
+    """Monotonic time of the round's end."""
+    time: float
+    """Unix time of the same moment."""
+    seconds: float
+    good_for: float
+    """Seconds after which it is too old to be shown."""
+    pairs: tuple[Pair, ...]
+    metadata: Mapping[str, Metadata]
+    """Whom each connection reached; one that reached nobody is missing."""
+
+    def fresh(self, now: float) -> bool:
+        """Whether it may still be shown at that monotonic time."""
+        return now - self.at <= self.good_for
+
+    def pair(self, writer: str, reader: str) -> Pair | None:
+        """The result for these two."""
+        found = (p for p in self.pairs if (p.writer, p.reader) == (writer, reader))
+        return next(found, None)

@@ -6,6 +6,7 @@ from exporter.collectors.contract import Collector, Context, Faults, Scope
 from exporter.collectors.discovery import Discovery
 from exporter.collectors.queues import QueueCollector
 from exporter.collectors.server import ServerCollector
+from exporter.collectors.sync import SYNC_COMMANDS, SyncTest
 from exporter.config import Config
 
 
@@ -17,4 +18,13 @@ def collectors_for(config: Config) -> tuple[Collector, ...]:
     )
 
 
-__all__ = ["Collector", "Context", "Discovery", "Faults", "Scope", "collectors_for"]
+__all__ = [
+    "SYNC_COMMANDS",
+    "Collector",
+    "Context",
+    "Discovery",
+    "Faults",
+    "Scope",
+    "SyncTest",
+    "collectors_for",
+]

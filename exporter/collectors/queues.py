@@ -36,8 +36,6 @@ _BATCH_BYTES: Final = 1 << 19
 SETTINGS_SECONDS: Final = 60.0
 """How old settings may get. Each poll reads its share of the queues, so there is no peak."""
 
-_SUFFIXES: Final = tuple(suffix for _, suffix, *_ in COUNTS)
-
 
 @dataclass(slots=True)
 class _Memory:
@@ -267,9 +265,7 @@ class _Reading:
         owners = [
             row for question in questions for row in question.rows for _ in range(question.width)
         ]
-        replies = self._ask(
-            packed, len(owners), lambda place: f"{self._key(owners[place])[:200]!r}"
-        )
+        replies = self._ask(packed, len(owners), lambda place: self._shown(owners[place]))
         start = 0
         for question in questions:
             for row in question.rows:
@@ -288,11 +284,11 @@ class _Reading:
 
     def _count_name(self, place: int) -> str:
         row, column = divmod(place, len(COUNTS))
-        key = self._key(row) + _SUFFIXES[column].encode()
-        return f"{COUNTS[column][0]} {key[:200]!r}"
+        return f"{COUNTS[column][0]} {self._shown(row, COUNTS[column][1])}"
 
-    def _key(self, row: int) -> bytes:
-        return self._batch.queues[row].key
+    def _shown(self, row: int, suffix: str = "") -> str:
+        """A key for the log; a name may be long."""
+        return repr((self._batch.queues[row].key + suffix.encode())[:200])
 
 
 def _grouped(queues: Sequence[Queue]) -> Iterator[list[Queue]]:

@@ -42,7 +42,7 @@ class ServerCollector:
             context.faults.add(size, "DBSIZE")
         else:
             values["keys"] = size
-        return ServerFacts(server_identity(info), values, persistence_ok(info))
+        return ServerFacts(server_identity(info), values, persistence_ok(info), info)
 
 
 def server_identity(info: Mapping[str, str]) -> dict[str, str]:

@@ -227,8 +227,8 @@ class Sync(Section):
     """The test that every pair of connections sees the same data."""
 
     enabled: bool = True
-    interval_seconds: Seconds = 30.0
-    timeout_seconds: Seconds = 2.0
+    interval_seconds: Annotated[float, Field(ge=1, le=86400)] = 30.0
+    timeout_seconds: Annotated[float, Field(gt=0, le=20)] = 2.0
     key_prefix: Annotated[str, Field(min_length=1, max_length=200)] = "bullmq-exporter:sync"
 
 

@@ -4,7 +4,7 @@ from exporter.connection.backoff import Backoff
 from exporter.connection.client import Argument, Batch, Client, Reply, pack
 from exporter.connection.clients import Clients
 from exporter.connection.errors import ErrorClass, RedisFailure, ReplyError, failure_of
-from exporter.connection.metadata import Metadata, parse_info
+from exporter.connection.metadata import Info, Metadata, parse_info
 
 __all__ = [
     "Argument",
@@ -13,6 +13,7 @@ __all__ = [
     "Client",
     "Clients",
     "ErrorClass",
+    "Info",
     "Metadata",
     "RedisFailure",
     "Reply",

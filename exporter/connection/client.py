@@ -90,7 +90,7 @@ class Client:
         is closed then; an error reply to one command stands in its place.
         """
         if self._socket is None or self._reader is None:
-            raise RedisFailure(ErrorClass.CONNECTION, "not connected")
+            raise self.failure or RedisFailure(ErrorClass.CONNECTION, "not connected")
         errors_before = self._errors_seen
         try:
             replies = self._exchange(self._socket, self._reader, packed, count)
@@ -171,7 +171,7 @@ class Client:
             if isinstance(reply, bytes):
                 info |= parse_info(reply)
         url = self.settings.url
-        return Metadata(
+        known = Metadata(
             name=self.name,
             address=url.address,
             url=str(url),
@@ -180,9 +180,5 @@ class Client:
             connected_at=time.time(),
             client_id=client_id if isinstance(client_id, int) else None,
             db_size=size if isinstance(size, int) else None,
-            run_id=info.get("run_id", ""),
-            role=info.get("role", ""),
-            replication_id=info.get("master_replid", ""),
-            version=info.get("redis_version", ""),
-            mode=info.get("redis_mode") or info.get("server_mode", ""),
         )
+        return known.with_info(info)

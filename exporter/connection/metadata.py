@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Info = Mapping[str, str]
 
@@ -34,6 +34,20 @@ class Metadata:
     """`master_replid`: a replica has its master's."""
     version: str = ""
     mode: str = ""
+    master_link: str = ""
+    """A replica's `master_link_status`."""
+
+    def with_info(self, info: Info) -> Metadata:
+        """Brought up to date with INFO: a failover changes the role of a server in use."""
+        return replace(
+            self,
+            run_id=info.get("run_id", self.run_id),
+            role=info.get("role", self.role),
+            replication_id=info.get("master_replid", self.replication_id),
+            version=info.get("redis_version", self.version),
+            mode=info.get("redis_mode") or info.get("server_mode") or self.mode,
+            master_link=info.get("master_link_status", ""),
+        )
 
     def same_keyspace(self, other: Metadata) -> bool:
         """Whether both reach one database: the same process, or a replica and its master."""

@@ -12,8 +12,9 @@ from exporter.exposition.process import process_families
 from exporter.exposition.queues import QueueWriter
 from exporter.exposition.small import View, small_families
 from exporter.exposition.text import Format, ending, header
+from exporter.keyspaces import keyspace_owners
 from exporter.metrics import CATALOGUE, Family
-from exporter.snapshot import QueueTable, Snapshot, keyspace_owners
+from exporter.snapshot import QueueTable, Snapshot, SyncReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +60,15 @@ class PageWriter:
         self._stale_after = stale_after
         self._writers: dict[str, QueueWriter] = {}
 
-    def write(self, snapshots: Sequence[Snapshot]) -> Page:
+    def write(self, snapshots: Sequence[Snapshot], sync: SyncReport | None = None) -> Page:
         """The page as of now."""
         now = time.monotonic()
         view = View(
             snapshots,
-            keyspace_owners(snapshots, now, self._stale_after),
+            keyspace_owners(snapshots, now, self._stale_after, sync),
             now,
             self._stale_after,
+            sync if sync is not None and sync.fresh(now) else None,
         )
         lines: dict[Family, list[str]] = defaultdict(list)
         for family, line in small_families(view):
@@ -75,7 +77,7 @@ class PageWriter:
             if view.owners[snapshot.connection] == snapshot.connection:
                 for family, text in self._queue_lines(snapshot, view):
                     lines[family].append(text)
-        return Page(lines, self._expiry(snapshots, now))
+        return Page(lines, self._expiry(view))
 
     def _queue_lines(self, snapshot: Snapshot, view: View) -> Sequence[tuple[Family, str]]:
         table = snapshot.get(QueueTable, view.now, view.stale_after)
@@ -86,8 +88,10 @@ class PageWriter:
             writer = self._writers[snapshot.connection] = QueueWriter(snapshot.connection)
         return tuple(writer.lines(table))
 
-    def _expiry(self, snapshots: Sequence[Snapshot], now: float) -> float:
-        ages = [dated.at for snapshot in snapshots for dated in snapshot.facts.values()]
-        ages += [snapshot.at for snapshot in snapshots]
+    def _expiry(self, view: View) -> float:
+        ages = [dated.at for snapshot in view.snapshots for dated in snapshot.facts.values()]
+        ages += [snapshot.at for snapshot in view.snapshots]
         ends = [at + self._stale_after for at in ages]
-        return min((end for end in ends if end > now), default=float("inf"))
+        if view.sync is not None:
+            ends.append(view.sync.at + view.sync.good_for)
+        return min((end for end in ends if end > view.now), default=float("inf"))

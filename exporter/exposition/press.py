@@ -52,7 +52,7 @@ class Press:
 
     def print_page(self) -> Page:
         """Make a page now."""
-        page = self._writer.write(self._board.snapshots())
+        page = self._writer.write(self._board.snapshots(), self._board.sync)
         since = time.monotonic() - _WANTED_SECONDS
         for variant, asked in tuple(self._wanted.items()):
             if asked >= since:

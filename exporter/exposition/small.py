@@ -10,7 +10,7 @@ from exporter import __version__, metrics
 from exporter.connection import ErrorClass
 from exporter.exposition.text import labels, sample
 from exporter.metrics import Family
-from exporter.snapshot import Discovered, Histogram, ServerFacts, Snapshot
+from exporter.snapshot import Discovered, Histogram, ServerFacts, Snapshot, SyncReport
 
 Line = tuple[Family, str]
 
@@ -24,6 +24,8 @@ class View:
     now: float
     """Monotonic time of the page."""
     stale_after: float
+    sync: SyncReport | None = None
+    """The last round of the sync test, unless it is too old."""
 
 
 def small_families(view: View) -> Iterator[Line]:
@@ -35,6 +37,8 @@ def small_families(view: View) -> Iterator[Line]:
         yield from _collectors(snapshot)
         yield from _discovered(snapshot, view)
         yield from _server(snapshot, view)
+    if view.sync is not None:
+        yield from _sync(view.sync)
 
 
 def _line(family: Family, values: Sequence[str], value: float) -> Line:
@@ -99,3 +103,19 @@ def _server(snapshot: Snapshot, view: View) -> Iterator[Line]:
             yield _line(family, (name,), facts.values[key])
     for kind, ok in facts.persistence_ok.items():
         yield _line(metrics.REDIS_PERSISTENCE_OK, (name, kind), ok)
+
+
+def _sync(report: SyncReport) -> Iterator[Line]:
+    for pair in report.pairs:
+        names = (pair.writer, pair.reader)
+        if pair.passed is None:
+            continue
+        yield _line(metrics.SYNC_SUCCESS, names, pair.passed)
+        for name, check in pair.checks.items():
+            yield _line(metrics.SYNC_CHECK_SUCCESS, (*names, name), check.ok)
+        yield _line(metrics.SYNC_DURATION, names, pair.seconds)
+        if pair.propagation_seconds is not None:
+            yield _line(metrics.SYNC_PROPAGATION, names, pair.propagation_seconds)
+        yield _line(metrics.SYNC_LAST_RUN, names, report.time)
+        yield _line(metrics.SYNC_RUNS, names, pair.runs)
+        yield _line(metrics.SYNC_FAILURES, names, pair.failures)

@@ -1,5 +1,6 @@
 """When each collector runs, and what becomes of its facts and failures."""
 
 from exporter.polling.poller import Poller
+from exporter.polling.sync_runner import SyncRunner
 
-__all__ = ["Poller"]
+__all__ = ["Poller", "SyncRunner"]

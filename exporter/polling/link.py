@@ -6,7 +6,7 @@ import logging
 import time
 from bisect import bisect_left
 
-from exporter.connection import Backoff, Client, ErrorClass, Metadata, RedisFailure
+from exporter.connection import Backoff, Client, ErrorClass, Info, Metadata, RedisFailure
 from exporter.log import REDIS, event
 from exporter.snapshot import Histogram, Problem
 
@@ -49,6 +49,11 @@ class Link:
         """See whether a call that others made has cost the connection."""
         if self.failure is None and self._client.failure is not None:
             self._lost(self._client.failure)
+
+    def learn(self, info: Info) -> None:
+        """Bring up to date whom the connection reaches, from INFO."""
+        if self.metadata is not None:
+            self.metadata = self.metadata.with_info(info)
 
     def close(self) -> None:
         """Close the connection for good."""

@@ -12,10 +12,11 @@ from exporter.board import Board
 from exporter.collectors import Collector, Context, Discovery, Scope
 from exporter.config import Config
 from exporter.connection import Client
+from exporter.keyspaces import keyspace_owners
 from exporter.polling.link import Link
 from exporter.polling.recorder import Recorder
 from exporter.polling.walk import Walk
-from exporter.snapshot import Dated, Snapshot, keyspace_owners
+from exporter.snapshot import Dated, ServerFacts, Snapshot
 
 logger = logging.getLogger("exporter.polling")
 
@@ -106,6 +107,8 @@ class Poller:
         facts = self._recorder.run(
             collector.name, lambda: collector.collect(context), context.faults
         )
+        if isinstance(facts, ServerFacts):
+            self._link.learn(facts.raw)
         if facts is not None:
             self._keep(collector.name, facts)
         self._notice_loss()
@@ -128,7 +131,10 @@ class Poller:
                 break
             earlier.append(snapshot)
         owners = keyspace_owners(
-            [*earlier, mine], time.monotonic(), self._poll_options.stale_after_seconds
+            [*earlier, mine],
+            time.monotonic(),
+            self._poll_options.stale_after_seconds,
+            self._board.sync,
         )
         return owners[mine.connection] == mine.connection
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from exporter.bullmq import STATES
 from exporter.config import Config
+from exporter.connection import Metadata
+from exporter.keyspaces import keyspace_owners
 from exporter.snapshot import (
     Discovered,
     Problem,
@@ -16,7 +18,7 @@ from exporter.snapshot import (
     Report,
     ServerFacts,
     Snapshot,
-    keyspace_owners,
+    SyncReport,
 )
 
 _MEMORY = (
@@ -29,11 +31,11 @@ _MEMORY = (
 
 
 def redis_health(
-    config: Config, snapshots: Sequence[Snapshot], now: float
+    config: Config, snapshots: Sequence[Snapshot], now: float, sync: SyncReport | None
 ) -> tuple[dict[str, Any], bool]:
     """The answer, and whether every connection reaches its Redis."""
     stale_after = config.poll.stale_after_seconds
-    owners = keyspace_owners(snapshots, now, stale_after)
+    owners = keyspace_owners(snapshots, now, stale_after, sync)
     known = {snapshot.connection: snapshot for snapshot in snapshots}
     connections = {}
     for name, settings in config.connections.items():
@@ -58,7 +60,7 @@ def _connection(snapshot: Snapshot, owner: str, now: float, stale_after: float) 
         "ping_seconds": snapshot.ping_seconds,
         "reconnects": snapshot.reconnects,
         "last_error": _problem(snapshot.problem),
-        "metadata": _metadata(snapshot),
+        "metadata": shown_metadata(snapshot.metadata),
         "database": owner,
         "server": server and dict(server.info),
         "memory": server and {key: server.values.get(key) for key in _MEMORY},
@@ -68,25 +70,24 @@ def _connection(snapshot: Snapshot, owner: str, now: float, stale_after: float) 
     }
 
 
-def _metadata(snapshot: Snapshot) -> dict[str, Any] | None:
-    if snapshot.metadata is None:
+def shown_metadata(metadata: Metadata | None) -> dict[str, Any] | None:
+    """Whom a connection reaches, with readable times."""
+    if metadata is None:
         return None
-    facts = asdict(snapshot.metadata)
-    del facts["url"]
-    return facts | {"connected_at": _time(snapshot.metadata.connected_at)}
+    return asdict(metadata) | {"connected_at": shown_time(metadata.connected_at)}
 
 
 def _problem(problem: Problem | None) -> dict[str, str] | None:
     if problem is None:
         return None
-    return {"error": problem.kind, "detail": problem.text, "at": _time(problem.at)}
+    return {"error": problem.kind, "detail": problem.text, "at": shown_time(problem.at)}
 
 
 def _report(report: Report) -> dict[str, Any]:
     return {
         "success": report.success,
         "duration_seconds": report.duration,
-        "last_success": _time(report.last_success) if report.last_success else None,
+        "last_success": shown_time(report.last_success) if report.last_success else None,
         "errors": {kind: count for kind, count in report.errors.items() if count},
         "not_available": list(report.not_available),
         "last_error": _problem(report.problem),
@@ -124,5 +125,6 @@ def _jobs(table: QueueTable, prefix: str) -> dict[str, int]:
     }
 
 
-def _time(moment: float) -> str:
+def shown_time(moment: float) -> str:
+    """Unix time as ISO 8601."""
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")

@@ -13,6 +13,13 @@ LINKS: Final = (
             "200 if all are up, else 503."
         ),
     ),
+    (
+        "/health/redis/sync",
+        (
+            "The sync test: whether every connection sees what the others write, step by step, "
+            "and in what they differ. 200 if all passed, else 503."
+        ),
+    ),
     ("/-/healthy", "200 while the exporter itself works, whatever Redis does."),
     ("/-/ready", "200 once every connection has been tried."),
 )

@@ -17,6 +17,7 @@ from exporter.config import Config
 from exporter.exposition import Press, Variant, accepts_gzip, choose_format
 from exporter.web.health import redis_health
 from exporter.web.landing import landing_page
+from exporter.web.sync_health import sync_health
 
 # A poll may take its time on a slow Redis or a slow resolver; after this long it hangs.
 _HUNG_AFTER_POLLS = 3
@@ -30,6 +31,7 @@ def application(config: Config, board: Board, press: Press) -> Starlette:
         "/": handlers.landing,
         "/metrics": handlers.metrics,
         "/health/redis": handlers.redis,
+        "/health/redis/sync": handlers.sync,
         "/-/healthy": handlers.healthy,
         "/-/ready": handlers.ready,
     }
@@ -78,11 +80,19 @@ class _Handlers:
         if wanted is not None and wanted not in self._config.connections:
             names = ", ".join(self._config.connections)
             return _json({"error": f"no connection has that name; there are: {names}"}, 404)
-        answer, up = redis_health(self._config, self._board.snapshots(), time.monotonic())
+        board = self._board
+        answer, up = redis_health(self._config, board.snapshots(), time.monotonic(), board.sync)
         if wanted is not None:
             answer = answer["connections"][wanted]
             up = answer["status"] == "up"
         return _json(answer, 200 if up else 503)
+
+    async def sync(self, _: Request) -> Response:
+        if not self._config.sync.enabled:
+            hint = "the sync test is disabled; set sync.enabled: true to run it"
+            return _json({"status": "disabled", "error": hint}, 404)
+        answer, passed = sync_health(self._board.sync, time.monotonic())
+        return _json(answer, 200 if passed else 503)
 
 
 def _json(answer: dict[str, Any], status: int) -> Response:

@@ -12,17 +12,21 @@ from hypothesis import strategies as st
 from exporter.bullmq import STATES, queue_of
 from exporter.connection import ErrorClass, Metadata
 from exporter.exposition import Format, PageWriter, Variant, accepts_gzip, choose_format
+from exporter.keyspaces import keyspace_owners
 from exporter.metrics import CATALOGUE, REDIS_VALUES
 from exporter.snapshot import (
+    SYNC_CHECKS,
+    Check,
     Dated,
     Discovered,
     Histogram,
+    Pair,
     PrefixCount,
     QueueTable,
     Report,
     ServerFacts,
     Snapshot,
-    keyspace_owners,
+    SyncReport,
 )
 from tests.support.pages import every, jobs, parse, value
 
@@ -54,8 +58,15 @@ def snapshot(name: str = "api", *facts: object, age: float = 0.0, **changes: obj
     return Snapshot(**(fields | changes))
 
 
-def page(*snapshots: Snapshot, form: Format = Format.TEXT) -> str:
-    return PageWriter(STALE_AFTER).write(snapshots).body(Variant(form, gzip=False)).decode()
+def page(*snapshots: Snapshot, form: Format = Format.TEXT, sync: SyncReport | None = None) -> str:
+    made = PageWriter(STALE_AFTER).write(snapshots, sync)
+    return made.body(Variant(form, gzip=False)).decode()
+
+
+def sync_report(pair: Pair | None = None, age: float = 0.0) -> SyncReport:
+    checks = {name: Check(ok=True, seconds=0.1, detail="") for name in SYNC_CHECKS}
+    pair = pair or Pair("api", "api", checks, propagation_seconds=0.001, seconds=0.3, runs=1)
+    return SyncReport(time.monotonic() - age, 1e9, 0.4, 90.0, (pair,), {"api": META})
 
 
 def full() -> Snapshot:
@@ -74,7 +85,7 @@ def full() -> Snapshot:
 
 @pytest.mark.parametrize("form", list(Format))
 def test_every_family_of_the_catalogue_is_on_a_full_page(form: Format) -> None:
-    text = page(full(), form=form)
+    text = page(full(), form=form, sync=sync_report())
     samples = parse(text, form="text" if form is Format.TEXT else "openmetrics")
     shown = {name for name, _ in samples}
     for family in CATALOGUE:
@@ -88,7 +99,7 @@ def _family(name: str, form: Format) -> str:
 
 
 def test_labels_are_those_of_the_catalogue() -> None:
-    samples = parse(page(full()))
+    samples = parse(page(full(), sync=sync_report()))
     for family in CATALOGUE:
         for name, labels in samples:
             if name == family.name:
@@ -180,6 +191,23 @@ class TestStaleness:
     def test_a_page_knows_when_it_expires(self) -> None:
         made = PageWriter(STALE_AFTER).write([snapshot("api", table(["a"]), age=5)])
         assert 9 < made.expires_at - time.monotonic() < 10.1
+
+
+class TestSync:
+    def test_a_pair_that_failed(self) -> None:
+        pair = Pair("api", "api", {"writable": Check(ok=False, seconds=0.1, detail="OOM")})
+        samples = parse(page(sync=sync_report(pair)))
+        assert value(samples, "bullmq_sync_success") == 0
+        assert value(samples, "bullmq_sync_check_success", check="writable") == 0
+        assert value(samples, "bullmq_sync_check_success", check="set_get") is None
+
+    def test_a_pair_that_is_not_permitted_has_no_samples(self) -> None:
+        samples = parse(page(sync=sync_report(Pair("api", "api", {}, not_permitted="set"))))
+        assert not [name for name, _ in samples if name.startswith("bullmq_sync")]
+
+    def test_an_old_round_is_withdrawn(self) -> None:
+        assert value(parse(page(sync=sync_report(age=89))), "bullmq_sync_success") == 1
+        assert value(parse(page(sync=sync_report(age=91))), "bullmq_sync_success") is None
 
 
 class TestKeyspaces:

@@ -1,0 +1,206 @@
+"""The steps of the sync test, for one writer and one reader."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from exporter.collectors.sync.keys import SHORT_TTL_SECONDS, TTL_SECONDS, Keys
+from exporter.collectors.sync.sides import Side
+from exporter.connection import Client, Metadata, RedisFailure, Reply, ReplyError, pack
+from exporter.snapshot import Check
+
+SYNC_COMMANDS: Final = ("SET", "GET", "PTTL", "EXISTS", "DEL")
+"""All that the test sends besides the handshake."""
+
+# Between two servers that are not the same, a value cannot come; a moment is given all the same,
+# because identities can be wrong (a proxy) and values can travel (active-active databases).
+_HOPELESS_SECONDS: Final = 0.2
+_FIRST_PAUSE: Final = 0.001
+_LONGEST_PAUSE: Final = 0.05
+_TTL_TOLERANCE_SECONDS: Final = 1.0
+_EXPIRY_TOLERANCE_SECONDS: Final = 1.0
+
+
+class NotPermittedError(Exception):
+    """An ACL refuses a command that the test needs; the text names it."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """The checks of one pair so far."""
+
+    checks: dict[str, Check] = field(default_factory=dict)
+    not_permitted: str = ""
+    propagation_seconds: float | None = None
+
+    def note(self, name: str, started: float, problem: str | None, detail: str) -> bool:
+        """Keep a check's outcome: the problem, or the detail where there is none."""
+        seconds = time.monotonic() - started
+        self.checks[name] = Check(problem is None, seconds, problem or detail)
+        return problem is None
+
+
+def write(writer: Client, keys: Keys) -> None:
+    """Write all keys at once. Raises `RedisFailure` or `NotPermittedError`."""
+    long, short = TTL_SECONDS * 1000, round(SHORT_TTL_SECONDS * 1000)
+    packed = (
+        pack("SET", keys.value_key, keys.value, "PX", long)
+        + pack("SET", keys.payload_key, keys.payload, "PX", long)
+        + pack("SET", keys.short_key, keys.value, "PX", short)
+    )
+    for reply in writer.batch(packed, 3).replies:
+        _checked(reply)
+
+
+def read(side: Side, keys: Keys, written_at: float, timeout: float, found: Findings) -> None:
+    """Everything that a reader does; the checks go to `found`, a failure ends them."""
+    started = time.monotonic()
+    step = "set_get"
+    try:
+        if not _set_get(side.reader, keys, written_at, timeout, found):
+            return
+        step, started = "integrity", time.monotonic()
+        found.note(step, started, *_integrity(side.reader, keys))
+        step, started = "ttl", time.monotonic()
+        first = _ttl(side.reader, keys)
+        step, started = "expiry", time.monotonic()
+        found.note(step, started, *_expiry(side.reader, keys, written_at))
+        second = _ttl(side.reader, keys)
+        found.note("ttl", started, *_ttl_verdict(written_at, first, second))
+    except NotPermittedError as error:
+        found.not_permitted = str(error)
+    except RedisFailure as failure:
+        found.note(step, started, f"the reader failed: {failure}", "")
+
+
+def clean_up(writer: Client, keys: Keys) -> None:
+    """Delete the keys, on a new socket where the old one has died. Raises `RedisFailure`."""
+    if not writer.connected:
+        writer.connect()
+    _checked(writer.command("DEL", *keys.all))
+
+
+def gone(reader: Client, keys: Keys, timeout: float) -> str | None:
+    """What is wrong after the deletion, as the reader sees it. Raises `RedisFailure`."""
+    left = _until(lambda: _checked(reader.command("EXISTS", *keys.all)) == 0, timeout)
+    return None if left is not None else f"the reader still sees keys {timeout:g} s after DEL"
+
+
+def same_database(writer: Metadata, reader: Metadata, *, seen: bool) -> tuple[str | None, str]:
+    """Problem and detail of whether both are in one database, by what the servers say.
+
+    Where a server hides its identity, having seen the written value is the proof.
+    """
+    if writer.same_keyspace(reader):
+        return None, "the same server and database"
+    hidden = not (writer.run_id and reader.run_id)
+    if hidden and seen and writer.db == reader.db:
+        return None, "a server hides its identity, but the reader saw the writer's value"
+    if writer.db != reader.db and writer.run_id == reader.run_id:
+        return f"different databases: {writer.db} and {reader.db}", ""
+    return "different servers" if not hidden else "a server hides its identity", ""
+
+
+def hopeless(writer: Metadata, reader: Metadata) -> bool:
+    """Whether the servers' identities say that the reader cannot see the value."""
+    known = bool(writer.run_id and reader.run_id)
+    return known and not writer.same_keyspace(reader)
+
+
+def patience(writer: Metadata | None, reader: Metadata | None, timeout: float) -> float:
+    """How long the reader waits for the value."""
+    if writer is not None and reader is not None and hopeless(writer, reader):
+        return min(timeout, _HOPELESS_SECONDS)
+    return timeout
+
+
+def _set_get(
+    reader: Client, keys: Keys, written_at: float, timeout: float, found: Findings
+) -> bool:
+    started, last = time.monotonic(), None
+
+    def arrived() -> bool:
+        nonlocal last
+        try:
+            last = _checked(reader.command("GET", keys.value_key))
+        except ReplyError as error:  # MASTERDOWN and the like may pass
+            last = error
+        return bool(last == keys.value)
+
+    seen_at = _until(arrived, timeout)
+    if seen_at is None:
+        why = f"; Redis says {last.text}" if isinstance(last, ReplyError) else ""
+        problem = f"the reader did not see the value within {timeout:g} s{why}"
+        return found.note("set_get", started, problem, "")
+    found.propagation_seconds = max(0.0, seen_at - written_at)
+    detail = f"seen {found.propagation_seconds * 1000:.1f} ms after it was written"
+    return found.note("set_get", started, None, detail)
+
+
+def _integrity(reader: Client, keys: Keys) -> tuple[str | None, str]:
+    payload = _checked(reader.command("GET", keys.payload_key))
+    if not isinstance(payload, bytes):
+        return "the payload was not there", ""
+    if hashlib.sha256(payload).digest() != keys.digest:
+        return f"{len(keys.payload)} bytes were written and {len(payload)} others read", ""
+    return None, f"{len(payload)} bytes came back unchanged"
+
+
+def _ttl(reader: Client, keys: Keys) -> tuple[float, int]:
+    """When the TTL was read, and what it was in ms (-1 without one, -2 without a key)."""
+    left: int = _checked(reader.command("PTTL", keys.value_key))
+    return time.monotonic(), left
+
+
+def _ttl_verdict(
+    written_at: float, first: tuple[float, int], second: tuple[float, int]
+) -> tuple[str | None, str]:
+    for at, left in (first, second):
+        if left < 0:
+            return ("the key has no TTL" if left == -1 else "the key is gone early"), ""
+        due = TTL_SECONDS - (at - written_at)
+        if abs(left / 1000 - due) > _TTL_TOLERANCE_SECONDS:
+            return f"{left / 1000:.1f} s are left where it should be {due:.1f}", ""
+    if second[1] >= first[1]:
+        return f"it does not fall: {first[1]} ms, then {second[1]} ms", ""
+    return None, f"{second[1] / 1000:.1f} s of {TTL_SECONDS} left, and falling"
+
+
+def _expiry(reader: Client, keys: Keys, written_at: float) -> tuple[str | None, str]:
+    due = written_at + SHORT_TTL_SECONDS
+    time.sleep(max(0.0, due - time.monotonic()))
+    gone_at = _until(
+        lambda: _checked(reader.command("EXISTS", keys.short_key)) == 0,
+        _EXPIRY_TOLERANCE_SECONDS,
+    )
+    if gone_at is None:
+        late = _EXPIRY_TOLERANCE_SECONDS
+        return f"a key is still there {late:g} s after it should have expired", ""
+    if _checked(reader.command("EXISTS", keys.value_key)) == 0:
+        return "a key that should still be there is gone too", ""
+    return None, f"gone {max(0.0, gone_at - due) * 1000:.0f} ms after it was due"
+
+
+def _until(condition: Callable[[], bool], timeout: float) -> float | None:
+    """The monotonic time at which the condition was first seen to hold, or None."""
+    deadline, pause = time.monotonic() + timeout, _FIRST_PAUSE
+    while True:
+        if condition():
+            return time.monotonic()
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return None
+        time.sleep(min(pause, left))
+        pause = min(_LONGEST_PAUSE, pause * 2)
+
+
+def _checked(reply: Reply) -> Reply:
+    if isinstance(reply, ReplyError):
+        if reply.not_available:
+            raise NotPermittedError(reply.refused)
+        raise reply
+    return reply

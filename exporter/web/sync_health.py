@@ -1,0 +1,63 @@
+"""`/health/redis/sync`: who sees what the others write, as JSON. Pure: no I/O."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+from exporter.diagnosis import differing, explain_pair, verdict
+from exporter.snapshot import Pair, SyncReport
+from exporter.web.health import shown_metadata, shown_time
+
+_STATUS = {True: "passed", False: "failed", None: "not permitted"}
+
+
+def sync_health(report: SyncReport | None, now: float) -> tuple[dict[str, Any], bool]:
+    """The answer, and whether all is well: a fresh round in which no pair failed."""
+    if report is None:
+        return {"status": "starting", "verdict": "no round has ended yet"}, False
+    fresh = report.fresh(now)
+    failed = any(pair.passed is False for pair in report.pairs)
+    permitted = any(pair.passed is not None for pair in report.pairs)
+    status = "failed" if failed else "passed" if permitted else "not permitted"
+    answer = {
+        "status": status if fresh else "stale",
+        "verdict": verdict(report.pairs, report.metadata),
+        "age_seconds": round(now - report.at, 3),
+        "finished_at": shown_time(report.time),
+        "duration_seconds": round(report.seconds, 3),
+        "pairs": [_pair(pair, report) for pair in report.pairs],
+        "connections": {
+            name: shown_metadata(metadata) for name, metadata in report.metadata.items()
+        },
+        "differences": _differences(report),
+    }
+    return answer, fresh and not failed
+
+
+def _pair(pair: Pair, report: SyncReport) -> dict[str, Any]:
+    return {
+        "writer": pair.writer,
+        "reader": pair.reader,
+        "status": _STATUS[pair.passed],
+        "verdict": explain_pair(pair, report.metadata),
+        "checks": {
+            name: {"ok": check.ok, "seconds": round(check.seconds, 6), "detail": check.detail}
+            for name, check in pair.checks.items()
+        },
+        "propagation_seconds": pair.propagation_seconds,
+        "duration_seconds": round(pair.seconds, 6),
+        "runs": pair.runs,
+        "failures": pair.failures,
+    }
+
+
+def _differences(report: SyncReport) -> list[dict[str, Any]]:
+    """For each two connections, the fields of their metadata that differ, side by side."""
+    found = []
+    for (a, known_a), (b, known_b) in combinations(report.metadata.items(), 2):
+        fields = differing(known_a, known_b)
+        sides = {name: [getattr(known_a, name), getattr(known_b, name)] for name in fields}
+        same = known_a.same_keyspace(known_b)
+        found.append({"connections": [a, b], "same_keyspace": same, "differing": sides})
+    return found
