@@ -151,7 +151,7 @@ class Pair:
     writer: str
     reader: str
     checks: Mapping[str, Check]
-    """By name, in the order in which they ran; those that a failure made pointless are missing."""
+    """By name, in the order of `SYNC_CHECKS`; those that a failure made pointless are missing."""
     not_permitted: str = ""
     """The command that an ACL refuses; nothing is known then, and nothing is wrong."""
     propagation_seconds: float | None = None

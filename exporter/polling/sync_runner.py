@@ -23,7 +23,7 @@ class SyncRunner:
         self._interval = config.sync.interval_seconds
         self._test = SyncTest(config.connections, config.sync)
         self._board = board
-        self._said: dict[tuple[str, str], str] = {}
+        self._said: dict[tuple[str, str], tuple[object, ...]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
 
@@ -59,11 +59,11 @@ class SyncRunner:
             self._stop.wait(max(0.0, next_round - time.monotonic()))
 
     def _log(self, pair: Pair, report: SyncReport) -> None:
-        verdict = explain_pair(pair, report.metadata)
-        key = (pair.writer, pair.reader)
-        if self._said.get(key) == verdict:
+        failed = [name for name, check in pair.checks.items() if not check.ok]
+        names, result = (pair.writer, pair.reader), (pair.passed, *failed)
+        if self._said.get(names) == result:
             return
-        self._said[key] = verdict
+        self._said[names] = result
         outcome = {True: "passed", False: "failed", None: "not permitted"}[pair.passed]
         event(
             logger,
@@ -71,6 +71,6 @@ class SyncRunner:
             f"sync-test {outcome}",
             writer=pair.writer,
             reader=pair.reader,
-            check=next((name for name, check in pair.checks.items() if not check.ok), None),
-            detail=verdict,
+            checks=",".join(failed),
+            detail=explain_pair(pair, report.metadata),
         )

@@ -16,7 +16,7 @@ from exporter.collectors.sync.sides import Side, sides_of
 from exporter.collectors.sync.steps import Findings, NotPermittedError
 from exporter.config import Connection, Sync
 from exporter.connection import RedisFailure
-from exporter.snapshot import Pair, SyncReport
+from exporter.snapshot import SYNC_CHECKS, Pair, SyncReport
 
 _MOST_THREADS: Final = 16
 _GOOD_FOR_ROUNDS: Final = 3
@@ -130,22 +130,26 @@ class SyncTest:
         started = time.monotonic()
         try:
             steps.clean_up(writer.writer, keys)
-        except (RedisFailure, NotPermittedError) as error:
+        except NotPermittedError as error:
             for findings in found.values():
-                findings.note("cleanup", started, f"the keys stay until they expire: {error}", "")
+                findings.not_permitted = str(error)
+        except RedisFailure as failure:
+            for findings in found.values():
+                findings.note("cleanup", started, f"the keys stay until they expire: {failure}", "")
+        else:
+            # a reader that never saw the keys cannot tell whether they are gone
+            saw = [s for s in self._sides if found[s.name].propagation_seconds is not None]
+            list(pool.map(lambda side: self._confirm(side, keys, started, found[side.name]), saw))
+
+    def _confirm(self, reader: Side, keys: Keys, started: float, findings: Findings) -> None:
+        try:
+            problem = steps.gone(reader.reader, keys, self._options.timeout_seconds)
+        except NotPermittedError as error:
+            findings.not_permitted = str(error)
             return
-
-        def confirm(reader: Side) -> None:
-            findings = found[reader.name]
-            if findings.propagation_seconds is None:
-                return  # it never saw them, so it cannot tell
-            try:
-                problem = steps.gone(reader.reader, keys, self._options.timeout_seconds)
-            except (RedisFailure, NotPermittedError) as error:
-                problem = f"the reader failed: {error}"
-            findings.note("cleanup", started, problem, "deleted, and gone for the reader")
-
-        list(pool.map(confirm, self._sides))
+        except RedisFailure as failure:
+            problem = f"the reader failed: {failure}"
+        findings.note("cleanup", started, problem, "deleted, and gone for the reader")
 
     def _named(self, results: dict[tuple[str, str], tuple[Findings, float]]) -> Iterable[Pair]:
         """The results under every connection name, with the counts brought up to date."""
@@ -158,7 +162,7 @@ class SyncTest:
     def _pair(self, names: tuple[str, str], findings: Findings, seconds: float) -> Pair:
         pair = Pair(
             *names,
-            checks=findings.checks,
+            checks={k: findings.checks[k] for k in SYNC_CHECKS if k in findings.checks},
             not_permitted=findings.not_permitted,
             propagation_seconds=findings.propagation_seconds,
             seconds=seconds,

@@ -10,7 +10,7 @@ from typing import Final
 
 from exporter.collectors.sync.keys import SHORT_TTL_SECONDS, TTL_SECONDS, Keys
 from exporter.collectors.sync.sides import Side
-from exporter.connection import Client, Metadata, RedisFailure, Reply, ReplyError, pack
+from exporter.connection import Argument, Client, Metadata, RedisFailure, Reply, ReplyError, pack
 from exporter.snapshot import Check
 
 SYNC_COMMANDS: Final = ("SET", "GET", "PTTL", "EXISTS", "DEL")
@@ -81,12 +81,12 @@ def clean_up(writer: Client, keys: Keys) -> None:
     """Delete the keys, on a new socket where the old one has died. Raises `RedisFailure`."""
     if not writer.connected:
         writer.connect()
-    _checked(writer.command("DEL", *keys.all))
+    _ask(writer, "DEL", *keys.all)
 
 
 def gone(reader: Client, keys: Keys, timeout: float) -> str | None:
     """What is wrong after the deletion, as the reader sees it. Raises `RedisFailure`."""
-    left = _until(lambda: _checked(reader.command("EXISTS", *keys.all)) == 0, timeout)
+    left = _until(lambda: _ask(reader, "EXISTS", *keys.all) == 0, timeout)
     return None if left is not None else f"the reader still sees keys {timeout:g} s after DEL"
 
 
@@ -126,7 +126,7 @@ def _set_get(
     def arrived() -> bool:
         nonlocal last
         try:
-            last = _checked(reader.command("GET", keys.value_key))
+            last = _ask(reader, "GET", keys.value_key)
         except ReplyError as error:  # MASTERDOWN and the like may pass
             last = error
         return bool(last == keys.value)
@@ -142,7 +142,7 @@ def _set_get(
 
 
 def _integrity(reader: Client, keys: Keys) -> tuple[str | None, str]:
-    payload = _checked(reader.command("GET", keys.payload_key))
+    payload = _ask(reader, "GET", keys.payload_key)
     if not isinstance(payload, bytes):
         return "the payload was not there", ""
     if hashlib.sha256(payload).digest() != keys.digest:
@@ -152,7 +152,7 @@ def _integrity(reader: Client, keys: Keys) -> tuple[str | None, str]:
 
 def _ttl(reader: Client, keys: Keys) -> tuple[float, int]:
     """When the TTL was read, and what it was in ms (-1 without one, -2 without a key)."""
-    left: int = _checked(reader.command("PTTL", keys.value_key))
+    left: int = _ask(reader, "PTTL", keys.value_key)
     return time.monotonic(), left
 
 
@@ -174,13 +174,13 @@ def _expiry(reader: Client, keys: Keys, written_at: float) -> tuple[str | None, 
     due = written_at + SHORT_TTL_SECONDS
     time.sleep(max(0.0, due - time.monotonic()))
     gone_at = _until(
-        lambda: _checked(reader.command("EXISTS", keys.short_key)) == 0,
+        lambda: _ask(reader, "EXISTS", keys.short_key) == 0,
         _EXPIRY_TOLERANCE_SECONDS,
     )
     if gone_at is None:
         late = _EXPIRY_TOLERANCE_SECONDS
         return f"a key is still there {late:g} s after it should have expired", ""
-    if _checked(reader.command("EXISTS", keys.value_key)) == 0:
+    if _ask(reader, "EXISTS", keys.value_key) == 0:
         return "a key that should still be there is gone too", ""
     return None, f"gone {max(0.0, gone_at - due) * 1000:.0f} ms after it was due"
 
@@ -196,6 +196,10 @@ def _until(condition: Callable[[], bool], timeout: float) -> float | None:
             return None
         time.sleep(min(pause, left))
         pause = min(_LONGEST_PAUSE, pause * 2)
+
+
+def _ask(client: Client, *command: Argument) -> Reply:
+    return _checked(client.batch(pack(*command), 1).replies[0])
 
 
 def _checked(reply: Reply) -> Reply:
