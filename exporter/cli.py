@@ -6,9 +6,11 @@ is wrong.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -16,6 +18,7 @@ import click
 
 from exporter import __version__
 from exporter.app import App
+from exporter.check import Printer, as_json, run_checks
 from exporter.config import Config, ConfigError, load, show
 from exporter.log import set_up
 from exporter.web import ListenError
@@ -67,6 +70,26 @@ def run(path: Path | None, listen: str | None, *, once: bool) -> None:
 
 @main.command()
 @_config_option
+@click.option("--connection", metavar="NAME", help="Only this connection.")
+@click.option("--json", "as_json_", is_flag=True, help="Print one JSON object instead of a table.")
+def check(path: Path | None, connection: str | None, *, as_json_: bool) -> None:
+    """Test every connection, step by step, and every pair; exit 0 only if all is well."""
+    effective = _load(path, None)
+    if connection is not None and connection not in effective.connections:
+        known = ", ".join(effective.connections)
+        _fail(f"no connection is called {connection}; there are: {known}", CONFIG_ERROR)
+    names = [connection] if connection is not None else list(effective.connections)
+    printer = Printer(_nothing if as_json_ else click.echo, partial(click.echo, err=True))
+    report = run_checks(effective, names, printer)
+    if as_json_:
+        click.echo(json.dumps(as_json(report), indent=2, ensure_ascii=False))
+    else:
+        printer.verdict(report)
+    sys.exit(0 if report.ok else FAILED)
+
+
+@main.command()
+@_config_option
 @_listen_option
 @click.option("--check", is_flag=True, help="Only say whether the configuration is valid.")
 def config(path: Path | None, listen: str | None, *, check: bool) -> None:
@@ -99,6 +122,10 @@ def _load(path: Path | None, listen: str | None) -> Config:
         _fail(str(error), CONFIG_ERROR)
     set_up(loaded.log.level, loaded.log.format)
     return loaded
+
+
+def _nothing(_: str) -> None:
+    """Print nothing."""
 
 
 def _fail(text: str, code: int) -> NoReturn:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import TypeVar
 
-from exporter.bullmq import Queue
+from exporter.bullmq import STATES, Queue
 from exporter.connection import ErrorClass, Metadata
 
 Facts = TypeVar("Facts")
@@ -53,6 +54,14 @@ class QueueTable:
     columns: Mapping[str, Sequence[int | float | None]]
     versions: tuple[str, ...]
     """`library_version` of each row."""
+
+    def jobs(self, prefix: str) -> dict[str, int]:
+        """The jobs of all queues under a prefix, by state."""
+        ours = [queue.prefix == prefix for queue in self.queues]
+        return {
+            state: int(sum(n or 0 for n in compress(self.columns.get(state, ()), ours)))
+            for state in STATES
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +166,8 @@ class Pair:
     propagation_seconds: float | None = None
     """From the writer's confirmed SET until the reader saw the value."""
     seconds: float = 0.0
+    time: float = 0.0
+    """Unix time of its end."""
     runs: int = 0
     failures: int = 0
 

@@ -24,7 +24,9 @@ __all__ = [
     "Context",
     "Discovery",
     "Faults",
+    "QueueCollector",
     "Scope",
+    "ServerCollector",
     "SyncTest",
     "collectors_for",
 ]

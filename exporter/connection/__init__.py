@@ -3,6 +3,7 @@
 from exporter.connection.backoff import Backoff
 from exporter.connection.client import Argument, Batch, Client, Reply, pack
 from exporter.connection.clients import Clients
+from exporter.connection.dial import tls_context
 from exporter.connection.errors import ErrorClass, RedisFailure, ReplyError, failure_of
 from exporter.connection.metadata import Info, Metadata, parse_info
 
@@ -21,4 +22,5 @@ __all__ = [
     "failure_of",
     "pack",
     "parse_info",
+    "tls_context",
 ]

@@ -29,10 +29,11 @@ class _TLSConnection(redis.SSLConnection):
 
     def _wrap_socket_with_ssl(self, sock: socket.socket) -> ssl.SSLSocket:
         name = self._tls.server_name or self.host
-        return _tls_context(self._tls).wrap_socket(sock, server_hostname=name)
+        return tls_context(self._tls).wrap_socket(sock, server_hostname=name)
 
 
-def _tls_context(tls: RedisTLS) -> ssl.SSLContext:
+def tls_context(tls: RedisTLS) -> ssl.SSLContext:
+    """The context of a rediss:// connection. Raises `OSError` for a file that is unusable."""
     context = ssl.create_default_context(cafile=str(tls.ca_file) if tls.ca_file else None)
     if not tls.verify:
         context.check_hostname = False

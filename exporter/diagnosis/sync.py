@@ -81,6 +81,9 @@ def verdict(pairs: Sequence[Pair], metadata: Mapping[str, Metadata]) -> str:
         tested = sum(pair.passed is True for pair in pairs)
         if not tested:
             return "the sync test is not permitted: nothing is known of who sees whose jobs"
+        if len({pair.writer for pair in pairs}) == 1:
+            name = pairs[0].writer
+            return f"{name} sees what it writes; name the other services' Redis to compare them"
         return "every connection sees what the others write"
     # a pair and its mirror have one cause, and a dead connection fails all its pairs
     causes = list(dict.fromkeys(explain_pair(pair, metadata) for pair in _told(failed)))

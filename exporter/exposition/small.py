@@ -116,6 +116,6 @@ def _sync(report: SyncReport) -> Iterator[Line]:
         yield _line(metrics.SYNC_DURATION, names, pair.seconds)
         if pair.propagation_seconds is not None:
             yield _line(metrics.SYNC_PROPAGATION, names, pair.propagation_seconds)
-        yield _line(metrics.SYNC_LAST_RUN, names, report.time)
+        yield _line(metrics.SYNC_LAST_RUN, names, pair.time)
         yield _line(metrics.SYNC_RUNS, names, pair.runs)
         yield _line(metrics.SYNC_FAILURES, names, pair.failures)

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from exporter.bullmq import STATES
 from exporter.config import Config
 from exporter.connection import Metadata
 from exporter.keyspaces import keyspace_owners
@@ -105,23 +104,9 @@ def _prefixes(snapshot: Snapshot, now: float, stale_after: float) -> dict[str, A
             "queues": count.queues,
             "queues_dropped": count.dropped,
             "keys": dict(count.keys),
-            "jobs": _jobs(table, prefix) if table else None,
+            "jobs": table.jobs(prefix) if table else None,
         }
         for prefix, count in found.prefixes.items()
-    }
-
-
-def _jobs(table: QueueTable, prefix: str) -> dict[str, int]:
-    ours = [queue.prefix == prefix for queue in table.queues]
-    return {
-        state: int(
-            sum(
-                value or 0
-                for value, counts in zip(table.columns.get(state, ()), ours, strict=False)
-                if counts
-            )
-        )
-        for state in STATES
     }
 
 

@@ -315,3 +315,19 @@ def test_every_key_has_a_ttl_from_the_start(server: Server) -> None:
         *("SET", "GET", "PTTL", "EXISTS", "DEL"),
         *("CLIENT", "DBSIZE", "INFO"),
     }
+
+
+def test_a_round_that_takes_too_long_goes_on_with_the_next(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those left out are not reported as failed; they begin the next round."""
+    monkeypatch.setattr("exporter.collectors.sync.round._LEAST_SECONDS", 0.0)
+    urls = {name: server.url.replace("/0", f"/{db}") for db, name in enumerate("abc")}
+    tester = sync_test(Sync(interval_seconds=1, timeout_seconds=0.9), **urls)
+    monkeypatch.setattr("exporter.collectors.sync.steps._HOPELESS_SECONDS", 0.6)
+    first = tester.run()
+    assert {pair.writer for pair in first.pairs} == {"a", "b"}
+    second = tester.run()
+    assert {pair.writer for pair in second.pairs} == {"a", "b", "c"}
+    runs = {pair.writer: pair.runs for pair in second.pairs}
+    assert runs == {"a": 2, "b": 1, "c": 1}

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 import trustme
 
+from exporter.check.permissions import USES
+from exporter.collectors import SYNC_COMMANDS
 from tests.contract.test_discovery import add
 from tests.support.daemon import Daemon, command, daemon
 from tests.support.pages import every, jobs, parse, value
@@ -126,31 +129,72 @@ def test_scan_refused_leaves_static_queues(restricted: Server, tmp_path: Path) -
         assert "discovery is not available" in running.log
 
 
-def published_acl() -> list[str]:
-    """The ACL line of the documentation."""
-    line = next(x for x in ACL_FILE.read_text().splitlines() if x.startswith("ACL SETUSER"))
-    return line.split()[5:]
+def published_acls() -> list[list[str]]:
+    """The rules of the documentation's users: with the sync test, and without."""
+    lines = ACL_FILE.read_text().splitlines()
+    return [line.split()[5:] for line in lines if line.startswith("ACL SETUSER monitor on >pass")]
 
 
-def test_the_published_acl_suffices(restricted: Server, tmp_path: Path) -> None:
-    client = restricted.client()
-    add(client, "mail")
+def commands_of(rules: list[str]) -> set[str]:
+    return {rule[1:] for rule in rules if rule.startswith("+")}
+
+
+def test_the_published_acls_are_what_the_exporter_uses() -> None:
+    reading = {use.name for use in USES} | {"auth", "select"}
+    with_sync, without = published_acls()
+    assert commands_of(without) == reading
+    assert commands_of(with_sync) == reading | {name.lower() for name in SYNC_COMMANDS}
+
+
+def fill(client: redis.Redis) -> None:
+    """Queues for which the exporter asks everything that it can ask."""
+    add(client, "mail", "a:b")
     client.rpush("bull:mail:wait", "0:0")
     client.set("bull:ghost:stalled-check", 1)
-    acl(restricted, *published_acl())
+
+
+def test_the_exporter_sends_only_what_it_says(server: Server, tmp_path: Path) -> None:
+    fill(server.client())
+    server.client().config_resetstat()
+    with daemon(tmp_path, REDIS_URL=server.url) as running:
+        wait_for(lambda: every(running.samples(), "bullmq_sync_success"), 5, "a sync round")
+        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        sent = {
+            name.removeprefix("cmdstat_")
+            for name in server.client().info("commandstats")
+            if "config" not in name
+        }
+    known = {use.name for use in USES} | {name.lower() for name in SYNC_COMMANDS}
+    # the test's own client
+    assert sent - {"hello", "client|setinfo", "rpush", "hset"} == known
+
+
+@pytest.mark.parametrize("with_sync", [True, False])
+def test_the_published_acls_suffice(restricted: Server, tmp_path: Path, with_sync: bool) -> None:
+    client = restricted.client()
+    fill(client)
+    acl(restricted, *published_acls()[0 if with_sync else 1])
     with daemon(tmp_path, REDIS_URL=monitor_url(restricted)) as running:
         wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        page = wait_for(
+            lambda: (p := running.get("/health/redis/sync").json)["status"] != "starting" and p, 5
+        )
+        assert page["status"] == ("passed" if with_sync else "not permitted")
+        success = value(running.samples(), "bullmq_sync_success")
+        assert success == (1 if with_sync else None)
         health = running.get("/health/redis").json["connections"]["default"]
         assert [c["not_available"] for c in health["collectors"].values()] == [[], [], []]
-        samples = running.samples()
-        assert not [
-            v for v in every(samples, "bullmq_exporter_collector_errors_total").values() if v
-        ]
+        errors = every(running.samples(), "bullmq_exporter_collector_errors_total")
+        assert set(errors.values()) == {0}
         assert "WARNING" not in running.log
-    refused = ("SET", "bull:mail:x", "1"), ("EVAL", "return 1", "0"), ("KEYS", "*"), ("GET", "x")
     monitor = client.from_url(monitor_url(restricted))
-    for call in refused:
-        with pytest.raises(Exception, match=r"(?i)permission"):
+    writes = [
+        ("SET", "bull:mail:x", "1"),
+        ("DEL", "bull:mail:wait"),
+        ("LPUSH", "bull:mail:wait", 1),
+    ]
+    for call in [*writes, ("EVAL", "return 1", "0"), ("KEYS", "*"), ("GET", "x")]:
+        with pytest.raises(redis.exceptions.NoPermissionError):
             monitor.execute_command(*call)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.contract.test_discovery import add
 from tests.support.daemon import Daemon, command, daemon
+from tests.support.keyspaces import FOLDER
 from tests.support.pages import every, jobs, value
 from tests.support.servers import Server, free_port, valkey, wait_for
 
@@ -127,8 +128,9 @@ def _read_once(server: Server, folder: Path) -> None:
         }
         assert owners == {"api": "api", "worker": "api", "ztwin": "api"}
         assert len(every(samples, "bullmq_up")) == 3
-        names = [c["name"] for c in server.client().client_list()]
-        assert sorted(n for n in names if n) == ["bullmq-exporter:api", "bullmq-exporter:worker"]
+        names = [client["name"] for client in server.client().client_list()]
+        pollers = sorted(name for name in names if name and ":sync-" not in name)
+        assert pollers == ["bullmq-exporter:api", "bullmq-exporter:worker"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -158,6 +160,13 @@ def _stop_while_hung(server: Server, config: str, folder: Path) -> None:
         server.signal(signal.SIGCONT)
 
 
+def test_keys_that_do_nothing_yet_are_named(server: Server, tmp_path: Path) -> None:
+    example = (FOLDER / "config.example.yaml").read_text()
+    with daemon(tmp_path, example, API_REDIS_URL=server.url, WORKER_REDIS_URL=server.url) as found:
+        assert found.stop() == 0
+        assert 'not acted on by this version keys="events, poll.blocked_after_seconds"' in found.log
+
+
 def test_logs_as_json(server: Server, tmp_path: Path) -> None:
     config = f'connections: {{api: {{url: "{server.url}"}}}}\nlog: {{format: json}}\n'
     with daemon(tmp_path, config) as running:
@@ -172,6 +181,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         add(server.client(), "mail")
         with daemon(tmp_path_factory.mktemp("http"), REDIS_URL=server.url) as found:
             wait_for(lambda: jobs(found.samples()), 10, "queues on the page")
+            wait_for(lambda: found.get("/health/redis/sync").status == 200, 10, "a sync round")
             yield found
 
 

@@ -23,6 +23,7 @@ LAYERS = (
     "exposition",
     "polling",
     "web",
+    "check",
     "app",
     "demo",
     "cli",

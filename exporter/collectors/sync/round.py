@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Final
 
 from exporter.collectors.sync import steps
@@ -20,45 +20,46 @@ from exporter.snapshot import SYNC_CHECKS, Pair, SyncReport
 
 _MOST_THREADS: Final = 16
 _GOOD_FOR_ROUNDS: Final = 3
+_LEAST_SECONDS: Final = 10.0
+
+Names = tuple[str, str]
+"""The connection names of a writer and a reader."""
 
 
 class SyncTest:
     """Tests all pairs of the connections; counts runs and failures from round to round.
 
     A round's time is bounded: every call has its connection's timeout, a connection that has failed
-    is not asked again, and writers whose turn does not come within `interval_seconds` are reported
-    as not tested.
+    is not asked again, and no writer begins when `interval_seconds` have passed. Writers that were
+    left out keep their last result and begin the next round.
     """
 
     def __init__(self, connections: dict[str, Connection], options: Sync) -> None:
         self._connections = connections
         self._options = options
         self._sides: list[Side] = []
-        self._runs: Counter[tuple[str, str]] = Counter()
-        self._failures: Counter[tuple[str, str]] = Counter()
+        self._next = 0
+        self._pairs: dict[Names, Pair] = {}
         self._stopped = False
 
     def run(self) -> SyncReport:
         """One round. Nothing is raised for a Redis that fails: that is what is reported."""
         started = time.monotonic()
+        deadline = started + max(_LEAST_SECONDS, self._options.interval_seconds)
         self._sides = sides_of(self._connections)
-        results: dict[tuple[str, str], tuple[Findings, float]] = {}
         with ThreadPoolExecutor(min(_MOST_THREADS, len(self._sides))) as pool:
             try:
                 list(pool.map(Side.connect, self._sides))
-                for writer in self._sides:
-                    late = time.monotonic() - started > self._options.interval_seconds
-                    results |= self._write_and_read(pool, writer, late=late)
+                self._test_writers(pool, deadline)
             finally:
                 for side in self._sides:
                     side.close()
-        pairs = tuple(self._named(results))
         return SyncReport(
             at=time.monotonic(),
             time=time.time(),
             seconds=time.monotonic() - started,
             good_for=_GOOD_FOR_ROUNDS * self._options.interval_seconds,
-            pairs=pairs,
+            pairs=tuple(self._pairs[names] for names in self._all_names() if names in self._pairs),
             metadata={
                 name: side.metadata
                 for side in self._sides
@@ -67,35 +68,45 @@ class SyncTest:
             },
         )
 
+    def _test_writers(self, pool: ThreadPoolExecutor, deadline: float) -> None:
+        count = len(self._sides)
+        for _ in range(count):
+            if self._stopped or time.monotonic() > deadline:
+                return
+            writer = self._sides[self._next % count]
+            self._next = (self._next + 1) % count
+            self._write_and_read(pool, writer)
+
+    def _all_names(self) -> Iterable[Names]:
+        return ((writer, reader) for writer in self._connections for reader in self._connections)
+
     def stop(self) -> None:
         """From another thread: end the round in progress now."""
         self._stopped = True
         for side in self._sides:
             side.abort()
 
-    def _write_and_read(
-        self, pool: ThreadPoolExecutor, writer: Side, *, late: bool
-    ) -> dict[tuple[str, str], tuple[Findings, float]]:
-        """One writer and all readers; findings and duration by the sides' first names."""
+    def _write_and_read(self, pool: ThreadPoolExecutor, writer: Side) -> None:
+        """One writer and all readers."""
         started = time.monotonic()
         found = {side.name: Findings() for side in self._sides}
         keys = new_keys(self._options.key_prefix)
-        if self._write(writer, keys, found.values(), late=late):
+        if self._write(writer, keys, found.values()):
             written_at = time.monotonic()
             try:
                 read = partial(self._read, writer, keys, written_at, found)
                 list(pool.map(read, self._sides))
             finally:
                 self._clean_up(pool, writer, keys, found)
-        seconds = time.monotonic() - started
-        return {(writer.name, name): (findings, seconds) for name, findings in found.items()}
+        for reader in self._sides:
+            for names in product(writer.names, reader.names):
+                seconds = time.monotonic() - started
+                self._pairs[names] = self._pair(names, found[reader.name], seconds)
 
-    def _write(self, writer: Side, keys: Keys, found: Iterable[Findings], *, late: bool) -> bool:
+    def _write(self, writer: Side, keys: Keys, found: Iterable[Findings]) -> bool:
         started = time.monotonic()
         problem, not_permitted = None, ""
-        if late or self._stopped:
-            problem = "not tested: the round took too long"
-        elif writer.failure is not None:
+        if writer.failure is not None:
             problem = f"the writer failed: {writer.failure}"
         else:
             problem, not_permitted = _attempt(writer, keys)
@@ -151,26 +162,21 @@ class SyncTest:
             problem = f"the reader failed: {failure}"
         findings.note("cleanup", started, problem, "deleted, and gone for the reader")
 
-    def _named(self, results: dict[tuple[str, str], tuple[Findings, float]]) -> Iterable[Pair]:
-        """The results under every connection name, with the counts brought up to date."""
-        for writer in self._sides:
-            for reader in self._sides:
-                findings, seconds = results[(writer.name, reader.name)]
-                for names in ((a, b) for a in writer.names for b in reader.names):
-                    yield self._pair(names, findings, seconds)
-
-    def _pair(self, names: tuple[str, str], findings: Findings, seconds: float) -> Pair:
+    def _pair(self, names: Names, findings: Findings, seconds: float) -> Pair:
+        last = self._pairs.get(names)
         pair = Pair(
             *names,
             checks={k: findings.checks[k] for k in SYNC_CHECKS if k in findings.checks},
             not_permitted=findings.not_permitted,
             propagation_seconds=findings.propagation_seconds,
             seconds=seconds,
+            time=time.time(),
+            runs=last.runs if last else 0,
+            failures=last.failures if last else 0,
         )
-        if pair.passed is not None:
-            self._runs[names] += 1
-            self._failures[names] += not pair.passed
-        return replace(pair, runs=self._runs[names], failures=self._failures[names])
+        if pair.passed is None:
+            return pair
+        return replace(pair, runs=pair.runs + 1, failures=pair.failures + (not pair.passed))
 
 
 def _attempt(writer: Side, keys: Keys) -> tuple[str | None, str]:

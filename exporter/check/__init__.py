@@ -1,0 +1,7 @@
+"""`bullmq-exporter check`: the connection test as a command."""
+
+from exporter.check.model import CheckReport
+from exporter.check.run import run_checks
+from exporter.check.show import Printer, as_json
+
+__all__ = ["CheckReport", "Printer", "as_json", "run_checks"]

@@ -1,0 +1,68 @@
+"""Which of the commands that the exporter uses are refused, and what that costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from exporter.check.model import Outcome, Step
+from exporter.connection import Argument, Client, ReplyError, pack
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A command that the exporter sends. `{key}` stands for a key under the queues' prefix."""
+
+    command: tuple[Argument, ...]
+    cost: str
+    """What is missing where it is refused."""
+
+    @property
+    def name(self) -> str:
+        """As an ACL names it."""
+        words = str(self.command[0]).lower()
+        return f"{words}|{str(self.command[1]).lower()}" if words == "client" else words
+
+
+USES: Final = (
+    Use(("PING",), "nothing; the round trip is measured all the same"),
+    Use(("INFO",), "all bullmq_redis_* but the keys, and who reaches the same database"),
+    Use(("DBSIZE",), "bullmq_redis_keys"),
+    Use(("CLIENT", "SETNAME", "{client}"), "the exporter's name in CLIENT LIST"),
+    Use(("CLIENT", "ID"), "the client id in the log and the health page"),
+    Use(("SCAN", "0", "COUNT", "10"), "discovery: only queues.static is watched"),
+    Use(("TYPE", "{key}"), "telling a queue with a colon in its name from a job"),
+    Use(("EXISTS", "{key}"), "queues that are gone stay until the next discovery"),
+    Use(("LLEN", "{key}"), "waiting and active jobs"),
+    Use(("LINDEX", "{key}", "0"), "telling markers of BullMQ 3 and 4 from jobs"),
+    Use(("ZCARD", "{key}"), "delayed, prioritized, waiting-children, completed and failed jobs"),
+    Use(("HEXISTS", "{key}", "paused"), "bullmq_queue_paused"),
+    Use(("HMGET", "{key}", "version"), "bullmq_queue_info, bullmq_queue_concurrency_limit"),
+    Use(("XLEN", "{key}"), "bullmq_queue_events_stream_length"),
+    Use(("PTTL", "{key}"), "bullmq_queue_rate_limit_remaining_seconds"),
+)
+"""Every command but those of the handshake (AUTH, SELECT) and of the sync test."""
+
+
+def permissions_step(client: Client, prefixes: tuple[str, ...]) -> Step:
+    """Sends every command once, on keys that do not exist. Raises `RedisFailure`."""
+    refused: dict[str, str] = {}
+    for prefix in prefixes:
+        key = f"{prefix}:bullmq-exporter-check:none"
+        filled = [
+            tuple(key if part == "{key}" else _part(part, client) for part in use.command)
+            for use in USES
+        ]
+        replies = client.batch(b"".join(pack(*command) for command in filled), len(USES)).replies
+        for use, reply in zip(USES, replies, strict=True):
+            if isinstance(reply, ReplyError) and reply.not_available:
+                refused[use.name] = use.cost
+    if not refused:
+        return Step("permissions", Outcome.OK, f"all {len(USES)} commands are allowed")
+    notes = tuple(f"{name} is refused, which costs {cost}" for name, cost in refused.items())
+    detail = f"{len(refused)} of {len(USES)} commands are refused"
+    return Step("permissions", Outcome.WARNING, detail, {"refused": refused}, notes)
+
+
+def _part(part: Argument, client: Client) -> Argument:
+    return client.name if part == "{client}" else part

@@ -1,0 +1,49 @@
+"""Where else queues are, for those who look under the wrong prefix."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from exporter.bullmq import JOB_FIELDS
+from exporter.connection import Client, pack
+
+_MOST_PAGES: Final = 1000
+_PAGE: Final = 1000
+_MOST_CANDIDATES: Final = 20
+_PATTERN: Final = "*:meta"
+
+
+def other_prefixes(client: Client, progress: Callable[[int], None]) -> dict[str, int]:
+    """Prefixes with their number of queues, found by `meta` among the first million keys.
+
+    A queue's `meta` is a hash with `opts.maxLenEvents`, `version` or `paused` and none of a job's
+    fields. A prefix is taken to be what stands before the last two parts of the key. `progress`
+    is told the pages read. Raises `RedisFailure`.
+    """
+    found: dict[str, list[bytes]] = {}
+    cursor, pages = b"0", 0
+    while pages < _MOST_PAGES:
+        cursor, keys = client.command("SCAN", cursor, "MATCH", _PATTERN, "COUNT", _PAGE)
+        pages += 1
+        for key in keys:
+            prefix, _, name = key.removesuffix(b":meta").rpartition(b":")
+            if prefix and name:
+                found.setdefault(prefix.decode("utf-8", "backslashreplace"), []).append(key)
+        progress(pages)
+        if cursor == b"0":
+            break
+    counts: Counter[str] = Counter()
+    for prefix in sorted(found, key=lambda prefix: -len(found[prefix]))[:_MOST_CANDIDATES]:
+        if _is_queue(client, found[prefix][0]):
+            counts[prefix] = len(set(found[prefix]))
+    return dict(counts.most_common())
+
+
+def _is_queue(client: Client, key: bytes) -> bool:
+    own = ("opts.maxLenEvents", "version", "paused")
+    reply = client.batch(pack("HMGET", key, *own, *JOB_FIELDS), 1).replies[0]
+    if not isinstance(reply, list):
+        return False
+    return any(reply[: len(own)]) and not any(reply[len(own) :])

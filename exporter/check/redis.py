@@ -1,0 +1,137 @@
+"""The steps that speak to Redis itself."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Final
+
+from exporter.check.model import Outcome, Step
+from exporter.check.permissions import permissions_step
+from exporter.check.prefixes import other_prefixes
+from exporter.collectors import Context, Discovery, QueueCollector, ServerCollector
+from exporter.config import Config
+from exporter.connection import Client, Metadata, RedisFailure
+from exporter.snapshot import Discovered, QueueTable, ServerFacts
+
+_PINGS: Final = 20
+
+Progress = Callable[[str], None]
+
+
+def redis_steps(config: Config, client: Client, progress: Progress) -> Iterator[Step]:
+    """The steps from login on; a failure of the connection is the last."""
+    step = "login"
+    try:
+        metadata = client.connect()
+        yield _login(client, metadata)
+        step = "latency"
+        yield _latency(client)
+        yield _identity(metadata)
+        step = "permissions"
+        yield permissions_step(client, config.queues.prefixes)
+        step = "eviction"
+        yield _eviction(client)
+        step = "queues"
+        yield _queues(config, client, progress)
+    except RedisFailure as failure:
+        yield Step(step, Outcome.FAILED, str(failure), {"error": failure.kind})
+
+
+def _login(client: Client, metadata: Metadata) -> Step:
+    user = client.settings.user or "default"
+    return Step("login", Outcome.OK, f"as {user}, database {metadata.db}")
+
+
+def _latency(client: Client) -> Step:
+    times = [client.ping() for _ in range(_PINGS)]
+    figures = {"min": min(times), "median": statistics.median(times), "max": max(times)}
+    shown = ", ".join(f"{name} {seconds * 1000:.2f}" for name, seconds in figures.items())
+    return Step("latency", Outcome.OK, f"{_PINGS} PINGs: {shown} ms", figures)
+
+
+def _identity(metadata: Metadata) -> Step:
+    parts = [
+        f"version {metadata.version}" if metadata.version else "",
+        metadata.mode,
+        metadata.role,
+        f"run_id {metadata.run_id[:8]}…" if metadata.run_id else "run_id hidden",
+        f"{metadata.db_size} keys" if metadata.db_size is not None else "",
+        f"client id {metadata.client_id}" if metadata.client_id is not None else "",
+    ]
+    detail = ", ".join(part for part in parts if part)
+    outcome = Outcome.OK
+    if metadata.role == "slave":
+        outcome = Outcome.WARNING
+        detail += "; a replica is read-only: services that add or take jobs need its master"
+    return Step("identity", outcome, detail, asdict(metadata))
+
+
+def _eviction(client: Client) -> Step:
+    facts = _server(client)
+    policy = facts.info["maxmemory_policy"] if facts is not None else ""
+    data = {"maxmemory_policy": policy}
+    if not policy:
+        return Step(
+            "eviction", Outcome.WARNING, "the policy is hidden; it must be noeviction", data
+        )
+    if policy == "noeviction":
+        return Step("eviction", Outcome.OK, policy, data)
+    detail = f"{policy}: Redis may delete jobs when memory is short; set it to noeviction"
+    limited = facts is not None and facts.values.get("memory_max_bytes", 0) > 0
+    return Step("eviction", Outcome.FAILED if limited else Outcome.WARNING, detail, data)
+
+
+def _server(client: Client) -> ServerFacts | None:
+    try:
+        return ServerCollector().collect(Context(client, 0.0))
+    except RedisFailure:
+        if not client.connected:
+            raise
+        return None
+
+
+def _queues(config: Config, client: Client, progress: Progress) -> Step:
+    discovery = Discovery(config.queues)
+    pages = 0
+    while discovery.scans and not discovery.step(Context(client, 0.0)):
+        pages += 1
+        progress(f"looking for queues: {pages * config.queues.discovery_batch} keys seen")
+    found = discovery.current()
+    if not found.queues:
+        return _no_queues(config, client, progress)
+    table = QueueCollector(config.poll.interval_seconds).collect(Context(client, 0.0, found.queues))
+    return _found_queues(found, table)
+
+
+def _found_queues(found: Discovered, table: QueueTable) -> Step:
+    data, notes = {}, []
+    for prefix, count in found.prefixes.items():
+        jobs = table.jobs(prefix)
+        data[prefix] = {"queues": count.queues, "keys": dict(count.keys), "jobs": jobs}
+        states = ", ".join(f"{n} {state}" for state, n in jobs.items() if n) or "no jobs"
+        keys = ", ".join(f"{n} {kind}" for kind, n in count.keys.items())
+        notes.append(f"{prefix}: {states} (keys that tell of queues: {keys})")
+        if count.keys.get("stalled-check") and not count.keys.get("id"):
+            notes.append(
+                f"{prefix}: workers have been here, but no job was ever added; are they on the "
+                "producers' Redis?"
+            )
+    return Step(
+        "queues", Outcome.OK, f"{len(found.queues)} found", {"prefixes": data}, tuple(notes)
+    )
+
+
+def _no_queues(config: Config, client: Client, progress: Progress) -> Step:
+    wanted = ", ".join(f"{prefix}:" for prefix in config.queues.prefixes)
+    elsewhere = other_prefixes(
+        client, lambda pages: progress(f"looking for other prefixes: {pages * 1000} keys seen")
+    )
+    data = {"prefixes": {prefix: {"queues": 0} for prefix in config.queues.prefixes}}
+    if elsewhere:
+        names = ", ".join(f"{prefix}: ({n})" for prefix, n in elsewhere.items())
+        detail = f"nothing under {wanted} but queues under {names}; set queues.prefixes"
+        return Step("queues", Outcome.WARNING, detail, data | {"elsewhere": elsewhere})
+    detail = f"nothing under {wanted} in this database; no service has used it for BullMQ yet"
+    return Step("queues", Outcome.WARNING, detail, data)

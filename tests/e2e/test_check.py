@@ -1,0 +1,158 @@
+"""`bullmq-exporter check`: what it prints and how it exits, on real servers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.check.permissions import USES
+from tests.contract.test_discovery import add
+from tests.support.daemon import command
+from tests.support.servers import Server, free_port, valkey
+
+
+def checked(*arguments: str, **environ: str) -> tuple[int, dict[str, Any]]:
+    done = command("check", "--json", *arguments, **environ)
+    assert done.stderr == ""
+    return done.returncode, json.loads(done.stdout)
+
+
+def steps(report: dict[str, Any], name: str = "default") -> dict[str, tuple[str, str]]:
+    found = report["connections"][name]["steps"]
+    return {step["name"]: (step["outcome"], step["detail"]) for step in found}
+
+
+def test_all_is_well(real_server: Server) -> None:
+    add(real_server.client(), "mail")
+    worker = real_server.url.replace("127.0.0.1", "localhost")
+    done = command("check", REDIS_URL_API=real_server.url, REDIS_URL_WORKER=worker)
+    assert done.returncode == 0, done.stdout
+    assert "FAIL" not in done.stdout
+    for name in ("configuration", "name", "tcp", "client", "login", "latency", "identity"):
+        assert f"  ok    {name}" in done.stdout
+    for name in ("permissions", "eviction", "queues"):
+        assert f"  ok    {name}" in done.stdout
+    assert "bull: 1 waiting (keys that tell of queues: 1 meta, 1 id, 0 st" in done.stdout
+    assert "  ok    api → worker" in done.stdout
+    assert done.stdout.splitlines()[-1] == "OK: every connection sees what the others write"
+    assert real_server.client().keys("bullmq-exporter:*") == []
+
+
+def test_two_servers(server: Server) -> None:
+    with valkey() as other:
+        done = command("check", REDIS_URL_API=server.url, REDIS_URL_WORKER=other.url)
+    assert done.returncode == 1
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("NOT OK: api and worker reach different Redis servers: run_id ")
+    assert f"at host 127.0.0.1:{server.port}/0" in last
+    assert f"at host 127.0.0.1:{other.port}/0" in last
+    assert "FAIL  same_database: different servers" in done.stdout
+
+
+def test_two_databases(server: Server) -> None:
+    other = server.url.replace("/0", "/5")
+    code, report = checked(REDIS_URL_API=server.url, REDIS_URL_WORKER=other)
+    assert code == 1
+    assert report["verdict"].startswith(
+        "NOT OK: api and worker reach the same Redis server but different databases: db 0 and db 5"
+    )
+
+
+def test_one_connection_alone(server: Server) -> None:
+    dead = f"redis://127.0.0.1:{free_port()}"
+    environ = {"REDIS_URL_API": server.url, "REDIS_URL_WORKER": dead}
+    code, report = checked("--connection", "api", **environ)
+    assert code == 0
+    assert list(report["connections"]) == ["api"]
+    assert report["verdict"].startswith("OK: api sees what it writes; name the other services'")
+    code, report = checked("--connection", "worker", **environ)
+    assert code == 1
+    assert report["verdict"].startswith("NOT OK: worker fails at tcp: 127.0.0.1:")
+
+
+def test_an_unknown_connection_is_a_mistake_of_the_command_line(server: Server) -> None:
+    done = command("check", "--connection", "x", REDIS_URL_API=server.url)
+    assert done.returncode == 2
+    assert done.stderr == "bullmq-exporter: no connection is called x; there are: api\n"
+
+
+def test_a_name_that_cannot_be_resolved() -> None:
+    code, report = checked(REDIS_URL="redis://redis.invalid:6379")
+    assert code == 1
+    assert steps(report)["name"][0] == "failed"
+    assert "tcp" not in steps(report)
+
+
+def test_a_wrong_password() -> None:
+    with valkey("--requirepass", "right") as server:
+        url = f"redis://:wr0ng-s3cret@127.0.0.1:{server.port}/0"
+        done = command("check", REDIS_URL=url)
+    assert done.returncode == 1
+    assert "NOT OK: default fails at login: auth: " in done.stdout
+    assert "wr0ng-s3cret" not in done.stdout + done.stderr
+
+
+def test_queues_under_another_prefix(real_server: Server) -> None:
+    client = real_server.client()
+    client.hset("bullmq:mail:meta", mapping={"opts.maxLenEvents": 10000, "version": "bullmq:6.7.0"})
+    client.hset("bullmq:images:meta", mapping={"opts.maxLenEvents": 10000})
+    client.hset("shop:order:1:meta", mapping={"name": "not a queue"})
+    code, report = checked(REDIS_URL=real_server.url)
+    assert code == 0
+    assert steps(report)["queues"] == (
+        "warning",
+        "nothing under bull: but queues under bullmq: (2); set queues.prefixes",
+    )
+
+
+def test_an_eviction_policy_that_deletes_jobs() -> None:
+    with valkey("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru") as server:
+        code, report = checked(REDIS_URL=server.url)
+    assert code == 1
+    assert steps(report)["eviction"][0] == "failed"
+    assert "set it to noeviction" in report["verdict"]
+
+
+class TestPermissions:
+    @pytest.fixture
+    def url(self, server: Server) -> Iterator[str]:
+        yield f"redis://monitor:pw@127.0.0.1:{server.port}/0"
+        server.client().acl_deluser("monitor")
+
+    def test_what_is_refused_and_what_it_costs(self, server: Server, url: str) -> None:
+        rules = ("reset", "on", ">pw", "~*", "+@all", "-xlen", "-client|id")
+        server.client().execute_command("ACL", "SETUSER", "monitor", *rules)
+        done = command("check", REDIS_URL=url)
+        assert done.returncode == 0
+        assert "  warn  permissions    2 of 15 commands are refused" in done.stdout
+        assert "xlen is refused, which costs bullmq_queue_events_stream_length" in done.stdout
+        assert "client|id is refused" in done.stdout
+
+    @pytest.mark.parametrize("use", USES, ids=[use.name for use in USES])
+    def test_every_use_is_found_out(self, server: Server, url: str, use: Any) -> None:
+        rules = ("reset", "on", ">pw", "~*", "+@all", f"-{use.name}")
+        server.client().execute_command("ACL", "SETUSER", "monitor", *rules)
+        _, report = checked(REDIS_URL=url)
+        step = next(
+            s for s in report["connections"]["default"]["steps"] if s["name"] == "permissions"
+        )
+        assert step["data"] == {"refused": {use.name: use.cost}}
+
+    def test_the_sync_test_is_not_permitted(self, server: Server, url: str) -> None:
+        rules = ("reset", "on", ">pw", "~*", "+@all", "-@write")
+        server.client().execute_command("ACL", "SETUSER", "monitor", *rules)
+        add(server.client(), "mail")
+        done = command("check", REDIS_URL=url)
+        assert done.returncode == 0
+        assert "  warn  default → default not tested" in done.stdout
+        assert "OK: the sync test is not permitted" in done.stdout
+
+
+def test_a_unix_socket_that_is_not_there(tmp_path: Path) -> None:
+    code, report = checked(REDIS_URL=f"unix://{tmp_path}/redis.sock")
+    assert code == 1
+    assert steps(report)["socket"][0] == "failed"
