@@ -45,6 +45,16 @@ class Printer:
                     mark = "ok" if check.ok else "FAIL"
                     self._write(f"{'':23}{mark:5} {name}: {check.detail}")
 
+        self._cleanup(report)
+
+    def _cleanup(self, report: SyncReport) -> None:
+        checks = [pair.checks["cleanup"] for pair in report.pairs if "cleanup" in pair.checks]
+        left = next((check for check in checks if not check.ok), None)
+        if left is not None:
+            self._row(Outcome.FAILED, "cleanup", left.detail)
+        elif checks:
+            self._row(Outcome.OK, "cleanup", "every key is deleted, and gone for every reader")
+
     def progress(self, text: str) -> None:
         """Something takes its time."""
         self._hint(f"… {text}")

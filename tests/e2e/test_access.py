@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from tests.contract.test_discovery import add
 from tests.support.daemon import Daemon, command, daemon
 from tests.support.pages import every, jobs, parse, value
 from tests.support.servers import Server, valkey, wait_for
+from tests.support.tls import TLSFront, write_certificates
 
 ACL_FILE = Path(__file__).parents[2] / "docs" / "operations.md"
 
@@ -198,59 +196,10 @@ def test_the_published_acls_suffice(restricted: Server, tmp_path: Path, with_syn
             monitor.execute_command(*call)
 
 
-class TLSFront:
-    """TLS in front of a server that has none."""
-
-    def __init__(self, server: Server, ca: trustme.CA, name: str, *, client_ca: bool) -> None:
-        self._target = server.port
-        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        ca.issue_cert(name).configure_cert(self._context)
-        if client_ca:
-            ca.configure_trust(self._context)
-            self._context.verify_mode = ssl.CERT_REQUIRED
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                plain, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
-
-    def _serve(self, plain: socket.socket) -> None:
-        try:
-            front = self._context.wrap_socket(plain, server_side=True)
-        except OSError:
-            plain.close()
-            return
-        back = socket.create_connection(("127.0.0.1", self._target))
-        back.settimeout(2)
-        try:
-            while data := front.recv(1 << 16):
-                back.sendall(data)
-                front.sendall(back.recv(1 << 20))
-        except OSError:
-            pass
-        finally:
-            front.close()
-            back.close()
-
-
 class TestTLS:
     @pytest.fixture
     def ca(self, tmp_path: Path) -> trustme.CA:
-        ca = trustme.CA()
-        ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-        leaf = ca.issue_cert("client")
-        leaf.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
-        leaf.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
-        return ca
+        return write_certificates(tmp_path)
 
     def page(self, folder: Path, port: int, tls: str) -> tuple[int, str, str]:
         file = folder / "config.yaml"

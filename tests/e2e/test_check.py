@@ -13,6 +13,7 @@ from exporter.check.permissions import USES
 from tests.contract.test_discovery import add
 from tests.support.daemon import command
 from tests.support.servers import Server, free_port, valkey
+from tests.support.tls import TLSFront, write_certificates
 
 
 def checked(*arguments: str, **environ: str) -> tuple[int, dict[str, Any]]:
@@ -38,6 +39,7 @@ def test_all_is_well(real_server: Server) -> None:
         assert f"  ok    {name}" in done.stdout
     assert "bull: 1 waiting (keys that tell of queues: 1 meta, 1 id, 0 st" in done.stdout
     assert "  ok    api → worker" in done.stdout
+    assert "  ok    cleanup        every key is deleted, and gone for every reader" in done.stdout
     assert done.stdout.splitlines()[-1] == "OK: every connection sees what the others write"
     assert real_server.client().keys("bullmq-exporter:*") == []
 
@@ -156,3 +158,35 @@ def test_a_unix_socket_that_is_not_there(tmp_path: Path) -> None:
     code, report = checked(REDIS_URL=f"unix://{tmp_path}/redis.sock")
     assert code == 1
     assert steps(report)["socket"][0] == "failed"
+
+
+class TestTLS:
+    def check(self, folder: Path, front: TLSFront, tls: str) -> tuple[int, dict[str, Any]]:
+        file = folder / "config.yaml"
+        file.write_text(f'connections: {{default: {{url: "{front.url}", tls: {{{tls}}}}}}}')
+        return checked("--config", str(file))
+
+    def test_a_trusted_certificate(self, server: Server, tmp_path: Path) -> None:
+        ca = write_certificates(tmp_path)
+        front = TLSFront(server, ca, "redis.example", client_ca=False)
+        tls = f"ca_file: {tmp_path}/ca.pem, server_name: redis.example"
+        code, report = self.check(tmp_path, front, tls)
+        assert code == 0, report["verdict"]
+        outcome, detail = steps(report)["tls"]
+        assert outcome == "ok"
+        assert detail.startswith("TLSv1.3, certificate for redis.example valid until ")
+        front.close()
+
+    def test_one_that_is_not_trusted(self, server: Server, tmp_path: Path) -> None:
+        front = TLSFront(server, write_certificates(tmp_path), "127.0.0.1", client_ca=False)
+        code, report = self.check(tmp_path, front, "")
+        assert code == 1
+        assert report["verdict"].startswith("NOT OK: default fails at tls: the certificate is not")
+        assert "tls.ca_file" in report["verdict"]
+        front.close()
+
+    def test_a_server_without_tls(self, server: Server) -> None:
+        code, report = checked(REDIS_URL=server.url.replace("redis:", "rediss:"))
+        assert code == 1
+        assert steps(report)["tls"][0] == "failed"
+        assert "does the server speak TLS on this port?" in report["verdict"]

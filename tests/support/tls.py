@@ -1,0 +1,66 @@
+"""TLS in front of a server that has none, with certificates made for the test."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from pathlib import Path
+
+import trustme
+
+from tests.support.servers import Server
+
+
+def write_certificates(folder: Path) -> trustme.CA:
+    """`ca.pem`, and `cert.pem` with `key.pem` for a client."""
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    leaf = ca.issue_cert("client")
+    leaf.private_key_pem.write_to_path(str(folder / "key.pem"))
+    leaf.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    return ca
+
+
+class TLSFront:
+    """TLS in front of a server that has none."""
+
+    def __init__(self, server: Server, ca: trustme.CA, name: str, *, client_ca: bool) -> None:
+        self._target = server.port
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        ca.issue_cert(name).configure_cert(self._context)
+        if client_ca:
+            ca.configure_trust(self._context)
+            self._context.verify_mode = ssl.CERT_REQUIRED
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"rediss://127.0.0.1:{self.port}/0"
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                plain, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
+
+    def _serve(self, plain: socket.socket) -> None:
+        try:
+            front = self._context.wrap_socket(plain, server_side=True)
+        except OSError:
+            plain.close()
+            return
+        back = socket.create_connection(("127.0.0.1", self._target))
+        back.settimeout(2)
+        with front, back, contextlib.suppress(OSError):
+            while data := front.recv(1 << 16):
+                back.sendall(data)
+                front.sendall(back.recv(1 << 20))
