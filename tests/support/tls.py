@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -59,8 +60,12 @@ class TLSFront:
             plain.close()
             return
         back = socket.create_connection(("127.0.0.1", self._target))
-        back.settimeout(2)
         with front, back, contextlib.suppress(OSError):
-            while data := front.recv(1 << 16):
-                back.sendall(data)
-                front.sendall(back.recv(1 << 20))
+            while True:
+                ready = [front] if front.pending() else select.select([front, back], [], [])[0]
+                for source, target in ((front, back), (back, front)):
+                    if source in ready:
+                        data = source.recv(1 << 16)
+                        if not data:
+                            return
+                        target.sendall(data)
