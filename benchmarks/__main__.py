@@ -45,7 +45,7 @@ def report(port: int, queues: int, rounds: int) -> None:
     board = Board(["default"])
     poller = _poller(config, board, collectors_for(config))
     poller.poll_once()
-    writer = PageWriter(60)
+    writer = PageWriter(60, 60)
     actions: dict[str, Callable[[], object]] = {
         "floor: nine counts a queue, raw": _floor(port),
         "redis-py pipeline of the same": _redis_py(port),
@@ -125,7 +125,7 @@ def _print_table(costs: dict[str, Cost], queues: int) -> None:
 
 def _print_scrape(config: Config, board: Board, rounds: int) -> None:
     """A request for the ready page, over HTTP, as Prometheus asks."""
-    press = Press(board, 60)
+    press = Press(board, config.poll)
     press.body(OPENMETRICS_GZIP)
     press.print_page()
     sock = open_socket("127.0.0.1:0")

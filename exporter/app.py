@@ -17,6 +17,7 @@ from exporter.config import Config
 from exporter.connection import Client, Clients
 from exporter.exposition import Format, PageWriter, Press, Variant
 from exporter.log import event
+from exporter.overview import Overview, overview
 from exporter.polling import Poller, SyncRunner
 from exporter.web import WebServer, application, open_socket
 
@@ -39,7 +40,7 @@ class App:
         """Serve until SIGTERM or SIGINT. Raises `ListenError` before anything has started."""
         config = self._config
         sock = open_socket(config.listen)
-        press = Press(self._board, config.poll.stale_after_seconds)
+        press = Press(self._board, config.poll)
         web = WebServer(
             application(config, self._board, press), sock, config.web.max_concurrent_requests
         )
@@ -69,9 +70,40 @@ class App:
         if self._sync is not None:
             self._sync.run_once()
         reached = [poller.poll_once() for poller in self._pollers]
-        page = PageWriter(float("inf")).write(self._board.snapshots(), self._board.sync)
+        writer = PageWriter(float("inf"), self._config.poll.blocked_after_seconds)
+        page = writer.write(self._board.snapshots(), self._board.sync)
         self._clients.close()
         return page.body(Variant(Format.TEXT, gzip=False)).decode(), all(reached)
+
+    def overview_once(self, seconds: float) -> tuple[Overview, bool]:
+        """The queues after watching them for so long, and whether every Redis was reached."""
+        reached = [poller.poll_once() for poller in self._pollers]
+        time.sleep(seconds)
+        for poller in self._pollers:
+            poller.poll()
+        found = self._overview(blocked_after=seconds)
+        self._clients.close()
+        return found, all(reached)
+
+    def overviews(self) -> Iterator[Overview]:
+        """The queues at each poll interval, until SIGTERM or SIGINT."""
+        with _stop_signals() as stop:
+            for poller in self._pollers:
+                poller.start()
+            try:
+                while not stop.wait(self._config.poll.interval_seconds):
+                    yield self._overview(self._config.poll.blocked_after_seconds)
+            finally:
+                self._stop_readers()
+
+    def _overview(self, blocked_after: float) -> Overview:
+        return overview(
+            self._board.snapshots(),
+            self._board.sync,
+            time.monotonic(),
+            stale_after=self._config.poll.stale_after_seconds,
+            blocked_after=blocked_after,
+        )
 
     def _readers(self) -> list[Poller | SyncRunner]:
         return [*self._pollers, *([self._sync] if self._sync is not None else [])]
@@ -98,11 +130,8 @@ def _pollers(config: Config, clients: Clients, board: Board) -> list[Poller]:
 def _say_what_is_not_acted_on(config: Config) -> None:
     """Keys of the contract that are set, and would do nothing without a word."""
     found = ["events"] if "events" in config.model_fields_set else []
-    if "blocked_after_seconds" in config.poll.model_fields_set:
-        found.append("poll.blocked_after_seconds")
     if found:
-        keys = ", ".join(found)
-        event(logger, logging.WARNING, "not acted on by this version", keys=keys)
+        event(logger, logging.WARNING, "not acted on by this version", keys=", ".join(found))
 
 
 @contextmanager

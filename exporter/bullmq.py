@@ -6,6 +6,8 @@ of states are BullMQ's own.
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -179,3 +181,76 @@ STALLED_CHECK_GRACE_SECONDS: Final = 75.0
 A worker renews it every 30 s with a TTL of 30 s, and the two race: with one worker it was missing
 up to a whole interval. Two intervals and a margin.
 """
+
+
+# --- workers in CLIENT LIST ----------------------------------------------------------------------
+
+
+def worker_names(queue: Queue) -> tuple[bytes, bytes]:
+    """What a queue's workers call their connections: Node's spelling and Python's.
+
+    Node writes the queue's name in base64, Python as it is; `:w:<worker name>` may follow. Bull and
+    BullMQ write `P:base64(Q)`; QueueEvents append `:qe` and are no workers.
+    """
+    prefix = queue.prefix.encode()
+    raw = queue.key[len(prefix) + 1 : -1]
+    return prefix + b":" + base64.b64encode(raw), prefix + b":" + raw
+
+
+WORKER_SUFFIX: Final = b":w:"
+BLOCKING_COMMANDS: Final = frozenset({b"bzpopmin", b"brpoplpush", b"blmove"})
+"""The commands in which an idle worker waits."""
+
+
+# --- times and orders ----------------------------------------------------------------------------
+
+MANUAL_RATE_LIMIT: Final = 9007199254740991
+"""The value of `limiter` while `rateLimit(ms)` holds the queue back."""
+
+PRIORITY_BAND: Final = 1 << 32
+"""The score of `prioritized` is `priority * 2^32 + n`, and n grows with time within a band."""
+
+JOB_TIMES: Final = ("timestamp", "processedOn", "opts")
+"""Fields of a job's hash that tell since when it is ready. Its data is never read."""
+
+
+def due_ms(score: float) -> float:
+    """When a delayed job is due: its score is `due_ms * 4096 + n`."""
+    return score // 4096
+
+
+def delayed_score(ms: float) -> int:
+    """The greatest score of jobs that were due before that time."""
+    return int(ms) * 4096
+
+
+def ready_since_ms(job_id: bytes, values: Sequence[object]) -> float | None:
+    """Since when a waiting job is ready, by the reply to HMGET of `JOB_TIMES`; None if unknown.
+
+    The end of its deliberate delay or, for one that went back, the start of its last attempt,
+    whichever is later. The iteration of a schedule has its time in its id, `repeat:<id>:<ms>`.
+    """
+    created, processed = _time_of(values[0]), _time_of(values[1])
+    if job_id.startswith(b"repeat:") and (due := _time_of(job_id.rpartition(b":")[2])):
+        return max(due, processed or 0)
+    if created is None:
+        return None
+    return max(created + _delay_of(values[2]), processed or 0)
+
+
+def _time_of(value: object) -> float | None:
+    try:
+        return float(value) if isinstance(value, bytes) else None
+    except ValueError:
+        return None
+
+
+def _delay_of(options: object) -> float:
+    # most jobs have no delay, and looking is cheaper than reading JSON
+    if not isinstance(options, bytes) or b'"delay":' not in options:
+        return 0.0
+    try:
+        delay = json.loads(options).get("delay", 0)
+    except (ValueError, AttributeError):
+        return 0.0
+    return float(delay) if isinstance(delay, int | float) else 0.0

@@ -7,6 +7,7 @@ is wrong.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from exporter.app import App
 from exporter.check import Printer, as_json, run_checks
 from exporter.config import Config, ConfigError, load, show
 from exporter.log import set_up
+from exporter.overview import Overview
+from exporter.queues_table import SORTS, choose, table
 from exporter.web import ListenError
 
 CONFIG_ERROR = 2
@@ -66,6 +69,53 @@ def run(path: Path | None, listen: str | None, *, once: bool) -> None:
         app.run()
     except ListenError as error:
         _fail(str(error), FAILED)
+
+
+@main.command()
+@_config_option
+@click.option("--once", is_flag=True, help="Watch for a second, print the table once and exit.")
+@click.option("--watch", is_flag=True, help="Print it anew at every poll; what a terminal gets.")
+@click.option("--json", "json_", is_flag=True, help="One JSON object a print instead of a table.")
+@click.option("--sort", type=click.Choice(tuple(SORTS)), default="name", show_default=True)
+@click.option("--filter", "pattern", metavar="GLOB", default="*", help="Only these queues.")
+@click.option("--blocked", is_flag=True, help="Only queues whose work is not moving.")
+def queues(
+    path: Path | None,
+    sort: str,
+    pattern: str,
+    *,
+    once: bool,
+    watch: bool,
+    json_: bool,
+    blocked: bool,
+) -> None:
+    """Show the queues: jobs by state, how late they are, and why nothing moves."""
+    effective = _load(path, None)
+    logging.getLogger().setLevel(logging.WARNING)
+
+    def show(found: Overview) -> None:
+        views = choose(found, sort, pattern, blocked=blocked)
+        if json_:
+            click.echo(json.dumps(found.as_json(views), ensure_ascii=False))
+            return
+        for line, is_blocked in table(views):
+            click.secho(line, fg="red" if is_blocked else None, color=_color())
+        click.echo(f"\n{found.verdict}")
+
+    app = App(effective)
+    if once or not (watch or sys.stdout.isatty()):
+        overview, reached = app.overview_once(seconds=1.0)
+        show(overview)
+        sys.exit(0 if reached else FAILED)
+    for overview in app.overviews():
+        if sys.stdout.isatty():
+            click.clear()
+        show(overview)
+
+
+def _color() -> bool | None:
+    """No colours where NO_COLOR asks for none; otherwise click leaves them out off a terminal."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 @main.command()

@@ -191,6 +191,68 @@ QUEUE_JOBS = _gauge(
     "prioritized jobs in waiting.",
 )
 QUEUE_PAUSED = _gauge("bullmq_queue_paused", _QUEUE, "Whether the queue is paused.")
+QUEUE_OLDEST_WAITING = _gauge(
+    "bullmq_queue_oldest_waiting_seconds",
+    _QUEUE,
+    "Age of the oldest ready job, 0 if there is none: the queue's latency. Counted from the end of "
+    "a deliberate delay, for a job that went back from its last start. Looked at are the jobs at "
+    "both ends of the lists and the first of up to four priorities; one in the middle of a list in "
+    "which jobs were put in at both ends may be older.",
+    "seconds",
+)
+QUEUE_OLDEST_ACTIVE = _gauge(
+    "bullmq_queue_oldest_active_seconds",
+    _QUEUE,
+    "How long the active job that was started first has run, by its worker's clock; 0 if none.",
+    "seconds",
+)
+QUEUE_DELAYED_OVERDUE_JOBS = _gauge(
+    "bullmq_queue_delayed_overdue_jobs",
+    _QUEUE,
+    "Delayed jobs that were due more than five seconds ago; workers promote them when they fetch.",
+)
+QUEUE_DELAYED_OVERDUE_SECONDS = _gauge(
+    "bullmq_queue_delayed_overdue_seconds",
+    _QUEUE,
+    "How late the latest of the overdue delayed jobs is; 0 if none.",
+    "seconds",
+)
+QUEUE_SCHEDULERS = _gauge(
+    "bullmq_queue_schedulers",
+    _QUEUE,
+    "Job schedulers and repeatable jobs. Up to a minute old where there were none.",
+)
+QUEUE_SCHEDULERS_OVERDUE = _gauge(
+    "bullmq_queue_schedulers_overdue",
+    _QUEUE,
+    "Schedulers whose next iteration was due more than five seconds ago: they move on when a "
+    "worker starts it.",
+)
+QUEUE_SCHEDULERS_OVERDUE_SECONDS = _gauge(
+    "bullmq_queue_schedulers_overdue_seconds",
+    _QUEUE,
+    "How late the latest of the overdue schedulers is; 0 if none.",
+    "seconds",
+)
+QUEUE_WORKERS = _gauge(
+    "bullmq_queue_workers",
+    _QUEUE,
+    "Workers connected, by CLIENT LIST; absent where that is refused or on a replica. A worker "
+    "whose name has a space or is not ASCII has no name there, and is not counted.",
+)
+QUEUE_BLOCKED = _gauge(
+    "bullmq_queue_blocked",
+    (*_QUEUE, "reason"),
+    "Always 1. Exists while ready work has not moved for poll.blocked_after_seconds, with the "
+    "first reason that holds: paused, rate_limited, concurrency_limit, worker_isolated, "
+    "no_workers, workers_idle, redis_readonly.",
+)
+WORKER_ISOLATION = _gauge(
+    "bullmq_worker_isolation",
+    ("prefix", "queue", "producer_connection", "worker_connection"),
+    "Always 1. Exists while jobs of the queue wait in one database and its workers listen in "
+    "another, to which no job was ever added.",
+)
 QUEUE_CONCURRENCY_LIMIT = _gauge(
     "bullmq_queue_concurrency_limit",
     _QUEUE,
@@ -272,10 +334,20 @@ CATALOGUE: tuple[Family, ...] = (
     SYNC_FAILURES,
     QUEUE_JOBS,
     QUEUE_PAUSED,
+    QUEUE_OLDEST_WAITING,
+    QUEUE_OLDEST_ACTIVE,
+    QUEUE_DELAYED_OVERDUE_JOBS,
+    QUEUE_DELAYED_OVERDUE_SECONDS,
+    QUEUE_SCHEDULERS,
+    QUEUE_SCHEDULERS_OVERDUE,
+    QUEUE_SCHEDULERS_OVERDUE_SECONDS,
+    QUEUE_WORKERS,
     QUEUE_CONCURRENCY_LIMIT,
     QUEUE_RATE_LIMIT_REMAINING,
     QUEUE_EVENTS_STREAM_LENGTH,
     QUEUE_INFO,
+    QUEUE_BLOCKED,
+    WORKER_ISOLATION,
 )
 """In the order of the page."""
 

@@ -65,6 +65,29 @@ class QueueTable:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerCount:
+    """The workers of a queue, as connections in CLIENT LIST."""
+
+    total: int
+    idle: int
+    """Blocked: with a free slot, waiting for work. The others are busy, or hang."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFacts:
+    """The workers of every queue that has any."""
+
+    counts: Mapping[Queue, WorkerCount]
+
+    def of(self, queue: Queue) -> WorkerCount:
+        """The queue's workers, none where it has none."""
+        return self.counts.get(queue, _NO_WORKERS)
+
+
+_NO_WORKERS = WorkerCount(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class ServerFacts:
     """What INFO and DBSIZE say of the server; None where it hides the fact."""
 

@@ -7,6 +7,7 @@ from exporter.collectors.discovery import Discovery
 from exporter.collectors.queues import QueueCollector
 from exporter.collectors.server import ServerCollector
 from exporter.collectors.sync import SYNC_COMMANDS, SyncTest
+from exporter.collectors.workers import WorkersCollector
 from exporter.config import Config
 
 
@@ -15,6 +16,7 @@ def collectors_for(config: Config) -> tuple[Collector, ...]:
     return (
         ServerCollector(),
         QueueCollector(config.poll.interval_seconds),
+        WorkersCollector(),
     )
 
 
@@ -28,5 +30,6 @@ __all__ = [
     "Scope",
     "ServerCollector",
     "SyncTest",
+    "WorkersCollector",
     "collectors_for",
 ]

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from exporter.bullmq import Queue
-from exporter.connection import Client, ErrorClass, ReplyError
+from exporter.connection import Client, ErrorClass, Metadata, ReplyError
 
 
 class Scope(Enum):
@@ -48,6 +48,8 @@ class Context:
     queues: tuple[Queue, ...] = ()
     """The queues to read; the same object as before if they are the same queues."""
     faults: Faults = field(default_factory=Faults)
+    metadata: Metadata | None = None
+    """Whom the client reaches."""
 
 
 class Collector(Protocol):

@@ -138,10 +138,13 @@ class Client:
         sock.settimeout(self.settings.timeout_seconds)
         sock.sendall(packed)
         replies: list[Reply] = []
+        gets, append = reader.gets, replies.append
         while True:
-            while len(replies) < count and (reply := reader.gets()) is not False:
-                replies.append(reply)
-            if len(replies) == count:
+            for _ in range(count - len(replies)):
+                if (reply := gets()) is False:
+                    break
+                append(reply)
+            else:
                 return replies
             left = deadline - time.monotonic()
             if left <= 0:

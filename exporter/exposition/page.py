@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from exporter.diagnosis import databases_of, diagnose
+from exporter.exposition.blocked import diagnosis_lines
 from exporter.exposition.compress import compress
 from exporter.exposition.process import process_families
 from exporter.exposition.queues import QueueWriter
@@ -14,7 +16,7 @@ from exporter.exposition.small import View, small_families
 from exporter.exposition.text import Format, ending, header
 from exporter.keyspaces import keyspace_owners
 from exporter.metrics import CATALOGUE, Family
-from exporter.snapshot import QueueTable, Snapshot, SyncReport
+from exporter.snapshot import Snapshot, SyncReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,9 @@ class Page:
 class PageWriter:
     """Makes pages out of snapshots; for one thread."""
 
-    def __init__(self, stale_after: float) -> None:
+    def __init__(self, stale_after: float, blocked_after: float) -> None:
         self._stale_after = stale_after
+        self._blocked_after = blocked_after
         self._writers: dict[str, QueueWriter] = {}
 
     def write(self, snapshots: Sequence[Snapshot], sync: SyncReport | None = None) -> Page:
@@ -73,20 +76,21 @@ class PageWriter:
         lines: dict[Family, list[str]] = defaultdict(list)
         for family, line in small_families(view):
             lines[family].append(line)
-        for snapshot in snapshots:
-            if view.owners[snapshot.connection] == snapshot.connection:
-                for family, text in self._queue_lines(snapshot, view):
-                    lines[family].append(text)
+        databases = databases_of(snapshots, view.owners, now, self._stale_after)
+        for database in databases:
+            for family, text in self._writer(database.connection).lines(
+                database.table, database.workers
+            ):
+                lines[family].append(text)
+        for family, line in diagnosis_lines(diagnose(databases, now, self._blocked_after)):
+            lines[family].append(line)
         return Page(lines, self._expiry(view))
 
-    def _queue_lines(self, snapshot: Snapshot, view: View) -> Sequence[tuple[Family, str]]:
-        table = snapshot.get(QueueTable, view.now, view.stale_after)
-        if table is None:
-            return ()
-        writer = self._writers.get(snapshot.connection)
+    def _writer(self, connection: str) -> QueueWriter:
+        writer = self._writers.get(connection)
         if writer is None:
-            writer = self._writers[snapshot.connection] = QueueWriter(snapshot.connection)
-        return tuple(writer.lines(table))
+            writer = self._writers[connection] = QueueWriter(connection)
+        return writer
 
     def _expiry(self, view: View) -> float:
         ages = [dated.at for snapshot in view.snapshots for dated in snapshot.facts.values()]

@@ -7,6 +7,7 @@ import threading
 import time
 
 from exporter.board import Board
+from exporter.config import Poll
 from exporter.exposition.page import Page, PageWriter, Variant
 
 logger = logging.getLogger("exporter.exposition")
@@ -22,9 +23,9 @@ class Press:
     finds its bytes ready.
     """
 
-    def __init__(self, board: Board, stale_after: float) -> None:
+    def __init__(self, board: Board, poll: Poll) -> None:
         self._board = board
-        self._writer = PageWriter(stale_after)
+        self._writer = PageWriter(poll.stale_after_seconds, poll.blocked_after_seconds)
         self._wanted: dict[Variant, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="press", daemon=True)

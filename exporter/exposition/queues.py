@@ -13,12 +13,19 @@ from exporter import metrics
 from exporter.bullmq import STATES, Queue
 from exporter.exposition.text import escape, labels, number
 from exporter.metrics import Family
-from exporter.snapshot import QueueTable
+from exporter.snapshot import QueueTable, WorkerFacts
 
 # family, column of the table, labels behind the queue's
 _COLUMNS: Final = (
     *((metrics.QUEUE_JOBS, state, f',state="{state}"') for state in STATES),
     (metrics.QUEUE_PAUSED, "paused", ""),
+    (metrics.QUEUE_OLDEST_WAITING, "oldest_waiting_seconds", ""),
+    (metrics.QUEUE_OLDEST_ACTIVE, "oldest_active_seconds", ""),
+    (metrics.QUEUE_DELAYED_OVERDUE_JOBS, "delayed_overdue_jobs", ""),
+    (metrics.QUEUE_DELAYED_OVERDUE_SECONDS, "delayed_overdue_seconds", ""),
+    (metrics.QUEUE_SCHEDULERS, "schedulers", ""),
+    (metrics.QUEUE_SCHEDULERS_OVERDUE, "schedulers_overdue", ""),
+    (metrics.QUEUE_SCHEDULERS_OVERDUE_SECONDS, "schedulers_overdue_seconds", ""),
     (metrics.QUEUE_CONCURRENCY_LIMIT, "concurrency_limit", ""),
     (metrics.QUEUE_RATE_LIMIT_REMAINING, "rate_limit_remaining_seconds", ""),
     (metrics.QUEUE_EVENTS_STREAM_LENGTH, "events_stream_length", ""),
@@ -43,7 +50,7 @@ class QueueWriter:
         self._connection = connection
         self._layout = _Layout((), [])
 
-    def lines(self, table: QueueTable) -> Iterator[tuple[Family, str]]:
+    def lines(self, table: QueueTable, workers: WorkerFacts | None) -> Iterator[tuple[Family, str]]:
         """Each family with its lines; a family may come more than once, in order."""
         if table.queues is not self._layout.queues:
             self._layout = _Layout(
@@ -53,6 +60,9 @@ class QueueWriter:
             values = table.columns.get(column, ())
             if text := self._column(family, extra, values):
                 yield family, text
+        if workers is not None:
+            counts = [workers.of(queue).total for queue in table.queues]
+            yield metrics.QUEUE_WORKERS, self._column(metrics.QUEUE_WORKERS, "", counts)
         if table.queues:
             yield metrics.QUEUE_INFO, self._info(table.versions)
 

@@ -103,7 +103,7 @@ class Poller:
             self._recorder.failed(collector.name, self._link.failure)
             return
         queues = self._discovery.current().queues
-        context = Context(self._client, time.monotonic(), queues)
+        context = Context(self._client, time.monotonic(), queues, metadata=self._link.metadata)
         facts = self._recorder.run(
             collector.name, lambda: collector.collect(context), context.faults
         )

@@ -20,6 +20,10 @@ LINKS: Final = (
             "and in what they differ. 200 if all passed, else 503."
         ),
     ),
+    (
+        "/health/queues",
+        "Every queue: jobs by state, how late, workers, and the reason where its work is blocked.",
+    ),
     ("/-/healthy", "200 while the exporter itself works, whatever Redis does."),
     ("/-/ready", "200 once every connection has been tried."),
 )

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from exporter.board import Board
 from exporter.config import Config
 from exporter.exposition import Press, Variant, accepts_gzip, choose_format
+from exporter.overview import overview
 from exporter.web.health import redis_health
 from exporter.web.landing import landing_page
 from exporter.web.sync_health import sync_health
@@ -32,6 +33,7 @@ def application(config: Config, board: Board, press: Press) -> Starlette:
         "/metrics": handlers.metrics,
         "/health/redis": handlers.redis,
         "/health/redis/sync": handlers.sync,
+        "/health/queues": handlers.queues,
         "/-/healthy": handlers.healthy,
         "/-/ready": handlers.ready,
     }
@@ -86,6 +88,17 @@ class _Handlers:
             answer = answer["connections"][wanted]
             up = answer["status"] == "up"
         return _json(answer, 200 if up else 503)
+
+    async def queues(self, _: Request) -> Response:
+        poll = self._config.poll
+        found = overview(
+            self._board.snapshots(),
+            self._board.sync,
+            time.monotonic(),
+            stale_after=poll.stale_after_seconds,
+            blocked_after=poll.blocked_after_seconds,
+        )
+        return _json(found.as_json(), 200)
 
     async def sync(self, _: Request) -> Response:
         if not self._config.sync.enabled:

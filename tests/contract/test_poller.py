@@ -37,7 +37,7 @@ def test_a_mistake_in_a_collector_costs_that_collector(
     assert poller.poll_once()
     client.close()
 
-    page = PageWriter(15).write(board.snapshots())
+    page = PageWriter(15, 60).write(board.snapshots())
     samples = parse(page.body(Variant(Format.TEXT, gzip=False)).decode())
     assert jobs(samples)[("mail", "waiting")] == 1
     success = "bullmq_exporter_collector_success"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import time
 
@@ -27,11 +28,20 @@ from exporter.snapshot import (
     ServerFacts,
     Snapshot,
     SyncReport,
+    WorkerCount,
+    WorkerFacts,
 )
 from tests.support.pages import every, jobs, parse, value
 
 META = Metadata("n", "h:1", "redis://h:1/0", "0123", 0, 0.0, run_id="r", role="master")
 STALE_AFTER = 15.0
+AGES = (
+    "oldest_waiting_seconds",
+    "oldest_active_seconds",
+    "delayed_overdue_jobs",
+    "delayed_overdue_seconds",
+    "schedulers_overdue_seconds",
+)
 
 
 def table(names: list[str], **columns: list[int | None]) -> QueueTable:
@@ -59,7 +69,7 @@ def snapshot(name: str = "api", *facts: object, age: float = 0.0, **changes: obj
 
 
 def page(*snapshots: Snapshot, form: Format = Format.TEXT, sync: SyncReport | None = None) -> str:
-    made = PageWriter(STALE_AFTER).write(snapshots, sync)
+    made = PageWriter(STALE_AFTER, 60).write(snapshots, sync)
     return made.body(Variant(form, gzip=False)).decode()
 
 
@@ -71,7 +81,8 @@ def sync_report(pair: Pair | None = None, age: float = 0.0) -> SyncReport:
 
 def full() -> Snapshot:
     """A snapshot with everything on it."""
-    columns = {name: [1] for name in ("concurrency_limit", "events_stream_length")}
+    names = ("concurrency_limit", "events_stream_length", "schedulers", "schedulers_overdue")
+    columns = {name: [1] for name in (*names, *AGES)}
     columns["rate_limit_remaining_seconds"] = [0.25]
     server = ServerFacts(
         {"version": "7.0.15", "mode": "standalone", "role": "master", "maxmemory_policy": ""},
@@ -80,12 +91,28 @@ def full() -> Snapshot:
     )
     report = Report(True, 0.5, 1e9, {ErrorClass.TIMEOUT: 2})
     found = Discovered((), {"bull": PrefixCount(1, 2)})
-    return snapshot("api", table(["mail"], **columns), server, found, reports={"queues": report})
+    workers = WorkerFacts({queue_of("bull", "mail"): WorkerCount(3, 1)})
+    return snapshot(
+        "api", table(["mail"], **columns), workers, server, found, reports={"queues": report}
+    )
+
+
+def isolated() -> tuple[Snapshot, Snapshot]:
+    """Jobs of a queue on one side, its workers on the other."""
+    long_ago = time.monotonic() - 100
+    jobs = table(["mail"], waiting=[1], ready_since=[long_ago], still_since=[long_ago], has_id=[1])
+    ghost = table(["mail"], ready_since=[None], still_since=[None], has_id=[0])
+    here = WorkerFacts({queue_of("bull", "mail"): WorkerCount(1, 1)})
+    metadata = [dataclasses.replace(META, run_id=run_id) for run_id in ("r2", "r3")]
+    return (
+        snapshot("producer", jobs, WorkerFacts({}), metadata=metadata[0]),
+        snapshot("consumer", ghost, here, metadata=metadata[1]),
+    )
 
 
 @pytest.mark.parametrize("form", list(Format))
 def test_every_family_of_the_catalogue_is_on_a_full_page(form: Format) -> None:
-    text = page(full(), form=form, sync=sync_report())
+    text = page(*isolated(), full(), form=form, sync=sync_report())
     samples = parse(text, form="text" if form is Format.TEXT else "openmetrics")
     shown = {name for name, _ in samples}
     for family in CATALOGUE:
@@ -99,7 +126,7 @@ def _family(name: str, form: Format) -> str:
 
 
 def test_labels_are_those_of_the_catalogue() -> None:
-    samples = parse(page(full(), sync=sync_report()))
+    samples = parse(page(*isolated(), full(), sync=sync_report()))
     for family in CATALOGUE:
         for name, labels in samples:
             if name == family.name:
@@ -107,7 +134,7 @@ def test_labels_are_those_of_the_catalogue() -> None:
 
 
 def test_both_formats_say_the_same() -> None:
-    writer = PageWriter(STALE_AFTER)
+    writer = PageWriter(STALE_AFTER, 60)
     made = writer.write([full()])
     bodies = {form: made.body(Variant(form, gzip=False)).decode() for form in Format}
     text = parse(bodies[Format.TEXT])
@@ -139,6 +166,11 @@ def test_a_golden_page() -> None:
         'bullmq_exporter_queues_dropped{connection="api",prefix="bull"} 2',
         *(f'bullmq_queue_jobs{{{q},state="{state}"}} 0' for state in STATES),
         f"bullmq_queue_paused{{{q}}} 0",
+        *(f"bullmq_queue_{name}{{{q}}} 1" for name in AGES[:4]),
+        f"bullmq_queue_schedulers{{{q}}} 1",
+        f"bullmq_queue_schedulers_overdue{{{q}}} 1",
+        f"bullmq_queue_schedulers_overdue_seconds{{{q}}} 1",
+        f"bullmq_queue_workers{{{q}}} 3",
         f"bullmq_queue_concurrency_limit{{{q}}} 1",
         f"bullmq_queue_rate_limit_remaining_seconds{{{q}}} 0.25",
         f"bullmq_queue_events_stream_length{{{q}}} 1",
@@ -165,7 +197,7 @@ def test_what_could_not_be_read_is_absent() -> None:
 
 
 def test_the_layout_follows_the_queues() -> None:
-    writer = PageWriter(STALE_AFTER)
+    writer = PageWriter(STALE_AFTER, 60)
     variant = Variant(Format.TEXT, gzip=False)
     first = writer.write([snapshot("api", table(["a", "100%"], waiting=[1, 2]))])
     again = writer.write([snapshot("api", table(["b"], waiting=[3]))])
@@ -189,7 +221,7 @@ class TestStaleness:
         assert value(parse(page(snapshot(age=16))), "bullmq_up") == 0
 
     def test_a_page_knows_when_it_expires(self) -> None:
-        made = PageWriter(STALE_AFTER).write([snapshot("api", table(["a"]), age=5)])
+        made = PageWriter(STALE_AFTER, 60).write([snapshot("api", table(["a"]), age=5)])
         assert 9 < made.expires_at - time.monotonic() < 10.1
 
 
@@ -259,6 +291,6 @@ class TestNegotiation:
 
 
 def test_the_gzipped_page_is_the_page() -> None:
-    made = PageWriter(STALE_AFTER).write([full()])
+    made = PageWriter(STALE_AFTER, 60).write([full()])
     plain = made.body(Variant(Format.TEXT, gzip=False))
     assert gzip.decompress(made.body(Variant(Format.TEXT, gzip=True))) == plain

@@ -1,0 +1,113 @@
+"""Workers, from one CLIENT LIST for all queues of a database.
+
+Absent from here does not prove absent: CLIENT SETNAME refuses spaces and characters outside ASCII,
+so a worker with such a name has none. Where a provider refuses the list or sends an empty one, and
+on a replica, where workers are not connected, nothing is known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from exporter.bullmq import BLOCKING_COMMANDS, WORKER_SUFFIX, Queue, worker_names
+from exporter.collectors.contract import Context, Scope
+from exporter.connection import ReplyError
+from exporter.snapshot import WorkerCount, WorkerFacts
+
+_FIELDS: Final = re.compile(rb"\b(id|name|db|flags|cmd)=(\S*)")
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Connections of one queue's workers, by spelling."""
+
+    node: int = 0
+    node_idle: int = 0
+    python_blocking: int = 0
+    python_idle: int = 0
+    python_other: int = 0
+
+    def count(self) -> WorkerCount:
+        """A Node worker has one named connection; one of Python's has two, of which one blocks."""
+        python = max(self.python_blocking, self.python_other)
+        return WorkerCount(self.node + python, self.node_idle + self.python_idle)
+
+
+class WorkersCollector:
+    """Counts the workers of every watched queue."""
+
+    name = "workers"
+    scope = Scope.DATABASE
+
+    def __init__(self) -> None:
+        self._queues: tuple[Queue, ...] = ()
+        self._names: dict[bytes, tuple[Queue, bool]] = {}
+
+    def collect(self, context: Context) -> WorkerFacts:
+        """Workers by queue; queues without any are left out."""
+        if context.queues is not self._queues:
+            self._queues = context.queues
+            self._names = _names(context.queues)
+        reply = context.client.command("CLIENT", "LIST")
+        lines = reply.splitlines() if isinstance(reply, bytes) else []
+        metadata = context.metadata
+        if metadata is not None and metadata.role == "slave":
+            raise ReplyError("NOPERM on a replica, 'client|list' does not show the workers")
+        if not _lists_us(lines, metadata.client_id if metadata is not None else None):
+            raise ReplyError("NOPERM 'client|list' is empty or without this connection")
+        db = metadata.db if metadata is not None else 0
+        return WorkerFacts(self._count(lines, db))
+
+    def _count(self, lines: Iterable[bytes], db: int) -> dict[Queue, WorkerCount]:
+        tallies: dict[Queue, _Tally] = defaultdict(_Tally)
+        for line in lines:
+            # most connections have no name: not worth a closer look
+            if b" name= " in line:
+                continue
+            fields = dict(_FIELDS.findall(line))
+            if fields.get(b"db") != b"%d" % db:
+                continue
+            found = self._queue_of(fields.get(b"name", b""))
+            if found is not None:
+                _tally(tallies[found[0]], fields, node=found[1])
+        return {queue: tally.count() for queue, tally in tallies.items()}
+
+    def _queue_of(self, name: bytes) -> tuple[Queue, bool] | None:
+        """The queue of a connection's name, and whether the spelling is Node's."""
+        found = self._names.get(name)
+        end = len(name)
+        while found is None and (end := name.rfind(WORKER_SUFFIX, 0, end)) > 0:
+            found = self._names.get(name[:end])
+        return found
+
+
+def _names(queues: Iterable[Queue]) -> dict[bytes, tuple[Queue, bool]]:
+    names: dict[bytes, tuple[Queue, bool]] = {}
+    for queue in queues:
+        node, python = worker_names(queue)
+        names.setdefault(python, (queue, False))
+        names[node] = (queue, True)
+    return names
+
+
+def _tally(tally: _Tally, fields: dict[bytes, bytes], *, node: bool) -> None:
+    """`b` among the flags: blocked, which is a worker with a free slot that waits for work."""
+    idle = b"b" in fields.get(b"flags", b"")
+    if node:
+        tally.node += 1
+        tally.node_idle += idle
+    elif fields.get(b"cmd") in BLOCKING_COMMANDS:
+        tally.python_blocking += 1
+        tally.python_idle += idle
+    else:
+        tally.python_other += 1
+
+
+def _lists_us(lines: list[bytes], client_id: int | None) -> bool:
+    if client_id is None:
+        return bool(lines)
+    return any(line.startswith(b"id=%d " % client_id) for line in lines)

@@ -1,0 +1,23 @@
+"""The databases that the snapshots show, each through the connection that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from exporter.diagnosis.blocked import Database
+from exporter.snapshot import QueueTable, Snapshot, WorkerFacts
+
+
+def databases_of(
+    snapshots: Sequence[Snapshot], owners: Mapping[str, str], now: float, stale_after: float
+) -> list[Database]:
+    """Those of which fresh facts are known, in the order of the configuration."""
+    found = []
+    for snapshot in snapshots:
+        name = snapshot.connection
+        table = snapshot.get(QueueTable, now, stale_after)
+        if owners[name] == name and table is not None:
+            role = snapshot.metadata.role if snapshot.metadata is not None else ""
+            workers = snapshot.get(WorkerFacts, now, stale_after)
+            found.append(Database(name, role, table, workers))
+    return found

@@ -1,0 +1,118 @@
+"""The queues as people look at them: one entry a queue, with what is wrong in words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from exporter.bullmq import STATES
+from exporter.diagnosis import Database, Diagnosis, Isolation, databases_of, diagnose, hint, row_of
+from exporter.keyspaces import keyspace_owners
+from exporter.snapshot import Snapshot, SyncReport
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """A queue; None where a fact is not known."""
+
+    connection: str
+    prefix: str
+    queue: str
+    jobs: dict[str, int | None]
+    """By state."""
+    paused: bool | None
+    oldest_waiting_seconds: float | None
+    oldest_active_seconds: float | None
+    delayed_overdue_jobs: int | None
+    workers: int | None
+    idle_workers: int | None
+    reason: str | None
+    """Why its work is not moving, if it is not."""
+    hint: str | None
+
+    @property
+    def ready(self) -> int:
+        """Jobs that a worker could take now."""
+        return (self.jobs["waiting"] or 0) + (self.jobs["prioritized"] or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All queues, and the isolations among them."""
+
+    queues: tuple[QueueView, ...]
+    isolations: tuple[Isolation, ...]
+
+    def as_json(self, views: Sequence[QueueView] | None = None) -> dict[str, Any]:
+        """Plain values: of all queues, or of those views."""
+        chosen = self.queues if views is None else views
+        return {
+            "verdict": self.verdict,
+            "queues": [asdict(view) for view in chosen],
+            "isolations": [asdict(isolation) for isolation in self.isolations],
+        }
+
+    @property
+    def verdict(self) -> str:
+        """One line."""
+        blocked = [view for view in self.queues if view.reason is not None]
+        if not blocked:
+            return f"{_queues(len(self.queues))}, none is blocked"
+        first = blocked[0]
+        return (
+            f"{len(blocked)} of {_queues(len(self.queues))} blocked: "
+            f"{first.queue} ({first.reason}: {first.hint})"
+            + (f" and {len(blocked) - 1} more" if len(blocked) > 1 else "")
+        )
+
+
+def _queues(count: int) -> str:
+    return f"{count} queue{'' if count == 1 else 's'}"
+
+
+def overview(
+    snapshots: Sequence[Snapshot],
+    sync: SyncReport | None,
+    now: float,
+    *,
+    stale_after: float,
+    blocked_after: float,
+) -> Overview:
+    """Everything that is fresh at that monotonic time."""
+    owners = keyspace_owners(snapshots, now, stale_after, sync)
+    databases = databases_of(snapshots, owners, now, stale_after)
+    diagnosis = diagnose(databases, now, blocked_after)
+    views = [
+        _view(database, index, diagnosis, now)
+        for database in databases
+        for index in range(len(database.table.queues))
+    ]
+    return Overview(tuple(views), diagnosis.isolations)
+
+
+def _view(database: Database, index: int, diagnosis: Diagnosis, now: float) -> QueueView:
+    row, columns = row_of(database, index, now), database.table.columns
+
+    def fact(name: str) -> float | None:
+        return columns[name][index] if name in columns else None
+
+    def count(name: str) -> int | None:
+        value = fact(name)
+        return None if value is None else int(value)
+
+    reason = diagnosis.blocked.get((database.connection, row.queue))
+    return QueueView(
+        connection=database.connection,
+        prefix=row.queue.prefix,
+        queue=row.queue.name,
+        jobs={state: count(state) for state in STATES},
+        paused=None if fact("paused") is None else row.paused,
+        oldest_waiting_seconds=fact("oldest_waiting_seconds"),
+        oldest_active_seconds=fact("oldest_active_seconds"),
+        delayed_overdue_jobs=count("delayed_overdue_jobs"),
+        workers=row.workers.total if row.workers is not None else None,
+        idle_workers=row.workers.idle if row.workers is not None else None,
+        reason=reason.value if reason is not None else None,
+        hint=hint(reason, database, row, diagnosis.isolations) if reason is not None else None,
+    )
