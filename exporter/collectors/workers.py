@@ -18,7 +18,11 @@ from exporter.collectors.contract import Context, Scope
 from exporter.connection import ReplyError
 from exporter.snapshot import WorkerCount, WorkerFacts
 
-_FIELDS: Final = re.compile(rb"\b(id|name|db|flags|cmd)=(\S*)")
+_FIELDS: Final = re.compile(rb"(?:^| )(name|db|flags|cmd)=(\S*)")
+
+
+Names = dict[bytes, tuple[Queue, bool]]
+"""What workers call their connections → their queue, and whether it is Node's spelling."""
 
 
 @dataclass(slots=True)
@@ -45,13 +49,13 @@ class WorkersCollector:
 
     def __init__(self) -> None:
         self._queues: tuple[Queue, ...] = ()
-        self._names: dict[bytes, tuple[Queue, bool]] = {}
+        self._names: Names = {}
 
     def collect(self, context: Context) -> WorkerFacts:
         """Workers by queue; queues without any are left out."""
         if context.queues is not self._queues:
             self._queues = context.queues
-            self._names = _names(context.queues)
+            self._names = names_of(context.queues)
         reply = context.client.command("CLIENT", "LIST")
         lines = reply.splitlines() if isinstance(reply, bytes) else []
         metadata = context.metadata
@@ -60,33 +64,36 @@ class WorkersCollector:
         if not _lists_us(lines, metadata.client_id if metadata is not None else None):
             raise ReplyError("NOPERM 'client|list' is empty or without this connection")
         db = metadata.db if metadata is not None else 0
-        return WorkerFacts(self._count(lines, db))
-
-    def _count(self, lines: Iterable[bytes], db: int) -> dict[Queue, WorkerCount]:
-        tallies: dict[Queue, _Tally] = defaultdict(_Tally)
-        for line in lines:
-            # most connections have no name: not worth a closer look
-            if b" name= " in line:
-                continue
-            fields = dict(_FIELDS.findall(line))
-            if fields.get(b"db") != b"%d" % db:
-                continue
-            found = self._queue_of(fields.get(b"name", b""))
-            if found is not None:
-                _tally(tallies[found[0]], fields, node=found[1])
-        return {queue: tally.count() for queue, tally in tallies.items()}
-
-    def _queue_of(self, name: bytes) -> tuple[Queue, bool] | None:
-        """The queue of a connection's name, and whether the spelling is Node's."""
-        found = self._names.get(name)
-        end = len(name)
-        while found is None and (end := name.rfind(WORKER_SUFFIX, 0, end)) > 0:
-            found = self._names.get(name[:end])
-        return found
+        return WorkerFacts(count_workers(lines, self._names, db))
 
 
-def _names(queues: Iterable[Queue]) -> dict[bytes, tuple[Queue, bool]]:
-    names: dict[bytes, tuple[Queue, bool]] = {}
+def count_workers(lines: Iterable[bytes], names: Names, db: int) -> dict[Queue, WorkerCount]:
+    """The workers in CLIENT LIST's lines that are in that database, by queue."""
+    tallies: dict[Queue, _Tally] = defaultdict(_Tally)
+    for line in lines:
+        # most connections have no name: not worth a closer look
+        if b" name= " in line:
+            continue
+        fields = dict(_FIELDS.findall(line))
+        if fields.get(b"db") != b"%d" % db:
+            continue
+        found = _queue_of(fields.get(b"name", b""), names)
+        if found is not None:
+            _tally(tallies[found[0]], fields, node=found[1])
+    return {queue: tally.count() for queue, tally in tallies.items()}
+
+
+def _queue_of(name: bytes, names: Names) -> tuple[Queue, bool] | None:
+    """The queue of a connection's name, and whether the spelling is Node's."""
+    found, end = names.get(name), len(name)
+    while found is None and (end := name.rfind(WORKER_SUFFIX, 0, end)) > 0:
+        found = names.get(name[:end])
+    return found
+
+
+def names_of(queues: Iterable[Queue]) -> Names:
+    """Both spellings of every queue."""
+    names: Names = {}
     for queue in queues:
         node, python = worker_names(queue)
         names.setdefault(python, (queue, False))

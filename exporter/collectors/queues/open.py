@@ -263,7 +263,8 @@ def _schedules(rows: Rows) -> Question:
                 late = rows.now_ms - float(first[1]) if first else 0.0
                 rows.columns["schedulers_overdue_seconds"][row] = lateness(late)
 
-    asked = [row for row, memory in enumerate(rows.batch.memories) if memory.schedulers]
+    # not asked where there were none; whether there are some now comes with the settings
+    asked = [row for row, memory in enumerate(rows.batch.memories) if memory.schedulers != 0]
     before = int(rows.now_ms - OVERDUE_GRACE_MS)
     packed = [
         rows.command("ZCARD", row, b"repeat")

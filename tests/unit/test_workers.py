@@ -1,0 +1,83 @@
+"""Workers in captured and made-up CLIENT LISTs."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from exporter.bullmq import Queue, queue_of
+from exporter.collectors.workers import count_workers, names_of
+from exporter.snapshot import WorkerCount
+from tests.support.keyspaces import NAMES, keyspace
+
+MAIL = queue_of("bull", "mail")
+
+
+def line(name: str, *, flags: str = "b", cmd: str = "bzpopmin", db: int = 0) -> bytes:
+    return (
+        f"id=7 addr=127.0.0.1:1 laddr=127.0.0.1:2 fd=8 name={name} age=1 idle=1 flags={flags} "
+        f"db={db} sub=0 cmd={cmd} user=default redir=-1 resp=2 lib-name=ioredis lib-ver=5"
+    ).encode()
+
+
+def node(name: str) -> str:
+    return base64.b64encode(name.encode()).decode()
+
+
+def counted(*lines: bytes, queues: tuple[Queue, ...] = (MAIL,)) -> dict[str, WorkerCount]:
+    return {q.name: n for q, n in count_workers(lines, names_of(queues), 0).items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_captured_lists(name: str) -> None:
+    captured = keyspace(name)
+    queues = tuple(queue_of("bull", queue) for queue in captured["official_get_workers"])
+    lines = [text.encode() for text in captured["client_list_all"]]
+    found = count_workers(lines, names_of(queues), 0)
+    # the port counts both connections of a Python worker
+    halved = 2 if "python" in name else 1
+    assert {queue.name: found.get(queue, WorkerCount(0, 0)).total for queue in queues} == {
+        queue: count // halved for queue, count in captured["official_get_workers"].items()
+    }
+    assert found[queue_of("bull", "ghost")].idle == 1
+    assert found[queue_of("bull", "audio-analyzer")].idle == 0
+
+
+class TestNames:
+    def test_node_with_and_without_a_worker_name(self) -> None:
+        lines = (line(f"bull:{node('mail')}"), line(f"bull:{node('mail')}:w:a", flags="N"))
+        assert counted(*lines) == {"mail": WorkerCount(2, 1)}
+
+    def test_python_has_two_connections(self) -> None:
+        pair = (line("bull:mail:w:x"), line("bull:mail:w:x", flags="N", cmd="evalsha"))
+        assert counted(*pair) == {"mail": WorkerCount(1, 1)}
+        # its blocking connection may be away for seconds
+        assert counted(pair[1]) == {"mail": WorkerCount(1, 0)}
+
+    def test_both_libraries_on_one_queue(self) -> None:
+        lines = (line(f"bull:{node('mail')}"), line("bull:mail"), line("bull:mail", cmd="evalsha"))
+        assert counted(*lines) == {"mail": WorkerCount(2, 2)}
+
+    def test_a_queue_whose_name_looks_like_a_suffix(self) -> None:
+        queues = (MAIL, queue_of("bull", "mail:w:a"))
+        assert counted(line("bull:mail:w:a"), queues=queues) == {"mail:w:a": WorkerCount(1, 1)}
+        assert counted(line("bull:mail:w:a:w:b"), queues=queues) == {"mail:w:a": WorkerCount(1, 1)}
+
+    def test_what_is_no_worker(self) -> None:
+        others = (
+            line(f"bull:{node('mail')}:qe", cmd="xread"),
+            line(f"bull:{node('mailing')}"),
+            line(f"other:{node('mail')}"),
+            line("bullmq-exporter:api"),
+            line(""),
+            line(f"bull:{node('mail')}", db=1),
+            b"garbage",
+            b"",
+        )
+        assert counted(*others) == {}
+
+    def test_names_that_only_python_or_node_can_have(self) -> None:
+        queue = queue_of("my:app", "naïve {tag}")
+        found = count_workers([line(f"my:app:{node('naïve {tag}')}")], names_of((queue,)), 0)
+        assert found == {queue: WorkerCount(1, 1)}
