@@ -20,17 +20,18 @@ OVERDUE_GRACE_MS: Final = 5000
 """Workers promote delayed jobs when they fetch, Python's up to a second late."""
 
 
-def job_questions(rows: Rows) -> list[Question]:
-    """All of them. Jobs that were looked at before, and are the same, need not be asked for.
+_LIFE_SECONDS: Final = 9.0
+"""How long an answer about workers' lives is good: they write every fifteen or thirty seconds."""
 
-    Where work was ready at the last poll too, it matters who could do it.
-    """
-    waited = [row for row in rows.ready if rows.batch.memories[row].ready_since is not None]
+
+def job_questions(rows: Rows) -> list[Question]:
+    """All of them. Jobs that were looked at before, and are the same, need not be asked for."""
+    lives = _lives_in_question(rows)
     return [
         _waiting_times(rows),
         _active_times(rows),
-        _locks(rows, waited),
-        _stalled_checks(rows, waited),
+        _locks(rows, lives),
+        _stalled_checks(rows, lives),
         _rate_counts(rows),
         _overdue(rows),
     ]
@@ -112,14 +113,34 @@ def _show_active(rows: Rows) -> None:
             column[row] = max(0.0, (rows.now_ms - started) / 1000)
 
 
-def _locks(rows: Rows, waited: Sequence[int]) -> Question:
+def _lives_in_question(rows: Rows) -> list[int]:
+    """Rows whose work was ready at the last poll too: it matters who could do it.
+
+    The others with ready work get what was found a moment ago.
+    """
+    asked = []
+    for row in rows.ready:
+        memory = rows.batch.memories[row]
+        if memory.ready_since is None:
+            continue
+        if rows.now - memory.life_asked >= _LIFE_SECONDS:
+            memory.life_asked, memory.active_locked = rows.now, None
+            asked.append(row)
+        else:
+            note_stalled_check(rows, row, None)
+            rows.columns["active_locked"][row] = memory.active_locked
+    return asked
+
+
+def _locks(rows: Rows, lives: Sequence[int]) -> Question:
     """Whether a worker holds the oldest or the newest active job; a lock is renewed or expires."""
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         for row, locks in zip(asked, replies, strict=True):
-            rows.columns["active_locked"][row] = None if locks is None else int(locks > 0)
+            held = None if locks is None else int(locks > 0)
+            rows.columns["active_locked"][row] = rows.batch.memories[row].active_locked = held
 
-    asked = [row for row in waited if row in rows.oldest_active]
+    asked = [row for row in lives if row in rows.oldest_active]
     packed = []
     for row in asked:
         jobs = {rows.oldest_active[row], rows.progress_of(row).newest_active} - {None}
@@ -128,13 +149,13 @@ def _locks(rows: Rows, waited: Sequence[int]) -> Question:
     return question(asked, packed, 1, answer)
 
 
-def _stalled_checks(rows: Rows, waited: Sequence[int]) -> Question:
+def _stalled_checks(rows: Rows, lives: Sequence[int]) -> Question:
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         for row, value in zip(asked, replies, strict=True):
             note_stalled_check(rows, row, value)
 
-    packed = [rows.command("GET", row, b"stalled-check") for row in waited]
-    return question(waited, packed, 1, answer)
+    packed = [rows.command("GET", row, b"stalled-check") for row in lives]
+    return question(lives, packed, 1, answer)
 
 
 def _rate_counts(rows: Rows) -> Question:

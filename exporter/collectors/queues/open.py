@@ -35,7 +35,7 @@ def open_questions(rows: Rows, due: Sequence[int]) -> list[Question]:
         _rate_limit(rows),
         *_list_jobs(rows, 0, rows.wait),
         *_list_jobs(rows, 1, rows.paused),
-        _first_prioritized(rows),
+        _first_prioritized(rows, due),
         _active_ends(rows),
         _first_delayed(rows),
         _schedules(rows),
@@ -185,32 +185,42 @@ def _rate_limit(rows: Rows) -> Question:
     return question(asked, [rows.batch.packed[row].rate_limit for row in asked], 1, answer)
 
 
-def _first_prioritized(rows: Rows) -> Question:
+def _first_prioritized(rows: Rows, due: Sequence[int]) -> Question:
     """The first job of each priority that is known, and of the next one that is not."""
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         start = 0
         for row, width in zip(asked, widths, strict=True):
-            _take_prioritized(rows, row, replies[start : start + width])
+            _take_prioritized(rows, row, replies[start : start + width], looked=row in looking)
             start += width
 
     asked = _having(rows.prioritized)
-    commands = [_band_commands(rows, row) for row in asked]
+    again = set(due)
+    looking = {
+        row
+        for row in asked
+        if row in again or rows.prioritized[row] > rows.batch.memories[row].prioritized
+    }
+    commands = [_band_commands(rows, row, look=row in looking) for row in asked]
     widths = [width for _, width in commands]
     return Question(asked, [packed for packed, _ in commands], widths, answer)
 
 
-def _band_commands(rows: Rows, row: int) -> tuple[bytes, int]:
+def _band_commands(rows: Rows, row: int, *, look: bool) -> tuple[bytes, int]:
+    """`look`: also beyond the last known priority; without new jobs there is none."""
     memory = rows.batch.memories[row]
-    if memory.bands_asked is None:
-        starts = [0, *((priority + 1) * PRIORITY_BAND for priority in memory.bands)][:MOST_BANDS]
+    if memory.bands_asked is None or look:
+        starts = [0, *((priority + 1) * PRIORITY_BAND for priority in memory.bands)]
         command = partial(rows.command, "ZRANGEBYSCORE", row, b"prioritized")
-        packed = [command(start, "+inf", "WITHSCORES", "LIMIT", 0, 1) for start in starts]
+        most = MOST_BANDS if look else max(1, len(memory.bands))
+        packed = [command(s, "+inf", "WITHSCORES", "LIMIT", 0, 1) for s in starts[:most]]
+        if look:
+            return b"".join(packed), len(packed)
         memory.bands_asked = (b"".join(packed), len(packed))
     return memory.bands_asked
 
 
-def _take_prioritized(rows: Rows, row: int, replies: list[Reply]) -> None:
+def _take_prioritized(rows: Rows, row: int, replies: list[Reply], *, looked: bool) -> None:
     firsts = [(reply[0], float(reply[1])) for reply in replies if reply]
     rows.waiting[row] += tuple(job for job, _ in firsts)
     rows.progress_of(row).first_prioritized = firsts[0] if firsts else None
@@ -218,6 +228,9 @@ def _take_prioritized(rows: Rows, row: int, replies: list[Reply]) -> None:
     bands = tuple(int(score // PRIORITY_BAND) for _, score in firsts)
     if bands != memory.bands:
         memory.bands, memory.bands_asked = bands, None
+        memory.prioritized = 0  # there may be more: look again
+    elif looked:
+        memory.prioritized = rows.prioritized[row]
 
 
 def _active_ends(rows: Rows) -> Question:

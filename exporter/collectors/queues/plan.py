@@ -43,10 +43,16 @@ class Memory:
     """When a worker's stalled-check was last seen on a queue without any other key."""
     stalled_check_ms: float = 0.0
     """The greatest value seen of `stalled-check`, the time of a worker's last check."""
+    life_asked: float = float("-inf")
+    """Monotonic time at which `stalled-check` and the active jobs' locks were last asked for."""
+    active_locked: int | None = None
+    """Whether a worker held an active job then."""
     bands: tuple[int, ...] = ()
     """The priorities seen among prioritized jobs, ascending."""
     bands_asked: tuple[bytes, int] | None = None
     """The packed commands that ask for the first job of each, and their number."""
+    prioritized: int = 0
+    """The jobs there were when all priorities were last looked through."""
     jobs: tuple[bytes, ...] = ()
     """The waiting jobs last looked at, and the time since when the oldest of them is ready."""
     oldest_ms: float | None = None
