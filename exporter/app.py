@@ -24,6 +24,7 @@ from exporter.web import WebServer, application, open_socket
 logger = logging.getLogger("exporter")
 
 _STOP_SECONDS = 1.0
+_FIRST_LOOK_SECONDS = 1.0
 
 
 class App:
@@ -90,9 +91,11 @@ class App:
         with _stop_signals() as stop:
             for poller in self._pollers:
                 poller.start()
+            wait = _FIRST_LOOK_SECONDS
             try:
-                while not stop.wait(self._config.poll.interval_seconds):
+                while not stop.wait(wait):
                     yield self._overview(self._config.poll.blocked_after_seconds)
+                    wait = self._config.poll.interval_seconds
             finally:
                 self._stop_readers()
 

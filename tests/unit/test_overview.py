@@ -1,0 +1,158 @@
+"""What people are shown of the queues, and the table of them."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from exporter.bullmq import STATES, queue_of
+from exporter.connection import Metadata
+from exporter.overview import Overview, QueueView, overview
+from exporter.queues_table import SORTS, choose, table
+from exporter.snapshot import (
+    Dated,
+    Histogram,
+    QueueTable,
+    Snapshot,
+    WorkerCount,
+    WorkerFacts,
+)
+
+
+def view(queue: str, reason: str | None = None, **changes: object) -> QueueView:
+    facts = {
+        "connection": "api",
+        "prefix": "bull",
+        "queue": queue,
+        "jobs": dict.fromkeys(STATES, 0),
+        "paused": False,
+        "oldest_waiting_seconds": 0.0,
+        "oldest_active_seconds": 0.0,
+        "delayed_overdue_jobs": 0,
+        "workers": 1,
+        "idle_workers": 1,
+        "reason": reason,
+        "hint": "because" if reason else None,
+    }
+    return QueueView(**(facts | changes))  # type: ignore[arg-type]
+
+
+def jobs(**counts: int | None) -> dict[str, int | None]:
+    return dict.fromkeys(STATES, 0) | counts
+
+
+MAIL = view("mail", "no_workers", jobs=jobs(waiting=5), oldest_waiting_seconds=400, workers=0)
+IMAGES = view("images", jobs=jobs(failed=9, active=2))
+UNKNOWN = view(
+    "x\n", jobs=jobs(waiting=None), oldest_waiting_seconds=None, workers=None, paused=True
+)
+ALL = Overview((MAIL, IMAGES, UNKNOWN), ())
+
+
+@pytest.mark.parametrize(
+    ("sort", "first"),
+    [("name", "images"), ("ready", "mail"), ("oldest", "mail"), ("active", "images")]
+    + [("failed", "images"), ("reason", "mail")],
+)
+def test_sorting(sort: str, first: str) -> None:
+    assert choose(ALL, sort, "*", blocked=False)[0].queue == first
+    assert sort in SORTS
+
+
+def test_filtering() -> None:
+    assert choose(ALL, "name", "ma*", blocked=False) == [MAIL]
+    assert choose(ALL, "name", "*", blocked=True) == [MAIL]
+    assert choose(ALL, "name", "Mail", blocked=False) == []
+
+
+def test_the_table() -> None:
+    lines = table([MAIL, UNKNOWN])
+    assert [blocked for _, blocked in lines] == [False, True, False]
+    assert lines[1][0].split() == [
+        "bull:mail",
+        "5",
+        "0",
+        "0",
+        "0",
+        "0",
+        "0",
+        "0",
+        "7m",
+        "0",
+        "no_workers",
+    ]
+    assert lines[2][0].split() == [
+        "bull:x?",
+        "(paused)",
+        "?",
+        "0",
+        "0",
+        "0",
+        "0",
+        "0",
+        "0",
+        "?",
+        "?",
+    ]
+
+
+def test_several_connections_are_named() -> None:
+    lines = table([MAIL, view("mail", connection="worker")])
+    assert lines[1][0].startswith("api  bull:mail")
+    assert lines[2][0].startswith("worker  bull:mail")
+
+
+def test_an_empty_table_has_a_head() -> None:
+    assert len(table([])) == 1
+
+
+@pytest.mark.parametrize(
+    ("queues", "verdict"),
+    [
+        ((), "0 queues, none is blocked"),
+        ((IMAGES,), "1 queue, none is blocked"),
+        ((MAIL, IMAGES), "1 of 2 queues blocked: mail (no_workers: because)"),
+        (
+            (MAIL, view("b", "paused")),
+            "2 of 2 queues blocked: mail (no_workers: because) and 1 more",
+        ),
+    ],
+)
+def test_the_verdict(queues: tuple[QueueView, ...], verdict: str) -> None:
+    assert Overview(queues, ()).verdict == verdict
+
+
+def test_workers_under_another_prefix_are_a_hint() -> None:
+    """Not an alarm: two prefixes on one database can be two environments."""
+    now = time.monotonic()
+    queues = (queue_of("bull", "mail"), queue_of("jobs", "mail"))
+    columns = {state: [0, 0] for state in STATES} | {
+        "waiting": [1, 0],
+        "ready_since": [now - 100, None],
+        "still_since": [now - 100, None],
+        "has_id": [1, 0],
+        "worker_alive": [0, 1],
+    }
+    facts = (QueueTable(queues, columns, ("", "")), WorkerFacts({queues[1]: WorkerCount(1, 1)}))
+    snapshot = Snapshot(
+        connection="api",
+        at=now,
+        time=0.0,
+        up=True,
+        reached_at=now,
+        metadata=Metadata("n", "h:1", "u", "x", 0, 0.0, run_id="r", role="master"),
+        ping_seconds=0.001,
+        pings=Histogram((), (), 0.0, 0),
+        reconnects=0,
+        problem=None,
+        reports={},
+        facts={type(fact): Dated(fact, now) for fact in facts},
+    )
+    found = overview([snapshot], None, now, stale_after=15, blocked_after=60)
+    assert found.isolations == ()
+    assert found.queues[0].reason == "no_workers"
+    assert found.queues[0].hint == (
+        "no worker is connected, but there are some under the prefix jobs"
+    )
+    assert found.queues[1].reason is None
