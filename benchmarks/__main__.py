@@ -14,6 +14,7 @@ from collections.abc import Callable
 import hiredis
 import redis
 
+from benchmarks.events import report_events
 from benchmarks.measure import Cost, Meter, median
 from benchmarks.server import fill, floor_batches, private_redis
 from exporter.board import Board
@@ -37,6 +38,7 @@ def main() -> None:
     with private_redis() as port:
         fill(port, options.queues)
         report(port, options.queues, options.rounds)
+        report_events(port)
 
 
 def report(port: int, queues: int, rounds: int) -> None:

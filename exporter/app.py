@@ -58,7 +58,6 @@ class App:
                 listen=config.listen,
                 connections=",".join(config.connections),
             )
-            _say_what_is_not_acted_on(config)
             stop.wait()
             event(logger, logging.INFO, "stopping")
             self._stop_readers()
@@ -128,13 +127,6 @@ def _pollers(config: Config, clients: Clients, board: Board) -> list[Poller]:
         Poller(config, shared, client, collectors_for(config), board)
         for client, shared in names.items()
     ]
-
-
-def _say_what_is_not_acted_on(config: Config) -> None:
-    """Keys of the contract that are set, and would do nothing without a word."""
-    found = ["events"] if "events" in config.model_fields_set else []
-    if found:
-        event(logger, logging.WARNING, "not acted on by this version", keys=", ".join(found))
 
 
 @contextmanager

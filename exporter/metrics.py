@@ -276,6 +276,71 @@ QUEUE_INFO = _gauge(
     "Up to a minute old.",
 )
 
+# --- events --------------------------------------------------------------------------------------
+
+_JOBS = (*_QUEUE, "job_name")
+JOBS_ADDED = _counter(
+    "bullmq_jobs_added_total",
+    _JOBS,
+    "Jobs added, by the queue's event stream since the exporter saw it first, as all families of "
+    "jobs. job_name is empty.",
+)
+JOBS_STARTED = _counter(
+    "bullmq_jobs_started_total", _JOBS, "Jobs handed to a worker, once for each attempt."
+)
+JOBS_COMPLETED = _counter("bullmq_jobs_completed_total", _JOBS, "Jobs completed.")
+JOBS_FAILED = _counter(
+    "bullmq_jobs_failed_total", _JOBS, "Jobs failed for good, after their last attempt."
+)
+JOBS_RETRIED = _counter(
+    "bullmq_jobs_retried_total",
+    _JOBS,
+    "Attempts after which the job went back to be tried again. The stream does not tell a retry "
+    "from a job that its processor moved to delayed or put back for a rate limit: those count too.",
+)
+JOBS_STALLED = _counter(
+    "bullmq_jobs_stalled_total",
+    _JOBS,
+    "Jobs taken from a worker that did not renew its lock, and put back. Before BullMQ 5.53.2 the "
+    "last stall of a job that stalls too often is a failure only.",
+)
+JOB_WAIT = Family(
+    "bullmq_job_wait_seconds",
+    Kind.HISTOGRAM,
+    _JOBS,
+    "Time from ready to active, of each attempt; a deliberate delay is not in it, pauses and "
+    "limits are. Appears with the queue's first event.",
+    "seconds",
+)
+JOB_RUN = Family(
+    "bullmq_job_run_seconds",
+    Kind.HISTOGRAM,
+    (*_JOBS, "outcome"),
+    "Time from active to the outcome: completed, failed or retried, of each attempt whose start "
+    "was seen; not of jobs that stalled too often or parents that a child has failed. Appears with "
+    "the queue's first event.",
+    "seconds",
+)
+EVENTS_READ = _counter("bullmq_events_read_total", _QUEUE, "Events read from the queue's stream.")
+EVENTS_LOST = _counter(
+    "bullmq_events_lost_total",
+    _QUEUE,
+    "Events trimmed from the stream before they were read; the counters above miss them. Before "
+    "Redis 7 their number is unknown, and each time counts as one.",
+)
+EVENTS_LAG = _gauge(
+    "bullmq_events_lag_seconds",
+    _CONNECTION,
+    "Age of the oldest event that was not yet read when the last pass ended; 0 if all were.",
+    "seconds",
+)
+EVENTS_INFLIGHT_DROPPED = _counter(
+    "bullmq_events_inflight_dropped_total",
+    _CONNECTION,
+    "Jobs whose start was forgotten to keep memory bounded (events.max_inflight); their durations "
+    "are missing.",
+)
+
 # --- sync test -----------------------------------------------------------------------------------
 
 _PAIR = ("writer", "reader")
@@ -346,6 +411,18 @@ CATALOGUE: tuple[Family, ...] = (
     QUEUE_RATE_LIMIT_REMAINING,
     QUEUE_EVENTS_STREAM_LENGTH,
     QUEUE_INFO,
+    JOBS_ADDED,
+    JOBS_STARTED,
+    JOBS_COMPLETED,
+    JOBS_FAILED,
+    JOBS_RETRIED,
+    JOBS_STALLED,
+    JOB_WAIT,
+    JOB_RUN,
+    EVENTS_READ,
+    EVENTS_LOST,
+    EVENTS_LAG,
+    EVENTS_INFLIGHT_DROPPED,
     QUEUE_BLOCKED,
     WORKER_ISOLATION,
 )

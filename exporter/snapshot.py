@@ -88,6 +88,48 @@ _NO_WORKERS = WorkerCount(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
+class Histogram:
+    """A cumulative histogram: counts by upper bound, with the sum and the count of all."""
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    """Observations up to each bound."""
+    sum: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEvents:
+    """What a queue's event stream has told since the exporter saw it first."""
+
+    added: int
+    started: int
+    completed: int
+    failed: int
+    """For good."""
+    retried: int
+    """Attempts after which the job went back."""
+    stalled: int
+    read: int
+    lost: int
+    """Trimmed from the stream before they were read."""
+    wait: Histogram
+    runs: Mapping[str, Histogram]
+    """By outcome: completed, failed, retried."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventFacts:
+    """The events of every queue that keeps any."""
+
+    queues: Mapping[Queue, QueueEvents]
+    lag_seconds: float
+    """Age of the oldest event not yet read when the pass ended."""
+    inflight_dropped: int
+    """Jobs whose start was forgotten to keep memory bounded."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerFacts:
     """What INFO and DBSIZE say of the server; None where it hides the fact."""
 
@@ -123,17 +165,6 @@ class Report:
     not_available: tuple[str, ...] = ()
     """Commands that are refused or unknown here."""
     problem: Problem | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """A cumulative histogram: counts by upper bound, with the sum and the count of all."""
-
-    bounds: tuple[float, ...]
-    counts: tuple[int, ...]
-    """Observations up to each bound."""
-    sum: float
-    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,9 @@ from typing import Final
 from exporter.check.model import Outcome, Step
 from exporter.connection import Argument, Client, ReplyError, pack
 
+_CONTAINERS: Final = ("client", "xinfo")
+"""Commands of which an ACL names the subcommand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Use:
@@ -21,7 +24,7 @@ class Use:
     def name(self) -> str:
         """As an ACL names it."""
         words = str(self.command[0]).lower()
-        return f"{words}|{str(self.command[1]).lower()}" if words == "client" else words
+        return f"{words}|{str(self.command[1]).lower()}" if words in _CONTAINERS else words
 
 
 USES: Final = (
@@ -48,6 +51,8 @@ USES: Final = (
         ("HMGET", "{key}", "version"),
         "ages of jobs, queue settings",
     ),
+    Use(("XREAD", "COUNT", "1", "STREAMS", "{key}", "0-0"), "all bullmq_jobs_*, bullmq_job_*"),
+    Use(("XINFO", "STREAM", "{key}"), "all bullmq_jobs_*, bullmq_job_*"),
     Use(("XLEN", "{key}"), "bullmq_queue_events_stream_length"),
     Use(("PTTL", "{key}"), "bullmq_queue_rate_limit_remaining_seconds"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from exporter.collectors.contract import Collector, Context, Faults, Scope
 from exporter.collectors.discovery import Discovery
+from exporter.collectors.events import EventsCollector
 from exporter.collectors.queues import QueueCollector
 from exporter.collectors.server import ServerCollector
 from exporter.collectors.sync import SYNC_COMMANDS, SyncTest
@@ -13,11 +14,9 @@ from exporter.config import Config
 
 def collectors_for(config: Config) -> tuple[Collector, ...]:
     """Fresh collectors for one connection, in the order in which they run at a poll."""
-    return (
-        ServerCollector(),
-        QueueCollector(config.poll.interval_seconds),
-        WorkersCollector(),
-    )
+    interval = config.poll.interval_seconds
+    events = (EventsCollector(config.events, interval),) if config.events.enabled else ()
+    return (ServerCollector(), QueueCollector(interval), WorkersCollector(), *events)
 
 
 __all__ = [
@@ -25,6 +24,7 @@ __all__ = [
     "Collector",
     "Context",
     "Discovery",
+    "EventsCollector",
     "Faults",
     "QueueCollector",
     "Scope",

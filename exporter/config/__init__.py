@@ -2,7 +2,16 @@
 
 from exporter.config.errors import ConfigError, Problem
 from exporter.config.loader import load
-from exporter.config.models import Config, Connection, Poll, Queues, RedisTLS, Sync, split_host_port
+from exporter.config.models import (
+    Config,
+    Connection,
+    Events,
+    Poll,
+    Queues,
+    RedisTLS,
+    Sync,
+    split_host_port,
+)
 from exporter.config.secret import MASK, Secret
 from exporter.config.show import show
 from exporter.config.url import RedisURL, parse_url
@@ -12,6 +21,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Connection",
+    "Events",
     "Poll",
     "Problem",
     "Queues",

@@ -37,6 +37,8 @@ class Batch:
 
     replies: list[Reply]
     failed: tuple[int, ...] = ()
+    size: int = 0
+    """Bytes that the replies took on the wire."""
 
 
 class Client:
@@ -93,17 +95,17 @@ class Client:
             raise self.failure or RedisFailure(ErrorClass.CONNECTION, "not connected")
         errors_before = self._errors_seen
         try:
-            replies = self._exchange(self._socket, self._reader, packed, count)
+            replies, size = self._exchange(self._socket, self._reader, packed, count)
         except Exception as error:
             self.close()
             self.failure = failure_of(error)
             raise self.failure from None
         if self._errors_seen == errors_before:
-            return Batch(replies)
+            return Batch(replies, size=size)
         failed = tuple(i for i, reply in enumerate(replies) if isinstance(reply, ReplyError))
         if failed and replies[failed[0]].kind in _CONNECTION_WIDE:
             raise RedisFailure(replies[failed[0]].kind, replies[failed[0]].text)
-        return Batch(replies, failed)
+        return Batch(replies, failed, size)
 
     def ping(self) -> float:
         """Seconds of one PING round trip, of a refused one too. Raises `RedisFailure`."""
@@ -133,11 +135,12 @@ class Client:
 
     def _exchange(
         self, sock: socket.socket, reader: hiredis.Reader, packed: bytes, count: int
-    ) -> list[Reply]:
+    ) -> tuple[list[Reply], int]:
         deadline = time.monotonic() + self.settings.timeout_seconds
         sock.settimeout(self.settings.timeout_seconds)
         sock.sendall(packed)
         replies: list[Reply] = []
+        size = 0
         gets, append = reader.gets, replies.append
         while True:
             for _ in range(count - len(replies)):
@@ -145,7 +148,7 @@ class Client:
                     break
                 append(reply)
             else:
-                return replies
+                return replies, size
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError(f"no complete answer in {self.settings.timeout_seconds:g} s")
@@ -153,6 +156,7 @@ class Client:
             received = sock.recv_into(self._buffer)
             if not received:
                 raise ConnectionError("Redis closed the connection")
+            size += received
             reader.feed(self._buffer, 0, received)
 
     def _reply_error(self, text: str) -> ReplyError:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from exporter.diagnosis import databases_of, diagnose
+from exporter.diagnosis import Database, databases_of, diagnose
 from exporter.exposition.blocked import diagnosis_lines
 from exporter.exposition.compress import compress
+from exporter.exposition.events import EventWriter
 from exporter.exposition.process import process_families
 from exporter.exposition.queues import QueueWriter
 from exporter.exposition.small import View, small_families
 from exporter.exposition.text import Format, ending, header
 from exporter.keyspaces import keyspace_owners
 from exporter.metrics import CATALOGUE, Family
-from exporter.snapshot import Snapshot, SyncReport
+from exporter.snapshot import EventFacts, Snapshot, SyncReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class PageWriter:
         self._stale_after = stale_after
         self._blocked_after = blocked_after
         self._writers: dict[str, QueueWriter] = {}
+        self._events: dict[str, EventWriter] = {}
 
     def write(self, snapshots: Sequence[Snapshot], sync: SyncReport | None = None) -> Page:
         """The page as of now."""
@@ -82,9 +84,23 @@ class PageWriter:
                 database.table, database.workers
             ):
                 lines[family].append(text)
+        for family, line in self._event_lines(view, databases):
+            lines[family].append(line)
         for family, line in diagnosis_lines(diagnose(databases, now, self._blocked_after)):
             lines[family].append(line)
         return Page(lines, self._expiry(view))
+
+    def _event_lines(
+        self, view: View, databases: Sequence[Database]
+    ) -> Iterator[tuple[Family, str]]:
+        """For the queues that are on the page."""
+        tables = {database.connection: database.table for database in databases}
+        for snapshot in view.snapshots:
+            facts = snapshot.get(EventFacts, view.now, view.stale_after)
+            name = snapshot.connection
+            if facts is not None and name in tables:
+                writer = self._events.setdefault(name, EventWriter(name))
+                yield from writer.lines(facts, tables[name].queues)
 
     def _writer(self, connection: str) -> QueueWriter:
         writer = self._writers.get(connection)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from exporter import __version__, metrics
 from exporter.connection import ErrorClass
-from exporter.exposition.text import labels, sample
+from exporter.exposition.text import histogram_lines, labels, sample
 from exporter.metrics import Family
-from exporter.snapshot import Discovered, Histogram, ServerFacts, Snapshot, SyncReport
+from exporter.snapshot import Discovered, ServerFacts, Snapshot, SyncReport
 
 Line = tuple[Family, str]
 
@@ -54,18 +54,9 @@ def _connection(snapshot: Snapshot, view: View) -> Iterator[Line]:
         known = snapshot.metadata
         values = (view.owners[name], known.url_hash, known.run_id, str(known.db), known.role)
         yield _line(metrics.CONNECTION_INFO, (name, *values), 1)
-    yield from _histogram(metrics.CONNECTION_PING, (name,), snapshot.pings)
+    ping = metrics.CONNECTION_PING
+    yield ping, histogram_lines(ping.name, labels(ping.labels, (name,)), snapshot.pings)
     yield _line(metrics.CONNECTION_RECONNECTS, (name,), snapshot.reconnects)
-
-
-def _histogram(family: Family, values: Sequence[str], histogram: Histogram) -> Iterator[Line]:
-    label_text = labels(family.labels, values)
-    bounds = [*map(str, map(float, histogram.bounds)), "+Inf"]
-    for bound, count in zip(bounds, [*histogram.counts, histogram.count], strict=True):
-        text = f'{label_text},le="{bound}"'
-        yield family, sample(f"{family.name}_bucket", text, count)
-    yield family, sample(f"{family.name}_sum", label_text, histogram.sum)
-    yield family, sample(f"{family.name}_count", label_text, histogram.count)
 
 
 def _collectors(snapshot: Snapshot) -> Iterator[Line]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from exporter.metrics import Family, Kind
+from exporter.snapshot import Histogram
 
 
 class Format(Enum):
@@ -68,3 +69,16 @@ def sample(name: str, label_text: str, value: float) -> str:
     return (
         f"{name}{{{label_text}}} {number(value)}\n" if label_text else f"{name} {number(value)}\n"
     )
+
+
+def histogram_lines(name: str, label_text: str, histogram: Histogram) -> str:
+    """All lines of a histogram with those labels."""
+    bounds = [*map(str, map(float, histogram.bounds)), "+Inf"]
+    counts = [*histogram.counts, histogram.count]
+    lines = [
+        f'{name}_bucket{{{label_text},le="{bound}"}} {count}\n'
+        for bound, count in zip(bounds, counts, strict=True)
+    ]
+    lines.append(sample(f"{name}_sum", label_text, histogram.sum))
+    lines.append(sample(f"{name}_count", label_text, histogram.count))
+    return "".join(lines)

@@ -20,9 +20,11 @@ from exporter.snapshot import (
     Check,
     Dated,
     Discovered,
+    EventFacts,
     Histogram,
     Pair,
     PrefixCount,
+    QueueEvents,
     QueueTable,
     Report,
     ServerFacts,
@@ -92,9 +94,16 @@ def full() -> Snapshot:
     report = Report(True, 0.5, 1e9, {ErrorClass.TIMEOUT: 2})
     found = Discovered((), {"bull": PrefixCount(1, 2)})
     workers = WorkerFacts({queue_of("bull", "mail"): WorkerCount(3, 1)})
-    return snapshot(
-        "api", table(["mail"], **columns), workers, server, found, reports={"queues": report}
+    run = Histogram((0.5, 5.0), (1, 2), 3.5, 3)
+    events = QueueEvents(9, 8, 5, 1, 2, 1, 40, 3, run, {"completed": run})
+    facts = (
+        table(["mail"], **columns),
+        EventFacts({queue_of("bull", "mail"): events}, 0.5, 7),
+        workers,
+        server,
+        found,
     )
+    return snapshot("api", *facts, reports={"queues": report})
 
 
 def isolated() -> tuple[Snapshot, Snapshot]:

@@ -1,6 +1,6 @@
 // One part in a scenario: node actor.mjs <bullmq5|bullmq6> <port> '<JSON>'
 // { role: "producer", queue, count, every, options }   adds jobs; every ms, or all at once
-// { role: "worker", queue, concurrency, ms, limiter }  works until it is killed
+// { role: "worker", queue, concurrency, ms, limiter, options }  works until it is killed
 // { role: "admin", queue, call, args }                 calls a method of the Queue and ends
 // Prints "ready" when it has begun (a producer or admin: when it is done with what it adds at once).
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,7 +17,7 @@ if (part.role === 'worker') {
       await sleep(part.ms ?? 1);
       if (Math.random() < (part.failing ?? 0)) throw new Error('as asked');
     },
-    { connection, concurrency: part.concurrency ?? 1, limiter: part.limiter },
+    { connection, concurrency: part.concurrency ?? 1, limiter: part.limiter, ...part.options },
   );
   worker.on('error', () => {});
   await worker.waitUntilReady();

@@ -1,0 +1,123 @@
+"""What following event streams costs, beside a plain redis-py XREAD loop with a minimal fold."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from bisect import bisect_left
+from collections import Counter
+
+import redis
+
+from benchmarks.measure import Meter
+from exporter.bullmq import Queue, queue_of
+from exporter.collectors import Context, EventsCollector
+from exporter.config import Events, load
+from exporter.connection import Client, Clients
+
+STEPS = (
+    {"event": "added", "jobId": 0, "name": "task"},
+    {"event": "waiting", "jobId": 0},
+    {"event": "active", "jobId": 0, "prev": "waiting"},
+    {"event": "completed", "jobId": 0, "returnvalue": '{"ok":true}', "prev": "active"},
+)
+BOUNDS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000)
+
+
+def report_events(port: int, streams: int = 100, each: int = 4000, rounds: int = 5) -> None:
+    """Print events per CPU second of both, and what quiet streams cost Redis."""
+    queues = tuple(queue_of("events", f"q{index:03}") for index in range(streams))
+    client = redis.Redis(port=port)
+    ours: list[float] = []
+    plain: list[float] = []
+    longest = 0.0
+    for _ in range(rounds):
+        collector, context = _at_the_end(port, client, queues)
+        _write(client, queues, each)
+        ours.append(_rate(streams * each, lambda c=collector, x=context: c.collect(x)))
+        longest = max(longest, *_latencies(client))
+        plain.append(_rate(streams * each, lambda: _plain_loop(port, queues)))
+        context.client.close()
+    rate, floor = statistics.median(ours), statistics.median(plain)
+    print(
+        f"\nevents per client CPU second: the collector {rate:,.0f}, "
+        f"a redis-py loop {floor:,.0f}, x {rate / floor:.1f}; longest XREAD {longest / 1000:.2f} ms"
+    )
+    _report_quiet(port)
+
+
+def _at_the_end(
+    port: int, client: redis.Redis, queues: tuple[Queue, ...]
+) -> tuple[EventsCollector, Context]:
+    for queue in queues:
+        client.delete(queue.key + b"events")
+    connection = load(None, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}).connections["default"]
+    reader: Client = Clients().get(connection, "bench")
+    reader.connect()
+    collector = EventsCollector(Events(), 3600.0)
+    context = Context(reader, 0.0, queues)
+    collector.collect(context)
+    return collector, context
+
+
+def _write(client: redis.Redis, queues: tuple[Queue, ...], each: int) -> None:
+    for queue in queues:
+        pipe = client.pipeline(transaction=False)
+        for number in range(each):
+            fields = STEPS[number % 4] | {"jobId": number // 4}
+            pipe.execute_command("XADD", queue.key + b"events", "*", *sum(fields.items(), ()))
+        pipe.execute()
+    client.config_resetstat()
+
+
+def _rate(events: int, action: object) -> float:
+    start = time.process_time()
+    action()  # type: ignore[operator]
+    return events / (time.process_time() - start)
+
+
+def _plain_loop(port: int, queues: tuple[Queue, ...]) -> None:
+    """Count by queue and kind, and time each job from active to its end."""
+    client = redis.Redis(port=port)
+    positions = {queue.key + b"events": b"0-0" for queue in queues}
+    counts: Counter[tuple[bytes, bytes]] = Counter()
+    buckets = [0] * (len(BOUNDS) + 1)
+    active: dict[tuple[bytes, bytes], int] = {}
+    while news := client.xread(positions, count=1000):
+        for key, entries in news:
+            for entry_id, fields in entries:
+                event, job = fields[b"event"], fields.get(b"jobId")
+                counts[key, event] += 1
+                at = int(entry_id.split(b"-")[0])
+                if event == b"active":
+                    active[key, job] = at
+                elif event == b"completed" and (key, job) in active:
+                    buckets[bisect_left(BOUNDS, at - active.pop((key, job)))] += 1
+            positions[key] = entries[-1][0]
+    client.close()
+
+
+def _latencies(client: redis.Redis) -> list[float]:
+    """Latencies of XREAD in µs since the last reset, the greatest at p100, as Redis tracks them."""
+    client.config_set("latency-tracking-info-percentiles", "100")
+    info = client.execute_command("INFO", "latencystats")
+    return [float(v) for v in info.get("latency_percentiles_usec_xread", {"p100": 0}).values()]
+
+
+def _report_quiet(port: int, streams: int = 1000, rounds: int = 15) -> None:
+    client = redis.Redis(port=port)
+    queues = tuple(queue_of("quiet", f"q{index:04}") for index in range(streams))
+    for queue in queues:
+        client.xadd(queue.key + b"events", {"event": "added", "jobId": 1})
+    connection = load(None, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}).connections["default"]
+    reader = Clients().get(connection, "bench")
+    reader.connect()
+    collector = EventsCollector(Events(), 5.0)
+    context = Context(reader, 0.0, queues)
+    for _ in range(12):
+        collector.collect(context)
+    meter = Meter(port)
+    costs = [meter.cost(lambda: collector.collect(context)) for _ in range(rounds)]
+    redis_ms = statistics.median(cost.redis_ms for cost in costs)
+    client_ms = statistics.median(cost.client_ms for cost in costs)
+    print(f"{streams} quiet streams a poll: Redis {redis_ms:.1f} ms, client {client_ms:.1f} ms")

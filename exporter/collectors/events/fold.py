@@ -1,0 +1,231 @@
+"""Event mathematics: the entries of one queue's stream, folded into counters and durations. Pure.
+
+An entry's id is the server's clock in ms, so one clock times the whole story. What cannot be known
+is left out rather than guessed: a duration whose start was not seen, that of a flow's parent that a
+child has failed, that of a job which stalled too often.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from exporter.snapshot import Histogram, QueueEvents
+
+Entry = tuple[bytes, Sequence[bytes]]
+"""An entry of XREAD: id, and its fields and values in turn."""
+
+COMPLETED: Final = "completed"
+FAILED: Final = "failed"
+RETRIED: Final = "retried"
+OUTCOMES: Final = (COMPLETED, FAILED, RETRIED)
+
+_STALLED_TEXT: Final = b"job stalled"
+"""A failure for stalling too often; its run ended when the worker died, not now."""
+_PARENT_MS: Final = 10
+"""A parent that a child has failed is handed out and failed within one script or two."""
+
+
+class Buckets:
+    """A histogram that grows."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, ms: float) -> None:
+        """Add a duration; a clock that went backwards gives 0."""
+        seconds = ms / 1000 if ms > 0 else 0.0
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.sum += seconds
+
+    def frozen(self) -> Histogram:
+        """As it is now."""
+        total, counts = 0, []
+        for count in self.counts:
+            total += count
+            counts.append(total)
+        return Histogram(self.bounds, tuple(counts[:-1]), self.sum, total)
+
+
+class Fold:
+    """One queue's counters, and its jobs between ready and finished."""
+
+    def __init__(self, wait_bounds: tuple[float, ...], run_bounds: tuple[float, ...]) -> None:
+        self.added = self.started = self.completed = self.failed = 0
+        self.retried = self.stalled = self.read = self.lost = 0
+        self._wait = Buckets(wait_bounds)
+        self._runs = {outcome: Buckets(run_bounds) for outcome in OUTCOMES}
+        self._ready: dict[bytes, int] = {}
+        self._active: dict[bytes, int] = {}
+        self._parents: set[bytes] = set()
+        self._pending: tuple[bytes, float] | None = None
+        """A job that went back from active and how long it ran: a retry, unless it has stalled."""
+        self._handlers: dict[bytes | None, Callable[[bytes, int, Sequence[bytes]], None]] = {
+            b"added": self._added,
+            b"waiting": self._waiting,
+            b"active": self._became_active,
+            b"completed": self._completed,
+            b"failed": self._failed,
+            b"delayed": self._delayed,
+            b"stalled": self._stalled,
+            b"removed": self._removed,
+            b"waiting-children": self._parked,
+        }
+
+    @property
+    def inflight(self) -> int:
+        """Jobs that are remembered."""
+        return len(self._ready) + len(self._active)
+
+    @property
+    def oldest_ms(self) -> int:
+        """Since when the job is remembered that would be forgotten first."""
+        firsts = [next(iter(jobs.values())) for jobs in (self._ready, self._active) if jobs]
+        return min(firsts, default=0)
+
+    def feed(self, entries: Sequence[Entry]) -> None:
+        """Fold entries in the order of the stream; events that are not BullMQ's are passed over."""
+        handlers = self._handlers
+        event: bytes | None
+        job: bytes | None
+        for entry_id, fields in entries:
+            if len(fields) > 3 and fields[0] == b"event" and fields[2] == b"jobId":
+                event, job = fields[1], fields[3]
+            else:
+                event, job = _event_and_job(fields)
+            handler = handlers.get(event)
+            if handler is not None and job is not None:
+                handler(job, int(entry_id.partition(b"-")[0]), fields)
+        self.read += len(entries)
+
+    def settle(self) -> None:
+        """The end of the stream is reached: what is pending will not turn out to have stalled."""
+        if self._pending is not None:
+            _, ran = self._pending
+            self._pending = None
+            self.retried += 1
+            self._runs[RETRIED].observe(ran)
+
+    def reset(self) -> None:
+        """Forget all jobs: the stream is another one, in which ids begin anew."""
+        self._ready.clear()
+        self._active.clear()
+        self._parents.clear()
+        self._pending = None
+
+    def forget_oldest(self) -> None:
+        """Forget the job that has been remembered for longest."""
+        ready, active = self._ready, self._active
+        if not ready or (active and next(iter(active.values())) < next(iter(ready.values()))):
+            ready = active
+        if ready:
+            job = next(iter(ready))
+            del ready[job]
+            self._parents.discard(job)
+
+    def frozen(self) -> QueueEvents:
+        """The counters and durations as they are now."""
+        return QueueEvents(
+            added=self.added,
+            started=self.started,
+            completed=self.completed,
+            failed=self.failed,
+            retried=self.retried,
+            stalled=self.stalled,
+            read=self.read,
+            lost=self.lost,
+            wait=self._wait.frozen(),
+            runs={outcome: run.frozen() for outcome, run in self._runs.items()},
+        )
+
+    # --- one event each ----------------------------------------------------------------------
+
+    def _added(self, _: bytes, __: int, ___: Sequence[bytes]) -> None:
+        self.added += 1
+
+    def _waiting(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
+        self.settle()
+        started = self._active.pop(job, None)
+        self._ready[job] = at
+        before = _field(fields, b"prev")
+        if before == b"waiting-children":
+            self._parents.add(job)
+        # `failed` is how versions before 5.58.6 call a retry; without `prev`, versions 3 and 4
+        # put a rate-limited job back
+        elif started is not None and before in (b"active", b"failed"):
+            self._pending = (job, at - started)
+
+    def _became_active(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
+        self.settle()
+        self.started += 1
+        ready = self._ready.pop(job, None)
+        self._active[job] = at
+        if ready is not None:
+            self._wait.observe(at - ready)
+
+    def _completed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
+        self.settle()
+        self.completed += 1
+        started = self._active.pop(job, None)
+        self._parents.discard(job)
+        if started is not None:
+            self._runs[COMPLETED].observe(at - started)
+
+    def _failed(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
+        self.settle()
+        self.failed += 1
+        started = self._active.pop(job, None)
+        self._ready.pop(job, None)
+        parent = job in self._parents
+        self._parents.discard(job)
+        if started is None or (parent and at - started < _PARENT_MS):
+            return
+        reason = _field(fields, b"failedReason") or b""
+        if not reason.startswith(_STALLED_TEXT) and _field(fields, b"prev") != b"waiting-children":
+            self._runs[FAILED].observe(at - started)
+
+    def _delayed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
+        self.settle()
+        self._ready.pop(job, None)
+        started = self._active.pop(job, None)
+        if started is not None:
+            self.retried += 1
+            self._runs[RETRIED].observe(at - started)
+
+    def _stalled(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
+        if self._pending is not None and self._pending[0] == job:
+            self._pending = None
+        self.settle()
+        self.stalled += 1
+
+    def _removed(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
+        self.settle()
+        self._drop(job)
+
+    def _parked(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
+        self.settle()
+        self._drop(job)
+
+    def _drop(self, job: bytes) -> None:
+        self._ready.pop(job, None)
+        self._active.pop(job, None)
+        self._parents.discard(job)
+
+
+def _field(fields: Sequence[bytes], name: bytes) -> bytes | None:
+    """A field behind the first two."""
+    for place in range(4, len(fields) - 1, 2):
+        if fields[place] == name:
+            return fields[place + 1]
+    return None
+
+
+def _event_and_job(fields: Sequence[bytes]) -> tuple[bytes | None, bytes | None]:
+    """Of an entry whose fields come in another order, or that has no job: drained, paused."""
+    found = dict(zip(fields[::2], fields[1::2], strict=False))
+    return found.get(b"event"), found.get(b"jobId")

@@ -1,0 +1,162 @@
+"""Reading streams: where each was left, who has news, and what was lost in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from exporter.bullmq import Queue
+from exporter.collectors.contract import Context
+from exporter.collectors.events.fold import Fold
+from exporter.connection import Reply, pack
+
+FIRST_ID: Final = b"0-0"
+
+_MOST_ENTRIES: Final = 1000
+"""Streams times COUNT of one XREAD: it holds Redis for a millisecond, and is the fastest too."""
+_QUIET_STREAMS: Final = 100
+_BUSY_STREAMS: Final = 10
+_PIPELINED: Final = 20
+_FIRST_GUESS_BYTES: Final = 10_000.0
+
+
+@dataclass(slots=True)
+class Stream:
+    """A queue's stream and how far it has been read."""
+
+    queue: Queue
+    key: bytes
+    fold: Fold
+    position: bytes | None = None
+    """The last id read; None until its end was looked up."""
+    added: int | None = None
+    """`entries-added` when all had been read and counted; None where the server does not tell."""
+    read: int = 0
+    """Entries read since."""
+    before: bytes = FIRST_ID
+    """The last id read before this pass."""
+    enabled: bool = True
+    """Whether BullMQ keeps events of it at all (`maxLenEvents` is not 0)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The shape of a round trip."""
+
+    width: int
+    """Streams in one XREAD."""
+    count: int
+    groups: int
+    """XREADs in the round trip."""
+
+
+class Reader:
+    """Reads streams in pages that are bounded in entries and, by what they were, in bytes."""
+
+    def __init__(self, page_bytes: int) -> None:
+        self._page_bytes = page_bytes
+        self._entry_bytes = _FIRST_GUESS_BYTES
+
+    def drain(self, context: Context, streams: Sequence[Stream], until: float) -> list[Stream]:
+        """Fold all news of the streams until that monotonic time; gives those with more left.
+
+        First all streams are asked for a few entries each, many in one command; then those that
+        had more, a page each in turn, so that a flooding queue does not hold up a quiet one.
+        """
+        more = self._round(context, streams, _QUIET_STREAMS)
+        while more and time.monotonic() < until:
+            more = self._round(context, more, _BUSY_STREAMS)
+        return more
+
+    def _round(self, context: Context, streams: Sequence[Stream], width: int) -> list[Stream]:
+        more: list[Stream] = []
+        start = 0
+        while start < len(streams):
+            page = self._page(len(streams) - start, width)
+            some = streams[start : start + page.width * page.groups]
+            start += len(some)
+            more += self._read(context, some, page)
+        return more
+
+    def _page(self, streams: int, width: int) -> _Page:
+        """As much as the size of entries allows, were all of them there."""
+        entries = max(1, int(self._page_bytes / self._entry_bytes))
+        width = min(width, streams, entries)
+        count = max(1, min(_MOST_ENTRIES, entries) // width)
+        return _Page(width, count, max(1, min(_PIPELINED, entries // (width * count))))
+
+    def _read(self, context: Context, streams: Sequence[Stream], page: _Page) -> list[Stream]:
+        groups = [streams[i : i + page.width] for i in range(0, len(streams), page.width)]
+        packed = b"".join(_xread(group, page.count) for group in groups)
+        batch = context.client.batch(packed, len(groups))
+        found = self._take(context, groups, batch.replies, page.count)
+        self._learn(batch.size, sum(entries for _, entries in found))
+        return [stream for stream, entries in found if entries == page.count]
+
+    def _take(
+        self,
+        context: Context,
+        groups: Sequence[Sequence[Stream]],
+        replies: Sequence[Reply],
+        count: int,
+    ) -> list[tuple[Stream, int]]:
+        """Folds the replies; the streams with news and their number of entries."""
+        found = []
+        for group, reply in zip(groups, replies, strict=True):
+            if reply is None:
+                continue
+            if isinstance(reply, Exception):
+                found += self._one_by_one(context, group, count, reply)
+                continue
+            by_key = {stream.key: stream for stream in group}
+            for key, entries in reply:
+                found.append(_fold(by_key[key], entries))
+        return found
+
+    def _one_by_one(
+        self, context: Context, group: Sequence[Stream], count: int, error: Exception
+    ) -> list[tuple[Stream, int]]:
+        """One key of a wrong type fails the whole command: ask for each alone."""
+        batch = context.client.batch(b"".join(_xread([s], count) for s in group), len(group))
+        found = []
+        for stream, reply in zip(group, batch.replies, strict=True):
+            if isinstance(reply, Exception):
+                context.faults.add(reply, f"XREAD {stream.key[:200]!r}")  # type: ignore[arg-type]
+            elif reply is not None:
+                found.append(_fold(stream, reply[0][1]))
+        if not batch.failed:
+            context.faults.add(error, "XREAD")  # type: ignore[arg-type]
+        return found
+
+    def _learn(self, size: int, entries: int) -> None:
+        """How large entries are, so that the next page stays in its bounds."""
+        if entries:
+            average = size / entries
+            # at once up, step by step down: pages of large entries are what must not happen
+            self._entry_bytes = max(average, (self._entry_bytes + average) / 2)
+
+
+def _xread(streams: Sequence[Stream], count: int) -> bytes:
+    keys = [stream.key for stream in streams]
+    positions = [stream.position or FIRST_ID for stream in streams]
+    return pack("XREAD", "COUNT", count, "STREAMS", *keys, *positions)
+
+
+def _fold(stream: Stream, entries: Sequence[Reply]) -> tuple[Stream, int]:
+    stream.fold.feed(entries)
+    stream.position = entries[-1][0]
+    stream.read += len(entries)
+    return stream, len(entries)
+
+
+def id_ms(entry_id: bytes) -> int:
+    """The time in an entry's id."""
+    return int(entry_id.partition(b"-")[0])
+
+
+def id_order(entry_id: bytes) -> tuple[int, int]:
+    """An id as numbers that compare."""
+    ms, _, sequence = entry_id.partition(b"-")
+    return int(ms), int(sequence or 0)

@@ -1,0 +1,352 @@
+"""Event mathematics, by the sequences that every BullMQ version writes."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.collectors.events.fold import OUTCOMES, Entry, Fold
+from exporter.snapshot import QueueEvents
+
+BUCKETS = (0.01, 0.1, 1.0, 10.0)
+
+Told = tuple[object, ...]
+"""ms, event, job, and further fields in turn."""
+
+
+def entry(ms: int, event: str, job: str | None = "1", *more: str) -> Entry:
+    fields = ["event", event, *(["jobId", job] if job is not None else []), *more]
+    return (f"{ms}-0".encode(), [text.encode() for text in fields])
+
+
+def folded(*told: Told, settle: bool = True) -> QueueEvents:
+    fold = Fold(BUCKETS, BUCKETS)
+    fold.feed([entry(*one) for one in told])  # type: ignore[arg-type]
+    if settle:
+        fold.settle()
+    return fold.frozen()
+
+
+def counts(events: QueueEvents) -> dict[str, int]:
+    names = ("added", "started", "completed", "failed", "retried", "stalled")
+    return {name: getattr(events, name) for name in names if getattr(events, name)}
+
+
+def durations(events: QueueEvents) -> dict[str, tuple[int, float]]:
+    """Number and sum of each histogram that has any."""
+    found = {"wait": events.wait, **events.runs}
+    return {name: (h.count, round(h.sum, 3)) for name, h in found.items() if h.count}
+
+
+ADDED = ((0, "added", "1", "name", "task"), (0, "waiting"))
+
+
+@pytest.mark.parametrize(
+    ("what", "told", "counted", "timed"),
+    [
+        (
+            "success",
+            (
+                *ADDED,
+                (100, "active"),
+                (400, "completed", "1", "returnvalue", "null"),
+                (400, "drained", None),
+            ),
+            {"added": 1, "started": 1, "completed": 1},
+            {"wait": (1, 0.1), "completed": (1, 0.3)},
+        ),
+        (
+            "delayed: the delay is no waiting",
+            (
+                (0, "added"),
+                (0, "delayed", "1", "delay", "5000"),
+                (5000, "waiting", "1", "prev", "delayed"),
+                (5100, "active"),
+                (5200, "completed"),
+            ),
+            {"added": 1, "started": 1, "completed": 1},
+            {"wait": (1, 0.1), "completed": (1, 0.1)},
+        ),
+        (
+            "retry with backoff, then final failure",
+            (
+                *ADDED,
+                (100, "active"),
+                (300, "delayed", "1", "delay", "800"),
+                (800, "waiting", "1", "prev", "delayed"),
+                (900, "active"),
+                (950, "failed", "1", "failedReason", "no"),
+                (950, "retries-exhausted"),
+            ),
+            {"added": 1, "started": 2, "failed": 1, "retried": 1},
+            {"wait": (2, 0.2), "retried": (1, 0.2), "failed": (1, 0.05)},
+        ),
+        (
+            "retry at once, from 5.58.6 on",
+            (
+                *ADDED,
+                (100, "active"),
+                (300, "waiting", "1", "prev", "active"),
+                (400, "active"),
+                (500, "completed"),
+            ),
+            {"added": 1, "started": 2, "completed": 1, "retried": 1},
+            {"wait": (2, 0.2), "retried": (1, 0.2), "completed": (1, 0.1)},
+        ),
+        (
+            "retry at once, before",
+            (
+                *ADDED,
+                (100, "active"),
+                (300, "waiting", "1", "prev", "failed"),
+                (400, "active"),
+                (500, "completed"),
+            ),
+            {"added": 1, "started": 2, "completed": 1, "retried": 1},
+            {"wait": (2, 0.2), "retried": (1, 0.2), "completed": (1, 0.1)},
+        ),
+        (
+            "stalled once: no retry, and no duration of the run that died",
+            (
+                *ADDED,
+                (100, "active"),
+                (30_000, "waiting", "1", "prev", "active"),
+                (30_000, "stalled"),
+                (30_100, "active"),
+                (30_200, "completed"),
+            ),
+            {"added": 1, "started": 2, "completed": 1, "stalled": 1},
+            {"wait": (2, 0.2), "completed": (1, 0.1)},
+        ),
+        (
+            "stalled too often, versions 3 and 4",
+            (
+                *ADDED,
+                (100, "active"),
+                (
+                    30_000,
+                    "failed",
+                    "1",
+                    "failedReason",
+                    "job stalled more than allowable limit",
+                    "prev",
+                    "active",
+                ),
+            ),
+            {"added": 1, "started": 1, "failed": 1},
+            {"wait": (1, 0.1)},
+        ),
+        (
+            "stalled too often, later versions",
+            (
+                *ADDED,
+                (100, "active"),
+                (30_000, "waiting", "1", "prev", "active"),
+                (30_000, "stalled"),
+                (30_001, "active"),
+                (30_002, "failed", "1", "failedReason", "job stalled more than allowable limit"),
+            ),
+            {"added": 1, "started": 2, "failed": 1, "stalled": 1},
+            {"wait": (2, 0.101)},
+        ),
+        (
+            "put back for a rate limit, versions 3 and 4",
+            (*ADDED, (100, "active"), (101, "waiting"), (600, "active"), (700, "completed")),
+            {"added": 1, "started": 2, "completed": 1},
+            {"wait": (2, 0.599), "completed": (1, 0.1)},
+        ),
+        (
+            "flow parent",
+            (
+                (0, "added"),
+                (0, "waiting-children"),
+                (5000, "waiting", "1", "prev", "waiting-children"),
+                (5100, "active"),
+                (5300, "completed"),
+            ),
+            {"added": 1, "started": 1, "completed": 1},
+            {"wait": (1, 0.1), "completed": (1, 0.2)},
+        ),
+        (
+            "flow parent failed by a child, versions 3 and 4",
+            (
+                (0, "added"),
+                (0, "waiting-children"),
+                (900, "failed", "1", "failedReason", "child x failed", "prev", "waiting-children"),
+            ),
+            {"added": 1, "failed": 1},
+            {},
+        ),
+        (
+            "flow parent failed by a child, versions 5 and 6",
+            (
+                (0, "added"),
+                (0, "waiting-children"),
+                (900, "waiting", "1", "prev", "waiting-children"),
+                (901, "active"),
+                (902, "failed", "1", "failedReason", "child"),
+            ),
+            {"added": 1, "started": 1, "failed": 1},
+            {"wait": (1, 0.001)},
+        ),
+        (
+            "manual retry of a failed job",
+            (
+                *ADDED,
+                (100, "active"),
+                (200, "failed", "1", "failedReason", "no"),
+                (900, "waiting", "1", "prev", "failed"),
+                (1000, "active"),
+                (1100, "completed"),
+            ),
+            {"added": 1, "started": 2, "failed": 1, "completed": 1},
+            {"wait": (2, 0.2), "failed": (1, 0.1), "completed": (1, 0.1)},
+        ),
+        (
+            "removed and added anew under the same id",
+            (*ADDED, (50, "removed", "1", "prev", "wait"), (900, "active")),
+            {"added": 1, "started": 1},
+            {},
+        ),
+        (
+            "paused queue",
+            ((0, "paused", None), *ADDED, (0, "resumed", None), (700, "active")),
+            {"added": 1, "started": 1},
+            {"wait": (1, 0.7)},
+        ),
+        ("start not seen", ((500, "completed"),), {"completed": 1}, {}),
+        (
+            "waiting not seen",
+            ((0, "active"), (100, "completed")),
+            {"started": 1, "completed": 1},
+            {"completed": (1, 0.1)},
+        ),
+        ("duplicate", ((0, "duplicated"),), {}, {}),
+        (
+            "events of users",
+            ((0, "my-event", "1", "x", "y"), (0, "progress", "1", "data", "5")),
+            {},
+            {},
+        ),
+        (
+            "a clock that went back",
+            ((1000, "added"), (1000, "waiting"), (950, "active")),
+            {"added": 1, "started": 1},
+            {"wait": (1, 0.0)},
+        ),
+        (
+            "moved to waiting-children by its processor",
+            (
+                *ADDED,
+                (100, "active"),
+                (200, "waiting-children", "1", "prev", "active"),
+                (900, "waiting", "1", "prev", "waiting-children"),
+                (950, "active"),
+                (999, "completed"),
+            ),
+            {"added": 1, "started": 2, "completed": 1},
+            {"wait": (2, 0.15), "completed": (1, 0.049)},
+        ),
+    ],
+)
+def test_sequences(
+    what: str,
+    told: tuple[Told, ...],
+    counted: dict[str, int],
+    timed: dict[str, tuple[int, float]],
+) -> None:
+    events = folded(*told)
+    assert counts(events) == counted, what
+    assert durations(events) == timed, what
+    assert events.read == len(told)
+
+
+def test_a_stall_may_be_cut_by_the_end_of_a_page() -> None:
+    fold = Fold(BUCKETS, BUCKETS)
+    told = [*ADDED, (100, "active"), (9000, "waiting", "1", "prev", "active")]
+    fold.feed([entry(*one) for one in told])  # type: ignore[arg-type]
+    fold.feed([entry(9000, "stalled")])
+    fold.settle()
+    assert counts(fold.frozen()) == {"added": 1, "started": 1, "stalled": 1}
+
+
+def test_fields_in_another_order() -> None:
+    fold = Fold(BUCKETS, BUCKETS)
+    fold.feed([(b"5-0", [b"jobId", b"1", b"event", b"added", b"name", b"x"]), (b"6-0", [])])
+    assert counts(fold.frozen()) == {"added": 1}
+
+
+class TestMemory:
+    def test_finished_jobs_are_forgotten(self) -> None:
+        fold = Fold(BUCKETS, BUCKETS)
+        for number in range(1000):
+            job = str(number)
+            fold.feed([entry(0, "waiting", job), entry(1, "active", job)])
+            fold.feed([entry(2, ("completed", "failed", "removed")[number % 3], job)])
+        assert fold.inflight == 0
+
+    def test_delayed_and_parked_jobs_are_not_remembered(self) -> None:
+        fold = Fold(BUCKETS, BUCKETS)
+        for number in range(1000):
+            fold.feed([entry(0, "added", str(number)), entry(0, "delayed", str(number))])
+            fold.feed([entry(0, "waiting-children", f"p{number}")])
+        assert fold.inflight == 0
+
+    def test_the_oldest_is_forgotten_first(self) -> None:
+        fold = Fold(BUCKETS, BUCKETS)
+        fold.feed([entry(5, "active", "a"), entry(7, "waiting", "b"), entry(9, "active", "c")])
+        assert fold.oldest_ms == 5
+        fold.forget_oldest()
+        assert (fold.oldest_ms, fold.inflight) == (7, 2)
+        fold.forget_oldest()
+        fold.forget_oldest()
+        fold.forget_oldest()
+        assert fold.inflight == 0
+
+    def test_two_million_events_leave_nothing_behind(self) -> None:
+        fold = Fold(BUCKETS, BUCKETS)
+        steps = ("added", "waiting", "active", "completed")
+        for start in range(0, 500_000, 1000):
+            fold.feed(
+                [entry(j, step, str(j)) for j in range(start, start + 1000) for step in steps]
+            )
+            assert fold.inflight == 0
+        assert fold.frozen().completed == 500_000
+        assert fold.read == 2_000_000
+
+
+EVENTS = st.sampled_from(
+    ("added", "waiting", "active", "completed", "failed", "delayed", "stalled", "removed")
+    + ("waiting-children", "drained", "progress", "retries-exhausted", "cleaned", "nonsense")
+)
+PREVIOUS = st.sampled_from((None, "active", "failed", "delayed", "waiting-children", "completed"))
+STORY = st.lists(st.tuples(EVENTS, st.integers(0, 5), PREVIOUS, st.integers(0, 40)), max_size=80)
+
+
+@settings(max_examples=300)
+@given(STORY, st.sets(st.integers(0, 80)), st.integers(0, 80))
+def test_any_story_with_gaps_and_resets(
+    story: list[tuple[str, int, str | None, int]], gaps: set[int], reset_at: int
+) -> None:
+    """Counters never fall, nothing is negative, and no more jobs are known than were named."""
+    fold = Fold(BUCKETS, BUCKETS)
+    before: dict[str, int] = {}
+    now = itertools.accumulate((step for *_, step in story), initial=0)
+    for place, (moment, (event, job, previous, _)) in enumerate(zip(now, story, strict=False)):
+        if place in gaps:
+            continue
+        if place == reset_at:
+            fold.reset()
+        more = ("prev", previous) if previous else ()
+        fold.feed([entry(moment, event, str(job), *more)])
+        found = fold.frozen()
+        after = counts(found)
+        assert all(after.get(name, 0) >= count for name, count in before.items())
+        assert fold.inflight <= 6
+        assert found.wait.sum >= 0
+        assert all(found.runs[outcome].sum >= 0 for outcome in OUTCOMES)
+        assert found.wait.count <= found.started
+        before = after
