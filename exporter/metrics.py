@@ -283,7 +283,8 @@ JOBS_ADDED = _counter(
     "bullmq_jobs_added_total",
     _JOBS,
     "Jobs added, by the queue's event stream since the exporter saw it first, as all families of "
-    "jobs. job_name is empty.",
+    "jobs. job_name is empty unless events.job_names is on; names over events.max_job_names in a "
+    "queue, and those that are not known, are __other__.",
 )
 JOBS_STARTED = _counter(
     "bullmq_jobs_started_total", _JOBS, "Jobs handed to a worker, once for each attempt."

@@ -99,8 +99,8 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueEvents:
-    """What a queue's event stream has told since the exporter saw it first."""
+class JobEvents:
+    """What a queue's event stream has told of its jobs since the exporter saw it first."""
 
     added: int
     started: int
@@ -110,12 +110,21 @@ class QueueEvents:
     retried: int
     """Attempts after which the job went back."""
     stalled: int
-    read: int
-    lost: int
-    """Trimmed from the stream before they were read."""
     wait: Histogram
     runs: Mapping[str, Histogram]
     """By outcome: completed, failed, retried."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEvents:
+    """A queue's event stream."""
+
+    read: int
+    """Events read."""
+    lost: int
+    """Trimmed from the stream before they were read."""
+    jobs: Mapping[str, JobEvents]
+    """By job name; all under the empty one where names are not told apart."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,7 +233,6 @@ def _not_built(config: Config) -> Iterator[_Finding]:
         ("web", "tls"): web.tls.cert_file or web.tls.key_file or web.tls.client_ca_file,
         ("web", "basic_auth_users"): web.basic_auth_users,
         ("web", "basic_auth_users_file"): web.basic_auth_users_file,
-        ("events", "job_names"): config.events.job_names,
     }
     for path, value in used.items():
         if value:

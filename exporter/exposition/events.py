@@ -8,7 +8,7 @@ from exporter import metrics
 from exporter.bullmq import Queue
 from exporter.exposition.text import histogram_lines, labels, sample
 from exporter.metrics import Family
-from exporter.snapshot import EventFacts, QueueEvents
+from exporter.snapshot import EventFacts, JobEvents, QueueEvents
 
 Line = tuple[Family, str]
 
@@ -20,7 +20,6 @@ _COUNTERS = (
     (metrics.JOBS_RETRIED, "retried"),
     (metrics.JOBS_STALLED, "stalled"),
 )
-_STREAM_COUNTERS = ((metrics.EVENTS_READ, "read"), (metrics.EVENTS_LOST, "lost"))
 
 
 class EventWriter:
@@ -51,14 +50,22 @@ class EventWriter:
     def _queue(self, queue: Queue, events: QueueEvents) -> Iterator[Line]:
         values = (self._connection, queue.prefix, queue.name)
         stream = labels(metrics.EVENTS_READ.labels, values)
-        jobs = labels(metrics.JOBS_ADDED.labels, (*values, ""))
-        for family, name in _COUNTERS:
-            yield family, sample(family.name, jobs, getattr(events, name))
-        for family, name in _STREAM_COUNTERS:
-            yield family, sample(family.name, stream, getattr(events, name))
-        if not events.read:
-            return  # a queue at rest has no durations, and sixty lines fewer
-        yield metrics.JOB_WAIT, histogram_lines(metrics.JOB_WAIT.name, jobs, events.wait)
-        for outcome, run in events.runs.items():
-            text = f'{jobs},outcome="{outcome}"'
-            yield metrics.JOB_RUN, histogram_lines(metrics.JOB_RUN.name, text, run)
+        yield metrics.EVENTS_READ, sample(metrics.EVENTS_READ.name, stream, events.read)
+        yield metrics.EVENTS_LOST, sample(metrics.EVENTS_LOST.name, stream, events.lost)
+        for name, jobs in events.jobs.items():
+            text = labels(metrics.JOBS_ADDED.labels, (*values, name))
+            yield from _counters(text, jobs)
+            if events.read:  # a queue at rest has no durations, and sixty lines fewer
+                yield from _durations(text, jobs)
+
+
+def _counters(text: str, jobs: JobEvents) -> Iterator[Line]:
+    for family, name in _COUNTERS:
+        yield family, sample(family.name, text, getattr(jobs, name))
+
+
+def _durations(text: str, jobs: JobEvents) -> Iterator[Line]:
+    yield metrics.JOB_WAIT, histogram_lines(metrics.JOB_WAIT.name, text, jobs.wait)
+    for outcome, run in jobs.runs.items():
+        labelled = f'{text},outcome="{outcome}"'
+        yield metrics.JOB_RUN, histogram_lines(metrics.JOB_RUN.name, labelled, run)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import redis
 
 from exporter.bullmq import queue_of
 from exporter.collectors import Context, EventsCollector
 from exporter.collectors.events.fold import Fold
+from exporter.collectors.events.named import PlainFold
 from exporter.collectors.events.streams import Reader, Stream
 from exporter.config import Events
 from exporter.connection import Client, Clients
@@ -46,18 +49,18 @@ def test_history_is_no_news(any_server: Any_) -> None:
     client = any_server.client()
     say(client, "added")
     follower = Follower(any_server, "q")
-    assert follower.queue().added == 0
+    assert follower.queue().jobs[""].added == 0
     say(client, "added", 2)
     found = follower.queue()
-    assert (found.added, found.read, found.lost) == (1, 1, 0)
-    assert follower.queue().added == 1
+    assert (found.jobs[""].added, found.read, found.lost) == (1, 1, 0)
+    assert follower.queue().jobs[""].added == 1
 
 
 def test_a_stream_that_comes_later_is_read_from_its_beginning(any_server: Any_) -> None:
     follower = Follower(any_server, "q")
     assert follower.collect().queues == {}
     say(any_server.client(), "added")
-    assert follower.queue().added == 1
+    assert follower.queue().jobs[""].added == 1
 
 
 def test_a_queue_without_a_stream_has_no_samples(any_server: Any_) -> None:
@@ -89,8 +92,8 @@ def test_a_flood_and_a_trickle(any_server: Any_) -> None:
     for place in range(30):
         say(client, "added", queue=f"q{place}")
     found = follower.collect()
-    assert found.queues[follower.queues[0]].added == 3000
-    assert [found.queues[queue].added for queue in follower.queues[1:]] == [1] * 30
+    assert found.queues[follower.queues[0]].jobs[""].added == 3000
+    assert [found.queues[queue].jobs[""].added for queue in follower.queues[1:]] == [1] * 30
     assert found.lag_seconds == 0
 
 
@@ -147,9 +150,10 @@ class TestLoss:
         assert follower.queue().read == 1
         client.delete("bull:q:events")
         follower.collect()
+        time.sleep(0.005)  # ids are times, and two streams of one millisecond share them
         say(client, "active")  # another job of the same id
         found = follower.queue()
-        assert (found.started, found.lost) == (1, 0)
+        assert (found.jobs[""].started, found.lost) == (1, 0)
 
     def test_a_server_that_is_behind(self, real_server: Server) -> None:
         """A failover to a replica that lacks the newest entries: ids and counts begin anew."""
@@ -162,7 +166,7 @@ class TestLoss:
         for _ in range(12):  # it is looked for once a minute
             follower.collect()
         client.xadd("bull:q:events", {"event": "added", "jobId": 2}, id="4001-0")
-        assert follower.queue().added == 1
+        assert follower.queue().jobs[""].added == 1
 
 
 class TestBounds:
@@ -178,13 +182,15 @@ class TestBounds:
         say(client, "completed", 19, queue="b")
         say(client, "completed", 0, queue="b")
         found = follower.collect()
-        completed = found.queues[follower.queues[1]].runs["completed"]
+        completed = found.queues[follower.queues[1]].jobs[""].runs["completed"]
         assert completed.count == 1  # the newest are the ones that are remembered
 
     def test_pages_of_large_entries_get_small(self, server: Server) -> None:
         client = server.client()
         client_ = Follower(server, "q").client
-        stream = Stream(queue_of("bull", "q"), b"bull:q:events", Fold((1.0,), (1.0,)), b"0-0")
+        stream = Stream(
+            queue_of("bull", "q"), b"bull:q:events", PlainFold(Fold((1.0,), (1.0,))), b"0-0"
+        )
         for job in range(300):
             say(client, "completed", job, returnvalue="x" * 100_000)
         reader = Reader(page_bytes=1_000_000)
@@ -217,7 +223,7 @@ def test_a_key_of_another_type_costs_its_queue_alone(real_server: Server) -> Non
     follower.collect()
     say(client, "added")
     found = follower.collect()
-    assert found.queues[follower.queues[1]].added == 1
+    assert found.queues[follower.queues[1]].jobs[""].added == 1
     assert follower.context.faults.errors
 
 
@@ -230,7 +236,7 @@ def test_counters_survive_a_reconnect(any_server: Any_) -> None:
     follower.client.close()
     say(client, "added", 2)
     follower.client.connect()
-    assert follower.queue().added == 2
+    assert follower.queue().jobs[""].added == 2
 
 
 def test_queues_that_go_are_forgotten(any_server: Any_) -> None:
@@ -255,7 +261,57 @@ def test_a_captured_story(any_server: Any_, name: str) -> None:
     story = next(entry for entry in captured["keys"] if entry["key"] == key)["value"]
     for entry_id, fields in story:
         any_server.client().xadd(key, fields, id=entry_id)
-    found = follower.queue()
+    found = follower.queue().jobs[""]
     expected = captured["expected_counts"]["audio-analyzer"]
     assert (found.completed, found.failed) == (expected["completed"], expected["failed"])
     assert found.started == found.completed + found.failed + found.retried + expected["active"]
+
+
+class TestNames:
+    def by_name(self, follower: Follower) -> dict[str, int]:
+        return {name: jobs.completed for name, jobs in follower.queue().jobs.items()}
+
+    def test_from_the_event_or_from_the_job(self, any_server: Any_) -> None:
+        client = any_server.client()
+        client.hset("bull:q:2", "name", "resize")
+        follower = Follower(any_server, "q", job_names=True)
+        follower.collect()
+        say(client, "added", 1, name="welcome")
+        for job in (1, 2, 3):  # 2 was added before, 3 is gone already
+            say(client, "active", job)
+            say(client, "completed", job)
+        assert self.by_name(follower) == {"welcome": 1, "resize": 1, "__other__": 1}
+        assert follower.queue().jobs["resize"].runs["completed"].count == 1
+
+    def test_no_more_than_so_many(self, any_server: Any_) -> None:
+        client = any_server.client()
+        follower = Follower(any_server, "q", job_names=True, max_job_names=2)
+        follower.collect()
+        for job, name in enumerate("abcd"):
+            say(client, "added", job, name=name)
+            say(client, "completed", job)
+        assert self.by_name(follower) == {"a": 1, "b": 1, "__other__": 2}
+
+    def test_names_are_forgotten_with_their_jobs(self, any_server: Any_) -> None:
+        client = any_server.client()
+        follower = Follower(any_server, "q", job_names=True)
+        follower.collect()
+        for job, last in enumerate(("completed", "failed", "removed", "delayed")):
+            say(client, "added", job, name="x")
+            say(client, last, job)
+        follower.collect()
+        stream = follower._collector._streams[follower.queues[0]]
+        assert stream.fold._names == {}  # type: ignore[attr-defined]
+
+    def test_a_delayed_job_is_asked_for_again(self, any_server: Any_) -> None:
+        client = any_server.client()
+        client.hset("bull:q:1", "name", "later")
+        follower = Follower(any_server, "q", job_names=True)
+        follower.collect()
+        say(client, "added", 1, name="later")
+        say(client, "delayed", 1, delay="5")
+        follower.collect()
+        say(client, "waiting", 1, prev="delayed")
+        say(client, "active", 1)
+        say(client, "completed", 1)
+        assert self.by_name(follower) == {"later": 1}

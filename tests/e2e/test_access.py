@@ -188,7 +188,7 @@ def test_the_published_acls_suffice(restricted: Server, tmp_path: Path, with_syn
         success = value(running.samples(), "bullmq_sync_success")
         assert success == (1 if with_sync else None)
         health = running.get("/health/redis").json["connections"]["default"]
-        assert [c["not_available"] for c in health["collectors"].values()] == [[], [], [], []]
+        assert not any(report["not_available"] for report in health["collectors"].values())
         errors = every(running.samples(), "bullmq_exporter_collector_errors_total")
         assert set(errors.values()) == {0}
         assert "WARNING" not in running.log

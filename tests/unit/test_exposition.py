@@ -22,6 +22,7 @@ from exporter.snapshot import (
     Discovered,
     EventFacts,
     Histogram,
+    JobEvents,
     Pair,
     PrefixCount,
     QueueEvents,
@@ -95,7 +96,7 @@ def full() -> Snapshot:
     found = Discovered((), {"bull": PrefixCount(1, 2)})
     workers = WorkerFacts({queue_of("bull", "mail"): WorkerCount(3, 1)})
     run = Histogram((0.5, 5.0), (1, 2), 3.5, 3)
-    events = QueueEvents(9, 8, 5, 1, 2, 1, 40, 3, run, {"completed": run})
+    events = QueueEvents(40, 3, {"": JobEvents(9, 8, 5, 1, 2, 1, run, {"completed": run})})
     facts = (
         table(["mail"], **columns),
         EventFacts({queue_of("bull", "mail"): events}, 0.5, 7),

@@ -13,6 +13,7 @@ from exporter.bullmq import Queue
 from exporter.collectors.contract import Context, Scope
 from exporter.collectors.events.ends import account, look_up_ends
 from exporter.collectors.events.fold import Fold
+from exporter.collectors.events.named import NamedFold, PlainFold, StreamFold
 from exporter.collectors.events.streams import FIRST_ID, Reader, Stream, id_ms
 from exporter.config import Events
 from exporter.connection import ReplyError, pack
@@ -69,7 +70,11 @@ class EventsCollector:
         }
 
     def _stream(self, queue: Queue) -> Stream:
-        fold = Fold(self._options.wait_buckets, self._options.run_buckets)
+        options = self._options
+        bounds = (options.wait_buckets, options.run_buckets)
+        fold: StreamFold = PlainFold(Fold(*bounds))
+        if options.job_names:
+            fold = NamedFold(*bounds, options.max_job_names)
         return Stream(queue, queue.key + b"events", fold)
 
     def _look(self, context: Context) -> None:

@@ -1,4 +1,4 @@
-"""Event mathematics: the entries of one queue's stream, folded into counters and durations. Pure.
+"""Event mathematics: entries of a stream, folded into counters and durations. Pure.
 
 An entry's id is the server's clock in ms, so one clock times the whole story. What cannot be known
 is left out rather than guessed: a duration whose start was not seen, that of a flow's parent that a
@@ -8,10 +8,10 @@ child has failed, that of a job which stalled too often.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from exporter.snapshot import Histogram, QueueEvents
+from exporter.snapshot import Histogram, JobEvents
 
 Entry = tuple[bytes, Sequence[bytes]]
 """An entry of XREAD: id, and its fields and values in turn."""
@@ -53,11 +53,11 @@ class Buckets:
 
 
 class Fold:
-    """One queue's counters, and its jobs between ready and finished."""
+    """Counters, and the jobs between ready and finished."""
 
     def __init__(self, wait_bounds: tuple[float, ...], run_bounds: tuple[float, ...]) -> None:
         self.added = self.started = self.completed = self.failed = 0
-        self.retried = self.stalled = self.read = self.lost = 0
+        self.retried = self.stalled = 0
         self._wait = Buckets(wait_bounds)
         self._runs = {outcome: Buckets(run_bounds) for outcome in OUTCOMES}
         self._ready: dict[bytes, int] = {}
@@ -65,7 +65,7 @@ class Fold:
         self._parents: set[bytes] = set()
         self._pending: tuple[bytes, float] | None = None
         """A job that went back from active and how long it ran: a retry, unless it has stalled."""
-        self._handlers: dict[bytes | None, Callable[[bytes, int, Sequence[bytes]], None]] = {
+        self._handlers: dict[bytes, Callable[[bytes, int, Sequence[bytes]], None]] = {
             b"added": self._added,
             b"waiting": self._waiting,
             b"active": self._became_active,
@@ -90,18 +90,14 @@ class Fold:
 
     def feed(self, entries: Sequence[Entry]) -> None:
         """Fold entries in the order of the stream; events that are not BullMQ's are passed over."""
-        handlers = self._handlers
-        event: bytes | None
-        job: bytes | None
-        for entry_id, fields in entries:
-            if len(fields) > 3 and fields[0] == b"event" and fields[2] == b"jobId":
-                event, job = fields[1], fields[3]
-            else:
-                event, job = _event_and_job(fields)
-            handler = handlers.get(event)
-            if handler is not None and job is not None:
-                handler(job, int(entry_id.partition(b"-")[0]), fields)
-        self.read += len(entries)
+        for event, job, at, fields in told(entries):
+            self.take(event, job, at, fields)
+
+    def take(self, event: bytes, job: bytes, at: int, fields: Sequence[bytes]) -> None:
+        """Fold one event."""
+        handler = self._handlers.get(event)
+        if handler is not None:
+            handler(job, at, fields)
 
     def settle(self) -> None:
         """The end of the stream is reached: what is pending will not turn out to have stalled."""
@@ -118,27 +114,27 @@ class Fold:
         self._parents.clear()
         self._pending = None
 
-    def forget_oldest(self) -> None:
-        """Forget the job that has been remembered for longest."""
+    def forget_oldest(self) -> bytes | None:
+        """Forget the job that has been remembered for longest, and say which."""
         ready, active = self._ready, self._active
         if not ready or (active and next(iter(active.values())) < next(iter(ready.values()))):
             ready = active
-        if ready:
-            job = next(iter(ready))
-            del ready[job]
-            self._parents.discard(job)
+        if not ready:
+            return None
+        job = next(iter(ready))
+        del ready[job]
+        self._parents.discard(job)
+        return job
 
-    def frozen(self) -> QueueEvents:
+    def frozen(self) -> JobEvents:
         """The counters and durations as they are now."""
-        return QueueEvents(
+        return JobEvents(
             added=self.added,
             started=self.started,
             completed=self.completed,
             failed=self.failed,
             retried=self.retried,
             stalled=self.stalled,
-            read=self.read,
-            lost=self.lost,
             wait=self._wait.frozen(),
             runs={outcome: run.frozen() for outcome, run in self._runs.items()},
         )
@@ -225,7 +221,14 @@ def _field(fields: Sequence[bytes], name: bytes) -> bytes | None:
     return None
 
 
-def _event_and_job(fields: Sequence[bytes]) -> tuple[bytes | None, bytes | None]:
-    """Of an entry whose fields come in another order, or that has no job: drained, paused."""
-    found = dict(zip(fields[::2], fields[1::2], strict=False))
-    return found.get(b"event"), found.get(b"jobId")
+def told(entries: Sequence[Entry]) -> Iterator[tuple[bytes, bytes, int, Sequence[bytes]]]:
+    """Event, job, time in ms and fields of the entries that are about a job."""
+    for entry_id, fields in entries:
+        # as BullMQ writes them; a user's own events may have any fields
+        if len(fields) > 3 and fields[0] == b"event" and fields[2] == b"jobId":
+            yield fields[1], fields[3], int(entry_id.partition(b"-")[0]), fields
+            continue
+        found = dict(zip(fields[::2], fields[1::2], strict=False))
+        event, job = found.get(b"event"), found.get(b"jobId")
+        if event is not None and job is not None:
+            yield event, job, int(entry_id.partition(b"-")[0]), fields

@@ -9,8 +9,9 @@ from typing import Final
 
 from exporter.bullmq import Queue
 from exporter.collectors.contract import Context
-from exporter.collectors.events.fold import Fold
-from exporter.connection import Reply, pack
+from exporter.collectors.events.fold import Entry
+from exporter.collectors.events.named import StreamFold
+from exporter.connection import Reply, ReplyError, pack
 
 FIRST_ID: Final = b"0-0"
 
@@ -28,7 +29,7 @@ class Stream:
 
     queue: Queue
     key: bytes
-    fold: Fold
+    fold: StreamFold
     position: bytes | None = None
     """The last id read; None until its end was looked up."""
     added: int | None = None
@@ -39,6 +40,24 @@ class Stream:
     """The last id read before this pass."""
     enabled: bool = True
     """Whether BullMQ keeps events of it at all (`maxLenEvents` is not 0)."""
+
+
+class NameLookup:
+    """Asks for the names of jobs whose `added` was not seen; so many in one go at the most."""
+
+    most = 1000
+
+    def look_up(self, context: Context, news: Sequence[tuple[Stream, Sequence[Entry]]]) -> None:
+        """Names that are not found stay unknown."""
+        wanted = [(stream, job) for stream, found in news for job in stream.fold.nameless(found)]
+        wanted = wanted[: self.most]
+        if not wanted:
+            return
+        packed = b"".join(pack("HMGET", stream.queue.key + job, "name") for stream, job in wanted)
+        replies = context.client.batch(packed, len(wanted)).replies
+        for (stream, job), reply in zip(wanted, replies, strict=True):
+            if isinstance(reply, list) and reply[0]:
+                stream.fold.learn({job: reply[0].decode("utf-8", "backslashreplace")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +76,7 @@ class Reader:
 
     def __init__(self, page_bytes: int) -> None:
         self._page_bytes = page_bytes
+        self._names = NameLookup()
         self._entry_bytes = _FIRST_GUESS_BYTES
 
     def drain(self, context: Context, streams: Sequence[Stream], until: float) -> list[Stream]:
@@ -103,32 +123,19 @@ class Reader:
         count: int,
     ) -> list[tuple[Stream, int]]:
         """Folds the replies; the streams with news and their number of entries."""
-        found = []
+        news: list[tuple[Stream, Sequence[Entry]]] = []
         for group, reply in zip(groups, replies, strict=True):
-            if reply is None:
-                continue
-            if isinstance(reply, Exception):
-                found += self._one_by_one(context, group, count, reply)
-                continue
-            by_key = {stream.key: stream for stream in group}
-            for key, entries in reply:
-                found.append(_fold(by_key[key], entries))
-        return found
-
-    def _one_by_one(
-        self, context: Context, group: Sequence[Stream], count: int, error: Exception
-    ) -> list[tuple[Stream, int]]:
-        """One key of a wrong type fails the whole command: ask for each alone."""
-        batch = context.client.batch(b"".join(_xread([s], count) for s in group), len(group))
-        found = []
-        for stream, reply in zip(group, batch.replies, strict=True):
-            if isinstance(reply, Exception):
-                context.faults.add(reply, f"XREAD {stream.key[:200]!r}")  # type: ignore[arg-type]
+            if isinstance(reply, ReplyError):
+                news += _one_by_one(context, group, count)
             elif reply is not None:
-                found.append(_fold(stream, reply[0][1]))
-        if not batch.failed:
-            context.faults.add(error, "XREAD")  # type: ignore[arg-type]
-        return found
+                by_key = {stream.key: stream for stream in group}
+                news += [(by_key[key], entries) for key, entries in reply]
+        self._names.look_up(context, news)
+        for stream, entries in news:
+            stream.fold.feed(entries)
+            stream.position = entries[-1][0]
+            stream.read += len(entries)
+        return [(stream, len(entries)) for stream, entries in news]
 
     def _learn(self, size: int, entries: int) -> None:
         """How large entries are, so that the next page stays in its bounds."""
@@ -144,11 +151,20 @@ def _xread(streams: Sequence[Stream], count: int) -> bytes:
     return pack("XREAD", "COUNT", count, "STREAMS", *keys, *positions)
 
 
-def _fold(stream: Stream, entries: Sequence[Reply]) -> tuple[Stream, int]:
-    stream.fold.feed(entries)
-    stream.position = entries[-1][0]
-    stream.read += len(entries)
-    return stream, len(entries)
+def _one_by_one(
+    context: Context, group: Sequence[Stream], count: int
+) -> list[tuple[Stream, Sequence[Entry]]]:
+    """One key of a wrong type fails the whole command: ask for each alone."""
+    batch = context.client.batch(b"".join(_xread([s], count) for s in group), len(group))
+    news = []
+    for stream, reply in zip(group, batch.replies, strict=True):
+        if isinstance(reply, ReplyError):
+            if reply.not_available:
+                raise reply
+            context.faults.add(reply, f"XREAD {stream.key[:200]!r}")
+        elif reply is not None:
+            news.append((stream, reply[0][1]))
+    return news
 
 
 def id_ms(entry_id: bytes) -> int:
