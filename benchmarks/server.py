@@ -67,6 +67,9 @@ def _queue(pipe: redis.client.Pipeline, rng: random.Random, base: str) -> None:
     for name in ("wait", "active"):
         if count := rng.randint(0, 50):
             pipe.rpush(base + name, *range(count))
+            for job in {0, *range(max(0, count - 4), count)}:
+                times = {"timestamp": 1_750_000_000_000, "processedOn": 1_750_000_000_001}
+                pipe.hset(f"{base}{job}", mapping=times | {"opts": '{"attempts":0}'})
     for name in SCORED:
         if count := rng.randint(0, 50):
             pipe.zadd(base + name, {str(job): 1_750_000_000_000 + job for job in range(count)})

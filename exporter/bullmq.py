@@ -130,7 +130,7 @@ def jobs_in_list(length: int, head: object, tail: object) -> int:
 
 # --- settings in `meta` --------------------------------------------------------------------------
 
-SETTINGS: Final = ("version", "concurrency", "max", "duration", "opts.maxLenEvents")
+SETTINGS: Final = ("version", "concurrency", "max")
 """Fields of `meta` that change slowly."""
 
 _VERSION: Final = re.compile(r"bullmq:(\d+)\.")
@@ -145,10 +145,7 @@ class Settings:
     concurrency: int | None = None
     """The most jobs of the whole queue that may be active."""
     rate_max: int | None = None
-    """Jobs in each `rate_duration_ms` that the whole queue may start."""
-    rate_duration_ms: int | None = None
-    max_events: int | None = None
-    """The cap of the event stream; 0 means that events are off."""
+    """The most jobs that the whole queue may start in a rate window."""
 
     @property
     def may_have_markers(self) -> bool:

@@ -10,10 +10,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn
 
 import click
 
@@ -28,8 +27,6 @@ from exporter.web import ListenError
 
 CONFIG_ERROR = 2
 FAILED = 1
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 _config_option = click.option(
     "--config",

@@ -74,8 +74,6 @@ class Row:
     """By its `stalled-check`, where CLIENT LIST does not tell."""
     active_locked: bool | None
     """Whether a worker still holds an active job."""
-    ready_seconds: float | None
-    """Since when there has always been ready work."""
     still_seconds: float | None
     """Since when ready work has not been seen to move."""
 
@@ -185,7 +183,6 @@ def row_of(database: Database, index: int, now: float) -> Row:
         workers=database.workers.of(queue) if database.workers is not None else None,
         worker_alive=flag("worker_alive"),
         active_locked=flag("active_locked"),
-        ready_seconds=age("ready_since"),
         still_seconds=age("still_since"),
     )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from bisect import bisect_left
 
 from exporter.connection import Backoff, Client, ErrorClass, Info, Metadata, RedisFailure
+from exporter.histogram import Buckets
 from exporter.log import REDIS, event
 from exporter.snapshot import Histogram, Problem
 
@@ -25,8 +25,7 @@ class Link:
         self._next_try = 0.0
         self._ever_connected = False
         self._said: tuple[ErrorClass, str] | None = None
-        self._buckets = [0] * (len(PING_BUCKETS) + 1)
-        self._ping_sum = 0.0
+        self._pings = Buckets(PING_BUCKETS)
         self.metadata: Metadata | None = None
         self.ping_seconds: float | None = None
         self.reconnects = 0
@@ -77,11 +76,7 @@ class Link:
     @property
     def pings(self) -> Histogram:
         """The round trips so far."""
-        total, counts = 0, []
-        for count in self._buckets:
-            total += count
-            counts.append(total)
-        return Histogram(PING_BUCKETS, tuple(counts[:-1]), self._ping_sum, total)
+        return self._pings.frozen()
 
     def _connect(self) -> bool:
         if time.monotonic() < self._next_try:
@@ -156,6 +151,5 @@ class Link:
     def _ping(self) -> float:
         seconds = self._client.ping()
         self.ping_seconds = seconds
-        self._buckets[bisect_left(PING_BUCKETS, seconds)] += 1
-        self._ping_sum += seconds
+        self._pings.observe(seconds)
         return seconds

@@ -75,8 +75,8 @@ def test_one_pattern_for_all_prefixes(prefixes: tuple[str, ...], pattern: str) -
 
 
 def test_settings() -> None:
-    settings = settings_of([b"bullmq:6.7.0", b"5", None, b"x", b"0"])
-    assert settings == Settings("bullmq:6.7.0", concurrency=5, max_events=0)
+    settings = settings_of([b"bullmq:6.7.0", b"5", b"x"])
+    assert settings == Settings("bullmq:6.7.0", concurrency=5)
 
 
 @pytest.mark.parametrize(

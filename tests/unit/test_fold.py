@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import resource
 
 import pytest
 from hypothesis import given, settings
@@ -308,12 +309,17 @@ class TestMemory:
     def test_two_million_events_leave_nothing_behind(self) -> None:
         fold = Fold(BUCKETS, BUCKETS)
         steps = ("added", "waiting", "active", "completed")
+        memory = 0
         for start in range(0, 500_000, 1000):
+            if start == 100_000:
+                memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             fold.feed(
                 [entry(j, step, str(j)) for j in range(start, start + 1000) for step in steps]
             )
             assert fold.inflight == 0
         assert fold.frozen().completed == 500_000
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
+        assert grown < 5000  # kB
 
 
 EVENTS = st.sampled_from(

@@ -15,6 +15,7 @@ LAYERS = (
     "connection",
     "bullmq",
     "snapshot",
+    "histogram",
     "keyspaces",
     "board",
     "diagnosis",

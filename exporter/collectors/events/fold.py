@@ -7,11 +7,11 @@ child has failed, that of a job which stalled too often.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from exporter.snapshot import Histogram, JobEvents
+from exporter.histogram import Buckets
+from exporter.snapshot import JobEvents
 
 Entry = tuple[bytes, Sequence[bytes]]
 """An entry of XREAD: id, and its fields and values in turn."""
@@ -25,31 +25,6 @@ _STALLED_TEXT: Final = b"job stalled"
 """A failure for stalling too often; its run ended when the worker died, not now."""
 _PARENT_MS: Final = 10
 """A parent that a child has failed is handed out and failed within one script or two."""
-
-
-class Buckets:
-    """A histogram that grows."""
-
-    __slots__ = ("bounds", "counts", "sum")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
-
-    def observe(self, ms: float) -> None:
-        """Add a duration; a clock that went backwards gives 0."""
-        seconds = ms / 1000 if ms > 0 else 0.0
-        self.counts[bisect_left(self.bounds, seconds)] += 1
-        self.sum += seconds
-
-    def frozen(self) -> Histogram:
-        """As it is now."""
-        total, counts = 0, []
-        for count in self.counts:
-            total += count
-            counts.append(total)
-        return Histogram(self.bounds, tuple(counts[:-1]), self.sum, total)
 
 
 class Fold:
@@ -105,7 +80,7 @@ class Fold:
             _, ran = self._pending
             self._pending = None
             self.retried += 1
-            self._runs[RETRIED].observe(ran)
+            self._runs[RETRIED].observe(_seconds(ran))
 
     def reset(self) -> None:
         """Forget all jobs: the stream is another one, in which ids begin anew."""
@@ -162,7 +137,7 @@ class Fold:
         ready = self._ready.pop(job, None)
         self._active[job] = at
         if ready is not None:
-            self._wait.observe(at - ready)
+            self._wait.observe(_seconds(at - ready))
 
     def _completed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
         self.settle()
@@ -170,7 +145,7 @@ class Fold:
         started = self._active.pop(job, None)
         self._parents.discard(job)
         if started is not None:
-            self._runs[COMPLETED].observe(at - started)
+            self._runs[COMPLETED].observe(_seconds(at - started))
 
     def _failed(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
         self.settle()
@@ -183,7 +158,7 @@ class Fold:
             return
         reason = _field(fields, b"failedReason") or b""
         if not reason.startswith(_STALLED_TEXT) and _field(fields, b"prev") != b"waiting-children":
-            self._runs[FAILED].observe(at - started)
+            self._runs[FAILED].observe(_seconds(at - started))
 
     def _delayed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
         self.settle()
@@ -191,7 +166,7 @@ class Fold:
         started = self._active.pop(job, None)
         if started is not None:
             self.retried += 1
-            self._runs[RETRIED].observe(at - started)
+            self._runs[RETRIED].observe(_seconds(at - started))
 
     def _stalled(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
         if self._pending is not None and self._pending[0] == job:
@@ -211,6 +186,11 @@ class Fold:
         self._ready.pop(job, None)
         self._active.pop(job, None)
         self._parents.discard(job)
+
+
+def _seconds(ms: float) -> float:
+    """A duration; a clock that went backwards gives 0."""
+    return ms / 1000 if ms > 0 else 0.0
 
 
 def _field(fields: Sequence[bytes], name: bytes) -> bytes | None:

@@ -1,0 +1,42 @@
+"""The account of lost events where the server does not count what was added (before Redis 7)."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from exporter.bullmq import queue_of
+from exporter.collectors import Context
+from exporter.collectors.events.ends import account
+from exporter.collectors.events.fold import Fold
+from exporter.collectors.events.named import PlainFold
+from exporter.collectors.events.streams import Stream
+from exporter.connection import Batch, Client
+
+
+class Fed:
+    """A client that is fed one answer of XINFO, as a server of that age gives it."""
+
+    def __init__(self, info: dict[bytes, Any]) -> None:
+        self._info = info
+
+    def batch(self, _: bytes, __: int) -> Batch:
+        return Batch([[part for pair in self._info.items() for part in pair]])
+
+
+@pytest.mark.parametrize(
+    ("what", "before", "first", "lost"),
+    [
+        ("what was read last is still there", b"5-0", b"5-0", 0),
+        ("older entries were trimmed", b"5-0", b"4-0", 0),
+        ("what was read last is gone", b"5-0", b"7-0", 1),
+        ("nothing had been read", b"0-0", b"7-0", 0),
+    ],
+)
+def test_before_redis_7(what: str, before: bytes, first: bytes, lost: int) -> None:
+    fold = PlainFold(Fold((1.0,), (1.0,)))
+    stream = Stream(queue_of("bull", "q"), b"bull:q:events", fold, position=b"9-0", before=before)
+    info = {b"length": 3, b"last-generated-id": b"9-0", b"first-entry": [first, [b"event", b"x"]]}
+    account(Context(cast("Client", Fed(info)), 0.0), [stream])
+    assert fold.lost == lost, what
