@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.support.actors import Act
 from tests.support.daemon import Daemon, command, daemon
-from tests.support.need import node_modules
 from tests.support.pages import every, value
 from tests.support.servers import Server, valkey, wait_for
 
@@ -24,34 +22,6 @@ poll: {{interval_seconds: 0.25, stale_after_seconds: 2, blocked_after_seconds: 2
 queues: {{discovery_interval_seconds: 0.5}}
 connections: {{{connections}}}
 """
-
-Act = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def act(server: Server) -> Iterator[Act]:
-    """Starts parts of a scenario on the server, and ends them with the test."""
-    script = node_modules().parent / "actor.mjs"
-    started: list[subprocess.Popen[str]] = []
-
-    def start(
-        role: str, queue: str = "mail", library: str = "bullmq6", port: int = 0, **part: Any
-    ) -> subprocess.Popen[str]:
-        spec = json.dumps({"role": role, "queue": queue} | part)
-        process = subprocess.Popen(
-            ["node", str(script), library, str(port or server.port), spec],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_blocked import Act, act  # noqa: F401 - a fixture
+from tests.support.actors import Act
 from tests.support.daemon import Daemon, daemon
 from tests.support.need import node_modules
 from tests.support.pages import value
@@ -96,7 +96,7 @@ def test_python(running: Daemon, server: Server) -> None:
     agree(running, own, unseen_waits=1)
 
 
-def test_a_worker_that_is_killed_stalls_its_job(running: Daemon, act: Act) -> None:  # noqa: F811
+def test_a_worker_that_is_killed_stalls_its_job(running: Daemon, act: Act) -> None:
     act("admin", queue="traffic", call="waitUntilReady")
     wait_for(lambda: value(running.samples(), "bullmq_queue_paused") == 0, 10, "discovered")
     short = {"lockDuration": 1000, "stalledInterval": 1000}
@@ -111,7 +111,7 @@ def test_a_worker_that_is_killed_stalls_its_job(running: Daemon, act: Act) -> No
     assert value(running.samples(), "bullmq_job_run_seconds_sum", outcome="completed") < 1
 
 
-def test_obliterate(running: Daemon, act: Act) -> None:  # noqa: F811
+def test_obliterate(running: Daemon, act: Act) -> None:
     act("admin", queue="traffic", call="waitUntilReady")
     wait_for(lambda: value(running.samples(), "bullmq_queue_paused") == 0, 10, "discovered")
     act("producer", queue="traffic", count=5)

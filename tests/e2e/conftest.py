@@ -1,0 +1,40 @@
+"""What end-to-end tests share."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.actors import Act
+from tests.support.need import node_modules
+from tests.support.servers import Server
+
+
+@pytest.fixture
+def act(server: Server) -> Iterator[Act]:
+    """Starts parts of a scenario on the server, and ends them with the test."""
+    script = node_modules().parent / "actor.mjs"
+    started: list[subprocess.Popen[str]] = []
+
+    def start(
+        role: str, queue: str = "mail", library: str = "bullmq6", port: int = 0, **part: Any
+    ) -> subprocess.Popen[str]:
+        spec = json.dumps({"role": role, "queue": queue} | part)
+        process = subprocess.Popen(
+            ["node", str(script), library, str(port or server.port), spec],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
