@@ -51,7 +51,7 @@ def _wait(port: int) -> None:
 
 def fill(port: int, queues: int) -> None:
     """Queues as BullMQ 6 keeps them, with 0 to 50 jobs a state, the same for the same number."""
-    rng = random.Random(1)  # noqa: S311
+    rng = random.Random(1)
     client = redis.Redis(port=port)
     for start in range(0, queues, 200):
         pipe = client.pipeline(transaction=False)

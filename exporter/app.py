@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -45,10 +45,13 @@ class App:
         web = WebServer(
             application(config, self._board, press), sock, config.web.max_concurrent_requests
         )
+        readers: list[Poller | SyncRunner] = [*self._pollers]
+        if self._sync is not None:
+            readers.append(self._sync)
         with _stop_signals() as stop:
             press.start()
             web.start()
-            for part in self._readers():
+            for part in readers:
                 part.start()
             event(
                 logger,
@@ -60,7 +63,7 @@ class App:
             )
             stop.wait()
             event(logger, logging.INFO, "stopping")
-            self._stop_readers()
+            _stop(readers)
             web.stop()
             press.stop()
         event(logger, logging.INFO, "stopped")
@@ -81,7 +84,7 @@ class App:
         time.sleep(seconds)
         for poller in self._pollers:
             poller.poll()
-        found = self._overview(blocked_after=seconds)
+        found = overview(self._board, self._config.poll, blocked_after=seconds)
         self._clients.close()
         return found, all(reached)
 
@@ -93,29 +96,19 @@ class App:
             wait = _FIRST_LOOK_SECONDS
             try:
                 while not stop.wait(wait):
-                    yield self._overview(self._config.poll.blocked_after_seconds)
+                    yield overview(self._board, self._config.poll)
                     wait = self._config.poll.interval_seconds
             finally:
-                self._stop_readers()
+                _stop(self._pollers)
 
-    def _overview(self, blocked_after: float) -> Overview:
-        return overview(
-            self._board.snapshots(),
-            self._board.sync,
-            time.monotonic(),
-            stale_after=self._config.poll.stale_after_seconds,
-            blocked_after=blocked_after,
-        )
 
-    def _readers(self) -> list[Poller | SyncRunner]:
-        return [*self._pollers, *([self._sync] if self._sync is not None else [])]
-
-    def _stop_readers(self) -> None:
-        for part in self._readers():
-            part.stop()
-        deadline = time.monotonic() + _STOP_SECONDS
-        for part in self._readers():
-            part.join(max(0.0, deadline - time.monotonic()))
+def _stop(parts: Sequence[Poller | SyncRunner]) -> None:
+    """Stop parts that were started, within a second in all."""
+    for part in parts:
+        part.stop()
+    deadline = time.monotonic() + _STOP_SECONDS
+    for part in parts:
+        part.join(max(0.0, deadline - time.monotonic()))
 
 
 def _pollers(config: Config, clients: Clients, board: Board) -> list[Poller]:

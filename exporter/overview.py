@@ -1,15 +1,17 @@
-"""The queues as people look at them: one entry a queue, with what is wrong in words. Pure."""
+"""The queues as people look at them: one entry a queue, with what is wrong in words."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from exporter.board import Board
 from exporter.bullmq import STATES
+from exporter.config import Poll
 from exporter.diagnosis import Database, Diagnosis, Isolation, databases_of, diagnose, hint, row_of
 from exporter.keyspaces import keyspace_owners
-from exporter.snapshot import Snapshot, SyncReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +73,13 @@ def _queues(count: int) -> str:
     return f"{count} queue{'' if count == 1 else 's'}"
 
 
-def overview(
-    snapshots: Sequence[Snapshot],
-    sync: SyncReport | None,
-    now: float,
-    *,
-    stale_after: float,
-    blocked_after: float,
-) -> Overview:
-    """Everything that is fresh at that monotonic time."""
-    owners = keyspace_owners(snapshots, now, stale_after, sync)
-    databases = databases_of(snapshots, owners, now, stale_after)
-    diagnosis = diagnose(databases, now, blocked_after)
+def overview(board: Board, poll: Poll, blocked_after: float | None = None) -> Overview:
+    """Everything on the board that is fresh now; `blocked_after` replaces the configuration's."""
+    now, snapshots = time.monotonic(), board.snapshots()
+    owners = keyspace_owners(snapshots, now, poll.stale_after_seconds, board.sync)
+    databases = databases_of(snapshots, owners, now, poll.stale_after_seconds)
+    patience = poll.blocked_after_seconds if blocked_after is None else blocked_after
+    diagnosis = diagnose(databases, now, patience)
     views = [
         _view(database, index, diagnosis, now)
         for database in databases

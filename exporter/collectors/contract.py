@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
 from exporter.bullmq import Queue
-from exporter.connection import Client, ErrorClass, Metadata, ReplyError
+from exporter.connection import Client, ErrorClass, Metadata, ReplyError, pack
 
 
 class Scope(Enum):
@@ -50,6 +51,14 @@ class Context:
     faults: Faults = field(default_factory=Faults)
     metadata: Metadata | None = None
     """Whom the client reaches."""
+
+    def server_time_ms(self) -> float:
+        """The server's clock, which writes scores and ids; our own where TIME is refused."""
+        reply = self.client.batch(pack("TIME"), 1).replies[0]
+        if isinstance(reply, ReplyError):
+            self.faults.add(reply, "TIME")
+            return time.time() * 1000
+        return int(reply[0]) * 1000 + int(reply[1]) / 1000
 
 
 class Collector(Protocol):

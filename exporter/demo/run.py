@@ -39,7 +39,7 @@ def run_demo(listen: str) -> None:
 @contextlib.contextmanager
 def _traffic(url: str) -> Iterator[None]:
     """Producers and workers in a process of their own, as they would be."""
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [sys.executable, "-m", "exporter.demo.traffic", url],
         # Ctrl-C goes to us alone, and we stop it
         start_new_session=True,

@@ -22,7 +22,7 @@ async def produce(url: str, name: str, load: Load) -> None:
     queue = Queue(name, {"connection": url})
     try:
         while True:
-            await queue.add(name.removesuffix("s"), {}, {**KEEP, **random.choice(load.options)})  # noqa: S311
+            await queue.add(name.removesuffix("s"), {}, {**KEEP, **random.choice(load.options)})
             await asyncio.sleep(random.expovariate(1 / load.every_seconds))
     finally:
         await queue.close()
@@ -33,7 +33,7 @@ def processor(load: Load) -> Callable[[Job, str], Awaitable[dict[str, bool]]]:
 
     async def process(_: Job, __: str) -> dict[str, bool]:
         await asyncio.sleep(random.expovariate(1 / load.work_seconds))
-        if random.random() < load.failing:  # noqa: S311
+        if random.random() < load.failing:
             raise RuntimeError("the printer is on fire")
         return {"ok": True}
 

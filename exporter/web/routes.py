@@ -90,15 +90,7 @@ class _Handlers:
         return _json(answer, 200 if up else 503)
 
     async def queues(self, _: Request) -> Response:
-        poll = self._config.poll
-        found = overview(
-            self._board.snapshots(),
-            self._board.sync,
-            time.monotonic(),
-            stale_after=poll.stale_after_seconds,
-            blocked_after=poll.blocked_after_seconds,
-        )
-        return _json(found.as_json(), 200)
+        return _json(overview(self._board, self._config.poll).as_json(), 200)
 
     async def sync(self, _: Request) -> Response:
         if not self._config.sync.enabled:

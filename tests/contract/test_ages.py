@@ -201,4 +201,4 @@ class TestRateLimit:
         watch.discover_and_poll()
         watch.poll()
         table = next(d.facts for k, d in watch.snapshot.facts.items() if k.__name__ == "QueueTable")
-        assert table.columns["rate_limited"] == [used_up]  # type: ignore[attr-defined]
+        assert table.columns["rate_limited"] == [used_up]

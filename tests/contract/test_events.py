@@ -30,7 +30,7 @@ class Follower:
         self.client: Client = Clients().get(config.connections["default"], "t")
         self.client.connect()
         self.queues = tuple(queue_of("bull", name) for name in names)
-        self._collector = EventsCollector(Events(**options), 5.0)  # type: ignore[arg-type]
+        self._collector = EventsCollector(Events(**options), 5.0)
 
     def collect(self) -> EventFacts:
         self.context = Context(self.client, 0.0, self.queues)
@@ -301,7 +301,7 @@ class TestNames:
             say(client, last, job)
         follower.collect()
         stream = follower._collector._streams[follower.queues[0]]
-        assert stream.fold._names == {}  # type: ignore[attr-defined]
+        assert stream.fold._names == {}
 
     def test_a_delayed_job_is_asked_for_again(self, any_server: Any_) -> None:
         client = any_server.client()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.actors import Act
-from tests.support.daemon import Daemon, command, daemon
+from tests.support.daemon import Daemon, command, daemon, environment
 from tests.support.pages import every, value
 from tests.support.servers import Server, valkey, wait_for
 
@@ -225,6 +227,22 @@ class TestQueuesCommand:
         act("worker", queue="images")
         done = command("queues", "--json", "--blocked", REDIS_URL=server.url)
         assert [view["queue"] for view in json.loads(done.stdout)["queues"]] == ["mail"]
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_the_live_table_ends_with_a_signal(self, server: Server, number: int) -> None:
+        server.client().set("bull:mail:id", 1)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "exporter", "queues", "--watch"],
+            env=environment({"REDIS_URL": server.url}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("QUEUE")
+        process.send_signal(number)
+        _, err = process.communicate(timeout=5)
+        assert (process.returncode, err) == (0, "")
 
     def test_where_redis_is_not_there(self) -> None:
         done = command("queues", "--once", REDIS_URL="redis://127.0.0.1:1")

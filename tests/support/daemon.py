@@ -72,7 +72,7 @@ class Daemon:
         )
         start = time.perf_counter()
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=10) as response:
                 body = response.read()
                 return Answer(response.status, response.headers, body, time.perf_counter() - start)
         except urllib.error.HTTPError as error:

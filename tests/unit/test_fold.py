@@ -25,7 +25,7 @@ def entry(ms: int, event: str, job: str | None = "1", *more: str) -> Entry:
 
 def folded(*told: Told, settle: bool = True) -> JobEvents:
     fold = Fold(BUCKETS, BUCKETS)
-    fold.feed([entry(*one) for one in told])  # type: ignore[arg-type]
+    fold.feed([entry(*one) for one in told])
     if settle:
         fold.settle()
     return fold.frozen()
@@ -267,7 +267,7 @@ def test_sequences(
 def test_a_stall_may_be_cut_by_the_end_of_a_page() -> None:
     fold = Fold(BUCKETS, BUCKETS)
     told = [*ADDED, (100, "active"), (9000, "waiting", "1", "prev", "active")]
-    fold.feed([entry(*one) for one in told])  # type: ignore[arg-type]
+    fold.feed([entry(*one) for one in told])
     fold.feed([entry(9000, "stalled")])
     fold.settle()
     assert counts(fold.frozen()) == {"added": 1, "started": 1, "stalled": 1}

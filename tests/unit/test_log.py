@@ -44,7 +44,7 @@ def test_json_has_a_line_for_each_record(capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_traceback_stays_on_its_line(capsys: pytest.CaptureFixture[str], form: str) -> None:
-    set_up("info", form)  # type: ignore[arg-type]
+    set_up("info", form)
     try:
         raise ValueError("a\nb")
     except ValueError:

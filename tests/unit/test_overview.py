@@ -6,7 +6,9 @@ import time
 
 import pytest
 
+from exporter.board import Board
 from exporter.bullmq import STATES, queue_of
+from exporter.config import Poll
 from exporter.connection import Metadata
 from exporter.overview import Overview, QueueView, overview
 from exporter.queues_table import SORTS, choose, table
@@ -35,7 +37,7 @@ def view(queue: str, reason: str | None = None, **changes: object) -> QueueView:
         "reason": reason,
         "hint": "because" if reason else None,
     }
-    return QueueView(**(facts | changes))  # type: ignore[arg-type]
+    return QueueView(**(facts | changes))
 
 
 def jobs(**counts: int | None) -> dict[str, int | None]:
@@ -135,7 +137,9 @@ def test_workers_under_another_prefix_are_a_hint() -> None:
         reports={},
         facts={type(fact): Dated(fact, now) for fact in facts},
     )
-    found = overview([snapshot], None, now, stale_after=15, blocked_after=60)
+    board = Board(["api"])
+    board.publish(snapshot)
+    found = overview(board, Poll())
     assert found.isolations == ()
     assert found.queues[0].reason == "no_workers"
     assert found.queues[0].hint == (

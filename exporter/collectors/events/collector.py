@@ -16,7 +16,7 @@ from exporter.collectors.events.fold import Fold
 from exporter.collectors.events.named import NamedFold, PlainFold, StreamFold
 from exporter.collectors.events.streams import FIRST_ID, Reader, Stream, id_ms
 from exporter.config import Events
-from exporter.connection import ReplyError, pack
+from exporter.connection import pack
 from exporter.snapshot import EventFacts, QueueEvents
 
 _BUDGET_SHARE: Final = 0.5
@@ -49,12 +49,11 @@ class EventsCollector:
         self._turn = (self._turn + 1) % self._turns
         self._look(context)
         streams = [stream for stream in self._streams.values() if stream.enabled]
-        before = {stream.queue: stream.fold.read for stream in streams}
         for stream in streams:
             stream.before = stream.position or FIRST_ID
         with _without_cycle_collector():
             behind = self._reader.drain(context, streams, time.monotonic() + self._budget)
-        news = [stream for stream in streams if stream.fold.read != before[stream.queue]]
+        news = [stream for stream in streams if stream.position != stream.before]
         self._close_accounts(context, news, behind)
         self._bound_memory()
         for stream in news:
@@ -107,8 +106,8 @@ class EventsCollector:
     def _close_accounts(
         self, context: Context, news: Sequence[Stream], behind: Sequence[Stream]
     ) -> None:
-        late = {stream.queue for stream in behind}
-        ended = [stream for stream in news if stream.queue not in late]
+        late = {stream.key for stream in behind}
+        ended = [stream for stream in news if stream.key not in late]
         for stream in ended:
             stream.fold.settle()
         account(context, ended)
@@ -136,9 +135,7 @@ def _lag(context: Context, behind: Sequence[Stream]) -> float:
     positions = [id_ms(stream.position) for stream in behind if stream.position is not None]
     if not positions:
         return 0.0
-    reply = context.client.batch(pack("TIME"), 1).replies[0]
-    now_ms = time.time() * 1000 if isinstance(reply, ReplyError) else int(reply[0]) * 1000
-    return max(0.0, (now_ms - min(positions)) / 1000)
+    return max(0.0, (context.server_time_ms() - min(positions)) / 1000)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from itertools import chain, compress
 from typing import Final
@@ -12,7 +11,6 @@ from exporter.collectors.contract import Context, Scope
 from exporter.collectors.queues.plan import Batch, Memory, make_batches
 from exporter.collectors.queues.reading import read_batch
 from exporter.collectors.queues.rows import Column, Rows
-from exporter.connection import ReplyError, pack
 from exporter.snapshot import QueueTable
 
 SETTINGS_SECONDS: Final = 60.0
@@ -38,7 +36,7 @@ class QueueCollector:
         if context.queues is not self._queues:
             self._plan(context.queues)
         self._turn = (self._turn + 1) % self._turns
-        now_ms = _server_time_ms(context) if self._batches else 0.0
+        now_ms = context.server_time_ms() if self._batches else 0.0
         readings = [read_batch(batch, context, self._due(batch), now_ms) for batch in self._batches]
         mask = list(chain.from_iterable(reading.exists for reading in readings))
         if mask != self._mask:
@@ -75,12 +73,3 @@ class QueueCollector:
             memory.settings.version if memory.settings else ""
             for memory in compress(memories, self._mask)
         )
-
-
-def _server_time_ms(context: Context) -> float:
-    """The server's clock, which wrote the scores; the exporter's own where TIME is refused."""
-    reply = context.client.batch(pack("TIME"), 1).replies[0]
-    if isinstance(reply, ReplyError):
-        context.faults.add(reply, "TIME")
-        return time.time() * 1000
-    return int(reply[0]) * 1000 + int(reply[1]) / 1000

@@ -19,7 +19,6 @@ from exporter.connection import Reply, pack
 OVERDUE_GRACE_MS: Final = 5000
 """Workers promote delayed jobs when they fetch, Python's up to a second late."""
 
-
 _LIFE_SECONDS: Final = 9.0
 """How long an answer about workers' lives is good: they write every fifteen or thirty seconds."""
 
@@ -61,7 +60,6 @@ def _waiting_times(rows: Rows) -> Question:
             memory.jobs = rows.waiting[row]
             memory.oldest_ms = min((time for time in times if time is not None), default=None)
             start += width
-        _show_waiting(rows)
 
     memories = rows.batch.memories
     asked = [row for row, jobs in rows.waiting.items() if jobs and jobs != memories[row].jobs]
@@ -70,9 +68,13 @@ def _waiting_times(rows: Rows) -> Question:
         b"".join(pack("HMGET", rows.key(row, job), *JOB_TIMES) for job in rows.waiting[row])
         for row in asked
     ]
-    if not asked:
-        _show_waiting(rows)
     return Question(asked, packed, widths, answer)
+
+
+def show_ages(rows: Rows) -> None:
+    """The ages of the jobs that were asked about now or are the same as before."""
+    _show_waiting(rows)
+    _show_active(rows)
 
 
 def _show_waiting(rows: Rows) -> None:
@@ -91,7 +93,6 @@ def _active_times(rows: Rows) -> Question:
             known = isinstance(started, bytes) and started.isdigit()
             memory = rows.batch.memories[row]
             memory.active = (rows.oldest_active[row], float(started or 0) if known else None)
-        _show_active(rows)
 
     memories = rows.batch.memories
     asked = [
@@ -100,8 +101,6 @@ def _active_times(rows: Rows) -> Question:
         if memories[row].active[0] != job or memories[row].active[1] is None
     ]
     packed = [pack("HMGET", rows.key(row, rows.oldest_active[row]), "processedOn") for row in asked]
-    if not asked:
-        _show_active(rows)
     return question(asked, packed, 1, answer)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from exporter.bullmq import COUNTS
 from exporter.collectors.contract import Context
 from exporter.collectors.queues.asking import ask, ask_all, shown
-from exporter.collectors.queues.jobs import job_questions
+from exporter.collectors.queues.jobs import job_questions, show_ages
 from exporter.collectors.queues.movement import note_progress
 from exporter.collectors.queues.open import open_questions
 from exporter.collectors.queues.plan import Batch
@@ -26,6 +26,7 @@ def read_batch(batch: Batch, context: Context, due: Sequence[int], now_ms: float
     rows = Rows(batch, context.now, now_ms, [replies[place::width] for place in range(width)])
     ask_all(context, batch, open_questions(rows, due))
     ask_all(context, batch, job_questions(rows))
+    show_ages(rows)
     _finish(rows)
     return rows
 
