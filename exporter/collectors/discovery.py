@@ -32,7 +32,6 @@ class _Pass:
     """One walk through the keyspace."""
 
     cursor: bytes = b"0"
-    pages: int = 0
     found: dict[Name, set[str]] = field(default_factory=dict)
     """Which of the queue's keys were seen, by queue."""
     kept: Counter[bytes] = field(default_factory=Counter)
@@ -91,7 +90,7 @@ class Discovery:
         cursor, keys = context.client.command(
             "SCAN", run.cursor, "MATCH", self._pattern, "COUNT", self._options.discovery_batch
         )
-        run.cursor, run.pages = cursor, run.pages + 1
+        run.cursor = cursor
         self._take(context, run, keys)
         if run.cursor != b"0":
             return False

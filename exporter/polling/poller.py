@@ -16,7 +16,7 @@ from exporter.keyspaces import keyspace_owners
 from exporter.polling.link import Link
 from exporter.polling.recorder import Recorder
 from exporter.polling.walk import Walk
-from exporter.snapshot import Dated, ServerFacts, Snapshot
+from exporter.snapshot import Dated, Discovered, ServerFacts, Snapshot
 
 logger = logging.getLogger("exporter.polling")
 
@@ -66,15 +66,16 @@ class Poller:
         if self._link.check():
             self._reached_at = time.monotonic()
         reads_queues = self._owns_keyspace()
+        found = self._discovery.current()
         for collector in self._collectors:
             if collector.scope is Scope.CONNECTION or reads_queues:
-                self._collect(collector)
+                self._collect(collector, found)
             else:
                 self._leave(collector.name)
         if not reads_queues:
             self._leave(self._discovery.name)
         elif self._link.failure is None and self._discovery.complete:
-            self._keep(self._discovery.name, self._discovery.current())
+            self._keep(self._discovery.name, found)
         self._publish()
 
     def poll_once(self) -> bool:
@@ -98,12 +99,13 @@ class Poller:
             # else the first pass has just ended: show its queues at once
         self._link.close()
 
-    def _collect(self, collector: Collector) -> None:
+    def _collect(self, collector: Collector, found: Discovered) -> None:
         if self._link.failure is not None:
             self._recorder.failed(collector.name, self._link.failure)
             return
-        queues = self._discovery.current().queues
-        context = Context(self._client, time.monotonic(), queues, metadata=self._link.metadata)
+        context = Context(
+            self._client, time.monotonic(), found.queues, metadata=self._link.metadata
+        )
         facts = self._recorder.run(
             collector.name, lambda: collector.collect(context), context.faults
         )
