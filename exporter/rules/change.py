@@ -1,0 +1,115 @@
+"""What a team changes in the alerts: numbers, severities, and which there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+
+from exporter.rules.model import Alert, Setting, Severity
+
+_UNITS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_DURATION = re.compile(r"([0-9.]+)(ms|[smhdw]?)")
+
+
+class RuleError(Exception):
+    """A change that can't be made; says what there is instead."""
+
+
+def without(alerts: Sequence[Alert], names: Iterable[str]) -> tuple[Alert, ...]:
+    """All but these. Raises `RuleError` for a name that no alert has."""
+    unwanted = {_find(alerts, name).name for name in names}
+    return tuple(alert for alert in alerts if alert.name not in unwanted)
+
+
+def changed(alerts: Sequence[Alert], changes: Iterable[str]) -> tuple[Alert, ...]:
+    """With changes as `JobsWaitingTooLong.above_seconds=600`. Raises `RuleError`."""
+    by_name = {alert.name: alert for alert in alerts}
+    for change in changes:
+        path, equals, text = change.partition("=")
+        name, _, setting = path.partition(".")
+        if not equals or not setting:
+            raise RuleError(f"{change}: expected ALERT.SETTING=VALUE, as NoWorkers.for=10m")
+        alert = by_name[_find(alerts, name).name]
+        by_name[alert.name] = _with(alert, setting, text)
+    return tuple(by_name.values())
+
+
+def label_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of labels. Raises `RuleError` for one that Prometheus does not take."""
+    for name in (found := tuple(names)):
+        if not _LABEL.fullmatch(name):
+            raise RuleError(f"{name} is not the name of a label: letters, digits and _")
+    return found
+
+
+def label_pairs(pairs: Iterable[str]) -> dict[str, str]:
+    """Labels as `team=payments`. Raises `RuleError`."""
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise RuleError(f"{pair}: expected NAME=VALUE, as team=payments")
+        found[label_names([name])[0]] = value
+    return found
+
+
+def scaled(alerts: Sequence[Alert], factor: float, at_most: float) -> tuple[Alert, ...]:
+    """Every duration times `factor`, and no longer than `at_most` seconds: for a demonstration."""
+
+    def scale(setting: Setting) -> Setting:
+        if not setting.is_duration:
+            return setting
+        return replace(setting, value=min(setting.value * factor, at_most))
+
+    return tuple(
+        replace(
+            alert,
+            wait=scale(alert.wait),
+            settings={name: scale(setting) for name, setting in alert.settings.items()},
+        )
+        for alert in alerts
+    )
+
+
+def _find(alerts: Sequence[Alert], name: str) -> Alert:
+    names = {alert.name: alert for alert in alerts}
+    short = name.removeprefix("BullMQ")
+    if short not in names:
+        near = get_close_matches(short, names, 1)
+        hint = f"did you mean {near[0]}?" if near else "bullmq-exporter rules --list shows them"
+        raise RuleError(f"no alert is called {name}; {hint}")
+    return names[short]
+
+
+def _with(alert: Alert, name: str, text: str) -> Alert:
+    if name == "severity":
+        if text not in set(Severity):
+            raise RuleError(f"{alert.name}.severity={text}: it is one of {', '.join(Severity)}")
+        return replace(alert, severity=Severity(text))
+    settings = alert.all_settings()
+    if name not in settings:
+        known = ", ".join(["severity", *settings])
+        raise RuleError(f"{alert.name} has no setting {name}; it has {known}")
+    setting = replace(settings[name], value=_number(alert, name, text))
+    if name == "for":
+        return replace(alert, wait=setting)
+    return replace(alert, settings={**alert.settings, name: setting})
+
+
+def _number(alert: Alert, name: str, text: str) -> float:
+    where = f"{alert.name}.{name}={text}"
+    is_duration = alert.all_settings()[name].is_duration
+    match = _DURATION.fullmatch(text)
+    try:
+        value = float(match[1]) * _UNITS[match[2]] if match and is_duration else float(text)
+    except ValueError:
+        example = "10m or 600" if is_duration else "0.2"
+        raise RuleError(f"{where}: expected a number, as {example}") from None
+    if not 0 <= value < float("inf"):
+        raise RuleError(f"{where}: expected a number that is not negative")
+    if value == 0 and name == "window":
+        raise RuleError(f"{where}: a window is longer than nothing")
+    return value

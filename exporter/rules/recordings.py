@@ -1,0 +1,31 @@
+"""What alerts and dashboards ask again and again, computed once.
+
+Two exporters that watch the same Redis show the same numbers, so there is a `max` over instances
+before anything is summed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from exporter.rules.model import Recording
+
+READY: Final = "queue:bullmq_jobs_ready:max"
+WAIT_P95: Final = "queue:bullmq_job_wait_seconds:p95_5m"
+RUN_P95: Final = "queue:bullmq_job_run_seconds:p95_5m"
+
+
+def _p95(histogram: str) -> str:
+    rates = f"sum by (%queue, instance, le) (rate({histogram}_bucket[5m]))"
+    return f"histogram_quantile(0.95, max by (%queue, le) ({rates}))"
+
+
+RECORDINGS: Final = (
+    Recording(
+        READY,
+        "sum by (%queue) "
+        '(max by (%queue, state) (bullmq_queue_jobs{state=~"waiting|prioritized"}))',
+    ),
+    Recording(WAIT_P95, _p95("bullmq_job_wait_seconds")),
+    Recording(RUN_P95, _p95("bullmq_job_run_seconds")),
+)
