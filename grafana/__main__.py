@@ -1,0 +1,32 @@
+"""`python -m grafana [FOLDER]` writes the dashboards."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from grafana import health, overview, queue, redis_sync
+
+FOLDER: Final = Path(__file__).parent / "dashboards"
+
+
+def dashboards() -> dict[str, str]:
+    """File name → JSON."""
+    return {
+        "bullmq-overview.json": overview.dashboard(),
+        "bullmq-queue.json": queue.dashboard(),
+        "bullmq-redis.json": redis_sync.dashboard(),
+        "bullmq-exporter.json": health.dashboard(),
+    }
+
+
+def main(folder: Path) -> None:
+    """Write every dashboard."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in dashboards().items():
+        (folder / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)

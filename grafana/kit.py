@@ -1,0 +1,501 @@
+"""The one place that knows the Grafana SDK: panels, variables and what its output still needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    dashboard,
+    heatmap,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import common as c
+from grafana_foundation_sdk.models import dashboard as d
+from grafana_foundation_sdk.models import heatmap as hm
+from grafana_foundation_sdk.models import prometheus as p
+
+WIDTH: Final = 24
+SOURCE: Final = c.DataSourceRef(type_val="prometheus", uid="${datasource}")
+TAG: Final = "bullmq"
+GREEN, YELLOW, RED, GREY, BLUE = "green", "yellow", "red", "text", "blue"
+
+STATE_COLORS: Final = {
+    "waiting": "yellow",
+    "prioritized": "orange",
+    "active": "blue",
+    "delayed": "purple",
+    "waiting-children": "light-purple",
+    "completed": "green",
+    "failed": "red",
+}
+
+Steps = Sequence[tuple[float | None, str]]
+"""Thresholds: from this value on (None: from the beginning) this colour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A target of a panel."""
+
+    expr: str
+    legend: str = ""
+    instant: bool = False
+
+
+@dataclass(slots=True)
+class Panel:
+    """A panel and its size in the grid of 24 columns."""
+
+    builder: Any
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Panels under a heading."""
+
+    title: str
+    panels: Sequence[Panel]
+    collapsed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table."""
+
+    name: str
+    """The label, or the letter of the query whose value it shows."""
+    title: str
+    unit: str = ""
+    steps: Steps = ()
+    mappings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Value → text and colour."""
+    width: int | None = None
+    link: tuple[str, str] | None = None
+    """Title and URL of a link."""
+    decimals: int | None = None
+
+
+def stats(
+    title: str,
+    question: str,
+    expr: str,
+    *,
+    unit: str = "short",
+    steps: Steps = ((None, BLUE),),
+    mappings: Mapping[str, tuple[str, str]] | None = None,
+    no_value: str = "-",
+    legend: str = "",
+    width: int = 3,
+    height: int = 4,
+    sparkline: bool = False,
+    decimals: int | None = None,
+    by_name: bool = False,
+) -> Panel:
+    """A big number, now."""
+    made = (
+        _titled(stat.Panel(), title, question, unit, no_value)
+        .with_target(_target(Query(expr, legend, instant=not sparkline), 0))
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(values=False))
+        .graph_mode(c.BigValueGraphMode.AREA if sparkline else c.BigValueGraphMode.NONE)
+        .color_mode(c.BigValueColorMode.VALUE)
+        .text_mode(c.BigValueTextMode.NAME if by_name else c.BigValueTextMode.AUTO)
+        .thresholds(_thresholds(steps))
+        .mappings(_mappings(mappings or {}))
+    )
+    if decimals is not None:
+        made.decimals(decimals)
+    return Panel(made, width, height)
+
+
+def lines(
+    title: str,
+    question: str,
+    *queries: Query,
+    unit: str = "short",
+    no_value: str = "No data",
+    width: int = 8,
+    height: int = 8,
+    limit: float | None = None,
+    colors: Mapping[str, str] | None = None,
+    centred: bool = False,
+    bars: bool = False,
+    stepped: bool = False,
+    maximum: float | None = None,
+) -> Panel:
+    """Lines over time; `limit` draws an alert's threshold."""
+    made = (
+        _titled(timeseries.Panel(), title, question, unit, no_value)
+        .line_width(1)
+        .fill_opacity(60 if bars else 8)
+        .show_points(c.VisibilityMode.NEVER)
+        .draw_style(c.GraphDrawStyle.BARS if bars else c.GraphDrawStyle.LINE)
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(c.LegendDisplayMode.LIST)
+            .placement(c.LegendPlacement.BOTTOM)
+            .show_legend(show_legend=True)
+        )
+        .tooltip(
+            common.VizTooltipOptions().mode(c.TooltipDisplayMode.MULTI).sort(c.SortOrder.DESCENDING)
+        )
+    )
+    if centred:
+        made.axis_centered_zero(axis_centered_zero=True)
+    else:
+        made.min(0)
+    if maximum is not None:
+        made.max(maximum)
+    if stepped:
+        made.line_interpolation(c.LineInterpolation.STEP_AFTER)
+    if limit is not None:
+        made.thresholds(_thresholds(((None, GREEN), (limit, RED))))
+        made.thresholds_style(
+            common.GraphThresholdsStyleConfig().mode(c.GraphThresholdsStyleMode.DASHED)
+        )
+    for name, color in (colors or {}).items():
+        fixed = {"mode": "fixed", "fixedColor": color}
+        made.override_by_name(name, [d.DynamicConfigValue("color", fixed)])
+    for index, query in enumerate(queries):
+        made.with_target(_target(query, index))
+    return Panel(made, width, height)
+
+
+def heat(title: str, question: str, expr: str, *, width: int = 8, height: int = 8) -> Panel:
+    """A histogram over time."""
+    target = _target(Query(expr, "{{le}}"), 0).format(p.PromQueryFormat.HEATMAP)
+    made = (
+        _titled(heatmap.Panel(), title, question, "short", "No job has finished")
+        .with_target(target)
+        .calculate(calculate=False)
+        .y_axis(heatmap.YAxisConfig().unit("s").axis_placement(c.AxisPlacement.LEFT))
+        .cell_gap(1)
+        .color(
+            heatmap.HeatmapColorOptions()
+            .mode(hm.HeatmapColorMode.SCHEME)
+            .scheme("Oranges")
+            .steps(32)
+            .fill("dark-orange")
+            .exponent(0.5)
+            .reverse(reverse=False)
+        )
+    )
+    return Panel(made, width, height)
+
+
+def timeline(
+    title: str,
+    question: str,
+    query: Query,
+    *,
+    mappings: Mapping[str, tuple[str, str]],
+    no_value: str = "No data",
+    width: int = 12,
+    height: int = 8,
+) -> Panel:
+    """Which state, from when to when."""
+    made = (
+        _titled(statetimeline.Panel(), title, question, "short", no_value)
+        .with_target(_target(query, 0))
+        .mappings(_mappings(mappings))
+        .thresholds(_thresholds(((None, GREY),)))
+        .show_value(c.VisibilityMode.AUTO)
+        .merge_values(merge_values=True)
+        .row_height(0.8)
+        .fill_opacity(75)
+        .line_width(0)
+    )
+    return Panel(made, width, height)
+
+
+def gauges(
+    title: str,
+    question: str,
+    *queries: Query,
+    unit: str = "short",
+    no_value: str = "No data",
+    width: int = 8,
+    height: int = 8,
+) -> Panel:
+    """Bars side by side, now."""
+    made = (
+        _titled(bargauge.Panel(), title, question, unit, no_value)
+        .orientation(c.VizOrientation.HORIZONTAL)
+        .display_mode(c.BarGaugeDisplayMode.BASIC)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(values=False))
+        .thresholds(_thresholds(((None, BLUE),)))
+        .min(0)
+    )
+    for index, query in enumerate(queries):
+        made.with_target(_target(Query(query.expr, query.legend, instant=True), index))
+    return Panel(made, width, height)
+
+
+def rows(
+    title: str,
+    question: str,
+    queries: Sequence[str],
+    columns: Sequence[Column],
+    *,
+    sort: str = "",
+    ascending: bool = False,
+    no_value: str = "No data",
+    width: int = WIDTH,
+    height: int = 9,
+) -> Panel:
+    """A table with a row for each set of labels, as it is now; columns that are not named go."""
+    made = _titled(table.Panel(), title, question, "short", no_value)
+    for index, expr in enumerate(queries):
+        made.with_target(_target(Query(expr, instant=True), index).format(p.PromQueryFormat.TABLE))
+    if len(queries) > 1:
+        made.with_transformation(d.DataTransformerConfig(id_val="merge", options={}))
+    fields = {column.name: _field(column.name, len(queries)) for column in columns}
+    made.with_transformation(
+        d.DataTransformerConfig(
+            id_val="filterFieldsByName", options={"include": {"names": list(fields.values())}}
+        )
+    )
+    made.with_transformation(
+        d.DataTransformerConfig(
+            id_val="organize",
+            options={
+                "excludeByName": {},
+                "indexByName": {name: i for i, name in enumerate(fields.values())},
+                "renameByName": {fields[column.name]: column.title for column in columns},
+            },
+        )
+    )
+    if sort:
+        made.with_transformation(
+            d.DataTransformerConfig(
+                id_val="sortBy", options={"sort": [{"field": sort, "desc": not ascending}]}
+            )
+        )
+    for column in columns:
+        if properties := _column_properties(column):
+            made.override_by_name(column.title, properties)
+    return Panel(made, width, height)
+
+
+def build(
+    uid: str,
+    title: str,
+    question: str,
+    content: Sequence[Row],
+    variables: Sequence[Any],
+    *,
+    since: str,
+) -> str:
+    """The dashboard as JSON, ready to be committed."""
+    made = (
+        dashboard.Dashboard(title)
+        .uid(uid)
+        .description(question)
+        .tags([TAG])
+        .refresh("30s")
+        .time(since, "now")
+        .timezone("browser")
+        .tooltip(d.DashboardCursorSync.CROSSHAIR)
+        .link(
+            dashboard.DashboardLink("BullMQ")
+            .type(d.DashboardLinkType.DASHBOARDS)
+            .tags([TAG])
+            .as_dropdown(as_dropdown=False)
+            .include_vars(include_vars=True)
+            .keep_time(keep_time=True)
+        )
+    )
+    for variable in variables:
+        made.with_variable(variable)
+    raw = json.loads(json.dumps(made.build(), cls=JSONEncoder))
+    raw["panels"] = _placed(content)
+    raw["annotations"] = {"list": _ANNOTATIONS}
+    return json.dumps(_cleaned(raw), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def source_variable() -> Any:
+    """Which Prometheus."""
+    return dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
+
+
+def label_variable(name: str, label: str, metric: str, *, multi: bool = True) -> Any:
+    """The values of a label; All where there are many."""
+    made = (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .datasource(SOURCE)
+        .query({"query": f"label_values({metric}, {name})", "refId": name})
+        .definition(f"label_values({metric}, {name})")
+        .refresh(d.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(d.VariableSort.ALPHABETICAL_ASC)
+        .multi(multi=multi)
+        .include_all(include_all=multi)
+    )
+    if multi:
+        made.all_value(".+").current(d.VariableOption(text="All", value="$__all"))
+    return made
+
+
+def _annotation(
+    name: str, color: str, expr: str, title: str, *, enable: bool = True
+) -> dict[str, Any]:
+    source = {"type": "prometheus", "uid": "${datasource}"}
+    return {
+        "name": name,
+        "enable": enable,
+        "iconColor": color,
+        "datasource": source,
+        "target": {"expr": expr, "refId": "A", "legendFormat": title, "datasource": source},
+    }
+
+
+_ANNOTATIONS: Final = [
+    _annotation(
+        "Paused",
+        "yellow",
+        'max by (connection, prefix, queue) (bullmq_queue_paused{job=~"$job", '
+        'instance=~"$instance"}) == 1',
+        "{{queue}} paused",
+        enable=False,
+    ),
+    _annotation(
+        "Exporter started",
+        "blue",
+        'changes(process_start_time_seconds{job=~"$job", instance=~"$instance"}'
+        "[$__rate_interval]) > 0",
+        "{{instance}} started",
+    ),
+    _annotation(
+        "Firing alerts",
+        "red",
+        'ALERTS{alertname=~"BullMQ.+", alertstate="firing", severity="critical"}',
+        "{{alertname}} {{connection}} {{queue}}",
+    ),
+]
+
+
+def _titled(builder: Any, title: str, question: str, unit: str, no_value: str) -> Any:
+    return (
+        builder.title(title).description(question).datasource(SOURCE).unit(unit).no_value(no_value)
+    )
+
+
+def _target(query: Query, index: int) -> Any:
+    made = prometheus.Dataquery().expr(query.expr).ref_id(chr(ord("A") + index)).datasource(SOURCE)
+    if query.legend:
+        made.legend_format(query.legend)
+    return made.instant() if query.instant else made.range()
+
+
+def _thresholds(steps: Steps) -> Any:
+    return (
+        dashboard.ThresholdsConfig()
+        .mode(d.ThresholdsMode.ABSOLUTE)
+        .steps([d.Threshold(value=value, color=color) for value, color in steps])
+    )
+
+
+def _mappings(texts: Mapping[str, tuple[str, str]]) -> list[Any]:
+    if not texts:
+        return []
+    options = {
+        value: d.ValueMappingResult(text=text, color=color, index=index)
+        for index, (value, (text, color)) in enumerate(texts.items())
+    }
+    return [d.ValueMap(options=options)]
+
+
+def _field(name: str, queries: int) -> str:
+    """What Grafana calls the value of a query in a table."""
+    if len(name) > 1:
+        return name
+    return f"Value #{name}" if queries > 1 else "Value"
+
+
+def _column_properties(column: Column) -> list[Any]:
+    values: dict[str, Any] = {}
+    if column.unit:
+        values["unit"] = column.unit
+    if column.decimals is not None:
+        values["decimals"] = column.decimals
+    if column.width:
+        values["custom.width"] = column.width
+    if column.mappings:
+        values["mappings"] = _mappings(column.mappings)
+    if column.steps:
+        values["thresholds"] = {
+            "mode": "absolute",
+            "steps": [{"value": value, "color": color} for value, color in column.steps],
+        }
+    if column.steps or column.mappings:
+        values["custom.cellOptions"] = {"type": "color-text"}
+    if column.link:
+        title, url = column.link
+        values["links"] = [{"title": title, "url": url}]
+    return [d.DynamicConfigValue(name, value) for name, value in values.items()]
+
+
+def _placed(content: Sequence[Row]) -> list[dict[str, Any]]:
+    """Panels as JSON, each with its place and an id that stays while the order stays."""
+    found: list[dict[str, Any]] = []
+    y = 0
+    for number, row in enumerate(content, 1):
+        head: dict[str, Any] = {
+            "type": "row",
+            "title": row.title,
+            "id": number * 100,
+            "collapsed": row.collapsed,
+            "gridPos": {"x": 0, "y": y, "w": WIDTH, "h": 1},
+            "panels": [],
+        }
+        found.append(head)
+        y += 1
+        inner, y = _flow(row.panels, y, number * 100)
+        (head["panels"] if row.collapsed else found).extend(inner)
+    return found
+
+
+def _flow(panels: Sequence[Panel], y: int, first_id: int) -> tuple[list[dict[str, Any]], int]:
+    """Left to right, and on to the next line where a panel does not fit."""
+    found = []
+    x = line = 0
+    for index, panel in enumerate(panels, 1):
+        if x + panel.width > WIDTH:
+            x, y, line = 0, y + line, 0
+        raw = json.loads(json.dumps(panel.builder.build(), cls=JSONEncoder))
+        raw["id"] = first_id + index
+        raw["gridPos"] = {"x": x, "y": y, "w": panel.width, "h": panel.height}
+        found.append(raw)
+        x += panel.width
+        line = max(line, panel.height)
+    return found, y + line
+
+
+def _cleaned(raw: dict[str, Any]) -> dict[str, Any]:
+    """Without what the SDK adds and Grafana's schema does not know."""
+    raw.pop("id", None)
+    raw["schemaVersion"] = 39
+    raw["editable"] = False
+    for link in raw.get("links", []):
+        link.pop("placement", None)
+    for variable in raw["templating"]["list"]:
+        for name in [name for name in variable if name.startswith("auto") or name == "refId"]:
+            del variable[name]
+    for panel in [
+        *raw["panels"],
+        *(inner for row in raw["panels"] for inner in row.get("panels", [])),
+    ]:
+        if panel["type"] == "table":
+            panel.get("options", {}).pop("footer", None)
+    return raw

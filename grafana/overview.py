@@ -1,0 +1,327 @@
+"""BullMQ / Overview: is anything wrong, and where?"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from exporter.rules.alerts import OVERVIEW
+from exporter.rules.recordings import RUN_P95, WAIT_P95
+from grafana import words
+from grafana.kit import Column, Panel, Query, Row, build, lines, rows, stats, timeline
+from grafana.promql import (
+    BY_QUEUE,
+    CONNECTION,
+    READY,
+    RULE,
+    failure_ratio,
+    finished,
+    gauge,
+    increase,
+    jobs,
+    quantile,
+    rate,
+    top,
+)
+from grafana.variables import queues
+
+_QUEUE_URL: Final = (
+    "/d/bullmq-queue?${__url_time_range}&${job:queryparam}&${instance:queryparam}"
+    "&var-connection=${__data.fields.Connection}&var-queue=${__value.raw}"
+)
+_QUEUE_LINK: Final = ("Look into it", _QUEUE_URL)
+_QUEUE: Final = Column("queue", "Queue", link=_QUEUE_LINK, width=150)
+_CONNECTION: Final = Column("connection", "Connection", width=130)
+_NAMED: Final = "{{queue}}"
+
+# a paused queue's jobs are late on purpose
+_LATE: Final = (
+    f"{gauge('bullmq_queue_oldest_waiting_seconds')} * (1 - {gauge('bullmq_queue_paused')})"
+)
+_WORKERS: Final = gauge("bullmq_queue_workers")
+_NOBODY: Final = f"{_WORKERS} == 0 and ({READY} + {jobs('active')}) > 0"
+# the alert's own window and least number of failures
+_FAILURES: Final = increase("bullmq_jobs_failed_total", window="10m")
+_WORST_RATIO: Final = f"max({failure_ratio('10m')} * ({_FAILURES} > bool {words.FEW_FAILURES:g}))"
+
+_FIRING: Final = 'alertname=~"BullMQ.+", alertstate="firing"'
+_PAIR: Final = 'label_join(ALERTS{%s, %s!=""}, "connection", " → ", "%s", "%s")'
+_ALERTS: Final = (
+    "max by (severity, alertname, connection, queue, reason) "
+    f'(ALERTS{{{_FIRING}, writer="", producer_connection=""}} or '
+    f"{_PAIR % (_FIRING, 'writer', 'writer', 'reader')} or "
+    f"{_PAIR % (_FIRING, 'producer_connection', 'producer_connection', 'worker_connection')})"
+)
+
+
+def dashboard() -> str:
+    """The dashboard as JSON."""
+    return build(
+        OVERVIEW,
+        "BullMQ / Overview",
+        "Is anything wrong, and where?",
+        [
+            Row("Now", [*_now(), _firing(), _blocked()]),
+            Row("Queues", [_queues()]),
+            Row("Keeping up", _keeping_up()),
+            Row("Latency", _latency()),
+            Row("Failures", _failures()),
+            Row("State", _state(), collapsed=True),
+        ],
+        queues(),
+        since="now-6h",
+    )
+
+
+def _now() -> list[Panel]:
+    reached = f"min({gauge('bullmq_up', by='connection', scope=CONNECTION)})"
+    last = gauge(
+        "bullmq_exporter_collector_last_success_timestamp_seconds",
+        'collector="queues"',
+        by="connection",
+        scope=CONNECTION,
+    )
+    return [
+        stats(
+            "Redis",
+            "Can I trust the rest of the page? NOT REACHED if any connection is not.",
+            reached,
+            mappings=words.REACHED,
+            no_value="No exporter",
+        ),
+        stats(
+            "Data age",
+            "How old are these numbers? The oldest of all connections.",
+            f"time() - min({last})",
+            unit="s",
+            steps=words.STALE,
+            decimals=0,
+        ),
+        stats(
+            "Oldest waiting job",
+            "What is the worst delay right now? Paused queues are left out.",
+            f"max({_LATE})",
+            unit="s",
+            steps=words.LATE,
+            decimals=0,
+        ),
+        stats(
+            "Ready jobs",
+            "How much work could start now? Waiting and prioritized jobs.",
+            f"sum({READY})",
+            sparkline=True,
+        ),
+        stats("Active jobs", "How much is running?", f"sum({jobs('active')})", sparkline=True),
+        stats(
+            "Finished per second",
+            "How fast are we? Jobs completed, or failed for good.",
+            f"sum({finished()})",
+            unit="cps",
+            no_value="events off",
+            sparkline=True,
+        ),
+        stats(
+            "Worst failure ratio",
+            "Which share of the finished jobs failed for good, in the worst queue, in ten minutes? "
+            f"0 while a queue has no more than {words.FEW_FAILURES:g} failures.",
+            _WORST_RATIO,
+            unit="percentunit",
+            steps=words.RATIO,
+            no_value="none finished",
+            decimals=0,
+        ),
+        stats(
+            "Queues without workers",
+            "Is a queue with work served by nobody? Needs CLIENT LIST.",
+            f"count({_NOBODY}) or 0 * count({_WORKERS})",
+            steps=words.ANY_IS_BAD,
+            no_value="not known",
+        ),
+    ]
+
+
+def _firing() -> Panel:
+    return rows(
+        "Firing alerts",
+        "Which rules fire, and for what? Needs the rules of `bullmq-exporter rules`.",
+        [_ALERTS],
+        [
+            Column("severity", "Severity", mappings=words.SEVERITY, width=80),
+            Column("alertname", "Alert", width=230),
+            Column("connection", "Connection", width=150),
+            _QUEUE,
+            Column("reason", "Reason"),
+        ],
+        sort="Severity",
+        ascending=True,
+        no_value="Nothing fires",
+        width=14,
+        height=7,
+    )
+
+
+def _blocked() -> Panel:
+    blocked = gauge("bullmq_queue_blocked", by=f"{BY_QUEUE}, reason")
+    return rows(
+        "Blocked queues",
+        "Which queues have ready work that does not move, and why?",
+        [f"{blocked} * on ({BY_QUEUE}) group_left () {READY}"],
+        [
+            Column("queue", "Queue", link=_QUEUE_LINK, width=120),
+            Column("reason", "Why", mappings=words.REASONS, width=290),
+            Column("A", "Ready", width=70),
+            Column("connection", "Connection"),
+        ],
+        sort="Ready",
+        no_value="Nothing is blocked",
+        width=10,
+        height=7,
+    )
+
+
+def _queues() -> Panel:
+    queries = [
+        gauge("bullmq_queue_oldest_waiting_seconds"),
+        READY,
+        jobs("delayed"),
+        gauge("bullmq_queue_delayed_overdue_jobs"),
+        jobs("active"),
+        jobs("waiting-children"),
+        jobs("failed"),
+        finished(),
+        rate("bullmq_jobs_failed_total"),
+        failure_ratio(),
+        gauge(WAIT_P95, scope=RULE),
+        gauge(RUN_P95, scope=RULE),
+        _WORKERS,
+        gauge("bullmq_queue_paused"),
+    ]
+    return rows(
+        "Queues",
+        "Which queue? The one with the oldest waiting job comes first. Wait and run are the 95th "
+        "percentiles of five minutes, by the recording rules.",
+        queries,
+        [
+            _QUEUE,
+            _CONNECTION,
+            Column("A", "Oldest", "s", words.LATE, decimals=0),
+            Column("B", "Ready"),
+            Column("C", "Delayed"),
+            Column("D", "Overdue", steps=words.ANY_IS_ODD),
+            Column("E", "Active"),
+            Column("F", "Children"),
+            Column("G", "Failed kept"),
+            Column("H", "Finished/s", decimals=2),
+            Column("I", "Failed/s", decimals=2),
+            Column("J", "Fail %", "percentunit", words.RATIO, decimals=0),
+            Column("K", "Wait p95", "s"),
+            Column("L", "Run p95", "s"),
+            Column("M", "Workers"),
+            Column("N", "Paused", mappings=words.PAUSED_SHORT),
+        ],
+        sort="Oldest",
+        no_value="No queue is watched",
+        height=8,
+    )
+
+
+def _keeping_up() -> list[Panel]:
+    drain = f"clamp_max({READY} / ({finished()} > 0), 86400)"
+    return [
+        lines(
+            "Added and finished per second",
+            "Do arrivals exceed completions?",
+            Query(f"sum({rate('bullmq_jobs_added_total')})", "added"),
+            Query(f"sum({finished()})", "finished"),
+            unit="cps",
+            no_value="Needs events.enabled",
+        ),
+        lines(
+            "Ready backlog",
+            "Which backlog grows? The ten largest.",
+            Query(top(10, READY), _NAMED),
+        ),
+        lines(
+            "Time to drain",
+            "When will it be empty at this pace? Ready jobs by what finishes, at most a day.",
+            Query(top(10, drain), _NAMED),
+            unit="s",
+            no_value="Nothing finishes",
+        ),
+    ]
+
+
+def _latency() -> list[Panel]:
+    wait = "bullmq_job_wait_seconds"
+    run = quantile(0.95, "bullmq_job_run_seconds", by=BY_QUEUE)
+    return [
+        lines(
+            "Oldest waiting job",
+            "Which queue is late? The ten latest, and where the alert begins.",
+            Query(top(10, gauge("bullmq_queue_oldest_waiting_seconds")), _NAMED),
+            unit="s",
+            limit=words.LATE_SECONDS,
+        ),
+        lines(
+            "Time to start",
+            "How long do jobs wait before they start? Of all chosen queues.",
+            *(Query(quantile(q, wait), f"p{q * 100:.0f}") for q in (0.5, 0.95, 0.99)),
+            unit="s",
+            no_value="No job was started",
+        ),
+        lines(
+            "Run time, p95",
+            "Which queue's work got slower? The ten slowest.",
+            Query(top(10, run), _NAMED),
+            unit="s",
+            no_value="No job has finished",
+        ),
+    ]
+
+
+def _failures() -> list[Panel]:
+    return [
+        lines(
+            "Failed per second",
+            "Where do failures come from? Jobs that failed for good; the ten with most.",
+            Query(top(10, rate("bullmq_jobs_failed_total")), _NAMED),
+            unit="cps",
+            no_value="Needs events.enabled",
+        ),
+        lines(
+            "Failure ratio",
+            "Is it worse than usual, whatever the volume? The ten worst.",
+            Query(top(10, failure_ratio()), _NAMED),
+            unit="percentunit",
+            no_value="No job has finished",
+            limit=words.HIGH_RATIO,
+            maximum=1,
+        ),
+        lines(
+            "Retries and stalls per second",
+            "Are jobs run more than once?",
+            Query(f"sum({rate('bullmq_jobs_retried_total')})", "retried"),
+            Query(f"sum({rate('bullmq_jobs_stalled_total')})", "stalled"),
+            unit="cps",
+            no_value="Needs events.enabled",
+            colors={"stalled": "red"},
+        ),
+    ]
+
+
+def _state() -> list[Panel]:
+    return [
+        timeline(
+            "Paused",
+            "Which queue was paused, and when?",
+            Query(gauge("bullmq_queue_paused"), _NAMED),
+            mappings=words.PAUSED,
+        ),
+        lines(
+            "Workers",
+            "Did we lose workers?",
+            Query(_WORKERS, _NAMED),
+            no_value="Needs CLIENT LIST",
+            width=12,
+            stepped=True,
+        ),
+    ]

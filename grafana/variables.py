@@ -1,0 +1,33 @@
+"""What people choose on a dashboard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from grafana.kit import label_variable, source_variable
+from grafana.promql import CHOSEN, CONNECTION, where
+
+
+def exporters() -> list[Any]:
+    """Where from, and which exporters."""
+    return [
+        source_variable(),
+        label_variable("job", "Job", "bullmq_exporter_build_info"),
+        label_variable("instance", "Instance", 'bullmq_exporter_build_info{job=~"$job"}'),
+    ]
+
+
+def connections() -> list[Any]:
+    """And which connections."""
+    return [*exporters(), label_variable("connection", "Connection", f"bullmq_up{where(CHOSEN)}")]
+
+
+def queues(*, one: bool = False) -> list[Any]:
+    """And which queues; `one` for a dashboard of a single queue."""
+    paused = "bullmq_queue_paused"
+    here = where(CONNECTION, 'prefix=~"$prefix"')
+    return [
+        *connections(),
+        label_variable("prefix", "Prefix", f"{paused}{where(CONNECTION)}"),
+        label_variable("queue", "Queue", f"{paused}{here}", multi=not one),
+    ]
