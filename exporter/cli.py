@@ -20,6 +20,7 @@ from exporter import __version__
 from exporter.app import App
 from exporter.check import Printer, as_json, run_checks
 from exporter.config import Config, ConfigError, load, show
+from exporter.demo.scenarios import SCENARIOS
 from exporter.log import set_up
 from exporter.overview import Overview
 from exporter.queues_table import SORTS, choose, table
@@ -217,17 +218,34 @@ def rules(
         click.echo(prometheus_rule(alerts, options, name, namespace), nl=False)
 
 
-@main.command()
+_SCENARIOS = "\n".join(f"  {each.name:<11}{each.summary}" for each in SCENARIOS.values())
+
+
+@main.command(epilog=f"\b\nScenarios:\n{_SCENARIOS}")
 @click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:9538", show_default=True)
-def demo(listen: str) -> None:
-    """Run the exporter on an embedded Valkey with live BullMQ producers and workers."""
+@click.option(
+    "--scenario",
+    metavar="NAME",
+    type=click.Choice(tuple(SCENARIOS)),
+    default="healthy",
+    show_default=True,
+    help="What happens; they are listed below.",
+)
+@click.option(
+    "--prometheus",
+    is_flag=True,
+    help="Also start a local Prometheus (where it is installed) with alert rules that fire soon.",
+)
+def demo(listen: str, scenario: str, *, prometheus: bool) -> None:
+    """Run the exporter on embedded Valkeys with live BullMQ producers and workers."""
     try:
+        from exporter.demo.prometheus import MissingProgramError
         from exporter.demo.run import run_demo
     except ImportError as error:
         _fail(f"{error.name} is missing; pip install 'bullmq-exporter[demo]'", FAILED)
     try:
-        run_demo(listen)
-    except ListenError as error:
+        run_demo(listen, SCENARIOS[scenario], prometheus=prometheus)
+    except (ListenError, MissingProgramError) as error:
         _fail(str(error), FAILED)
 
 

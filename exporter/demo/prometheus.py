@@ -1,0 +1,130 @@
+"""A local Prometheus beside the demo with the alert rules, and Alertmanager if it is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from exporter.rules import ALERTS, rules_file, scaled
+
+_SPEED: Final = 20
+"""Alerts come so many times sooner than in production."""
+_LONGEST_SECONDS: Final = 20
+"""And none waits longer than this."""
+_READY_SECONDS: Final = 20.0
+
+
+class MissingProgramError(Exception):
+    """A program that the demo was asked to start is not installed, or does not start."""
+
+
+@contextlib.contextmanager
+def local_prometheus(exporter: str) -> Iterator[dict[str, str]]:
+    """Run both on the exporter's `host:port`; where they are, by name.
+
+    Raises `MissingProgramError`.
+    """
+    program = shutil.which("prometheus")
+    if program is None:
+        raise MissingProgramError(
+            "prometheus is not installed; install it (Debian: apt-get install prometheus), "
+            "or leave --prometheus out"
+        )
+    with contextlib.ExitStack() as parts:
+        folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="bullmq-exporter-")))
+        alertmanager = parts.enter_context(_alertmanager(folder))
+        address = _free_address()
+        config = _prometheus_config(exporter, alertmanager)
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+        (folder / "rules.yml").write_text(rules_file(scaled(ALERTS, 1 / _SPEED, _LONGEST_SECONDS)))
+        arguments = [
+            f"--config.file={folder}/prometheus.yml",
+            f"--storage.tsdb.path={folder}/prometheus",
+            f"--web.listen-address={address}",
+        ]
+        parts.enter_context(_running(program, arguments, address, folder))
+        yield {"Prometheus": f"http://{address}/alerts"} | (
+            {"Alertmanager": f"http://{alertmanager}/"} if alertmanager else {}
+        )
+
+
+@contextlib.contextmanager
+def _alertmanager(folder: Path) -> Iterator[str | None]:
+    """Its address, None if it is not installed."""
+    # Debian's name, and everybody else's
+    program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+    if program is None:
+        yield None
+        return
+    file = folder / "alertmanager.yml"
+    route = {"receiver": "nobody", "group_wait": "0s", "group_interval": "1s"}
+    file.write_text(yaml.safe_dump({"route": route, "receivers": [{"name": "nobody"}]}))
+    address = _free_address()
+    arguments = [
+        f"--config.file={file}",
+        f"--storage.path={folder}/alertmanager",
+        f"--web.listen-address={address}",
+        "--cluster.listen-address=",
+    ]
+    with _running(program, arguments, address, folder):
+        yield address
+
+
+def _prometheus_config(exporter: str, alertmanager: str | None) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": ["rules.yml"],
+        "scrape_configs": [{"job_name": "bullmq", "static_configs": [{"targets": [exporter]}]}],
+    }
+    if alertmanager is not None:
+        target = {"static_configs": [{"targets": [alertmanager]}]}
+        config["alerting"] = {"alertmanagers": [target]}
+    return config
+
+
+@contextlib.contextmanager
+def _running(program: str, arguments: list[str], address: str, folder: Path) -> Iterator[None]:
+    log = folder / f"{Path(program).name}.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            # Ctrl-C goes to us alone, and we stop it
+            [program, *arguments],
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        _wait_until_ready(process, address, log)
+        yield
+    finally:
+        # nothing of it is kept, so it needs no time to write what it has
+        process.kill()
+        process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"http://{address}/-/ready", timeout=1).close()
+            return
+        time.sleep(0.1)
+    last = log.read_text(errors="replace").strip().splitlines()[-1:]
+    raise MissingProgramError(f"{log.stem} does not start: {''.join(last) or 'it says nothing'}")
+
+
+def _free_address() -> str:
+    """On this machine only, and no usual port: several demos may run beside each other."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        host, port = found.getsockname()
+        return f"{host}:{port}"
