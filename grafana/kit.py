@@ -39,6 +39,8 @@ STATE_COLORS: Final = {
     "failed": "red",
 }
 
+_SOFT_MAX: Final = {"cps": 0.1, "s": 0.1, "percentunit": 0.01}
+
 Steps = Sequence[tuple[float | None, str]]
 """Thresholds: from this value on (None: from the beginning) this colour."""
 
@@ -154,7 +156,8 @@ def lines(
     if centred:
         made.axis_centered_zero(axis_centered_zero=True)
     else:
-        made.min(0)
+        # nothing at all is drawn at the bottom, and not against a scale up to a hundred
+        made.min(0).axis_soft_max(_SOFT_MAX.get(unit, 1))
     if maximum is not None:
         made.max(maximum)
     if stepped:
@@ -176,7 +179,7 @@ def heat(title: str, question: str, expr: str, *, width: int = 8, height: int = 
     """A histogram over time."""
     target = _target(Query(expr, "{{le}}"), 0).format(p.PromQueryFormat.HEATMAP)
     made = (
-        _titled(heatmap.Panel(), title, question, "short", "No job has finished")
+        _titled(heatmap.Panel(), title, question, "s", "No job has finished")
         .with_target(target)
         .calculate(calculate=False)
         .y_axis(heatmap.YAxisConfig().unit("s").axis_placement(c.AxisPlacement.LEFT))
@@ -283,8 +286,7 @@ def rows(
             )
         )
     for column in columns:
-        if properties := _column_properties(column):
-            made.override_by_name(column.title, properties)
+        made.override_by_name(column.title, _column_properties(column))
     return Panel(made, width, height)
 
 
@@ -424,7 +426,8 @@ def _field(name: str, queries: int) -> str:
 
 
 def _column_properties(column: Column) -> list[Any]:
-    values: dict[str, Any] = {}
+    # a cell that is empty would show the table's own text
+    values: dict[str, Any] = {"noValue": "-"}
     if column.unit:
         values["unit"] = column.unit
     if column.decimals is not None:

@@ -29,9 +29,10 @@ _QUEUE_URL: Final = (
     "&var-connection=${__data.fields.Connection}&var-queue=${__value.raw}"
 )
 _QUEUE_LINK: Final = ("Look into it", _QUEUE_URL)
-_QUEUE: Final = Column("queue", "Queue", link=_QUEUE_LINK, width=150)
-_CONNECTION: Final = Column("connection", "Connection", width=130)
+_QUEUE: Final = Column("queue", "Queue", link=_QUEUE_LINK, width=130)
+_CONNECTION: Final = Column("connection", "Connection", width=110)
 _NAMED: Final = "{{queue}}"
+_NARROW: Final = 92
 
 # a paused queue's jobs are late on purpose
 _LATE: Final = (
@@ -130,8 +131,8 @@ def _now() -> list[Panel]:
             decimals=0,
         ),
         stats(
-            "Queues without workers",
-            "Is a queue with work served by nobody? Needs CLIENT LIST.",
+            "Without workers",
+            "How many queues with work are served by nobody? Needs CLIENT LIST.",
             f"count({_NOBODY}) or 0 * count({_WORKERS})",
             steps=words.ANY_IS_BAD,
             no_value="not known",
@@ -155,7 +156,7 @@ def _firing() -> Panel:
         ascending=True,
         no_value="Nothing fires",
         width=14,
-        height=7,
+        height=8,
     )
 
 
@@ -174,7 +175,7 @@ def _blocked() -> Panel:
         sort="Ready",
         no_value="Nothing is blocked",
         width=10,
-        height=7,
+        height=8,
     )
 
 
@@ -203,20 +204,20 @@ def _queues() -> Panel:
         [
             _QUEUE,
             _CONNECTION,
-            Column("A", "Oldest", "s", words.LATE, decimals=0),
-            Column("B", "Ready"),
-            Column("C", "Delayed"),
-            Column("D", "Overdue", steps=words.ANY_IS_ODD),
-            Column("E", "Active"),
-            Column("F", "Children"),
-            Column("G", "Failed kept"),
-            Column("H", "Finished/s", decimals=2),
-            Column("I", "Failed/s", decimals=2),
-            Column("J", "Fail %", "percentunit", words.RATIO, decimals=0),
-            Column("K", "Wait p95", "s"),
-            Column("L", "Run p95", "s"),
-            Column("M", "Workers"),
-            Column("N", "Paused", mappings=words.PAUSED_SHORT),
+            Column("A", "Oldest", "s", words.LATE, decimals=0, width=_NARROW),
+            Column("B", "Ready", width=_NARROW),
+            Column("C", "Delayed", width=_NARROW),
+            Column("D", "Overdue", steps=words.ANY_IS_ODD, width=_NARROW),
+            Column("E", "Active", width=_NARROW),
+            Column("F", "Children", width=_NARROW),
+            Column("G", "Failed kept", width=_NARROW),
+            Column("H", "Finished/s", decimals=2, width=_NARROW),
+            Column("I", "Failed/s", decimals=2, width=_NARROW),
+            Column("J", "Fail %", "percentunit", words.RATIO, decimals=0, width=_NARROW),
+            Column("K", "Wait p95", "s", width=_NARROW),
+            Column("L", "Run p95", "s", width=_NARROW),
+            Column("M", "Workers", width=_NARROW),
+            Column("N", "Paused", mappings=words.PAUSED_SHORT, width=_NARROW),
         ],
         sort="Oldest",
         no_value="No queue is watched",

@@ -107,7 +107,7 @@ def _now() -> list[Panel]:
             width=2,
         ),
         stats(
-            "Rate window",
+            "Rate limit",
             "How long until its rate limit's window ends?",
             f"max({limited})",
             unit="s",
