@@ -338,7 +338,6 @@ def label_variable(name: str, label: str, metric: str, *, multi: bool = True) ->
         .label(label)
         .datasource(SOURCE)
         .query({"query": f"label_values({metric}, {name})", "refId": name})
-        .definition(f"label_values({metric}, {name})")
         .refresh(d.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(d.VariableSort.ALPHABETICAL_ASC)
         .multi(multi=multi)

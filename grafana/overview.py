@@ -31,7 +31,7 @@ _QUEUE_URL: Final = (
 _QUEUE_LINK: Final = ("Look into it", _QUEUE_URL)
 _QUEUE: Final = Column("queue", "Queue", link=_QUEUE_LINK, width=130)
 _CONNECTION: Final = Column("connection", "Connection", width=110)
-_NAMED: Final = "{{queue}}"
+_NAMED: Final = "{{queue}} ({{connection}})"
 _NARROW: Final = 92
 
 # a paused queue's jobs are late on purpose
@@ -152,8 +152,8 @@ def _firing() -> Panel:
             _QUEUE,
             Column("reason", "Reason"),
         ],
-        sort="Severity",
-        ascending=True,
+        # of our names, the last in the alphabet are the causes, and the first their symptoms
+        sort="Alert",
         no_value="Nothing fires",
         width=14,
         height=8,
@@ -191,8 +191,8 @@ def _queues() -> Panel:
         finished(),
         rate("bullmq_jobs_failed_total"),
         failure_ratio(),
-        gauge(WAIT_P95, scope=RULE),
-        gauge(RUN_P95, scope=RULE),
+        f"{gauge(WAIT_P95, scope=RULE)} >= 0",
+        f"{gauge(RUN_P95, scope=RULE)} >= 0",
         _WORKERS,
         gauge("bullmq_queue_paused"),
     ]

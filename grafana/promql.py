@@ -51,13 +51,13 @@ def buckets(histogram: str, *more: str, label: str = "", by: str = "", window: s
 
 
 def quantile(q: float, histogram: str, *more: str, label: str = "", by: str = "") -> str:
-    """A quantile of a histogram's observations."""
-    return f"histogram_quantile({q:g}, {buckets(histogram, *more, label=label, by=by)})"
+    """A quantile of a histogram's observations; absent, and not NaN, where there are none."""
+    return f"histogram_quantile({q:g}, {buckets(histogram, *more, label=label, by=by)}) >= 0"
 
 
 def top(count: int, expr: str) -> str:
     """The series that are largest at the end of the range: plain topk changes them on the way."""
-    return f"{expr} and topk({count}, last_over_time(({expr})[5m:] @ end()))"
+    return f"({expr}) and topk({count}, last_over_time(({expr})[5m:] @ end()))"
 
 
 _READY_STATES = gauge("bullmq_queue_jobs", 'state=~"waiting|prioritized"', by=f"{BY_QUEUE}, state")

@@ -202,10 +202,7 @@ def _safe() -> list[Panel]:
 
 
 def _load() -> list[Panel]:
-    ping = (
-        "histogram_quantile(0.95, "
-        f"{rate('bullmq_connection_ping_seconds_bucket', by='connection, le', scope=CONNECTION)})"
-    )
+    pings = rate("bullmq_connection_ping_seconds_bucket", by="connection, le", scope=CONNECTION)
     return [
         lines(
             "Clients",
@@ -236,7 +233,7 @@ def _load() -> list[Panel]:
         lines(
             "PING, p95",
             "Is Redis slow, is it the way to it? Seen from the exporter.",
-            Query(ping, _NAMED),
+            Query(f"histogram_quantile(0.95, {pings}) >= 0", _NAMED),
             unit="s",
             width=6,
         ),
@@ -256,7 +253,7 @@ def _events() -> list[Panel]:
         lines(
             "Events read per second",
             "Are the streams alive?",
-            Query(top(10, rate("bullmq_events_read_total")), "{{queue}}"),
+            Query(top(10, rate("bullmq_events_read_total")), "{{queue}} ({{connection}})"),
             unit="cps",
             no_value="Needs events.enabled",
             width=6,

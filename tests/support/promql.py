@@ -1,0 +1,18 @@
+"""What a PromQL expression asks for."""
+
+from __future__ import annotations
+
+import promql_parser
+
+
+def selectors(expr: str) -> list[tuple[str, dict[str, str]]]:
+    """(metric, label → value of its matcher) of every selector; fails where it does not parse."""
+    found: list[tuple[str, dict[str, str]]] = []
+
+    def visit(node: promql_parser.Expr) -> None:
+        if isinstance(node, promql_parser.VectorSelector):
+            matchers = {matcher.name: matcher.value for matcher in node.matchers.matchers}
+            found.append((node.name or matchers.pop("__name__", ""), matchers))
+
+    promql_parser.walk(promql_parser.parse(expr), visit)
+    return found

@@ -1,0 +1,258 @@
+"""The dashboards without a server: generated, linted, and true to the catalogue."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import combinations
+from pathlib import Path
+
+import promql_parser
+import pytest
+
+from exporter.metrics import CATALOGUE, Kind
+from exporter.rules import ALERTS, RECORDINGS, threshold
+from grafana.__main__ import dashboards
+from tests.support.dashboards import (
+    FILES,
+    FOLDER,
+    VALUES,
+    Dashboard,
+    filled,
+    load,
+    panels,
+    targets,
+    variable_query,
+    variables,
+)
+from tests.support.promql import selectors
+
+# Grafana's own names of what we show; a wrong one is shown as a bare number
+UNITS = {"short", "s", "cps", "percentunit", "bytes", "dtdurations"}
+TYPES = {"stat", "timeseries", "table", "heatmap", "state-timeline", "bargauge"}
+# variables that stay what they are, so that matchers show them
+NAMES = {name: value if name.startswith("__") else f"${name}" for name, value in VALUES.items()}
+# what Prometheus and its client add to every target
+FOREIGN = {
+    "up",
+    "ALERTS",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
+    "process_open_fds",
+    "process_start_time_seconds",
+}
+NOT_SHOWN = {
+    "bullmq_redis_memory_fragmentation_ratio": "used and resident memory are side by side",
+}
+FIXED_WINDOWS = {
+    "Worst failure ratio": "it is what the alert looks at, in the alert's window",
+}
+
+
+@pytest.fixture(params=FILES, ids=lambda file: file.stem)
+def dashboard(request: pytest.FixtureRequest) -> Dashboard:
+    return load(request.param)
+
+
+def test_what_is_committed_is_what_the_code_makes() -> None:
+    assert {file.name: file.read_text() for file in FILES} == dashboards()
+    assert FOLDER.is_dir()
+
+
+def test_expressions_parse(dashboard: Dashboard) -> None:
+    for _, target in targets(dashboard):
+        promql_parser.parse(filled(target["expr"]))
+    for annotation in dashboard["annotations"]["list"]:
+        promql_parser.parse(filled(annotation["target"]["expr"]))
+
+
+def test_the_head(dashboard: Dashboard) -> None:
+    assert re.fullmatch("bullmq-[a-z]+", dashboard["uid"])
+    assert dashboard["title"].startswith("BullMQ / ")
+    assert dashboard["editable"] is False
+    assert dashboard["tags"] == ["bullmq"]
+    assert dashboard["refresh"] == "30s"
+    assert dashboard["schemaVersion"] == 39
+    assert "__inputs" not in dashboard
+    (link,) = dashboard["links"]
+    assert (link["tags"], link["includeVars"], link["keepTime"]) == (["bullmq"], True, True)
+
+
+def test_variables(dashboard: Dashboard) -> None:
+    found = {variable["name"]: variable for variable in variables(dashboard)}
+    labels = {name: variable["label"] for name, variable in found.items()}
+    assert list(labels.items())[:3] == [
+        ("datasource", "Data source"),
+        ("job", "Job"),
+        ("instance", "Instance"),
+    ]
+    text = json.dumps(dashboard)
+    for name, variable in found.items():
+        assert text.count(f"${name}") or text.count(f"${{{name}}}"), f"{name} is not used"
+        if name == "datasource":
+            continue
+        selector, label = variable_query(variable)
+        promql_parser.parse(filled(selector))
+        assert label == name
+        assert variable["refresh"] == 2  # at each change of the time range
+        assert variable["datasource"]["uid"] == "${datasource}"
+        if variable.get("multi"):
+            assert variable["includeAll"]
+            assert variable["allValue"] == (".*" if name == "job_name" else ".+")
+
+
+def test_panels_say_what_they_answer(dashboard: Dashboard) -> None:
+    for panel in panels(dashboard):
+        title = panel["title"]
+        assert panel["type"] in TYPES, title
+        assert "?" in panel["description"], f"{title}: the description is a question"
+        defaults = panel["fieldConfig"]["defaults"]
+        assert defaults["unit"] in UNITS, title
+        assert defaults["noValue"], title
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}, title
+        assert panel["targets"], title
+        for target in panel["targets"]:
+            assert target["datasource"]["uid"] == "${datasource}", title
+
+
+def test_ids_and_places(dashboard: Dashboard) -> None:
+    every = [
+        *dashboard["panels"],
+        *(p for row in dashboard["panels"] for p in row.get("panels", [])),
+    ]
+    ids = [panel["id"] for panel in every]
+    assert len(set(ids)) == len(ids)
+    assert 0 not in ids
+    assert sum(panel["type"] != "row" for panel in dashboard["panels"]) <= 25
+    for panel in every:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24, panel["title"]
+    for one, other in combinations(dashboard["panels"], 2):
+        assert not overlap(one["gridPos"], other["gridPos"]), (one["title"], other["title"])
+
+
+def overlap(one: dict[str, int], other: dict[str, int]) -> bool:
+    return (
+        one["x"] < other["x"] + other["w"]
+        and other["x"] < one["x"] + one["w"]
+        and one["y"] < other["y"] + other["h"]
+        and other["y"] < one["y"] + one["h"]
+    )
+
+
+def test_selectors_follow_the_variables(dashboard: Dashboard) -> None:
+    recorded = {rule.name for rule in RECORDINGS}
+    for title, target in targets(dashboard):
+        for name, matchers in selectors(filled(target["expr"], NAMES)):
+            if name == "ALERTS":
+                continue  # alerts about exporters have other labels than alerts about queues
+            assert matchers.get("job") == "$job", (title, name)
+            if name not in recorded:
+                assert matchers.get("instance") == "$instance", (title, name)
+            if "queue" in labels_of(name) and name != "bullmq_worker_isolation":
+                assert matchers.get("queue") == "$queue", (title, name)
+
+
+def test_rates_have_the_interval_that_grafana_gives(dashboard: Dashboard) -> None:
+    for title, target in targets(dashboard):
+        windows = re.findall(r"(?:rate|increase|changes)\([^\[\]]+\[([^\]]+)\]", target["expr"])
+        if title not in FIXED_WINDOWS:
+            assert set(windows) <= {"$__rate_interval", "$__range"}, title
+
+
+def test_counters_are_only_shown_as_rates(dashboard: Dashboard) -> None:
+    for title, target in targets(dashboard):
+        for counter in re.finditer(r"(\w+\()?(\w+_total)\b", target["expr"]):
+            assert counter[1] in {"rate(", "increase("}, (title, counter[2])
+
+
+def test_gauges_of_queues_are_taken_once(dashboard: Dashboard) -> None:
+    """Two exporters on the same Redis double nothing: no sum takes a gauge as it is."""
+    for title, target in targets(dashboard):
+        for summed in re.findall(r"sum(?: by \([^)]*\))? \((bullmq_\w+)\{", target["expr"]):
+            assert re.search(r"_(total|bucket|count)$", summed), (title, summed)
+
+
+def test_legends_name_labels_that_survive(dashboard: Dashboard) -> None:
+    for title, target in targets(dashboard):
+        for label in re.findall(r"\{\{(\w+)\}\}", target.get("legendFormat", "")):
+            assert label in target["expr"] or label in labels_of_all(target["expr"]), title
+
+
+def test_links_lead_to_our_dashboards() -> None:
+    ours = {load(file)["uid"] for file in FILES}
+    assert ours == {file.stem for file in FILES}
+    for file in FILES:
+        assert set(re.findall(r'"/d/([\w-]+)', file.read_text())) <= ours
+    assert {alert.dashboard for alert in ALERTS} <= ours
+
+
+def test_thresholds_are_those_of_the_alerts() -> None:
+    overview = load(FOLDER / "bullmq-overview.json")
+    steps = {
+        panel["title"]: [
+            step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        ]
+        for panel in panels(overview)
+        if "thresholds" in panel["fieldConfig"]["defaults"]
+    }
+    assert steps["Oldest waiting job"][-1] == threshold("JobsWaitingTooLong", "above_seconds")
+    assert steps["Data age"][-1] == threshold("CollectionStale", "above_seconds")
+    assert steps["Worst failure ratio"][1:] == [
+        threshold("HighFailureRatio", "above_ratio"),
+        threshold("VeryHighFailureRatio", "above_ratio"),
+    ]
+
+
+def sample_names() -> dict[str, str]:
+    """Name of a sample → name of its family."""
+    found = {}
+    for family in CATALOGUE:
+        ends = ("_bucket", "_sum", "_count") if family.kind is Kind.HISTOGRAM else ("",)
+        found |= {family.name + end: family.name for end in ends}
+    return found
+
+
+def labels_of(name: str) -> tuple[str, ...]:
+    families = {family.name: family for family in CATALOGUE}
+    family = families.get(sample_names().get(name, ""))
+    return (*family.labels, "le") if family else ()
+
+
+def labels_of_all(expr: str) -> set[str]:
+    names = re.findall(r"\b(?:bullmq|process|scrape|up)\w*", expr)
+    return {label for name in names for label in labels_of(name)} | {"instance", "job"}
+
+
+def used() -> set[str]:
+    """Names of all samples that dashboards and rules ask for."""
+    expressions = [filled(t["expr"]) for file in FILES for _, t in targets(load(file))]
+    rules = Path("prometheus/bullmq.rules.yml").read_text()
+    names = {name for expr in expressions for name, _ in selectors(expr)}
+    return names | set(re.findall(r"\bbullmq_\w+", rules))
+
+
+def test_every_metric_exists() -> None:
+    known = set(sample_names()) | FOREIGN | {rule.name for rule in RECORDINGS}
+    asked = {
+        name
+        for file in FILES
+        for _, t in targets(load(file))
+        for name, _ in selectors(filled(t["expr"]))
+    }
+    assert asked <= known
+
+
+def test_every_matcher_is_a_label(dashboard: Dashboard) -> None:
+    for title, target in targets(dashboard):
+        for name, matchers in selectors(filled(target["expr"])):
+            if name.startswith("bullmq"):
+                assert set(matchers) <= {"job", "instance", *labels_of(name)}, (title, name)
+
+
+def test_every_family_is_used_or_left_out_for_a_reason() -> None:
+    families = {sample_names().get(name, name) for name in used()}
+    missing = {family.name for family in CATALOGUE} - families
+    assert missing == set(NOT_SHOWN)
