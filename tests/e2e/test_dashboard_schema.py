@@ -69,7 +69,9 @@ def without_queries(content: Any) -> Any:
 
 
 def constant(name: str, kind: str, content: Any) -> str:
-    return f"export const {name}: {kind} = {json.dumps(without_queries(content), ensure_ascii=False)};"
+    return (
+        f"export const {name}: {kind} = {json.dumps(without_queries(content), ensure_ascii=False)};"
+    )
 
 
 def check(folder: Path, dashboards: dict[str, Dashboard]) -> str:

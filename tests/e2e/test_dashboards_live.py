@@ -1,0 +1,208 @@
+"""Every query of every dashboard, on a real Prometheus over live BullMQ traffic."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from exporter.rules import ALERTS, rules_file, scaled
+from tests.support.daemon import daemon
+from tests.support.dashboards import (
+    FILES,
+    FOLDER,
+    VALUES,
+    filled,
+    load,
+    panels,
+    targets,
+    variable_query,
+    variables,
+)
+from tests.support.need import need, node_modules
+from tests.support.prometheus import Prometheus, Series, prometheus
+from tests.support.servers import valkey, wait_for
+
+NO_DATA = {
+    "Replication link": "no connection reads a replica here; contract tests have one",
+    "Errors by collector": "nothing fails here; the faults' tests see the counters move",
+}
+NOT_OF_ONE_QUEUE = {
+    "Blocked queues": "mail works",
+    "Blocked by": "mail works",
+    "Rate limit": "mail has none",
+    "Firing alerts": "of all queues",
+}
+# in production a minute and more: here Prometheus scrapes each second
+WINDOWS = {"__rate_interval": "15s", "__range": "2m"}
+CONFIG = """
+connections:
+  api: {{url: "{api}"}}
+  worker: {{url: "{worker}"}}
+poll: {{interval_seconds: 1, blocked_after_seconds: 3}}
+queues: {{discovery_interval_seconds: 2}}
+events: {{job_names: true}}
+sync: {{interval_seconds: 2}}
+"""
+
+
+@dataclass
+class Live:
+    """Everything runs, and the known jobs are done."""
+
+    prometheus: Prometheus
+
+    def ask(self, expr: str, **values: str) -> list[Series]:
+        return self.prometheus.query(filled(expr, VALUES | WINDOWS | values))
+
+    def panel(self, file: str, title: str, **values: str) -> list[list[Series]]:
+        """What each query of a panel returns."""
+        (panel,) = [p for p in panels(load(FOLDER / f"bullmq-{file}.json")) if p["title"] == title]
+        return [self.ask(target["expr"], **values) for target in panel["targets"]]
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    need("prometheus")
+    script = node_modules().parent / "everything.mjs"
+    folder = tmp_path_factory.mktemp("live")
+    with valkey("--maxmemory", "100mb") as api, valkey() as worker:
+        traffic = subprocess.Popen(
+            ["node", str(script), "bullmq6", str(api.port), str(worker.port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert traffic.stdin is not None
+        assert traffic.stdout is not None
+        try:
+            assert traffic.stdout.readline() == "ready\n"
+            config = CONFIG.format(api=api.url, worker=worker.url)
+            rules = rules_file(scaled(ALERTS, 1 / 60, 5))
+            with daemon(folder, config) as running, prometheus(folder, [running.port], rules) as p:
+                wait_for(lambda: p.query('bullmq_events_read_total{queue="known"}'), 15, "known")
+                # a name's counter begins with its first job, and increases are seen after that
+                known(traffic, p, good=1, bad=1, total=2)
+                known(traffic, p, good=30, bad=10, total=42)
+                yield Live(p)
+        finally:
+            traffic.kill()
+            traffic.wait()
+
+
+def known(
+    traffic: subprocess.Popen[str], asked: Prometheus, good: int, bad: int, total: int
+) -> None:
+    """So many jobs are done and counted."""
+    assert traffic.stdin is not None
+    assert traffic.stdout is not None
+    traffic.stdin.write(f"{good} {bad}\n")
+    traffic.stdin.flush()
+    assert traffic.stdout.readline() == "done\n"
+    counted = 'sum(bullmq_jobs_added_total{queue="known"})'
+    wait_for(lambda: asked.value(counted) == total, 15, "they are counted")
+
+
+def without_data(live: Live, **values: str) -> set[str]:
+    """Titles of the panels that have a query without data, or with nothing but NaN."""
+    return {
+        title
+        for file in FILES
+        for title, target in targets(load(file))
+        if all(math.isnan(value) for _, value in live.ask(target["expr"], **values))
+    }
+
+
+def test_every_query_has_data(live: Live) -> None:
+    allowed = set(NO_DATA)
+    wait_for(
+        lambda: without_data(live) <= allowed, 60, f"data, but in {without_data(live) - allowed}"
+    )
+
+
+def test_every_query_has_data_for_one_queue(live: Live) -> None:
+    allowed = set(NO_DATA) | set(NOT_OF_ONE_QUEUE)
+    chosen = {"queue": "mail", "prefix": "bull", "connection": "api"}
+
+    def missing() -> set[str]:
+        return without_data(live, **chosen) - allowed
+
+    wait_for(lambda: not missing(), 60, f"data, but in {missing()}")
+
+
+def test_every_variable_has_values(live: Live) -> None:
+    for file in FILES:
+        for variable in variables(load(file)):
+            if variable["name"] == "datasource":
+                continue
+            selector, label = variable_query(variable)
+            found = live.prometheus.get(
+                f"label/{label}/values", **{"match[]": filled(selector, VALUES | WINDOWS)}
+            )
+            assert found, (file.name, label)
+
+
+def test_every_label_of_a_legend_is_there(live: Live) -> None:
+    for file in FILES:
+        for title, target in targets(load(file)):
+            wanted = set(re.findall(r"\{\{(\w+)\}\}", target.get("legendFormat", "")))
+            for labels, _ in live.ask(target["expr"]):
+                assert wanted <= set(labels), (file.name, title, labels)
+
+
+def test_annotations_run(live: Live) -> None:
+    for file in FILES:
+        for annotation in load(file)["annotations"]["list"]:
+            live.ask(annotation["target"]["expr"])
+
+
+def test_numbers_of_a_known_load(live: Live) -> None:
+    """Forty jobs of 60 ms after two, ten of which fail for good."""
+
+    def one(title: str, query: int = 0) -> float:
+        ((_, value),) = live.panel("queue", title, queue="known")[query]
+        return value
+
+    assert one("Failed kept") == 11
+    assert one("Ready") == one("Active") == one("Delayed") == one("Oldest waiting") == 0
+    assert one("Workers") == 1
+    assert one("Paused") == 0
+    assert one("Finished jobs kept") == 31
+    assert one("Finished jobs kept", 1) == 11
+    finished, failed, retried, stalled, p95 = live.panel("queue", "Job names", queue="known")
+    # increase() extrapolates to the ends of its window
+    assert by_name(finished) == pytest.approx({"good": 30, "bad": 10}, rel=0.15)
+    assert by_name(failed) == pytest.approx({"good": 0, "bad": 10}, rel=0.15)
+    assert set(by_name(retried).values()) == set(by_name(stalled).values()) == {0}
+    # the bucket that 60 ms fall into
+    for value in by_name(p95).values():
+        assert 0.05 < value <= 0.1
+
+
+def test_numbers_of_the_overview(live: Live) -> None:
+    queues = live.panel("overview", "Queues")
+    failed_kept = {labels["queue"]: value for labels, value in queues[6]}
+    assert failed_kept["known"] == 11
+    paused = {labels["queue"]: value for labels, value in queues[13] if value}
+    assert paused == {"resting": 1}
+
+    def blocked() -> dict[str, str]:
+        (found,) = live.panel("overview", "Blocked queues")
+        return {labels["queue"]: labels["reason"] for labels, _ in found}
+
+    expected = {"lost": "worker_isolated", "resting": "paused"}
+    wait_for(lambda: expected.items() <= blocked().items(), 20, f"blocked: {blocked()}")
+    assert {"mail", "known", "children"}.isdisjoint(blocked())
+
+
+def by_name(series: list[Series]) -> dict[str, float]:
+    return {labels["job_name"]: value for labels, value in series}
+
+
+def test_what_is_allowed_to_be_empty_exists() -> None:
+    titles = {title for file in FILES for title, _ in targets(load(file))}
+    assert set(NO_DATA) | set(NOT_OF_ONE_QUEUE) <= titles

@@ -1,0 +1,95 @@
+"""A real Prometheus for tests, and asking it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.need import need
+from tests.support.servers import free_port, wait_for
+
+Series = tuple[dict[str, str], float]
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """Where it answers."""
+
+    port: int
+
+    def get(self, what: str, **parameters: str) -> Any:
+        """`data` of an answer of its API; fails with Prometheus' own message."""
+        query = urllib.parse.urlencode(parameters)
+        address = f"http://127.0.0.1:{self.port}/api/v1/{what}?{query}"
+        try:
+            with urllib.request.urlopen(address) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            if error.code == 503:  # it has not begun
+                raise
+            raise AssertionError(f"{parameters}: {error.read().decode()}") from None
+
+    def query(self, expr: str) -> list[Series]:
+        """An instant vector."""
+        found = self.get("query", query=expr)["result"]
+        return [(row["metric"], float(row["value"][1])) for row in found]
+
+    def value(self, expr: str) -> float | None:
+        """The only value; None if there is none."""
+        found = self.query(expr)
+        assert len(found) < 2, found
+        return found[0][1] if found else None
+
+
+@contextlib.contextmanager
+def prometheus(
+    folder: Path, targets: Sequence[int], rules: str = "", *arguments: str
+) -> Iterator[Prometheus]:
+    """Scrapes these ports of this machine every second, and evaluates these rules as often."""
+    program = need("prometheus")
+    scrape = [f"127.0.0.1:{port}" for port in targets]
+    config: dict[str, Any] = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "scrape_configs": [{"job_name": "bullmq", "static_configs": [{"targets": scrape}]}],
+    }
+    if rules:
+        (folder / "rules.yml").write_text(rules)
+        config["rule_files"] = ["rules.yml"]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    port = free_port()
+    with (folder / "prometheus.log").open("w") as log:
+        process = subprocess.Popen(
+            [
+                program,
+                f"--config.file={folder}/prometheus.yml",
+                f"--storage.tsdb.path={folder}/data",
+                f"--web.listen-address=127.0.0.1:{port}",
+                *arguments,
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        asked = Prometheus(port)
+        wait_for(lambda: scraped(asked, len(targets)), 30, f"Prometheus has scraped: {folder}")
+        yield asked
+    finally:
+        process.kill()
+        process.wait()
+
+
+def scraped(asked: Prometheus, targets: int) -> bool:
+    try:
+        return asked.value("sum(up)") == targets
+    except OSError:
+        return False
