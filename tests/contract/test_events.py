@@ -71,6 +71,17 @@ def test_a_queue_without_a_stream_has_no_samples(any_server: Any_) -> None:
     assert follower.collect().queues == {}
 
 
+def test_a_queue_that_will_keep_events_begins_at_zero(any_server: Any_) -> None:
+    """Its first jobs are seen as an increase, and not as a series that begins at their number."""
+    client = any_server.client()
+    client.hset("bull:q:meta", "opts.maxLenEvents", "10000")
+    follower = Follower(any_server, "q")
+    found = follower.queue()
+    assert (found.jobs[""].added, found.read) == (0, 0)
+    say(client, "added")
+    assert follower.queue().jobs[""].added == 1
+
+
 def test_events_switched_off_are_not_idleness(any_server: Any_) -> None:
     client = any_server.client()
     client.hset("bull:q:meta", "opts.maxLenEvents", 0)

@@ -88,7 +88,7 @@ class EventsCollector:
         look_up_ends(context, new)
         account(context, [stream for stream in known if stream.enabled])
         for stream in new:
-            if stream.enabled and stream.position != FIRST_ID:
+            if stream.enabled and (stream.announced or stream.position != FIRST_ID):
                 self._frozen[stream.queue] = stream.fold.frozen()
 
     def _look_whether_enabled(self, context: Context, streams: Sequence[Stream]) -> None:
@@ -99,7 +99,9 @@ class EventsCollector:
         )
         replies = context.client.batch(packed, len(streams)).replies
         for stream, reply in zip(streams, replies, strict=True):
-            stream.enabled = not (isinstance(reply, list) and reply[0] == b"0")
+            kept = reply[0] if isinstance(reply, list) else None
+            stream.enabled = kept != b"0"
+            stream.announced = kept is not None
             if not stream.enabled:
                 self._frozen.pop(stream.queue, None)
 

@@ -40,6 +40,8 @@ class Stream:
     """The last id read before this pass."""
     enabled: bool = True
     """Whether BullMQ keeps events of it at all (`maxLenEvents` is not 0)."""
+    announced: bool = False
+    """Whether its meta says how many: then nothing has happened where there is no stream yet."""
 
 
 class NameLookup:
