@@ -294,6 +294,17 @@ class TestNames:
         assert self.by_name(follower) == {"welcome": 1, "resize": 1, "__other__": 1}
         assert follower.queue().jobs["resize"].runs["completed"].count == 1
 
+    def test_what_counts_for_no_name_makes_no_series(self, any_server: Any_) -> None:
+        client = any_server.client()
+        follower = Follower(any_server, "q", job_names=True)
+        follower.collect()
+        say(client, "added", 1, name="charge")
+        say(client, "active", 1)
+        say(client, "failed", 1)
+        say(client, "retries-exhausted", 1, attemptsMade="1")
+        say(client, "progress", 7)
+        assert self.by_name(follower).keys() == {"charge"}
+
     def test_no_more_than_so_many(self, any_server: Any_) -> None:
         client = any_server.client()
         follower = Follower(any_server, "q", job_names=True, max_job_names=2)

@@ -140,6 +140,8 @@ class NamedFold:
         for event, job, at, fields in told(entries):
             if event == b"added":
                 self._names[job] = _name_of(fields)
+            elif event not in _TIMED and job not in self._names:
+                continue  # it counts for nothing, and would make a name of nobody
             self._fold_of(job).take(event, job, at, fields)
             if event in _ENDS:
                 self._names.pop(job, None)
