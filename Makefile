@@ -31,8 +31,10 @@ lint: .make/dev ## Lint
 type: .make/dev ## Check the types
 	$(BIN)/mypy
 
-docs: .make/dev ## Write the generated documentation
+docs: .make/dev ## Write what is generated: docs/metrics.md, dashboards, alert rules
 	$(BIN)/python -m exporter.metrics > docs/metrics.md
+	$(BIN)/python -m grafana
+	$(BIN)/bullmq-exporter rules > prometheus/bullmq.rules.yml
 
 docs-check: .make/dev
 	$(BIN)/python -m exporter.metrics | diff -u docs/metrics.md - || \
