@@ -1,0 +1,179 @@
+"""The rules as text: what is committed, what can be changed, and how mistakes are told."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+
+from exporter.metrics import CATALOGUE, Kind
+from exporter.rules import ALERTS, RECORDINGS, RuleError, Severity, changed, rules_file, scaled
+from tests.support.daemon import command
+from tests.support.promql import selectors
+
+COMMITTED = Path(__file__).parents[2] / "prometheus" / "bullmq.rules.yml"
+FOREIGN = {"up"}
+
+
+def printed(*arguments: str) -> dict[str, Any]:
+    done = command("rules", *arguments)
+    assert done.returncode == 0, done.stderr
+    loaded: dict[str, Any] = yaml.safe_load(done.stdout)
+    return loaded
+
+
+def alerts_of(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    rules = [rule for group in content["groups"] for rule in group["rules"]]
+    return {rule["alert"]: rule for rule in rules if "alert" in rule}
+
+
+RULES = alerts_of(yaml.safe_load(rules_file()))
+
+
+def test_what_is_committed_is_what_is_printed() -> None:
+    assert command("rules").stdout == COMMITTED.read_text() == rules_file()
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+class TestConventions:
+    def test_expressions_parse_and_ask_for_what_there_is(self, rule: dict[str, Any]) -> None:
+        promql_parser.parse(rule["expr"])
+        labels = {
+            name: family.labels
+            for family in CATALOGUE
+            for name in (
+                [f"{family.name}_bucket"] if family.kind is Kind.HISTOGRAM else [family.name]
+            )
+        }
+        recorded = {each.name for each in RECORDINGS}
+        for name, matchers in selectors(rule["expr"]):
+            assert name in labels or name in recorded | FOREIGN
+            assert set(matchers) <= set(labels.get(name, ()))
+
+    def test_everything_is_said(self, rule: dict[str, Any]) -> None:
+        assert set(rule["labels"]) == {"severity"}
+        assert rule["labels"]["severity"] in set(Severity)
+        notes = rule["annotations"]
+        assert list(notes) == ["summary", "description", "runbook_url", "dashboard_url"]
+        assert len(re.sub(r"\{\{.*?\}\}", "payments", notes["summary"])) < 90
+        assert notes["description"].endswith(".")
+        assert "$value" not in str(rule["labels"])
+
+    def test_expressions_are_fit_for_alerts(self, rule: dict[str, Any]) -> None:
+        assert "topk" not in rule["expr"]
+        assert not re.search(r"\b(le|job_name)\b", rule["expr"])
+        for window in re.findall(r"\[(\w+)\]", rule["expr"]):
+            assert promql_parser.parse_duration(window).total_seconds() >= 60
+
+
+class TestChanges:
+    def test_a_threshold_and_a_duration(self) -> None:
+        rule = alerts_of(
+            printed(
+                *("--set", "JobsWaitingTooLong.above_seconds=10m"),
+                *("--set", "BullMQJobsWaitingTooLong.for=90"),
+            )
+        )["BullMQJobsWaitingTooLong"]
+        assert "> 600 unless" in rule["expr"]
+        assert rule["for"] == "90s"
+
+    def test_a_window_a_ratio_and_a_severity(self) -> None:
+        rule = alerts_of(
+            printed(
+                *("--set", "HighFailureRatio.window=1h"),
+                *("--set", "HighFailureRatio.above_ratio=0.2"),
+                *("--set", "HighFailureRatio.severity=critical"),
+            )
+        )["BullMQHighFailureRatio"]
+        assert rule["expr"].count("[1h]") == 4
+        assert "> 0.2 and" in rule["expr"]
+        assert rule["labels"]["severity"] == "critical"
+
+    def test_without(self) -> None:
+        found = alerts_of(printed("--without", "NoWorkers", "--without", "BullMQEventGap"))
+        assert set(RULES) - set(found) == {"BullMQNoWorkers", "BullMQEventGap"}
+
+    def test_labels_and_addresses(self) -> None:
+        rule = alerts_of(
+            printed(
+                *("--label", "team=payments"),
+                *("--runbook-url", "https://wiki.example/bullmq"),
+                *("--grafana-url", "https://grafana.example/"),
+            )
+        )["BullMQNoWorkers"]
+        assert rule["labels"] == {"severity": "critical", "team": "payments"}
+        notes = rule["annotations"]
+        assert notes["runbook_url"] == "https://wiki.example/bullmq#bullmqnoworkers"
+        assert notes["dashboard_url"].startswith("https://grafana.example/d/bullmq-queue?var-conn")
+
+    def test_a_label_that_is_kept_is_in_every_list(self) -> None:
+        content = printed("--keep-label", "namespace")
+        for rule in (rule for group in content["groups"] for rule in group["rules"]):
+            for labels in re.findall(r"(?:by|on) \((job[^)]*)\)", rule["expr"]):
+                if labels != "job, instance":
+                    assert labels.startswith("job, namespace"), rule
+
+    def test_a_manifest(self) -> None:
+        content = printed(
+            *("--format", "prometheusrule", "--namespace", "monitoring", "--name", "queues")
+        )
+        assert content["apiVersion"] == "monitoring.coreos.com/v1"
+        assert content["kind"] == "PrometheusRule"
+        assert content["metadata"] == {"name": "queues", "namespace": "monitoring"}
+        assert alerts_of(content["spec"]) == RULES
+
+    def test_the_list_names_every_setting(self) -> None:
+        lines = command("rules", "--list").stdout.splitlines()
+        assert [line.split()[0] for line in lines] == [alert.name for alert in ALERTS]
+        waiting = next(line for line in lines if line.startswith("JobsWaitingTooLong "))
+        assert waiting.split()[1:] == ["severity=warning", "for=5m", "above_seconds=300"]
+
+    def test_for_a_demonstration(self) -> None:
+        rule = alerts_of(yaml.safe_load(rules_file(scaled(ALERTS, 1 / 20, 20))))
+        assert "> 15 unless" in rule["BullMQJobsWaitingTooLong"]["expr"]
+        assert rule["BullMQJobsWaitingTooLong"]["for"] == "15s"
+        assert rule["BullMQQueuePausedTooLong"]["for"] == "20s"
+        assert "> 1000 and" in rule["BullMQBacklogGrowing"]["expr"]
+
+
+MISTAKES = {
+    "NoWorkrs.for=1m": "no alert is called NoWorkrs; did you mean NoWorkers?",
+    "Xyz.for=1m": "no alert is called Xyz; bullmq-exporter rules --list shows them",
+    "NoWorkers": "NoWorkers: expected ALERT.SETTING=VALUE, as NoWorkers.for=10m",
+    "NoWorkers.for": "NoWorkers.for: expected ALERT.SETTING=VALUE, as NoWorkers.for=10m",
+    "NoWorkers.above=1": "NoWorkers has no setting above; it has severity, for",
+    "NoWorkers.for=soon": "NoWorkers.for=soon: expected a number, as 10m or 600",
+    "NoWorkers.for=1.2.3m": "NoWorkers.for=1.2.3m: expected a number, as 10m or 600",
+    "NoWorkers.for=-5": "NoWorkers.for=-5: expected a number that is not negative",
+    "BacklogGrowing.above_jobs=10m": "BacklogGrowing.above_jobs=10m: expected a number, as 0.2",
+    "BacklogGrowing.above_jobs=nan": "expected a number that is not negative",
+    "BacklogGrowing.window=0": "BacklogGrowing.window=0: a window is longer than nothing",
+    "NoWorkers.severity=bad": "NoWorkers.severity=bad: it is one of critical, warning, info",
+}
+
+
+@pytest.mark.parametrize("change", MISTAKES)
+def test_mistakes(change: str) -> None:
+    with pytest.raises(RuleError, match=re.escape(MISTAKES[change])):
+        changed(ALERTS, [change])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "NoWorkers.above=1"], "NoWorkers has no setting above"),
+        (["--without", "Nothing"], "no alert is called Nothing"),
+        (["--label", "team"], "team: expected NAME=VALUE, as team=payments"),
+        (["--label", "my-team=x"], "my-team is not the name of a label: letters, digits and _"),
+        (["--keep-label", "a b"], "a b is not the name of a label"),
+    ],
+)
+def test_mistakes_end_with_2_and_print_no_rules(arguments: list[str], message: str) -> None:
+    done = command("rules", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert message in done.stderr
