@@ -103,7 +103,7 @@ def _now() -> list[Panel]:
             f"max({_LATE})",
             unit="s",
             steps=words.LATE,
-            decimals=0,
+            decimals=1,
         ),
         stats(
             "Ready jobs",
@@ -204,7 +204,7 @@ def _queues() -> Panel:
         [
             _QUEUE,
             _CONNECTION,
-            Column("A", "Oldest", "s", words.LATE, decimals=0, width=_NARROW),
+            Column("A", "Oldest", "s", words.LATE, decimals=1, width=_NARROW),
             Column("B", "Ready", width=_NARROW),
             Column("C", "Delayed", width=_NARROW),
             Column("D", "Overdue", steps=words.ANY_IS_ODD, width=_NARROW),

@@ -76,7 +76,7 @@ def _now() -> list[Panel]:
             f"max({gauge('bullmq_queue_oldest_waiting_seconds')})",
             unit="s",
             steps=words.LATE,
-            decimals=0,
+            decimals=1,
         ),
         stats("Ready", "How much could start now?", f"sum({READY})", sparkline=True),
         stats("Active", "How much is running?", f"sum({jobs('active')})", sparkline=True),
