@@ -463,8 +463,12 @@ def _placed(content: Sequence[Row]) -> list[dict[str, Any]]:
         }
         found.append(head)
         y += 1
-        inner, y = _flow(row.panels, y, number * 100)
-        (head["panels"] if row.collapsed else found).extend(inner)
+        inner, end = _flow(row.panels, y, number * 100)
+        if row.collapsed:
+            head["panels"] = inner
+        else:
+            found += inner
+            y = end
     return found
 
 
