@@ -101,16 +101,15 @@ def stats(
     legend: str = "",
     width: int = 3,
     height: int = 4,
-    sparkline: bool = False,
     decimals: int | None = None,
     by_name: bool = False,
 ) -> Panel:
-    """A big number, now."""
+    """A big number, now: over a range, the last of what is gone would look like the present."""
     made = (
         _titled(stat.Panel(), title, question, unit, no_value)
-        .with_target(_target(Query(expr, legend, instant=not sparkline), 0))
+        .with_target(_target(Query(expr, legend, instant=True), 0))
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(values=False))
-        .graph_mode(c.BigValueGraphMode.AREA if sparkline else c.BigValueGraphMode.NONE)
+        .graph_mode(c.BigValueGraphMode.NONE)
         .color_mode(c.BigValueColorMode.VALUE)
         .text_mode(c.BigValueTextMode.NAME if by_name else c.BigValueTextMode.AUTO)
         .thresholds(_thresholds(steps))

@@ -109,16 +109,14 @@ def _now() -> list[Panel]:
             "Ready jobs",
             "How much work could start now? Waiting and prioritized jobs.",
             f"sum({READY})",
-            sparkline=True,
         ),
-        stats("Active jobs", "How much is running?", f"sum({jobs('active')})", sparkline=True),
+        stats("Active jobs", "How much is running?", f"sum({jobs('active')})"),
         stats(
             "Finished per second",
             "How fast are we? Jobs completed, or failed for good.",
             f"sum({finished()})",
             unit="cps",
             no_value="events off",
-            sparkline=True,
         ),
         stats(
             "Worst failure ratio",
@@ -173,7 +171,7 @@ def _blocked() -> Panel:
             Column("connection", "Connection"),
         ],
         sort="Ready",
-        no_value="Nothing is blocked",
+        no_value="Nothing is known to be blocked",
         width=10,
         height=8,
     )

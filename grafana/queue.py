@@ -78,9 +78,9 @@ def _now() -> list[Panel]:
             steps=words.LATE,
             decimals=1,
         ),
-        stats("Ready", "How much could start now?", f"sum({READY})", sparkline=True),
-        stats("Active", "How much is running?", f"sum({jobs('active')})", sparkline=True),
-        stats("Delayed", "How much is for later?", f"sum({jobs('delayed')})", sparkline=True),
+        stats("Ready", "How much could start now?", f"sum({READY})"),
+        stats("Active", "How much is running?", f"sum({jobs('active')})"),
+        stats("Delayed", "How much is for later?", f"sum({jobs('delayed')})"),
         stats("Failed kept", "How many failed jobs are kept?", f"sum({jobs('failed')})"),
         stats(
             "Blocked by",
