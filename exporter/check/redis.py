@@ -93,7 +93,8 @@ def _server(client: Client) -> ServerFacts | None:
 
 
 def _queues(config: Config, client: Client, progress: Progress) -> Step:
-    discovery = Discovery(config.queues)
+    # an empty shard is nothing to worry about, an empty Redis is
+    discovery = Discovery(config.queues.model_copy(update={"shard": None}))
     pages = 0
     while discovery.scans and not discovery.step(Context(client, 0.0)):
         pages += 1

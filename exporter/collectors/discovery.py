@@ -115,7 +115,7 @@ class Discovery:
         kinds = run.found.get(name)
         if kinds is not None:
             kinds.add(kind)
-        elif not self._wanted(name[1]):
+        elif not self._wanted(name):
             return
         elif run.kept[name[0]] < self._options.max or name in self._kinds:
             run.found[name] = {kind}
@@ -166,9 +166,11 @@ class Discovery:
             )
         return Discovered(tuple(sorted(queues, key=lambda q: (q.prefix, q.name))), counts)
 
-    def _wanted(self, name: bytes) -> bool:
-        text = _text(name)
-        return bool(self._included.match(text)) and not self._excluded.match(text)
+    def _wanted(self, name: Name) -> bool:
+        text = _text(name[1])
+        if not self._included.match(text) or self._excluded.match(text):
+            return False
+        return _in_shard(self._options, _text(name[0]), text)
 
 
 def _verified(context: Context, doubtful: dict[Name, set[str]]) -> Iterator[tuple[Name, str]]:
@@ -212,7 +214,12 @@ def _static_queues(options: Queues) -> tuple[Queue, ...]:
         queue_of(prefix, name, static=True)
         for prefix in options.prefixes
         for name in dict.fromkeys(options.static)
+        if _in_shard(options, prefix, name)
     )
+
+
+def _in_shard(options: Queues, prefix: str, name: str) -> bool:
+    return options.shard is None or options.shard.owns(prefix, name)
 
 
 def _proof(base: bytes, kind: str) -> bytes:

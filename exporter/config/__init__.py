@@ -13,6 +13,7 @@ from exporter.config.models import (
     split_host_port,
 )
 from exporter.config.secret import MASK, Secret
+from exporter.config.shard import Shard, parse_shard, part_of
 from exporter.config.show import show
 from exporter.config.url import RedisURL, parse_url
 
@@ -28,9 +29,12 @@ __all__ = [
     "RedisTLS",
     "RedisURL",
     "Secret",
+    "Shard",
     "Sync",
     "load",
+    "parse_shard",
     "parse_url",
+    "part_of",
     "show",
     "split_host_port",
 ]

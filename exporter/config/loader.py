@@ -25,6 +25,7 @@ _TYPES = {
     "float_type": "must be a number",
     "bool_type": "must be true or false",
     "string_type": "must be a text; put it in quotes",
+    "dataclass_exact_type": "must be a text; put it in quotes",
     "tuple_type": "must be a list",
     "dict_type": "must be a mapping of keys to values",
     "model_type": "must be a mapping of keys to values",
@@ -229,7 +230,6 @@ def _not_built(config: Config) -> Iterator[_Finding]:
             yield _not_yet("connections", name, "cluster")
     web = config.web
     used = {
-        ("queues", "shard"): config.queues.shard,
         ("web", "tls"): web.tls.cert_file or web.tls.key_file or web.tls.client_ca_file,
         ("web", "basic_auth_users"): web.basic_auth_users,
         ("web", "basic_auth_users_file"): web.basic_auth_users_file,

@@ -25,12 +25,12 @@ from pydantic import (
 
 from exporter.config.environment import Interpolated
 from exporter.config.secret import Secret
+from exporter.config.shard import Shard, parse_shard
 from exporter.config.url import RedisURL, parse_url
 from exporter.config.yaml_reader import read_scalar
 
 _CONNECTION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HOST_PORT = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:\s]*)):(?P<port>\d{1,5})")
-_SHARD = re.compile(r"([1-9]\d*)/([1-9]\d*)")
 _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 
 
@@ -80,6 +80,10 @@ def _parsed_url(value: Any) -> Any:
     return parse_url(value) if isinstance(value, str) else value
 
 
+def _parsed_shard(value: Any) -> Any:
+    return parse_shard(value) if isinstance(value, str) else value
+
+
 def _secret(value: Any) -> Any:
     return Secret(value) if isinstance(value, str) else value
 
@@ -88,13 +92,6 @@ def _connection_name(name: str) -> str:
     if _CONNECTION_NAME.fullmatch(name) is None:
         raise ValueError("a connection's name is 1 to 64 letters, digits, _, - or .")
     return name
-
-
-def _shard(text: str) -> str:
-    match = _SHARD.fullmatch(text)
-    if match is None or int(match[1]) > int(match[2]):
-        raise ValueError('must be "i/n" with 1 <= i <= n, as in "2/5"')
-    return text
 
 
 def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -117,6 +114,7 @@ def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
 
 Shown = PlainSerializer(str, return_type=str)
 Seconds = Annotated[float, Field(gt=0, le=86400)]
+ShardText = Annotated[Shard, BeforeValidator(_parsed_shard), Shown]
 URL = Annotated[RedisURL, BeforeValidator(_parsed_url), Shown]
 HostPort = Annotated[str, AfterValidator(_checked_host_port)]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
@@ -185,7 +183,12 @@ class Queues(Section):
     discovery_interval_seconds: Seconds = 60.0
     discovery_batch: Annotated[int, Field(ge=10, le=100_000)] = 1000
     max: Annotated[int, Field(ge=1)] = 10_000
-    shard: Annotated[str, AfterValidator(_shard)] | None = None
+    shard: ShardText | None = None
+
+    @property
+    def first_shard(self) -> bool:
+        """Whether this process shows what all shards see alike; without shards it is the first."""
+        return self.shard is None or self.shard.part == 1
 
     @model_validator(mode="after")
     def _something_to_watch(self) -> Self:

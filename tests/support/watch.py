@@ -30,7 +30,7 @@ class Watch:
         self._poller = Poller(
             self.config, ["default"], self.client, collectors_for(self.config), self.board
         )
-        self._writer = PageWriter(15, 60)
+        self._writer = PageWriter(15, 60, first_shard=self.config.queues.first_shard)
 
     def discover_and_poll(self) -> Samples:
         self._poller.poll_once()
