@@ -9,6 +9,7 @@ from exporter.config.models import (
     Poll,
     Queues,
     RedisTLS,
+    Sentinel,
     Sync,
     split_host_port,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "RedisTLS",
     "RedisURL",
     "Secret",
+    "Sentinel",
     "Shard",
     "Sync",
     "load",

@@ -7,6 +7,7 @@ that come out of the environment, where everything is a text.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -76,6 +77,13 @@ def _checked_host_port(text: str) -> str:
     return text
 
 
+def _node_address(text: str) -> str:
+    match = _HOST_PORT.fullmatch(text)
+    if match is None or not split_host_port(text)[0]:
+        raise ValueError('must be "host:port", as in "sentinel-1:26379"')
+    return text
+
+
 def _parsed_url(value: Any) -> Any:
     return parse_url(value) if isinstance(value, str) else value
 
@@ -116,6 +124,7 @@ Shown = PlainSerializer(str, return_type=str)
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 ShardText = Annotated[Shard, BeforeValidator(_parsed_shard), Shown]
 URL = Annotated[RedisURL, BeforeValidator(_parsed_url), Shown]
+NodeAddress = Annotated[str, AfterValidator(_node_address)]
 HostPort = Annotated[str, AfterValidator(_checked_host_port)]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 FilePath = Annotated[Path, Field(strict=False)]
@@ -143,8 +152,8 @@ class RedisTLS(Section):
 class Sentinel(Section):
     """A master that sentinels know by name."""
 
-    master: str
-    nodes: Annotated[tuple[HostPort, ...], Field(strict=False, min_length=1)]
+    master: Annotated[str, Field(min_length=1)]
+    nodes: Annotated[tuple[NodeAddress, ...], Field(strict=False, min_length=1)]
     password_file: FilePath | None = None
 
 
@@ -159,6 +168,19 @@ class Connection(Section):
     tls: RedisTLS = RedisTLS()
     sentinel: Sentinel | None = None
     cluster: bool = False
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.sentinel is None:
+            return self
+        if self.url.scheme == "unix":
+            raise ValueError("sentinel needs a redis:// or rediss:// URL; its host is not used")
+        return self
+
+    def at(self, host: str, port: int) -> Connection:
+        """The same way in to another server: the one that a sentinel names."""
+        url = replace(self.url, host=host, port=port)
+        return self.model_copy(update={"url": url, "sentinel": None})
 
     @property
     def user(self) -> str | None:

@@ -6,6 +6,7 @@ from exporter.connection.clients import Clients
 from exporter.connection.dial import tls_context
 from exporter.connection.errors import ErrorClass, RedisFailure, ReplyError, failure_of
 from exporter.connection.metadata import Info, Metadata, parse_info
+from exporter.connection.sentinel import ask_sentinels
 
 __all__ = [
     "Argument",
@@ -19,6 +20,7 @@ __all__ = [
     "RedisFailure",
     "Reply",
     "ReplyError",
+    "ask_sentinels",
     "failure_of",
     "pack",
     "parse_info",

@@ -13,13 +13,16 @@ import hiredis
 from exporter.config import Connection
 from exporter.connection.dial import RedisConnection, dial
 from exporter.connection.errors import ErrorClass, RedisFailure, ReplyError, failure_of
-from exporter.connection.metadata import Metadata, parse_info
+from exporter.connection.metadata import Info, Metadata, parse_info
+from exporter.connection.sentinel import find_master
 
 Argument = str | bytes | int | float
 Reply = Any
 """bytes, int, None, a list of replies, or a `ReplyError` inside a batch."""
 
 _RECEIVE_BYTES: Final = 1 << 18
+_CONFIRM_SECONDS: Final = 5.0
+"""How often sentinels are asked whether the master still is one."""
 
 # Errors that say something of the whole connection, not of one command in a batch.
 _CONNECTION_WIDE: Final = frozenset({ErrorClass.AUTH, ErrorClass.LOADING, ErrorClass.CONNECTION})
@@ -53,11 +56,14 @@ class Client:
         self.name = f"bullmq-exporter:{name}"
         self.failure: RedisFailure | None = None
         """What closed the connection, while it is closed by a failure."""
+        self.metadata: Metadata | None = None
+        """Whom the connection reaches, or reached last."""
         self._connection: RedisConnection | None = None
         self._socket: socket.socket | None = None
         self._reader: hiredis.Reader | None = None
         self._buffer: Any = bytearray(_RECEIVE_BYTES)
         self._errors_seen = 0
+        self._confirm_at = 0.0
 
     @property
     def connected(self) -> bool:
@@ -67,16 +73,50 @@ class Client:
     def connect(self) -> Metadata:
         """Open the connection and learn whom it reaches. Raises `RedisFailure`."""
         self.close()
-        connection = dial(self.settings)
+        self._confirm_at = time.monotonic() + _CONFIRM_SECONDS
+        node, sentinel = self.settings, ""
+        if node.sentinel is not None:
+            node, sentinel = find_master(node, node.sentinel)
+        connection = dial(node)
         self._connection, self.failure = connection, None
         # redis-py has no public way to its socket
         self._socket = connection._sock  # noqa: SLF001
         self._reader = hiredis.Reader(replyError=self._reply_error)
         try:
-            return self._introduce()
+            self.metadata = self._introduce(node.url.address, sentinel)
         except RedisFailure:
             self.close()
             raise
+        self._leave_replica()
+        if self.failure is not None:
+            raise self.failure
+        return self.metadata
+
+    def confirm(self) -> None:
+        """See now and then whether sentinels still name this server. Raises `RedisFailure` if not.
+
+        After a failover on demand the old master stays one, with its clients, for some ten seconds;
+        one that is cut off from its sentinels stays one for ever.
+        """
+        known, sentinel = self.metadata, self.settings.sentinel
+        if known is None or sentinel is None or time.monotonic() < self._confirm_at:
+            return
+        self._confirm_at = time.monotonic() + _CONFIRM_SECONDS
+        try:
+            master, named_by = find_master(self.settings, sentinel)
+        except RedisFailure:
+            return  # a master that answers is one until someone says otherwise
+        if master.url.address != known.address:
+            self.close()
+            text = f"{named_by} names {master.url.address} as the master, not {known.address}"
+            self.failure = RedisFailure(ErrorClass.CONNECTION, text)
+            raise self.failure
+
+    def learn(self, info: Info) -> None:
+        """Bring `metadata` up to date with INFO; a master that has become a replica is left."""
+        if self.metadata is not None:
+            self.metadata = self.metadata.with_info(info)
+            self._leave_replica()
 
     def command(self, *arguments: Argument) -> Reply:
         """One command's reply. Raises `RedisFailure`, `ReplyError` where Redis refused it."""
@@ -133,6 +173,15 @@ class Client:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
+    def _leave_replica(self) -> None:
+        """Where sentinels lead to the master, a replica is a sign of a failover."""
+        known = self.metadata
+        if known is None or not known.sentinel or known.role != "slave":
+            return
+        self.close()
+        text = f"{known.address}, named as the master by sentinel {known.sentinel}, is a replica"
+        self.failure = RedisFailure(ErrorClass.READONLY, text)
+
     def _exchange(
         self, sock: socket.socket, reader: hiredis.Reader, packed: bytes, count: int
     ) -> tuple[list[Reply], int]:
@@ -163,7 +212,7 @@ class Client:
         self._errors_seen += 1
         return ReplyError(text)
 
-    def _introduce(self) -> Metadata:
+    def _introduce(self, address: str, sentinel: str) -> Metadata:
         """Name the connection and ask who is there; what Redis refuses stays unknown."""
         commands = (
             pack("CLIENT", "SETNAME", self.name),
@@ -180,12 +229,13 @@ class Client:
         url = self.settings.url
         known = Metadata(
             name=self.name,
-            address=url.address,
+            address=address,
             url=str(url),
             url_hash=url.hash,
             db=url.db,
             connected_at=time.time(),
             client_id=client_id if isinstance(client_id, int) else None,
             db_size=size if isinstance(size, int) else None,
+            sentinel=sentinel,
         )
         return known.with_info(info)

@@ -15,7 +15,7 @@ class Metadata:
     name: str
     """The client's name in CLIENT LIST."""
     address: str
-    """`host:port` or the socket's path, as configured."""
+    """`host:port` or the socket's path: as configured, or as a sentinel named it."""
     url: str
     """The URL with its password masked."""
     url_hash: str
@@ -36,6 +36,8 @@ class Metadata:
     mode: str = ""
     master_link: str = ""
     """A replica's `master_link_status`."""
+    sentinel: str = ""
+    """`host:port` of the sentinel that named this server."""
 
     def with_info(self, info: Info) -> Metadata:
         """Brought up to date with INFO: a failover changes the role of a server in use."""

@@ -110,7 +110,7 @@ class Poller:
             collector.name, lambda: collector.collect(context), context.faults
         )
         if isinstance(facts, ServerFacts):
-            self._link.learn(facts.raw)
+            self._client.learn(facts.raw)
         if facts is not None:
             self._keep(collector.name, facts)
         self._notice_loss()

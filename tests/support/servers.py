@@ -32,11 +32,13 @@ def free_port() -> int:
 class Server:
     """A server process that can be killed and brought back on the same port."""
 
-    def __init__(self, binary: str, *options: str, port: int | None = None) -> None:
+    def __init__(
+        self, binary: str, *options: str, port: int | None = None, config: Path | None = None
+    ) -> None:
         self.port = port or free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="bullmq-exporter-test-")
         self._arguments = [
-            binary,
+            *(binary, *([str(config)] if config is not None else [])),
             *("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir"),
             *(self._folder.name, *options),
         ]
