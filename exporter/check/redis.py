@@ -57,6 +57,7 @@ def _identity(metadata: Metadata) -> Step:
         metadata.mode,
         metadata.role,
         f"run_id {metadata.run_id[:8]}…" if metadata.run_id else "run_id hidden",
+        f"masters {', '.join(metadata.masters)}" if metadata.masters else "",
         f"{metadata.db_size} keys" if metadata.db_size is not None else "",
         f"client id {metadata.client_id}" if metadata.client_id is not None else "",
     ]
@@ -65,6 +66,9 @@ def _identity(metadata: Metadata) -> Step:
     if metadata.role == "slave":
         outcome = Outcome.WARNING
         detail += "; a replica is read-only: services that add or take jobs need its master"
+    if metadata.mode == "cluster" and not metadata.masters:
+        outcome = Outcome.WARNING
+        detail += "; this is one node of a cluster: set cluster: true to see them all"
     return Step("identity", outcome, detail, asdict(metadata))
 
 

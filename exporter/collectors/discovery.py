@@ -18,7 +18,7 @@ from exporter.bullmq import (
 )
 from exporter.collectors.contract import Context
 from exporter.config import Queues
-from exporter.connection import Reply, ReplyError, pack
+from exporter.connection import Client, Reply, ReplyError, pack
 from exporter.snapshot import Discovered, PrefixCount
 
 Name = tuple[bytes, bytes]
@@ -31,6 +31,8 @@ _WORKER_ONLY = frozenset({"stalled-check"})
 class _Pass:
     """One walk through the keyspace."""
 
+    nodes: list[Client]
+    """The servers that are still to be walked, the one in progress first."""
     cursor: bytes = b"0"
     found: dict[Name, set[str]] = field(default_factory=dict)
     """Which of the queue's keys were seen, by queue."""
@@ -86,15 +88,16 @@ class Discovery:
 
     def step(self, context: Context) -> bool:
         """Read one page; True when the pass is complete. Raises `RedisFailure`."""
-        run = self._pass = self._pass or _Pass()
-        cursor, keys = context.client.command(
+        run = self._pass = self._pass or _Pass(list(context.client.nodes))
+        run.cursor, keys = run.nodes[0].command(
             "SCAN", run.cursor, "MATCH", self._pattern, "COUNT", self._options.discovery_batch
         )
-        run.cursor = cursor
         self._take(context, run, keys)
-        if run.cursor != b"0":
+        if run.cursor == b"0":
+            run.nodes.pop(0)
+        if run.nodes:
             return False
-        self._finish(run)
+        self._finish(run, several_nodes=len(context.client.nodes) > 1)
         return True
 
     def _take(self, context: Context, run: _Pass, keys: Iterable[bytes]) -> None:
@@ -123,13 +126,15 @@ class Discovery:
         else:
             run.overflow.setdefault(name[0], set()).add(hash(name[1]))
 
-    def _finish(self, run: _Pass) -> None:
+    def _finish(self, run: _Pass, *, several_nodes: bool) -> None:
         kept = {name: frozenset(kinds) for name, kinds in run.found.items()}
-        # a worker's stalled-check may be missing for up to an interval: one pass is no proof
+        # one pass is no proof: a worker's stalled-check may be missing for up to an interval, and a
+        # slot may have moved to a node that had been walked already
         missed = {
             name
             for name, kinds in self._kinds.items()
-            if name not in kept and kinds == _WORKER_ONLY and name not in self._missed
+            if name not in kept and (several_nodes or kinds == _WORKER_ONLY)
+            if name not in self._missed
         }
         kept |= {name: self._kinds[name] for name in missed}
         self._missed = missed

@@ -224,9 +224,6 @@ def _why_unreadable(file: Path) -> str | None:
 
 def _not_built(config: Config) -> Iterator[_Finding]:
     """Keys of the contract that this version does not act on; ignoring them would do harm."""
-    for name, connection in config.connections.items():
-        if connection.cluster:
-            yield _not_yet("connections", name, "cluster")
     web = config.web
     used = {
         ("web", "tls"): web.tls.cert_file or web.tls.key_file or web.tls.client_ca_file,

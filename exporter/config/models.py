@@ -171,16 +171,20 @@ class Connection(Section):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if self.sentinel is None:
-            return self
-        if self.url.scheme == "unix":
+        if self.sentinel is not None and self.cluster:
+            raise ValueError("sentinel and cluster exclude each other; a cluster has no sentinels")
+        if self.sentinel is not None and self.url.scheme == "unix":
             raise ValueError("sentinel needs a redis:// or rediss:// URL; its host is not used")
+        if self.cluster and self.url.scheme == "unix":
+            raise ValueError("cluster needs a redis:// or rediss:// URL, of any node")
+        if self.cluster and self.url.db != 0:
+            raise ValueError(f"a cluster has no database {self.url.db}, only 0; correct the URL")
         return self
 
     def at(self, host: str, port: int) -> Connection:
-        """The same way in to another server: the one that a sentinel names."""
+        """The same way in to one server: a master that sentinels name, a node of a cluster."""
         url = replace(self.url, host=host, port=port)
-        return self.model_copy(update={"url": url, "sentinel": None})
+        return self.model_copy(update={"url": url, "sentinel": None, "cluster": False})
 
     @property
     def user(self) -> str | None:

@@ -103,9 +103,7 @@ class Poller:
         if self._link.failure is not None:
             self._recorder.failed(collector.name, self._link.failure)
             return
-        context = Context(
-            self._client, time.monotonic(), found.queues, metadata=self._link.metadata
-        )
+        context = Context(self._client, time.monotonic(), found.queues)
         facts = self._recorder.run(
             collector.name, lambda: collector.collect(context), context.faults
         )

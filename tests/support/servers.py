@@ -49,6 +49,10 @@ class Server:
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    @property
     def folder(self) -> Path:
         return Path(self._folder.name)
 

@@ -14,17 +14,19 @@ from exporter.snapshot import Snapshot
 from tests.support.pages import Samples, parse
 
 
-def config_for(url: str, **queues: Any) -> Config:
+def config_for(url: str, *, cluster: bool = False, **queues: Any) -> Config:
     """The default configuration for one connection, `default`."""
     config = load(None, {"REDIS_URL": url})
-    return config.model_copy(update={"queues": Queues(**queues)})
+    connection = config.connections["default"].model_copy(update={"cluster": cluster})
+    update = {"queues": Queues(**queues), "connections": {"default": connection}}
+    return config.model_copy(update=update)
 
 
 class Watch:
     """A poller that is driven by hand."""
 
-    def __init__(self, url: str, **queues: Any) -> None:
-        self.config = config_for(url, **queues)
+    def __init__(self, url: str, *, cluster: bool = False, **queues: Any) -> None:
+        self.config = config_for(url, cluster=cluster, **queues)
         self.board = Board(["default"])
         self.client: Client = Clients().get(self.config.connections["default"], "default")
         self._poller = Poller(

@@ -48,7 +48,7 @@ class EventsCollector:
             self._plan(context.queues)
         self._turn = (self._turn + 1) % self._turns
         self._look(context)
-        streams = [stream for stream in self._streams.values() if stream.enabled]
+        streams = [s for s in self._streams.values() if s.enabled and s.position is not None]
         for stream in streams:
             stream.before = stream.position or FIRST_ID
         with _without_cycle_collector():
@@ -88,7 +88,7 @@ class EventsCollector:
         look_up_ends(context, new)
         account(context, [stream for stream in known if stream.enabled])
         for stream in new:
-            if stream.enabled and stream.position != FIRST_ID:
+            if stream.enabled and stream.position not in (None, FIRST_ID):
                 self._frozen[stream.queue] = stream.fold.frozen()
 
     def _look_whether_enabled(self, context: Context, streams: Sequence[Stream]) -> None:
@@ -99,7 +99,8 @@ class EventsCollector:
         )
         replies = context.client.batch(packed, len(streams)).replies
         for stream, reply in zip(streams, replies, strict=True):
-            stream.enabled = not (isinstance(reply, list) and reply[0] == b"0")
+            if isinstance(reply, list):
+                stream.enabled = reply[0] != b"0"
             if not stream.enabled:
                 self._frozen.pop(stream.queue, None)
 
