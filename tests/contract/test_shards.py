@@ -73,3 +73,15 @@ def test_counts_and_limits_are_each_shard_s_own(any_server: Server | FakeServer)
     assert [value(page, "bullmq_exporter_queues") for page in limited] == [5, 5, 5]
     dropped = [value(page, "bullmq_exporter_queues_dropped") for page in limited]
     assert dropped == [count - 5 for count in queues]
+
+
+def test_two_exporters_show_the_same(real_server: Server) -> None:
+    add(real_server.client(), "mail", "images")
+    pair = [Watch(real_server.url) for _ in range(2)]
+    for watch in pair:
+        watch.discover_and_poll()
+    real_server.client().xadd("bull:mail:events", {"event": "added", "jobId": "1", "name": "n"})
+    pages = [shown(watch.poll()) for watch in pair]
+    assert [value(page, "bullmq_jobs_added_total", queue="mail") for page in pages] == [1, 1]
+    assert set(pages[0]) == set(pages[1])
+    assert every(pages[0], "bullmq_queue_jobs") == every(pages[1], "bullmq_queue_jobs")
