@@ -29,6 +29,8 @@ class _Record:
     errors: Counter[ErrorClass] = field(default_factory=Counter)
     said: set[str] = field(default_factory=set)
     """Log messages that need not be repeated at every poll."""
+    failed_nodes: frozenset[str] = frozenset()
+    """What was the matter with nodes at the last run: each outage is told anew."""
 
 
 class Recorder:
@@ -78,9 +80,12 @@ class Recorder:
         for command in faults.not_available:
             what = "is not permitted or not known here, so what it would tell is left out"
             self._say(record, f"{name}: {command} {what}")
-        texts = [*faults.failed_nodes.items(), *faults.texts.items()]
-        for text, _ in texts:
+        for text in faults.texts:
             self._say(record, f"{name}: {text}")
+        for text in sorted(faults.failed_nodes.keys() - record.failed_nodes):
+            event(logger, logging.WARNING, f"{name}: {text}", connection=self._connection)
+        record.failed_nodes = frozenset(faults.failed_nodes)
+        texts = [*faults.failed_nodes.items(), *faults.texts.items()]
         problem = record.report.problem
         if texts:
             problem = Problem(texts[0][1], texts[0][0], time.time())

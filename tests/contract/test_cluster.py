@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -155,6 +156,22 @@ def test_a_master_dies_and_its_replica_takes_over(filled: Cluster) -> None:
         assert (value(after, family) or 0) >= (value(before, family) or 0)
     watch.discover_and_poll()
     assert waiting(watch.poll()) == ALL_WAIT
+
+
+def test_a_node_that_hangs(filled: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    watch = Watch(filled.url, cluster=True)
+    watch.client.settings = watch.client.settings.model_copy(update={"timeout_seconds": 0.2})
+    watch.discover_and_poll()
+    master = filled.master_of("{a}")
+    theirs = {queue for queue in QUEUES if filled.master_of(queue) is master}
+    for outage in (1, 2):
+        master.signal(signal.SIGSTOP)
+        hung = watch.poll()
+        master.signal(signal.SIGCONT)
+        assert waiting(hung) == {q: 3 for q in QUEUES if q not in theirs}
+        told = f"queues: node 127.0.0.1:{master.port}: "
+        assert len([r for r in caplog.records if r.message.startswith(told)]) == outage
+        wait_for(lambda: waiting(watch.poll()) == ALL_WAIT, 10, "all of it is back")
 
 
 def test_a_start_node_that_is_a_replica_or_gone(filled: Cluster) -> None:
