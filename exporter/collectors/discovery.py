@@ -18,7 +18,7 @@ from exporter.bullmq import (
 )
 from exporter.collectors.contract import Context
 from exporter.config import Queues
-from exporter.connection import Client, Reply, ReplyError, pack
+from exporter.connection import Client, NodeError, RedisFailure, Reply, ReplyError, pack
 from exporter.snapshot import Discovered, PrefixCount
 
 Name = tuple[bytes, bytes]
@@ -33,6 +33,8 @@ class _Pass:
 
     nodes: list[Client]
     """The servers that are still to be walked, the one in progress first."""
+    whole: bool = True
+    """Whether every server could be walked; otherwise what was not found may be there."""
     cursor: bytes = b"0"
     found: dict[Name, set[str]] = field(default_factory=dict)
     """Which of the queue's keys were seen, by queue."""
@@ -89,16 +91,29 @@ class Discovery:
     def step(self, context: Context) -> bool:
         """Read one page; True when the pass is complete. Raises `RedisFailure`."""
         run = self._pass = self._pass or _Pass(list(context.client.nodes))
-        run.cursor, keys = run.nodes[0].command(
-            "SCAN", run.cursor, "MATCH", self._pattern, "COUNT", self._options.discovery_batch
-        )
-        self._take(context, run, keys)
+        try:
+            keys = self._scan(run)
+        except RedisFailure as failure:
+            if isinstance(failure, ReplyError) or len(context.client.nodes) == 1:
+                raise
+            address = run.nodes[0].settings.url.address
+            context.faults.add(NodeError.of(address, failure), "SCAN")
+            run.cursor, run.whole = b"0", False
+        else:
+            self._take(context, run, keys)
         if run.cursor == b"0":
             run.nodes.pop(0)
         if run.nodes:
             return False
         self._finish(run, several_nodes=len(context.client.nodes) > 1)
         return True
+
+    def _scan(self, run: _Pass) -> Sequence[bytes]:
+        count = self._options.discovery_batch
+        run.cursor, keys = run.nodes[0].command(
+            "SCAN", run.cursor, "MATCH", self._pattern, "COUNT", count
+        )
+        return list(keys)
 
     def _take(self, context: Context, run: _Pass, keys: Iterable[bytes]) -> None:
         doubtful: dict[Name, set[str]] = {}
@@ -134,17 +149,17 @@ class Discovery:
             name
             for name, kinds in self._kinds.items()
             if name not in kept and (several_nodes or kinds == _WORKER_ONLY)
-            if name not in self._missed
+            if name not in self._missed or not run.whole
         }
         kept |= {name: self._kinds[name] for name in missed}
-        self._missed = missed
+        self._missed = missed if run.whole else self._missed
         facts = self._summary(kept, run.overflow)
         self._kinds = kept
         if facts.queues == self._facts.queues:
             facts = Discovered(self._facts.queues, facts.prefixes)
         self._facts = facts
         self._pass = None
-        self.complete = True
+        self.complete = self.complete or run.whole
 
     def _summary(
         self,

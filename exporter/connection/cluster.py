@@ -205,7 +205,7 @@ class ClusterClient(Client):
             return client.batch(packed, count)
         except RedisFailure as failure:
             self._failures[address] = failure
-            error = NodeError(failure.kind, f"node {shown(address)}: {failure.text}")
+            error = NodeError.of(shown(address), failure)
             return Batch([error] * count, tuple(range(count)))
 
     def _follow(self, redirected: Sequence[_Redirected], replies: list[Reply]) -> int:

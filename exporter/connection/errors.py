@@ -61,6 +61,11 @@ class NodeError(ReplyError):
     def __init__(self, kind: ErrorClass, text: str) -> None:
         RedisFailure.__init__(self, kind, text)
 
+    @classmethod
+    def of(cls, node: str, failure: RedisFailure) -> NodeError:
+        """The failure of the node at `host:port`."""
+        return cls(failure.kind, f"node {node}: {failure.text}")
+
 
 _REFUSED: Final = re.compile(r"['`]([^'`]+)['`]")
 

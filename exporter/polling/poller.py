@@ -16,7 +16,7 @@ from exporter.keyspaces import keyspace_owners
 from exporter.polling.link import Link
 from exporter.polling.recorder import Recorder
 from exporter.polling.walk import Walk
-from exporter.snapshot import Dated, Discovered, ServerFacts, Snapshot
+from exporter.snapshot import Dated, Discovered, Snapshot
 
 logger = logging.getLogger("exporter.polling")
 
@@ -107,8 +107,6 @@ class Poller:
         facts = self._recorder.run(
             collector.name, lambda: collector.collect(context), context.faults
         )
-        if isinstance(facts, ServerFacts):
-            self._client.learn(facts.raw)
         if facts is not None:
             self._keep(collector.name, facts)
         self._notice_loss()

@@ -62,6 +62,8 @@ def added(samples: Samples) -> dict[str, float]:
     return {dict(labels)["queue"]: count for (_, labels), count in found.items()}
 
 
+OFTEN = 0.001
+"""`discovery_interval_seconds` that makes each `discover_and_poll` a pass."""
 ALL_WAIT = dict.fromkeys(QUEUES, 3)
 
 
@@ -98,7 +100,7 @@ def test_it_shows_what_one_server_would(filled: Cluster, server: Server) -> None
 def test_a_slot_that_moves(filled: Cluster) -> None:
     source = filled.master_of("{a}")
     target = next(s for s in map(filled.master_of, QUEUES) if s is not source)
-    watch = Watch(filled.url, cluster=True)
+    watch = Watch(filled.url, cluster=True, discovery_interval_seconds=OFTEN)
     assert waiting(watch.discover_and_poll()) == ALL_WAIT
     count = 0
 
@@ -125,7 +127,7 @@ def test_a_slot_that_moves(filled: Cluster) -> None:
 
 
 def test_a_master_dies_and_its_replica_takes_over(filled: Cluster) -> None:
-    watch = Watch(filled.url, cluster=True)
+    watch = Watch(filled.url, cluster=True, discovery_interval_seconds=OFTEN)
     watch.discover_and_poll()
     event(filled, "{a}")
     before = watch.poll()
@@ -156,6 +158,36 @@ def test_a_master_dies_and_its_replica_takes_over(filled: Cluster) -> None:
         assert (value(after, family) or 0) >= (value(before, family) or 0)
     watch.discover_and_poll()
     assert waiting(watch.poll()) == ALL_WAIT
+
+
+def test_discovery_without_one_of_the_masters(filled: Cluster) -> None:
+    watch = Watch(filled.url, cluster=True, discovery_interval_seconds=OFTEN)
+    watch.discover_and_poll()
+    master = filled.master_of("{a}")
+    theirs = {queue for queue in QUEUES if filled.master_of(queue) is master}
+    start = next(s for s in filled.servers if s is not master)
+    filled.settle(master)
+    success = "bullmq_exporter_collector_success"
+
+    master.kill()
+    here = next(queue for queue in QUEUES if queue not in theirs)
+    add(filled.master_of(here).client(), f"{here}new")
+    known = watch.discover_and_poll()
+    assert value(known, success, collector="discovery") == 0
+    assert set(waiting(known)) == {*QUEUES, f"{here}new"} - theirs
+    assert value(known, "bullmq_exporter_queues") == len(QUEUES) + 1
+
+    fresh = Watch(start.url, cluster=True, discovery_interval_seconds=OFTEN)
+    found = fresh.discover_and_poll()
+    assert set(waiting(found)) == {*QUEUES, f"{here}new"} - theirs
+    # how many there are is not known
+    assert value(found, "bullmq_exporter_queues") is None
+
+    filled.await_failover(master)
+    everything = {*QUEUES, f"{here}new"}
+    wait_for(lambda: set(waiting(fresh.discover_and_poll())) == everything, 10, "all are found")
+    assert value(fresh.poll(), success, collector="discovery") == 1
+    assert value(fresh.poll(), "bullmq_exporter_queues") == len(everything)
 
 
 def test_a_node_that_hangs(filled: Cluster, caplog: pytest.LogCaptureFixture) -> None:

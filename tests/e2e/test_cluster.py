@@ -44,6 +44,16 @@ sync: {{interval_seconds: 1}}
 """
 
 
+def acl(nodes: Cluster, *rules: str) -> None:
+    for server in nodes.servers:
+        server.client().execute_command("ACL", "SETUSER", "monitor", "reset", "on", ">pw", *rules)
+
+
+def monitor_config(nodes: Cluster) -> str:
+    url = nodes.url.replace("//", "//monitor:pw@")
+    return f'connections: {{a: {{url: "{url}", cluster: true}}}}'
+
+
 def completed(running: Daemon) -> dict[str, float]:
     found = every(running.samples(), COMPLETED)
     return {dict(labels)["queue"]: count for (_, labels), count in found.items()}
@@ -112,18 +122,32 @@ def test_check(nodes: Cluster, tmp_path: Path) -> None:
 
 
 def test_the_published_acls_suffice(nodes: Cluster, tmp_path: Path) -> None:
-    rules = published_acls()[0]
-    for server in nodes.servers:
-        server.client().execute_command("ACL", "SETUSER", "monitor", "reset", "on", ">pw", *rules)
+    acl(nodes, *published_acls()[0])
     add(nodes.client(), "{a}", "{b}", "{c}")
-    url = nodes.url.replace("//", "//monitor:pw@")
-    text = f'connections: {{a: {{url: "{url}", cluster: true}}}}'
-    with daemon(tmp_path, text) as running:
+    with daemon(tmp_path, monitor_config(nodes)) as running:
         wait_for(lambda: len(jobs(running.samples())) == 3 * 7, 10, "the queues")
         wait_for(lambda: running.get("/health/redis/sync").status == 200, 10, "sync passes")
         errors = every(running.samples(), "bullmq_exporter_collector_errors_total")
         assert set(errors.values()) == {0}
         assert "WARNING" not in running.log
-    file = tmp_path / "config.yaml"
-    done = command("check", "--config", str(file))
+    done = command("check", "--config", str(tmp_path / "config.yaml"))
     assert "commands are allowed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("refused", "told"),
+    [
+        ("asking", "asking is refused, which costs queues whose slot is being moved"),
+        (
+            "cluster|slots",
+            "NOT OK: a fails at login: permission: CLUSTER SLOTS is needed and",
+        ),
+    ],
+)
+def test_what_is_refused_on_a_cluster(
+    nodes: Cluster, tmp_path: Path, refused: str, told: str
+) -> None:
+    acl(nodes, "~*", "+@all", f"-{refused}")
+    file = tmp_path / "config.yaml"
+    file.write_text(monitor_config(nodes))
+    assert told in command("check", "--config", str(file)).stdout

@@ -104,7 +104,7 @@ def test_two_ways_into_a_cluster_are_one_keyspace() -> None:
 
 def master(run_id: str, policy: str = "noeviction", **values: float) -> ServerFacts:
     info = {"version": "7.0.15", "maxmemory_policy": policy, "role": "master"}
-    return ServerFacts(info, values, {"rdb": values.get("ok", 1) == 1}, {"run_id": run_id})
+    return ServerFacts(info, values, {"rdb": values.get("ok", 1) == 1}, run_id)
 
 
 class TestTotals:

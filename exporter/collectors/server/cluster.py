@@ -40,7 +40,7 @@ class ClusterTotals:
         self._totals: dict[str, float] = dict.fromkeys(_COUNTERS, 0)
 
     def of(self, masters: Sequence[ServerFacts]) -> ServerFacts:
-        """The facts of all of them; INFO itself is of one server, and left out."""
+        """The facts of all of them."""
         values: dict[str, float] = {}
         for names, choose in ((_SUMS, sum), (_LEAST, min), (_GREATEST, max)):
             for name in names:
@@ -57,8 +57,8 @@ class ClusterTotals:
         begins = not self._counted
         for master in masters:
             now = {name: master.values[name] for name in _COUNTERS if name in master.values}
-            before = self._counted.get(master.raw.get("run_id", ""), {} if begins else now)
-            self._counted[master.raw.get("run_id", "")] = now
+            before = self._counted.get(master.run_id, {} if begins else now)
+            self._counted[master.run_id] = now
             for name, value in now.items():
                 self._totals[name] += value - before.get(name, 0)
         return dict(self._totals)

@@ -29,9 +29,10 @@ def _read(node: Client, context: Context) -> ServerFacts:
     if isinstance(info_reply, ReplyError):
         raise info_reply
     info = parse_info(info_reply)
+    node.learn(info)
     values = server_values(info)
     if isinstance(size, ReplyError):
         context.faults.add(size, "DBSIZE")
     else:
         values["keys"] = size
-    return ServerFacts(server_identity(info), values, persistence_ok(info), info)
+    return ServerFacts(server_identity(info), values, persistence_ok(info), info.get("run_id", ""))
