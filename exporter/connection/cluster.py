@@ -28,7 +28,7 @@ class ClusterClient(Client):
     """Speaks to all masters of a cluster as if they were one server.
 
     A batch is taken apart by slot, and each node gets its part. A node that fails costs the replies
-    to its own part, in whose place a `NodeError` stands; it is tried again when `ping` comes. A
+    to its own part, in whose place a `NodeError` stands; it is tried again after `confirm`. A
     redirection is followed once.
     """
 
@@ -37,7 +37,7 @@ class ClusterClient(Client):
         self._slots: Slots | None = None
         self._clients: dict[Address, NodeClient] = {}
         self._failures: dict[Address, RedisFailure] = {}
-        """Of nodes that are not tried again before the next `ping`."""
+        """Of nodes that are not tried again before the next `confirm`."""
         self._plans: dict[bytes, Plan] = {}
         """Of the batches since `confirm` came last, most of which come again at the next poll."""
         self._former_plans: dict[bytes, Plan] = {}
@@ -242,9 +242,14 @@ def _cluster_slots(client: NodeClient) -> Reply:
 
 
 def _redirections(runs: Sequence[Run], batch: Batch, address: Address) -> Iterator[_Redirected]:
-    places = [(run, run.start + offset) for run in runs for offset in range(run.count)]
-    for failed in batch.failed:
-        to = redirection(batch.replies[failed].text, address)
-        if to is not None:
-            run, place = places[failed]
-            yield _Redirected(place, run.command(place), to)
+    failed = iter(batch.failed)
+    place, end = next(failed, None), 0
+    for run in runs:
+        start, end = end, end + run.count
+        commands: list[bytes] = []
+        while place is not None and place < end:
+            to = redirection(batch.replies[place].text, address)
+            if to is not None:
+                commands = commands or run.commands()
+                yield _Redirected(run.start + place - start, commands[place - start], to)
+            place = next(failed, None)

@@ -31,9 +31,9 @@ class Run:
     count: int
     packed: bytes
 
-    def command(self, place: int) -> bytes:
-        """The packed command at that place."""
-        return pack(*_commands(self.packed, self.count)[place - self.start])
+    def commands(self) -> list[bytes]:
+        """Its commands, each packed."""
+        return [pack(*command) for command in _commands(self.packed, self.count)]
 
 
 @dataclass(frozen=True, slots=True)
