@@ -41,7 +41,7 @@ class App:
         """Serve until SIGTERM or SIGINT. Raises `ListenError` before anything has started."""
         config = self._config
         sock = open_socket(config.listen)
-        press = Press(self._board, config.poll)
+        press = Press(self._board, config.poll, first_shard=config.queues.first_shard)
         web = WebServer(
             application(config, self._board, press), sock, config.web.max_concurrent_requests
         )
@@ -73,7 +73,11 @@ class App:
         if self._sync is not None:
             self._sync.run_once()
         reached = [poller.poll_once() for poller in self._pollers]
-        writer = PageWriter(float("inf"), self._config.poll.blocked_after_seconds)
+        writer = PageWriter(
+            float("inf"),
+            self._config.poll.blocked_after_seconds,
+            first_shard=self._config.queues.first_shard,
+        )
         page = writer.write(self._board.snapshots(), self._board.sync)
         self._clients.close()
         return page.body(Variant(Format.TEXT, gzip=False)).decode(), all(reached)

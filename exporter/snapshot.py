@@ -148,8 +148,8 @@ class ServerFacts:
     """Numbers by the name that `collectors.server` gives them."""
     persistence_ok: Mapping[str, bool]
     """By kind, `rdb` and `aof`; a kind that is off is not in it."""
-    raw: Mapping[str, str] = field(default_factory=dict)
-    """INFO itself."""
+    run_id: str = ""
+    """Of the server; empty for a cluster."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exporter.check.model import Outcome, Step
-from exporter.config import Connection
-from exporter.connection import tls_context
+from exporter.config import Connection, Sentinel
+from exporter.connection import ask_sentinels, tls_context
 
 
 def network_steps(settings: Connection) -> Iterator[Step]:
     """The steps up to where Redis itself is spoken to; a failure is the last."""
+    if settings.sentinel is not None:
+        named: list[Connection] = []
+        yield from _sentinels(settings, settings.sentinel, named)
+        if not named:
+            return
+        settings = named[0]
     if settings.url.scheme == "unix":
         yield _socket_file(Path(settings.url.path))
         return
@@ -24,6 +30,26 @@ def network_steps(settings: Connection) -> Iterator[Step]:
     if resolved.outcome is Outcome.FAILED:
         return
     yield from _connect(settings)
+
+
+def _sentinels(settings: Connection, sentinel: Sentinel, named: list[Connection]) -> Iterator[Step]:
+    """A step for each sentinel; the masters that they name go to `named`."""
+    silent = []
+    for answer in ask_sentinels(settings, sentinel):
+        if answer.master is not None:
+            named.append(answer.master)
+            detail = f"{answer.sentinel} names {answer.master.url.address} as {sentinel.master}"
+            yield Step("sentinel", Outcome.OK, detail)
+        elif answer.failure is not None:
+            silent.append(f"{answer.sentinel}: {answer.failure.text}")
+            yield Step("sentinel", Outcome.WARNING, silent[-1])
+    masters = list(dict.fromkeys(master.url.address for master in named))
+    if not masters:
+        detail = f"no sentinel names the master {sentinel.master}: {'; '.join(silent)}"
+        yield Step("sentinel", Outcome.FAILED, detail)
+    elif len(masters) > 1:
+        detail = f"they name different masters, {', '.join(masters)}; a failover is under way"
+        yield Step("sentinel", Outcome.WARNING, detail)
 
 
 def _socket_file(path: Path) -> Step:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from exporter.check.model import Outcome, Step
 from exporter.connection import Argument, Client, ReplyError, pack
 
-_CONTAINERS: Final = ("client", "xinfo")
+_CONTAINERS: Final = ("client", "cluster", "xinfo")
 """Commands of which an ACL names the subcommand."""
 
 
@@ -19,6 +20,8 @@ class Use:
     command: tuple[Argument, ...]
     cost: str
     """What is missing where it is refused."""
+    cluster: bool = False
+    """Whether it is sent to clusters only."""
 
     @property
     def name(self) -> str:
@@ -55,28 +58,35 @@ USES: Final = (
     Use(("XINFO", "STREAM", "{key}"), "all bullmq_jobs_*, bullmq_job_*"),
     Use(("XLEN", "{key}"), "bullmq_queue_events_stream_length"),
     Use(("PTTL", "{key}"), "bullmq_queue_rate_limit_remaining_seconds"),
+    Use(("CLUSTER", "SLOTS"), "everything", cluster=True),
+    Use(("ASKING",), "queues whose slot is being moved", cluster=True),
 )
 """Every command but those of the handshake (AUTH, SELECT) and of the sync test."""
 
 
 def permissions_step(client: Client, prefixes: tuple[str, ...]) -> Step:
     """Sends every command once, on keys that do not exist. Raises `RedisFailure`."""
+    uses = [use for use in USES if client.settings.cluster or not use.cluster]
     refused: dict[str, str] = {}
-    for prefix in prefixes:
-        key = f"{prefix}:bullmq-exporter-check:none"
-        filled = [
-            tuple(key if part == "{key}" else _part(part, client) for part in use.command)
-            for use in USES
-        ]
-        replies = client.batch(b"".join(pack(*command) for command in filled), len(USES)).replies
-        for use, reply in zip(USES, replies, strict=True):
-            if isinstance(reply, ReplyError) and reply.not_available:
-                refused[use.name] = use.cost
+    for node in client.nodes:
+        for prefix in prefixes:
+            refused |= {use.name: use.cost for use in _refused(node, uses, prefix)}
     if not refused:
-        return Step("permissions", Outcome.OK, f"all {len(USES)} commands are allowed")
+        return Step("permissions", Outcome.OK, f"all {len(uses)} commands are allowed")
     notes = tuple(f"{name} is refused, which costs {cost}" for name, cost in refused.items())
-    detail = f"{len(refused)} of {len(USES)} commands are refused"
+    detail = f"{len(refused)} of {len(uses)} commands are refused"
     return Step("permissions", Outcome.WARNING, detail, {"refused": refused}, notes)
+
+
+def _refused(node: Client, uses: Sequence[Use], prefix: str) -> list[Use]:
+    """A node checks permissions first, and only then whether a key is its own."""
+    key = f"{prefix}:bullmq-exporter-check:none"
+    filled = [
+        tuple(key if part == "{key}" else _part(part, node) for part in use.command) for use in uses
+    ]
+    replies = node.batch(b"".join(pack(*command) for command in filled), len(uses)).replies
+    answered = zip(uses, replies, strict=True)
+    return [u for u, reply in answered if isinstance(reply, ReplyError) and reply.not_available]
 
 
 def _part(part: Argument, client: Client) -> Argument:

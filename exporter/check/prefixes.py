@@ -23,17 +23,17 @@ def other_prefixes(client: Client, progress: Callable[[int], None]) -> dict[str,
     is told the pages read. Raises `RedisFailure`.
     """
     found: dict[str, list[bytes]] = {}
-    cursor, pages = b"0", 0
-    while pages < _MOST_PAGES:
-        cursor, keys = client.command("SCAN", cursor, "MATCH", _PATTERN, "COUNT", _PAGE)
-        pages += 1
-        for key in keys:
-            prefix, _, name = key.removesuffix(b":meta").rpartition(b":")
-            if prefix and name:
-                found.setdefault(prefix.decode("utf-8", "backslashreplace"), []).append(key)
-        progress(pages)
-        if cursor == b"0":
-            break
+    pages = 0
+    for node in client.nodes:
+        cursor = None
+        while pages < _MOST_PAGES and cursor != b"0":
+            cursor, keys = node.command("SCAN", cursor or 0, "MATCH", _PATTERN, "COUNT", _PAGE)
+            pages += 1
+            for key in keys:
+                prefix, _, name = key.removesuffix(b":meta").rpartition(b":")
+                if prefix and name:
+                    found.setdefault(prefix.decode("utf-8", "backslashreplace"), []).append(key)
+            progress(pages)
     counts: Counter[str] = Counter()
     for prefix in sorted(found, key=lambda prefix: -len(found[prefix]))[:_MOST_CANDIDATES]:
         if _is_queue(client, found[prefix][0]):

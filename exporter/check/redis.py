@@ -57,6 +57,7 @@ def _identity(metadata: Metadata) -> Step:
         metadata.mode,
         metadata.role,
         f"run_id {metadata.run_id[:8]}…" if metadata.run_id else "run_id hidden",
+        f"masters {', '.join(metadata.masters)}" if metadata.masters else "",
         f"{metadata.db_size} keys" if metadata.db_size is not None else "",
         f"client id {metadata.client_id}" if metadata.client_id is not None else "",
     ]
@@ -65,6 +66,9 @@ def _identity(metadata: Metadata) -> Step:
     if metadata.role == "slave":
         outcome = Outcome.WARNING
         detail += "; a replica is read-only: services that add or take jobs need its master"
+    if metadata.mode == "cluster" and not metadata.masters:
+        outcome = Outcome.WARNING
+        detail += "; this is one node of a cluster: set cluster: true to see them all"
     return Step("identity", outcome, detail, asdict(metadata))
 
 
@@ -93,7 +97,8 @@ def _server(client: Client) -> ServerFacts | None:
 
 
 def _queues(config: Config, client: Client, progress: Progress) -> Step:
-    discovery = Discovery(config.queues)
+    # an empty shard is nothing to worry about, an empty Redis is
+    discovery = Discovery(config.queues.model_copy(update={"shard": None}))
     pages = 0
     while discovery.scans and not discovery.step(Context(client, 0.0)):
         pages += 1

@@ -73,7 +73,10 @@ def _connection(
 
 def _described(settings: Connection) -> str:
     secret = "with a password" if settings.password_file or settings.url.password else "no password"
-    return f"{settings.url.scheme}, {secret}, url_hash {settings.url.hash}"
+    way = ", cluster" if settings.cluster else ""
+    if settings.sentinel is not None:
+        way = f", the master {settings.sentinel.master} by {len(settings.sentinel.nodes)} sentinels"
+    return f"{settings.url.scheme}, {secret}, url_hash {settings.url.hash}{way}"
 
 
 def _one_client(clients: Clients, name: str, settings: Connection) -> Step:

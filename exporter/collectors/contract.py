@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Protocol
 
 from exporter.bullmq import Queue
-from exporter.connection import Client, ErrorClass, Metadata, ReplyError, pack
+from exporter.connection import Client, ErrorClass, NodeError, ReplyError, pack
 
 
 class Scope(Enum):
@@ -28,9 +28,14 @@ class Faults:
         self.errors: Counter[ErrorClass] = Counter()
         self.texts: dict[str, ErrorClass] = {}
         self.not_available: set[str] = set()
+        self.failed_nodes: dict[str, ErrorClass] = {}
+        """What happened to nodes of a cluster that could not be asked, each once."""
 
     def add(self, error: ReplyError, where: str) -> None:
         """Note the error of one command; `where` names the command and its key."""
+        if isinstance(error, NodeError):
+            self.failed_nodes[error.text] = error.kind
+            return
         if error.not_available:
             self.not_available.add(error.refused)
             return
@@ -49,8 +54,6 @@ class Context:
     queues: tuple[Queue, ...] = ()
     """The queues to read; the same object as before if they are the same queues."""
     faults: Faults = field(default_factory=Faults)
-    metadata: Metadata | None = None
-    """Whom the client reaches."""
 
     def server_time_ms(self) -> float:
         """The server's clock, which writes scores and ids; our own where TIME is refused."""

@@ -18,7 +18,7 @@ from exporter.bullmq import (
 )
 from exporter.collectors.contract import Context
 from exporter.config import Queues
-from exporter.connection import Reply, ReplyError, pack
+from exporter.connection import Client, NodeError, RedisFailure, Reply, ReplyError, pack
 from exporter.snapshot import Discovered, PrefixCount
 
 Name = tuple[bytes, bytes]
@@ -31,6 +31,10 @@ _WORKER_ONLY = frozenset({"stalled-check"})
 class _Pass:
     """One walk through the keyspace."""
 
+    nodes: list[Client]
+    """The servers that are still to be walked, the one in progress first."""
+    whole: bool = True
+    """Whether every server could be walked; otherwise what was not found may be there."""
     cursor: bytes = b"0"
     found: dict[Name, set[str]] = field(default_factory=dict)
     """Which of the queue's keys were seen, by queue."""
@@ -86,16 +90,30 @@ class Discovery:
 
     def step(self, context: Context) -> bool:
         """Read one page; True when the pass is complete. Raises `RedisFailure`."""
-        run = self._pass = self._pass or _Pass()
-        cursor, keys = context.client.command(
-            "SCAN", run.cursor, "MATCH", self._pattern, "COUNT", self._options.discovery_batch
-        )
-        run.cursor = cursor
-        self._take(context, run, keys)
-        if run.cursor != b"0":
+        run = self._pass = self._pass or _Pass(list(context.client.nodes))
+        try:
+            keys = self._scan(run)
+        except RedisFailure as failure:
+            if isinstance(failure, ReplyError) or len(context.client.nodes) == 1:
+                raise
+            address = run.nodes[0].settings.url.address
+            context.faults.add(NodeError.of(address, failure), "SCAN")
+            run.cursor, run.whole = b"0", False
+        else:
+            self._take(context, run, keys)
+        if run.cursor == b"0":
+            run.nodes.pop(0)
+        if run.nodes:
             return False
-        self._finish(run)
+        self._finish(run, several_nodes=len(context.client.nodes) > 1)
         return True
+
+    def _scan(self, run: _Pass) -> Sequence[bytes]:
+        count = self._options.discovery_batch
+        run.cursor, keys = run.nodes[0].command(
+            "SCAN", run.cursor, "MATCH", self._pattern, "COUNT", count
+        )
+        return list(keys)
 
     def _take(self, context: Context, run: _Pass, keys: Iterable[bytes]) -> None:
         doubtful: dict[Name, set[str]] = {}
@@ -115,7 +133,7 @@ class Discovery:
         kinds = run.found.get(name)
         if kinds is not None:
             kinds.add(kind)
-        elif not self._wanted(name[1]):
+        elif not self._wanted(name):
             return
         elif run.kept[name[0]] < self._options.max or name in self._kinds:
             run.found[name] = {kind}
@@ -123,23 +141,25 @@ class Discovery:
         else:
             run.overflow.setdefault(name[0], set()).add(hash(name[1]))
 
-    def _finish(self, run: _Pass) -> None:
+    def _finish(self, run: _Pass, *, several_nodes: bool) -> None:
         kept = {name: frozenset(kinds) for name, kinds in run.found.items()}
-        # a worker's stalled-check may be missing for up to an interval: one pass is no proof
+        # one pass is no proof: a worker's stalled-check may be missing for up to an interval, and a
+        # slot may have moved to a node that had been walked already
         missed = {
             name
             for name, kinds in self._kinds.items()
-            if name not in kept and kinds == _WORKER_ONLY and name not in self._missed
+            if name not in kept and (several_nodes or kinds == _WORKER_ONLY)
+            if name not in self._missed or not run.whole
         }
         kept |= {name: self._kinds[name] for name in missed}
-        self._missed = missed
+        self._missed = missed if run.whole else self._missed
         facts = self._summary(kept, run.overflow)
         self._kinds = kept
         if facts.queues == self._facts.queues:
             facts = Discovered(self._facts.queues, facts.prefixes)
         self._facts = facts
         self._pass = None
-        self.complete = True
+        self.complete = self.complete or run.whole
 
     def _summary(
         self,
@@ -166,9 +186,11 @@ class Discovery:
             )
         return Discovered(tuple(sorted(queues, key=lambda q: (q.prefix, q.name))), counts)
 
-    def _wanted(self, name: bytes) -> bool:
-        text = _text(name)
-        return bool(self._included.match(text)) and not self._excluded.match(text)
+    def _wanted(self, name: Name) -> bool:
+        text = _text(name[1])
+        if not self._included.match(text) or self._excluded.match(text):
+            return False
+        return _in_shard(self._options, _text(name[0]), text)
 
 
 def _verified(context: Context, doubtful: dict[Name, set[str]]) -> Iterator[tuple[Name, str]]:
@@ -212,7 +234,12 @@ def _static_queues(options: Queues) -> tuple[Queue, ...]:
         queue_of(prefix, name, static=True)
         for prefix in options.prefixes
         for name in dict.fromkeys(options.static)
+        if _in_shard(options, prefix, name)
     )
+
+
+def _in_shard(options: Queues, prefix: str, name: str) -> bool:
+    return options.shard is None or options.shard.owns(prefix, name)
 
 
 def _proof(base: bytes, kind: str) -> bytes:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from exporter.bullmq import BLOCKING_COMMANDS, WORKER_SUFFIX, Queue, worker_names
 from exporter.collectors.contract import Context, Scope
-from exporter.connection import ReplyError
+from exporter.connection import Client, ReplyError
 from exporter.snapshot import WorkerCount, WorkerFacts
 
 _FIELDS: Final = re.compile(rb"(?:^| )(name|db|flags|cmd)=(\S*)")
@@ -56,15 +57,31 @@ class WorkersCollector:
         if context.queues is not self._queues:
             self._queues = context.queues
             self._names = names_of(context.queues)
-        reply = context.client.command("CLIENT", "LIST")
+        lists = [self._counts(node) for node in context.client.nodes]
+        return WorkerFacts(lists[0] if len(lists) == 1 else greatest(lists))
+
+    def _counts(self, node: Client) -> dict[Queue, WorkerCount]:
+        reply = node.command("CLIENT", "LIST")
         lines = reply.splitlines() if isinstance(reply, bytes) else []
-        metadata = context.metadata
+        metadata = node.metadata
         if metadata is not None and metadata.role == "slave":
             raise ReplyError("NOPERM on a replica, 'client|list' does not show the workers")
         if not _lists_us(lines, metadata.client_id if metadata is not None else None):
             raise ReplyError("NOPERM 'client|list' is empty or without this connection")
-        db = metadata.db if metadata is not None else 0
-        return WorkerFacts(count_workers(lines, self._names, db))
+        return count_workers(lines, self._names, metadata.db if metadata is not None else 0)
+
+
+def greatest(lists: Iterable[Mapping[Queue, WorkerCount]]) -> dict[Queue, WorkerCount]:
+    """The most workers of each queue that one node of a cluster sees.
+
+    A worker's connections may be on more than one node, under the same name, so a sum would count
+    it twice.
+    """
+    most: dict[Queue, WorkerCount] = {}
+    for queue, count in chain.from_iterable(counts.items() for counts in lists):
+        other = most.get(queue, count)
+        most[queue] = WorkerCount(max(count.total, other.total), max(count.idle, other.idle))
+    return most
 
 
 def count_workers(lines: Iterable[bytes], names: Names, db: int) -> dict[Queue, WorkerCount]:

@@ -9,10 +9,12 @@ from exporter.config.models import (
     Poll,
     Queues,
     RedisTLS,
+    Sentinel,
     Sync,
     split_host_port,
 )
 from exporter.config.secret import MASK, Secret
+from exporter.config.shard import Shard, parse_shard, part_of
 from exporter.config.show import show
 from exporter.config.url import RedisURL, parse_url
 
@@ -28,9 +30,13 @@ __all__ = [
     "RedisTLS",
     "RedisURL",
     "Secret",
+    "Sentinel",
+    "Shard",
     "Sync",
     "load",
+    "parse_shard",
     "parse_url",
+    "part_of",
     "show",
     "split_host_port",
 ]

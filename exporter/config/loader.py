@@ -25,6 +25,7 @@ _TYPES = {
     "float_type": "must be a number",
     "bool_type": "must be true or false",
     "string_type": "must be a text; put it in quotes",
+    "dataclass_exact_type": "must be a text; put it in quotes",
     "tuple_type": "must be a list",
     "dict_type": "must be a mapping of keys to values",
     "model_type": "must be a mapping of keys to values",
@@ -196,9 +197,10 @@ _Finding = tuple[tuple[str, ...], str]
 
 def _unreadable_files(config: Config) -> Iterator[_Finding]:
     for name, connection in config.connections.items():
-        tls = connection.tls
+        tls, sentinel = connection.tls, connection.sentinel
         files = {
             ("password_file",): connection.password_file,
+            ("sentinel", "password_file"): sentinel.password_file if sentinel else None,
             ("tls", "ca_file"): tls.ca_file,
             ("tls", "cert_file"): tls.cert_file,
             ("tls", "key_file"): tls.key_file,
@@ -222,14 +224,8 @@ def _why_unreadable(file: Path) -> str | None:
 
 def _not_built(config: Config) -> Iterator[_Finding]:
     """Keys of the contract that this version does not act on; ignoring them would do harm."""
-    for name, connection in config.connections.items():
-        if connection.sentinel is not None:
-            yield _not_yet("connections", name, "sentinel")
-        if connection.cluster:
-            yield _not_yet("connections", name, "cluster")
     web = config.web
     used = {
-        ("queues", "shard"): config.queues.shard,
         ("web", "tls"): web.tls.cert_file or web.tls.key_file or web.tls.client_ca_file,
         ("web", "basic_auth_users"): web.basic_auth_users,
         ("web", "basic_auth_users_file"): web.basic_auth_users_file,

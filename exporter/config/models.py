@@ -7,6 +7,7 @@ that come out of the environment, where everything is a text.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -25,12 +26,12 @@ from pydantic import (
 
 from exporter.config.environment import Interpolated
 from exporter.config.secret import Secret
+from exporter.config.shard import Shard, parse_shard
 from exporter.config.url import RedisURL, parse_url
 from exporter.config.yaml_reader import read_scalar
 
 _CONNECTION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HOST_PORT = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:\s]*)):(?P<port>\d{1,5})")
-_SHARD = re.compile(r"([1-9]\d*)/([1-9]\d*)")
 _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 
 
@@ -76,8 +77,19 @@ def _checked_host_port(text: str) -> str:
     return text
 
 
+def _node_address(text: str) -> str:
+    match = _HOST_PORT.fullmatch(text)
+    if match is None or not split_host_port(text)[0]:
+        raise ValueError('must be "host:port", as in "sentinel-1:26379"')
+    return text
+
+
 def _parsed_url(value: Any) -> Any:
     return parse_url(value) if isinstance(value, str) else value
+
+
+def _parsed_shard(value: Any) -> Any:
+    return parse_shard(value) if isinstance(value, str) else value
 
 
 def _secret(value: Any) -> Any:
@@ -88,13 +100,6 @@ def _connection_name(name: str) -> str:
     if _CONNECTION_NAME.fullmatch(name) is None:
         raise ValueError("a connection's name is 1 to 64 letters, digits, _, - or .")
     return name
-
-
-def _shard(text: str) -> str:
-    match = _SHARD.fullmatch(text)
-    if match is None or int(match[1]) > int(match[2]):
-        raise ValueError('must be "i/n" with 1 <= i <= n, as in "2/5"')
-    return text
 
 
 def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -117,7 +122,9 @@ def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
 
 Shown = PlainSerializer(str, return_type=str)
 Seconds = Annotated[float, Field(gt=0, le=86400)]
+ShardText = Annotated[Shard, BeforeValidator(_parsed_shard), Shown]
 URL = Annotated[RedisURL, BeforeValidator(_parsed_url), Shown]
+NodeAddress = Annotated[str, AfterValidator(_node_address)]
 HostPort = Annotated[str, AfterValidator(_checked_host_port)]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 FilePath = Annotated[Path, Field(strict=False)]
@@ -145,8 +152,8 @@ class RedisTLS(Section):
 class Sentinel(Section):
     """A master that sentinels know by name."""
 
-    master: str
-    nodes: Annotated[tuple[HostPort, ...], Field(strict=False, min_length=1)]
+    master: Annotated[str, Field(min_length=1)]
+    nodes: Annotated[tuple[NodeAddress, ...], Field(strict=False, min_length=1)]
     password_file: FilePath | None = None
 
 
@@ -161,6 +168,23 @@ class Connection(Section):
     tls: RedisTLS = RedisTLS()
     sentinel: Sentinel | None = None
     cluster: bool = False
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.sentinel is not None and self.cluster:
+            raise ValueError("sentinel and cluster exclude each other; a cluster has no sentinels")
+        if self.sentinel is not None and self.url.scheme == "unix":
+            raise ValueError("sentinel needs a redis:// or rediss:// URL; its host is not used")
+        if self.cluster and self.url.scheme == "unix":
+            raise ValueError("cluster needs a redis:// or rediss:// URL, of any node")
+        if self.cluster and self.url.db != 0:
+            raise ValueError(f"a cluster has no database {self.url.db}, only 0; correct the URL")
+        return self
+
+    def at(self, host: str, port: int) -> Connection:
+        """The same way in to one server: a master that sentinels name, a node of a cluster."""
+        url = replace(self.url, host=host, port=port)
+        return self.model_copy(update={"url": url, "sentinel": None, "cluster": False})
 
     @property
     def user(self) -> str | None:
@@ -185,7 +209,12 @@ class Queues(Section):
     discovery_interval_seconds: Seconds = 60.0
     discovery_batch: Annotated[int, Field(ge=10, le=100_000)] = 1000
     max: Annotated[int, Field(ge=1)] = 10_000
-    shard: Annotated[str, AfterValidator(_shard)] | None = None
+    shard: ShardText | None = None
+
+    @property
+    def first_shard(self) -> bool:
+        """Whether this process shows what all shards see alike; without shards it is the first."""
+        return self.shard is None or self.shard.part == 1
 
     @model_validator(mode="after")
     def _something_to_watch(self) -> Self:

@@ -2,10 +2,11 @@
 
 from exporter.connection.backoff import Backoff
 from exporter.connection.client import Argument, Batch, Client, Reply, pack
-from exporter.connection.clients import Clients
+from exporter.connection.clients import Clients, open_client
 from exporter.connection.dial import tls_context
-from exporter.connection.errors import ErrorClass, RedisFailure, ReplyError, failure_of
+from exporter.connection.errors import ErrorClass, NodeError, RedisFailure, ReplyError, failure_of
 from exporter.connection.metadata import Info, Metadata, parse_info
+from exporter.connection.sentinel import ask_sentinels
 
 __all__ = [
     "Argument",
@@ -16,10 +17,13 @@ __all__ = [
     "ErrorClass",
     "Info",
     "Metadata",
+    "NodeError",
     "RedisFailure",
     "Reply",
     "ReplyError",
+    "ask_sentinels",
     "failure_of",
+    "open_client",
     "pack",
     "parse_info",
     "tls_context",

@@ -1,28 +1,21 @@
-"""The client: one socket to Redis, single commands and batches of packed ones."""
+"""What a client is, to one server or to a cluster of them."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import hiredis
 
 from exporter.config import Connection
-from exporter.connection.dial import RedisConnection, dial
-from exporter.connection.errors import ErrorClass, RedisFailure, ReplyError, failure_of
-from exporter.connection.metadata import Metadata, parse_info
+from exporter.connection.errors import RedisFailure, ReplyError
+from exporter.connection.metadata import Info, Metadata
 
 Argument = str | bytes | int | float
 Reply = Any
 """bytes, int, None, a list of replies, or a `ReplyError` inside a batch."""
-
-_RECEIVE_BYTES: Final = 1 << 18
-
-# Errors that say something of the whole connection, not of one command in a batch.
-_CONNECTION_WIDE: Final = frozenset({ErrorClass.AUTH, ErrorClass.LOADING, ErrorClass.CONNECTION})
 
 
 def pack(*arguments: Argument) -> bytes:
@@ -41,42 +34,55 @@ class Batch:
     """Bytes that the replies took on the wire."""
 
 
-class Client:
-    """One socket to one Redis, for one thread.
-
-    redis-py dials, authenticates and selects; replies are read from its socket by a hiredis
-    reader of our own, because redis-py's own reading costs five times as much for each command.
-    """
+class Client(ABC):
+    """A way to one Redis, for one thread."""
 
     def __init__(self, settings: Connection, name: str) -> None:
         self.settings = settings
-        self.name = f"bullmq-exporter:{name}"
+        self.name = name
+        """What the connection is called in CLIENT LIST."""
         self.failure: RedisFailure | None = None
         """What closed the connection, while it is closed by a failure."""
-        self._connection: RedisConnection | None = None
-        self._socket: socket.socket | None = None
-        self._reader: hiredis.Reader | None = None
-        self._buffer: Any = bytearray(_RECEIVE_BYTES)
-        self._errors_seen = 0
+        self.metadata: Metadata | None = None
+        """Whom the connection reaches, or reached last."""
 
     @property
+    @abstractmethod
     def connected(self) -> bool:
         """Whether there is a socket; it may turn out to be dead."""
-        return self._socket is not None
 
+    @property
+    @abstractmethod
+    def nodes(self) -> Sequence[Client]:
+        """The servers behind it, each with keys of its own: itself, or a cluster's masters."""
+
+    @abstractmethod
     def connect(self) -> Metadata:
         """Open the connection and learn whom it reaches. Raises `RedisFailure`."""
-        self.close()
-        connection = dial(self.settings)
-        self._connection, self.failure = connection, None
-        # redis-py has no public way to its socket
-        self._socket = connection._sock  # noqa: SLF001
-        self._reader = hiredis.Reader(replyError=self._reply_error)
-        try:
-            return self._introduce()
-        except RedisFailure:
-            self.close()
-            raise
+
+    @abstractmethod
+    def confirm(self) -> None:
+        """See whether the connection still leads where it should. Raises `RedisFailure` if not."""
+
+    @abstractmethod
+    def batch(self, packed: bytes, count: int) -> Batch:
+        """Send packed commands at once and read their `count` replies.
+
+        Raises `RedisFailure` for a fault of the connection, which is closed then; an error reply to
+        one command stands in its place.
+        """
+
+    @abstractmethod
+    def ping(self) -> float:
+        """Seconds of one PING round trip, of a refused one too. Raises `RedisFailure`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection; closing twice is fine."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """From another thread: make the call in progress fail now."""
 
     def command(self, *arguments: Argument) -> Reply:
         """One command's reply. Raises `RedisFailure`, `ReplyError` where Redis refused it."""
@@ -85,107 +91,7 @@ class Client:
             raise reply
         return reply
 
-    def batch(self, packed: bytes, count: int) -> Batch:
-        """Send packed commands at once and read their `count` replies.
-
-        All of it has `timeout_seconds`. Raises `RedisFailure` for a fault of the connection, which
-        is closed then; an error reply to one command stands in its place.
-        """
-        if self._socket is None or self._reader is None:
-            raise self.failure or RedisFailure(ErrorClass.CONNECTION, "not connected")
-        errors_before = self._errors_seen
-        try:
-            replies, size = self._exchange(self._socket, self._reader, packed, count)
-        except Exception as error:
-            self.close()
-            self.failure = failure_of(error)
-            raise self.failure from None
-        if self._errors_seen == errors_before:
-            return Batch(replies, size=size)
-        failed = tuple(i for i, reply in enumerate(replies) if isinstance(reply, ReplyError))
-        if failed and replies[failed[0]].kind in _CONNECTION_WIDE:
-            raise RedisFailure(replies[failed[0]].kind, replies[failed[0]].text)
-        return Batch(replies, failed, size)
-
-    def ping(self) -> float:
-        """Seconds of one PING round trip, of a refused one too. Raises `RedisFailure`."""
-        start = time.perf_counter()
-        reply = self.batch(pack("PING"), 1).replies[0]
-        seconds = time.perf_counter() - start
-        if isinstance(reply, ReplyError) and not reply.not_available:
-            raise reply
-        if not isinstance(reply, ReplyError) and reply != b"PONG":
-            raise RedisFailure(ErrorClass.PROTOCOL, f"PING was answered {reply!r:.80}")
-        return seconds
-
-    def close(self) -> None:
-        """Close the socket; closing twice is fine."""
-        connection, self._connection = self._connection, None
-        self._socket = self._reader = None
-        if connection is not None:
-            with contextlib.suppress(Exception):
-                connection.disconnect()
-
-    def abort(self) -> None:
-        """From another thread: make the call in progress fail now."""
-        sock = self._socket
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
-    def _exchange(
-        self, sock: socket.socket, reader: hiredis.Reader, packed: bytes, count: int
-    ) -> tuple[list[Reply], int]:
-        deadline = time.monotonic() + self.settings.timeout_seconds
-        sock.settimeout(self.settings.timeout_seconds)
-        sock.sendall(packed)
-        replies: list[Reply] = []
-        size = 0
-        gets, append = reader.gets, replies.append
-        while True:
-            for _ in range(count - len(replies)):
-                if (reply := gets()) is False:
-                    break
-                append(reply)
-            else:
-                return replies, size
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError(f"no complete answer in {self.settings.timeout_seconds:g} s")
-            sock.settimeout(left)
-            received = sock.recv_into(self._buffer)
-            if not received:
-                raise ConnectionError("Redis closed the connection")
-            size += received
-            reader.feed(self._buffer, 0, received)
-
-    def _reply_error(self, text: str) -> ReplyError:
-        self._errors_seen += 1
-        return ReplyError(text)
-
-    def _introduce(self) -> Metadata:
-        """Name the connection and ask who is there; what Redis refuses stays unknown."""
-        commands = (
-            pack("CLIENT", "SETNAME", self.name),
-            pack("CLIENT", "ID"),
-            pack("DBSIZE"),
-            pack("INFO", "server"),
-            pack("INFO", "replication"),
-        )
-        _, client_id, size, *infos = self.batch(b"".join(commands), len(commands)).replies
-        info: dict[str, str] = {}
-        for reply in infos:
-            if isinstance(reply, bytes):
-                info |= parse_info(reply)
-        url = self.settings.url
-        known = Metadata(
-            name=self.name,
-            address=url.address,
-            url=str(url),
-            url_hash=url.hash,
-            db=url.db,
-            connected_at=time.time(),
-            client_id=client_id if isinstance(client_id, int) else None,
-            db_size=size if isinstance(size, int) else None,
-        )
-        return known.with_info(info)
+    def learn(self, info: Info) -> None:
+        """Bring `metadata` up to date with INFO."""
+        if self.metadata is not None:
+            self.metadata = self.metadata.with_info(info)

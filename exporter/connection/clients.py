@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from exporter.config import Connection
 from exporter.connection.client import Client
+from exporter.connection.cluster import ClusterClient
+from exporter.connection.node import NodeClient
+
+
+def open_client(settings: Connection, name: str) -> Client:
+    """A client for these settings, not yet connected."""
+    kind = ClusterClient if settings.cluster else NodeClient
+    return kind(settings, f"bullmq-exporter:{name}")
 
 
 class Clients:
@@ -16,7 +24,7 @@ class Clients:
         """The client for these settings, made under the first name that asks."""
         client = self._clients.get(settings)
         if client is None:
-            client = self._clients[settings] = Client(settings, name)
+            client = self._clients[settings] = open_client(settings, name)
         return client
 
     def close(self) -> None:

@@ -55,6 +55,18 @@ class ReplyError(RedisFailure):
         return match.group(1).lower() if match else self.text
 
 
+class NodeError(ReplyError):
+    """Stands in the place of the replies of a cluster's node that failed, or that there is not."""
+
+    def __init__(self, kind: ErrorClass, text: str) -> None:
+        RedisFailure.__init__(self, kind, text)
+
+    @classmethod
+    def of(cls, node: str, failure: RedisFailure) -> NodeError:
+        """The failure of the node at `host:port`."""
+        return cls(failure.kind, f"node {node}: {failure.text}")
+
+
 _REFUSED: Final = re.compile(r"['`]([^'`]+)['`]")
 
 # First words of error replies, see the redis.io documentation of each command and of ACLs.

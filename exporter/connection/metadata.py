@@ -15,7 +15,7 @@ class Metadata:
     name: str
     """The client's name in CLIENT LIST."""
     address: str
-    """`host:port` or the socket's path, as configured."""
+    """`host:port` or the socket's path: as configured, or as a sentinel named it."""
     url: str
     """The URL with its password masked."""
     url_hash: str
@@ -27,7 +27,8 @@ class Metadata:
     db_size: int | None = None
     """Keys in the database when connected."""
     run_id: str = ""
-    """The server process, 40 hex digits; new at every restart."""
+    """The server process, 40 hex digits, new at every restart; of a cluster, which has none, the
+    smallest id of its nodes."""
     role: str = ""
     """`master` or `slave`, as INFO calls it."""
     replication_id: str = ""
@@ -36,6 +37,12 @@ class Metadata:
     mode: str = ""
     master_link: str = ""
     """A replica's `master_link_status`."""
+    sentinel: str = ""
+    """`host:port` of the sentinel that named this server."""
+    masters: tuple[str, ...] = ()
+    """A cluster's masters as `host:port`."""
+    node_ids: tuple[str, ...] = ()
+    """Of a cluster's masters and replicas; they last through failovers and restarts."""
 
     def with_info(self, info: Info) -> Metadata:
         """Brought up to date with INFO: a failover changes the role of a server in use."""
@@ -50,9 +57,14 @@ class Metadata:
         )
 
     def same_keyspace(self, other: Metadata) -> bool:
-        """Whether both reach one database: the same process, or a replica and its master."""
+        """Whether both reach one database: the same process, or a replica and its master.
+
+        Two ways into a cluster have a node in common, whatever has changed between their looks.
+        """
         if self.db != other.db:
             return False
+        if not set(self.node_ids).isdisjoint(other.node_ids):
+            return True
         if self.run_id and self.run_id == other.run_id:
             return True
         # A master keeps the id of an RDB file that it was started from, so two masters with one

@@ -59,9 +59,12 @@ class Page:
 class PageWriter:
     """Makes pages out of snapshots; for one thread."""
 
-    def __init__(self, stale_after: float, blocked_after: float) -> None:
+    def __init__(
+        self, stale_after: float, blocked_after: float, *, first_shard: bool = True
+    ) -> None:
         self._stale_after = stale_after
         self._blocked_after = blocked_after
+        self._first_shard = first_shard
         self._writers: dict[str, QueueWriter] = {}
         self._events: dict[str, EventWriter] = {}
 
@@ -74,6 +77,7 @@ class PageWriter:
             now,
             self._stale_after,
             sync if sync is not None and sync.fresh(now) else None,
+            self._first_shard,
         )
         lines: dict[Family, list[str]] = defaultdict(list)
         for family, line in small_families(view):

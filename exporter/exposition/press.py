@@ -23,9 +23,11 @@ class Press:
     finds its bytes ready.
     """
 
-    def __init__(self, board: Board, poll: Poll) -> None:
+    def __init__(self, board: Board, poll: Poll, *, first_shard: bool = True) -> None:
         self._board = board
-        self._writer = PageWriter(poll.stale_after_seconds, poll.blocked_after_seconds)
+        self._writer = PageWriter(
+            poll.stale_after_seconds, poll.blocked_after_seconds, first_shard=first_shard
+        )
         self._wanted: dict[Variant, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="press", daemon=True)

@@ -26,6 +26,8 @@ class View:
     stale_after: float
     sync: SyncReport | None = None
     """The last round of the sync test, unless it is too old."""
+    first_shard: bool = True
+    """Whether to show servers and the sync test, which every shard sees alike."""
 
 
 def small_families(view: View) -> Iterator[Line]:
@@ -36,8 +38,9 @@ def small_families(view: View) -> Iterator[Line]:
         yield from _connection(snapshot, view)
         yield from _collectors(snapshot)
         yield from _discovered(snapshot, view)
-        yield from _server(snapshot, view)
-    if view.sync is not None:
+        if view.first_shard:
+            yield from _server(snapshot, view)
+    if view.first_shard and view.sync is not None:
         yield from _sync(view.sync)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from exporter.connection import Backoff, Client, ErrorClass, Info, Metadata, RedisFailure
+from exporter.connection import Backoff, Client, ErrorClass, Metadata, RedisFailure
 from exporter.histogram import Buckets
 from exporter.log import REDIS, event
 from exporter.snapshot import Histogram, Problem
@@ -26,7 +26,6 @@ class Link:
         self._ever_connected = False
         self._said: tuple[ErrorClass, str] | None = None
         self._pings = Buckets(PING_BUCKETS)
-        self.metadata: Metadata | None = None
         self.ping_seconds: float | None = None
         self.reconnects = 0
         self.failure: RedisFailure | None = RedisFailure(ErrorClass.CONNECTION, "not tried yet")
@@ -37,6 +36,7 @@ class Link:
         if not self._client.connected and not self._connect():
             return False
         try:
+            self._client.confirm()
             self._ping()
         except RedisFailure as failure:
             self._lost(failure)
@@ -48,11 +48,6 @@ class Link:
         """See whether a call that others made has cost the connection."""
         if self.failure is None and self._client.failure is not None:
             self._lost(self._client.failure)
-
-    def learn(self, info: Info) -> None:
-        """Bring up to date whom the connection reaches, from INFO."""
-        if self.metadata is not None:
-            self.metadata = self.metadata.with_info(info)
 
     def close(self) -> None:
         """Close the connection for good."""
@@ -74,6 +69,11 @@ class Link:
         self._next_try = 0.0
 
     @property
+    def metadata(self) -> Metadata | None:
+        """Whom the connection reaches, or reached last."""
+        return self._client.metadata
+
+    @property
     def pings(self) -> Histogram:
         """The round trips so far."""
         return self._pings.frozen()
@@ -82,11 +82,11 @@ class Link:
         if time.monotonic() < self._next_try:
             return False
         try:
-            self.metadata = self._client.connect()
+            metadata = self._client.connect()
         except RedisFailure as failure:
             self._refused(failure)
             return False
-        self._connected(self.metadata)
+        self._connected(metadata)
         return True
 
     def _connected(self, metadata: Metadata) -> None:
@@ -102,6 +102,8 @@ class Link:
             connection=self._connection,
             url=metadata.url,
             url_hash=metadata.url_hash,
+            sentinel=metadata.sentinel,
+            address=metadata.address if metadata.sentinel else None,
             client_id=metadata.client_id,
             db=metadata.db,
             db_size=metadata.db_size,

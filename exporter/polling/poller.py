@@ -16,7 +16,7 @@ from exporter.keyspaces import keyspace_owners
 from exporter.polling.link import Link
 from exporter.polling.recorder import Recorder
 from exporter.polling.walk import Walk
-from exporter.snapshot import Dated, Discovered, ServerFacts, Snapshot
+from exporter.snapshot import Dated, Discovered, Snapshot
 
 logger = logging.getLogger("exporter.polling")
 
@@ -103,14 +103,10 @@ class Poller:
         if self._link.failure is not None:
             self._recorder.failed(collector.name, self._link.failure)
             return
-        context = Context(
-            self._client, time.monotonic(), found.queues, metadata=self._link.metadata
-        )
+        context = Context(self._client, time.monotonic(), found.queues)
         facts = self._recorder.run(
             collector.name, lambda: collector.collect(context), context.faults
         )
-        if isinstance(facts, ServerFacts):
-            self._link.learn(facts.raw)
         if facts is not None:
             self._keep(collector.name, facts)
         self._notice_loss()

@@ -29,6 +29,8 @@ class _Record:
     errors: Counter[ErrorClass] = field(default_factory=Counter)
     said: set[str] = field(default_factory=set)
     """Log messages that need not be repeated at every poll."""
+    failed_nodes: frozenset[str] = frozenset()
+    """What was the matter with nodes at the last run: each outage is told anew."""
 
 
 class Recorder:
@@ -69,22 +71,28 @@ class Recorder:
         return None
 
     def worked(self, name: str, duration: float, faults: Faults) -> None:
-        """Report a run that worked, but for the single commands in `faults`."""
+        """Report a run that worked, but for what is in `faults`.
+
+        Where a node of a cluster could not be asked it has not worked, though its facts are shown.
+        """
         record = self._record(name)
-        record.errors += faults.errors
+        record.errors += faults.errors + Counter(faults.failed_nodes.values())
         for command in faults.not_available:
             what = "is not permitted or not known here, so what it would tell is left out"
             self._say(record, f"{name}: {command} {what}")
         for text in faults.texts:
             self._say(record, f"{name}: {text}")
-        texts = list(faults.texts.items())
+        for text in sorted(faults.failed_nodes.keys() - record.failed_nodes):
+            event(logger, logging.WARNING, f"{name}: {text}", connection=self._connection)
+        record.failed_nodes = frozenset(faults.failed_nodes)
+        texts = [*faults.failed_nodes.items(), *faults.texts.items()]
         problem = record.report.problem
         if texts:
             problem = Problem(texts[0][1], texts[0][0], time.time())
         record.report = Report(
-            success=True,
+            success=not faults.failed_nodes,
             duration=duration,
-            last_success=time.time(),
+            last_success=record.report.last_success if faults.failed_nodes else time.time(),
             errors=dict(record.errors),
             not_available=tuple(sorted(faults.not_available)),
             problem=problem,

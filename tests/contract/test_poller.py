@@ -1,4 +1,4 @@
-"""The wrapper around collectors: one that fails costs only itself."""
+"""The poller: a collector that fails costs only itself; replicas."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller
 from tests.contract.test_discovery import add
 from tests.support.pages import jobs, parse, value
-from tests.support.servers import Server
-from tests.support.watch import config_for
+from tests.support.servers import Server, valkey, wait_for
+from tests.support.watch import Watch, config_for
 
 
 class Broken:
@@ -46,3 +46,16 @@ def test_a_mistake_in_a_collector_costs_that_collector(
     errors = "bullmq_exporter_collector_errors_total"
     assert value(samples, errors, collector="broken", error="internal") == 2
     assert "broken failed by a mistake in the exporter" in caplog.text
+
+
+def test_a_replica_is_read_by_its_own_url(server: Server) -> None:
+    add(server.client(), "mail")
+    with valkey("--replicaof", "127.0.0.1", str(server.port)) as replica:
+        link = "master_link_status"
+        wait_for(lambda: replica.client().info("replication")[link] == "up", 10, "it follows")
+        samples = Watch(replica.url).discover_and_poll()
+    assert jobs(samples)[("mail", "waiting")] == 1
+    assert value(samples, "bullmq_connection_info", role="slave") == 1
+    assert value(samples, "bullmq_redis_master_link_up") == 1
+    # workers are connected to the master
+    assert value(samples, "bullmq_queue_workers") is None

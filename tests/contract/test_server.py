@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.collectors.server import persistence_ok, server_identity, server_values
+from exporter.collectors.server.info import persistence_ok, server_identity, server_values
 from tests.support.pages import every, value
 from tests.support.servers import FakeServer, Server, redis_server
 from tests.support.watch import Watch

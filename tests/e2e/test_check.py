@@ -15,6 +15,8 @@ from tests.support.daemon import command
 from tests.support.servers import Server, free_port, valkey
 from tests.support.tls import TLSFront, write_certificates
 
+SERVER_USES = [use for use in USES if not use.cluster]
+
 
 def checked(*arguments: str, **environ: str) -> tuple[int, dict[str, Any]]:
     done = command("check", "--json", *arguments, **environ)
@@ -134,7 +136,7 @@ class TestPermissions:
         assert "xlen is refused, which costs bullmq_queue_events_stream_length" in done.stdout
         assert "client|id is refused" in done.stdout
 
-    @pytest.mark.parametrize("use", USES, ids=[use.name for use in USES])
+    @pytest.mark.parametrize("use", SERVER_USES, ids=[use.name for use in SERVER_USES])
     def test_every_use_is_found_out(self, server: Server, url: str, use: Any) -> None:
         rules = ("reset", "on", ">pw", "~*", "+@all", f"-{use.name}")
         server.client().execute_command("ACL", "SETUSER", "monitor", *rules)

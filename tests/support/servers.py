@@ -32,11 +32,13 @@ def free_port() -> int:
 class Server:
     """A server process that can be killed and brought back on the same port."""
 
-    def __init__(self, binary: str, *options: str, port: int | None = None) -> None:
+    def __init__(
+        self, binary: str, *options: str, port: int | None = None, config: Path | None = None
+    ) -> None:
         self.port = port or free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="bullmq-exporter-test-")
         self._arguments = [
-            binary,
+            *(binary, *([str(config)] if config is not None else [])),
             *("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir"),
             *(self._folder.name, *options),
         ]
@@ -45,6 +47,10 @@ class Server:
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
 
     @property
     def folder(self) -> Path:

@@ -14,23 +14,25 @@ from exporter.snapshot import Snapshot
 from tests.support.pages import Samples, parse
 
 
-def config_for(url: str, **queues: Any) -> Config:
+def config_for(url: str, *, cluster: bool = False, **queues: Any) -> Config:
     """The default configuration for one connection, `default`."""
     config = load(None, {"REDIS_URL": url})
-    return config.model_copy(update={"queues": Queues(**queues)})
+    connection = config.connections["default"].model_copy(update={"cluster": cluster})
+    update = {"queues": Queues(**queues), "connections": {"default": connection}}
+    return config.model_copy(update=update)
 
 
 class Watch:
     """A poller that is driven by hand."""
 
-    def __init__(self, url: str, **queues: Any) -> None:
-        self.config = config_for(url, **queues)
+    def __init__(self, url: str, *, cluster: bool = False, **queues: Any) -> None:
+        self.config = config_for(url, cluster=cluster, **queues)
         self.board = Board(["default"])
         self.client: Client = Clients().get(self.config.connections["default"], "default")
         self._poller = Poller(
             self.config, ["default"], self.client, collectors_for(self.config), self.board
         )
-        self._writer = PageWriter(15, 60)
+        self._writer = PageWriter(15, 60, first_shard=self.config.queues.first_shard)
 
     def discover_and_poll(self) -> Samples:
         self._poller.poll_once()

@@ -1,4 +1,4 @@
-"""The account of lost events where the server does not count what was added (before Redis 7)."""
+"""Where streams end: before Redis 7, and where Redis answers with an error."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from exporter.bullmq import queue_of
 from exporter.collectors import Context
-from exporter.collectors.events.ends import account
+from exporter.collectors.events.ends import account, look_up_ends
 from exporter.collectors.events.fold import Fold
 from exporter.collectors.events.named import PlainFold
 from exporter.collectors.events.streams import Stream
-from exporter.connection import Batch, Client
+from exporter.connection import Batch, Client, ErrorClass, NodeError
 
 
 class Fed:
@@ -40,3 +40,23 @@ def test_before_redis_7(what: str, before: bytes, first: bytes, lost: int) -> No
     info = {b"length": 3, b"last-generated-id": b"9-0", b"first-entry": [first, [b"event", b"x"]]}
     account(Context(cast("Client", Fed(info)), 0.0), [stream])
     assert fold.lost == lost, what
+
+
+class Refusing:
+    """A client whose every command is answered with an error, as by a cluster without a node."""
+
+    def batch(self, _: bytes, count: int) -> Batch:
+        error = NodeError(ErrorClass.CONNECTION, "node h:1: refused")
+        return Batch([error] * count, tuple(range(count)))
+
+
+@pytest.mark.parametrize("ask", [account, look_up_ends])
+@pytest.mark.parametrize("position", [None, b"9-0"])
+def test_an_error_changes_nothing(ask: Any, position: bytes | None) -> None:
+    """Taken for a stream that is gone, history would be counted, or counted again."""
+    stream = Stream(queue_of("bull", "q"), b"bull:q:events", PlainFold(Fold((1.0,), (1.0,))))
+    stream.position, stream.added, stream.read = position, 7, 2
+    context = Context(cast("Client", Refusing()), 0.0)
+    ask(context, [stream])
+    assert (stream.position, stream.added, stream.read) == (position, 7, 2)
+    assert context.faults.failed_nodes == {"node h:1: refused": ErrorClass.CONNECTION}

@@ -48,7 +48,7 @@ class EventsCollector:
             self._plan(context.queues)
         self._turn = (self._turn + 1) % self._turns
         self._look(context)
-        streams = [stream for stream in self._streams.values() if stream.enabled]
+        streams = [s for s in self._streams.values() if s.enabled and s.position is not None]
         for stream in streams:
             stream.before = stream.position or FIRST_ID
         with _without_cycle_collector():
@@ -88,7 +88,8 @@ class EventsCollector:
         look_up_ends(context, new)
         account(context, [stream for stream in known if stream.enabled])
         for stream in new:
-            if stream.enabled and (stream.announced or stream.position != FIRST_ID):
+            never_told = stream.position == FIRST_ID and not stream.announced
+            if stream.enabled and stream.position is not None and not never_told:
                 self._frozen[stream.queue] = stream.fold.frozen()
 
     def _look_whether_enabled(self, context: Context, streams: Sequence[Stream]) -> None:
@@ -99,9 +100,9 @@ class EventsCollector:
         )
         replies = context.client.batch(packed, len(streams)).replies
         for stream, reply in zip(streams, replies, strict=True):
-            kept = reply[0] if isinstance(reply, list) else None
-            stream.enabled = kept != b"0"
-            stream.announced = kept is not None
+            if isinstance(reply, list):
+                stream.enabled = reply[0] != b"0"
+                stream.announced = reply[0] is not None
             if not stream.enabled:
                 self._frozen.pop(stream.queue, None)
 

@@ -63,10 +63,12 @@ def _asked(
         if isinstance(reply, ReplyError):
             if reply.not_available:
                 raise reply
-            # "ERR no such key": there is no stream yet, or none any more
-            if "no such key" not in reply.text:
+            # "ERR no such key": there is no stream yet, or none any more; after any other error it
+            # is as it was
+            if "no such key" in reply.text:
+                yield stream, {}
+            else:
                 context.faults.add(reply, f"XINFO {stream.key[:200]!r}")
-            yield stream, {}
         else:
             yield stream, dict(zip(reply[::2], reply[1::2], strict=False))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from exporter.config import Connection
-from exporter.connection import Client, Metadata, RedisFailure
+from exporter.connection import Client, Metadata, RedisFailure, open_client
 
 
 @dataclass(slots=True)
@@ -52,8 +52,8 @@ def sides_of(connections: dict[str, Connection]) -> list[Side]:
     return [
         Side(
             tuple(shared),
-            Client(settings, f"{shared[0]}:sync-writer"),
-            Client(settings, f"{shared[0]}:sync-reader"),
+            open_client(settings, f"{shared[0]}:sync-writer"),
+            open_client(settings, f"{shared[0]}:sync-reader"),
         )
         for settings, shared in names.items()
     ]

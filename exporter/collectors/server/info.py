@@ -1,13 +1,9 @@
-"""The Redis server: what decides whether its queues are safe, from INFO and DBSIZE."""
+"""What INFO says, as facts. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
-
-from exporter.collectors.contract import Context, Scope
-from exporter.connection import ReplyError, pack, parse_info
-from exporter.snapshot import ServerFacts
 
 # our name → INFO's field, for numbers that are taken as they are
 _NUMBERS: Final = {
@@ -23,26 +19,6 @@ _NUMBERS: Final = {
     "blocked_clients": "blocked_clients",
     "max_clients": "maxclients",
 }
-
-
-class ServerCollector:
-    """Runs on every connection: two commands."""
-
-    name = "server"
-    scope = Scope.CONNECTION
-
-    def collect(self, context: Context) -> ServerFacts:
-        """The server's facts; a server without INFO is one where this collector is unsupported."""
-        info_reply, size = context.client.batch(pack("INFO") + pack("DBSIZE"), 2).replies
-        if isinstance(info_reply, ReplyError):
-            raise info_reply
-        info = parse_info(info_reply)
-        values = server_values(info)
-        if isinstance(size, ReplyError):
-            context.faults.add(size, "DBSIZE")
-        else:
-            values["keys"] = size
-        return ServerFacts(server_identity(info), values, persistence_ok(info), info)
 
 
 def server_identity(info: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,38 @@
+"""The collector: two commands on every server."""
+
+from __future__ import annotations
+
+from exporter.collectors.contract import Context, Scope
+from exporter.collectors.server.cluster import ClusterTotals
+from exporter.collectors.server.info import persistence_ok, server_identity, server_values
+from exporter.connection import Client, ReplyError, pack, parse_info
+from exporter.snapshot import ServerFacts
+
+
+class ServerCollector:
+    """Runs on every connection; a cluster's masters are told as one."""
+
+    name = "server"
+    scope = Scope.CONNECTION
+
+    def __init__(self) -> None:
+        self._totals = ClusterTotals()
+
+    def collect(self, context: Context) -> ServerFacts:
+        """The server's facts; a server without INFO is one where this collector is unsupported."""
+        found = [_read(node, context) for node in context.client.nodes]
+        return found[0] if not context.client.settings.cluster else self._totals.of(found)
+
+
+def _read(node: Client, context: Context) -> ServerFacts:
+    info_reply, size = node.batch(pack("INFO") + pack("DBSIZE"), 2).replies
+    if isinstance(info_reply, ReplyError):
+        raise info_reply
+    info = parse_info(info_reply)
+    node.learn(info)
+    values = server_values(info)
+    if isinstance(size, ReplyError):
+        context.faults.add(size, "DBSIZE")
+    else:
+        values["keys"] = size
+    return ServerFacts(server_identity(info), values, persistence_ok(info), info.get("run_id", ""))

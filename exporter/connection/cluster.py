@@ -1,0 +1,255 @@
+"""The client of a cluster: a socket to each master, and batches that find their way."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from exporter.config import Connection
+from exporter.connection.client import Batch, Client, Reply, pack
+from exporter.connection.errors import ErrorClass, NodeError, RedisFailure, ReplyError
+from exporter.connection.metadata import Metadata
+from exporter.connection.node import NodeClient
+from exporter.connection.routing import Plan, Run, plan_of
+from exporter.connection.slots import Address, Redirection, Slots, read_slots, redirection, shown
+
+
+@dataclass(frozen=True, slots=True)
+class _Redirected:
+    """A command that a node did not answer but sent elsewhere."""
+
+    place: int
+    packed: bytes
+    to: Redirection
+
+
+class ClusterClient(Client):
+    """Speaks to all masters of a cluster as if they were one server.
+
+    A batch is taken apart by slot, and each node gets its part. A node that fails costs the replies
+    to its own part, in whose place a `NodeError` stands; it is tried again after `confirm`. A
+    redirection is followed once.
+    """
+
+    def __init__(self, settings: Connection, name: str) -> None:
+        super().__init__(settings, name)
+        self._slots: Slots | None = None
+        self._clients: dict[Address, NodeClient] = {}
+        self._failures: dict[Address, RedisFailure] = {}
+        """Of nodes that are not tried again before the next `confirm`."""
+        self._plans: dict[bytes, Plan] = {}
+        """Of the batches since `confirm` came last, most of which come again at the next poll."""
+        self._former_plans: dict[bytes, Plan] = {}
+
+    @property
+    def connected(self) -> bool:
+        return any(client.connected for client in self._clients.values())
+
+    @property
+    def nodes(self) -> Sequence[NodeClient]:
+        return [self._client(address) for address in self._masters()]
+
+    def connect(self) -> Metadata:
+        """Raises `RedisFailure` where neither the start node nor one that was known answers."""
+        self.close()
+        self.failure = None
+        self._failures.clear()
+        start = (self.settings.url.host, self.settings.url.port)
+        return self._learn_slots([start, *self._masters()])
+
+    def confirm(self) -> None:
+        """Ask who has which slot, and forget the nodes that have none any more."""
+        self._former_plans, self._plans = self._plans, {}
+        live = [address for address, client in self._clients.items() if client.connected]
+        # one that has failed may be cut off, and know less than the others
+        live.sort(key=self._failures.__contains__)
+        self._failures.clear()
+        self._learn_slots(live)
+        for address in set(self._clients).difference(self._masters()):
+            self._clients.pop(address).close()
+
+    def batch(self, packed: bytes, count: int) -> Batch:
+        """See `Client.batch`. Raises only where no node is left."""
+        slots = self._slots
+        if slots is None or not self.connected:
+            raise self.failure or RedisFailure(ErrorClass.CONNECTION, "not connected")
+        plan = self._plan(packed, count)
+        replies: list[Reply] = [None] * plan.size
+        size = 0
+        redirected: list[_Redirected] = []
+        for address, runs in self._shares(plan, slots).items():
+            size += self._exchange(address, runs, replies, redirected)
+        size += self._follow(redirected, replies)
+        if not self.connected:
+            self.failure = next(iter(self._failures.values()))
+            raise self.failure
+        joined = plan.join(replies)
+        failed = tuple(i for i, reply in enumerate(joined) if isinstance(reply, ReplyError))
+        return Batch(joined, failed, size)
+
+    def ping(self) -> float:
+        """Of the slowest node that answers. Raises `RedisFailure` where none does."""
+        times = []
+        for address, node in zip(self._masters(), self.nodes, strict=True):
+            try:
+                if not node.connected:
+                    node.connect()
+                times.append(node.ping())
+            except RedisFailure as failure:
+                self._failures[address] = failure
+        if not times:
+            self.close()
+            self.failure = next(iter(self._failures.values()), None)
+            raise self.failure or RedisFailure(ErrorClass.LOADING, "no node has any slot")
+        return max(times)
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+
+    def abort(self) -> None:
+        for client in tuple(self._clients.values()):
+            client.abort()
+
+    # --- who is there ------------------------------------------------------------------------
+
+    def _masters(self) -> tuple[Address, ...]:
+        return self._slots.masters if self._slots is not None else ()
+
+    def _client(self, address: Address) -> NodeClient:
+        client = self._clients.get(address)
+        if client is None:
+            client = self._clients[address] = NodeClient(self.settings.at(*address), self.name)
+        return client
+
+    def _learn_slots(self, candidates: Sequence[Address]) -> Metadata:
+        """Ask the first of these that answers. Raises `RedisFailure` where none does."""
+        last: RedisFailure | None = None
+        for address in candidates:
+            client = self._client(address)
+            try:
+                known = client.metadata if client.connected else None
+                known = known or client.connect()
+                self._slots = read_slots(_cluster_slots(client), address)
+            except RedisFailure as failure:
+                last = failure
+            else:
+                self.metadata = self._described(known, self._slots)
+                return self.metadata
+        self.close()
+        self.failure = last or RedisFailure(ErrorClass.CONNECTION, "not connected")
+        raise self.failure
+
+    def _described(self, known: Metadata, slots: Slots) -> Metadata:
+        """The cluster, by what one of its nodes is."""
+        url = self.settings.url
+        return replace(
+            known,
+            address=url.address,
+            url=str(url),
+            url_hash=url.hash,
+            client_id=None,
+            db_size=None,
+            run_id=min(slots.ids, default=""),
+            role="master",
+            replication_id="",
+            master_link="",
+            masters=tuple(map(shown, slots.masters)),
+            node_ids=tuple(sorted(slots.ids)),
+        )
+
+    # --- batches -----------------------------------------------------------------------------
+
+    def _plan(self, packed: bytes, count: int) -> Plan:
+        plan = self._plans.get(packed) or self._former_plans.get(packed) or plan_of(packed, count)
+        self._plans[packed] = plan
+        return plan
+
+    def _shares(self, plan: Plan, slots: Slots) -> dict[Address | None, list[Run]]:
+        """The runs of each node, under None those whose slot nobody serves."""
+        anyone = next((a for a, client in self._clients.items() if client.connected), None)
+        shares: dict[Address | None, list[Run]] = defaultdict(list)
+        for run in plan.runs:
+            shares[anyone if run.slot is None else slots.owners[run.slot]].append(run)
+        return shares
+
+    def _exchange(
+        self,
+        address: Address | None,
+        runs: Sequence[Run],
+        replies: list[Reply],
+        redirected: list[_Redirected],
+    ) -> int:
+        """Ask one node and put its replies in their places; the bytes that they took."""
+        batch = self._ask(address, b"".join(run.packed for run in runs), sum(r.count for r in runs))
+        start = 0
+        for run in runs:
+            replies[run.start : run.start + run.count] = batch.replies[start : start + run.count]
+            start += run.count
+        if batch.failed and address is not None:
+            redirected += _redirections(runs, batch, address)
+        return batch.size
+
+    def _ask(self, address: Address | None, packed: bytes, count: int) -> Batch:
+        """The replies, or a `NodeError` in the place of each."""
+        if address is None:
+            error = NodeError(ErrorClass.LOADING, "no node serves the slot")
+            return Batch([error] * count, tuple(range(count)))
+        try:
+            if address in self._failures:
+                raise self._failures[address]
+            client = self._client(address)
+            if not client.connected:
+                client.connect()
+            return client.batch(packed, count)
+        except RedisFailure as failure:
+            self._failures[address] = failure
+            error = NodeError.of(shown(address), failure)
+            return Batch([error] * count, tuple(range(count)))
+
+    def _follow(self, redirected: Sequence[_Redirected], replies: list[Reply]) -> int:
+        """Ask those that were named instead, each once."""
+        by_target: dict[Address, list[_Redirected]] = defaultdict(list)
+        for command in redirected:
+            if self._slots is not None and not command.to.asking:
+                self._slots.owners[command.to.slot] = command.to.address
+            by_target[command.to.address].append(command)
+        size = 0
+        for address, commands in by_target.items():
+            asking = [pack("ASKING") if command.to.asking else b"" for command in commands]
+            packed = b"".join(a + c.packed for a, c in zip(asking, commands, strict=True))
+            batch = self._ask(address, packed, len(commands) + sum(map(bool, asking)))
+            size += batch.size
+            found = iter(batch.replies)
+            for command, prelude in zip(commands, asking, strict=True):
+                if prelude:
+                    next(found)
+                replies[command.place] = next(found)
+        return size
+
+
+def _cluster_slots(client: NodeClient) -> Reply:
+    try:
+        return client.command("CLUSTER", "SLOTS")
+    except ReplyError as error:
+        if "cluster support disabled" in error.text:
+            text = f"{client.settings.url.address} is not in a cluster; remove cluster: true"
+            raise RedisFailure(ErrorClass.PROTOCOL, text) from None
+        raise RedisFailure(
+            error.kind, f"CLUSTER SLOTS is needed and refused: {error.text}"
+        ) from None
+
+
+def _redirections(runs: Sequence[Run], batch: Batch, address: Address) -> Iterator[_Redirected]:
+    failed = iter(batch.failed)
+    place, end = next(failed, None), 0
+    for run in runs:
+        start, end = end, end + run.count
+        commands: list[bytes] = []
+        while place is not None and place < end:
+            to = redirection(batch.replies[place].text, address)
+            if to is not None:
+                commands = commands or run.commands()
+                yield _Redirected(run.start + place - start, commands[place - start], to)
+            place = next(failed, None)

@@ -1,0 +1,153 @@
+"""A cluster with live BullMQ, as users run the exporter on one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.test_discovery import add
+from tests.e2e.test_access import published_acls
+from tests.support.actors import Act
+from tests.support.cluster import Cluster, cluster
+from tests.support.daemon import Daemon, command, daemon
+from tests.support.pages import every, jobs, value
+from tests.support.servers import wait_for
+
+COMPLETED = "bullmq_jobs_completed_total"
+WORKERS = "bullmq_queue_workers"
+
+
+@pytest.fixture(scope="module")
+def _nodes() -> Iterator[Cluster]:
+    with cluster() as found:
+        yield found
+
+
+@pytest.fixture
+def nodes(_nodes: Cluster) -> Cluster:
+    _nodes.restore()
+    _nodes.client().flushall(target_nodes="primaries")
+    return _nodes
+
+
+def config(nodes: Cluster, prefixes: str = "[bull]") -> str:
+    """Two services that enter the cluster through different nodes."""
+    return f"""
+connections:
+  api: {{url: "{nodes.servers[0].url}", cluster: true}}
+  worker: {{url: "{nodes.servers[1].url}", cluster: true}}
+queues: {{prefixes: {prefixes}, discovery_interval_seconds: 0.5}}
+poll: {{interval_seconds: 0.25, stale_after_seconds: 2}}
+sync: {{interval_seconds: 1}}
+"""
+
+
+def acl(nodes: Cluster, *rules: str) -> None:
+    for server in nodes.servers:
+        server.client().execute_command("ACL", "SETUSER", "monitor", "reset", "on", ">pw", *rules)
+
+
+def monitor_config(nodes: Cluster) -> str:
+    url = nodes.url.replace("//", "//monitor:pw@")
+    return f'connections: {{a: {{url: "{url}", cluster: true}}}}'
+
+
+def completed(running: Daemon) -> dict[str, float]:
+    found = every(running.samples(), COMPLETED)
+    return {dict(labels)["queue"]: count for (_, labels), count in found.items()}
+
+
+@pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
+def test_live_queues_under_two_tags(nodes: Cluster, act: Act, tmp_path: Path, library: str) -> None:
+    port = nodes.servers[0].port
+    live = {"library": library, "port": port, "cluster": True}
+    with daemon(tmp_path, config(nodes, '["{bull}", "bull"]')) as running:
+        act("worker", queue="mail", prefix="{bull}", concurrency=2, **live)
+        act("worker", queue="{reports}", **live)
+        act("worker", queue="{reports}", **live)
+        wait_for(lambda: len(every(running.samples(), WORKERS)) == 2, 10, "both queues")
+        act("producer", queue="mail", prefix="{bull}", count=20, **live)
+        act("producer", queue="{reports}", count=10, **live)
+        done = {"mail": 20, "{reports}": 10}
+        wait_for(lambda: completed(running) == done, 10, "every job is counted")
+        samples = running.samples()
+        assert value(samples, WORKERS, queue="mail") == 1
+        assert value(samples, WORKERS, queue="{reports}") == 2
+        assert not every(samples, "bullmq_queue_blocked")
+        assert nodes.master_of("{bull}") is not nodes.master_of("{reports}")
+
+
+def test_one_cluster_through_two_nodes(nodes: Cluster, tmp_path: Path) -> None:
+    add(nodes.client(), "{a}", "{b}", "{c}")
+    with daemon(tmp_path, config(nodes)) as running:
+        wait_for(lambda: len(jobs(running.samples())) == 3 * 7, 10, "each queue once")
+        samples = running.samples()
+        names = {dict(key[1])["connection"] for key in every(samples, "bullmq_queue_jobs")}
+        assert names == {"api"}
+        assert value(samples, "bullmq_connection_info", connection="worker", database="api") == 1
+        wait_for(lambda: running.get("/health/redis/sync").status == 200, 10, "sync passes")
+        health = running.get("/health/redis").json["connections"]["worker"]
+        assert len(health["metadata"]["masters"]) == 3
+
+
+def test_jobs_are_counted_through_a_failover(nodes: Cluster, act: Act, tmp_path: Path) -> None:
+    live = {"queue": "{reports}", "cluster": True, "port": nodes.servers[0].port}
+    with daemon(tmp_path, config(nodes)) as running:
+        act("worker", **live)
+        act("producer", every=20, **live)
+        wait_for(lambda: completed(running).get("{reports}", 0) > 20, 10, "jobs are counted")
+        master = nodes.master_of("{reports}")
+        nodes.fail_over_on_demand(master)
+        before = completed(running)["{reports}"]
+        wait_for(lambda: completed(running).get("{reports}", 0) > before + 20, 20, "and go on")
+        assert nodes.master_of("{reports}") is not master
+        assert value(running.samples(), "bullmq_up", connection="api") == 1
+        assert value(running.samples(), "bullmq_events_lost_total", queue="{reports}") == 0
+
+
+def test_check(nodes: Cluster, tmp_path: Path) -> None:
+    add(nodes.client(), "{a}", "{b}", "{c}")
+    file = tmp_path / "config.yaml"
+    file.write_text(config(nodes))
+    done = command("check", "--config", str(file))
+    assert done.returncode == 0, done.stdout
+    assert "masters 127.0.0.1:" in done.stdout
+    assert "3 found" in done.stdout
+    assert "every connection sees what the others write" in done.stdout
+
+    done = command("check", REDIS_URL=nodes.url)
+    assert "this is one node of a cluster: set cluster: true" in done.stdout
+
+
+def test_the_published_acls_suffice(nodes: Cluster, tmp_path: Path) -> None:
+    acl(nodes, *published_acls()[0])
+    add(nodes.client(), "{a}", "{b}", "{c}")
+    with daemon(tmp_path, monitor_config(nodes)) as running:
+        wait_for(lambda: len(jobs(running.samples())) == 3 * 7, 10, "the queues")
+        wait_for(lambda: running.get("/health/redis/sync").status == 200, 10, "sync passes")
+        errors = every(running.samples(), "bullmq_exporter_collector_errors_total")
+        assert set(errors.values()) == {0}
+        assert "WARNING" not in running.log
+    done = command("check", "--config", str(tmp_path / "config.yaml"))
+    assert "commands are allowed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("refused", "told"),
+    [
+        ("asking", "asking is refused, which costs queues whose slot is being moved"),
+        (
+            "cluster|slots",
+            "NOT OK: a fails at login: permission: CLUSTER SLOTS is needed and",
+        ),
+    ],
+)
+def test_what_is_refused_on_a_cluster(
+    nodes: Cluster, tmp_path: Path, refused: str, told: str
+) -> None:
+    acl(nodes, "~*", "+@all", f"-{refused}")
+    file = tmp_path / "config.yaml"
+    file.write_text(monitor_config(nodes))
+    assert told in command("check", "--config", str(file)).stdout

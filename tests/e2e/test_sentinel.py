@@ -1,0 +1,163 @@
+"""Sentinels: the exporter finds the master, and follows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.test_discovery import add
+from tests.support.daemon import Daemon, command, daemon
+from tests.support.pages import jobs, value
+from tests.support.sentinels import MASTER, SentinelGroup, sentinel_group
+from tests.support.servers import wait_for
+
+PASSWORD = "0f-the-sentinels"
+DATA_PASSWORD = "0f-the-data"
+
+
+@pytest.fixture(scope="module")
+def steady() -> Iterator[SentinelGroup]:
+    """One that tests leave as it is."""
+    with sentinel_group(PASSWORD, DATA_PASSWORD) as group:
+        yield group
+
+
+@pytest.fixture
+def group() -> Iterator[SentinelGroup]:
+    """One to fail over."""
+    with sentinel_group(PASSWORD, DATA_PASSWORD) as group:
+        add(group.client(group.master), "mail")
+        yield group
+
+
+def config(folder: Path, nodes: list[str], master: str = MASTER) -> str:
+    (folder / "password").write_text(PASSWORD)
+    return f"""
+connections:
+  api:
+    url: "redis://:{DATA_PASSWORD}@{master}/0"
+    sentinel: {{master: {master}, nodes: {json.dumps(nodes)}, password_file: {folder}/password}}
+poll: {{interval_seconds: 0.25, stale_after_seconds: 2}}
+sync: {{interval_seconds: 1}}
+"""
+
+
+def reached(running: Daemon) -> str:
+    """The address of the server that is polled now, if one is."""
+    api = running.get("/health/redis").json["connections"]["api"]
+    return str(api["metadata"]["address"]) if api["status"] == "up" else ""
+
+
+def events(running: Daemon) -> float:
+    return value(running.samples(), "bullmq_jobs_added_total", queue="mail") or 0
+
+
+def put(group: SentinelGroup, port: int) -> None:
+    """A job's event, written to whoever is the master."""
+    server = group.master if group.master.port == port else group.replica
+    group.client(server).xadd("bull:mail:events", {"event": "added", "jobId": "1", "name": "n"})
+
+
+def test_a_failover_is_followed(group: SentinelGroup, tmp_path: Path) -> None:
+    with daemon(tmp_path, config(tmp_path, group.nodes)) as running:
+        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        assert reached(running) == f"127.0.0.1:{group.master.port}"
+        metadata = running.get("/health/redis").json["connections"]["api"]["metadata"]
+        assert metadata["sentinel"] in group.nodes
+        put(group, group.master.port)
+        wait_for(lambda: events(running) == 1, 5, "the event is counted")
+        group.client(group.master).wait(1, 1000)
+        before = running.samples()
+
+        group.master.kill()
+        wait_for(lambda: value(running.samples(), "bullmq_up") == 0, 5, "the loss is seen")
+        wait_for(lambda: group.named() == group.replica.port, 30, "the sentinels' decision")
+        wait_for(lambda: value(running.samples(), "bullmq_up") == 1, 5, "up again")
+
+        assert reached(running) == f"127.0.0.1:{group.replica.port}"
+        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        assert events(running) == 1
+        put(group, group.replica.port)
+        wait_for(lambda: events(running) == 2, 5, "counting goes on")
+        after = running.samples()
+        assert value(after, "bullmq_connection_info", role="master") == 1
+        run_ids = [
+            {dict(key[1])["run_id"] for key in page if key[0] == "bullmq_connection_info"}
+            for page in (before, after)
+        ]
+        assert run_ids[0] != run_ids[1]
+        assert value(after, "bullmq_connection_reconnects_total") == 1
+        assert jobs(after) == jobs(before)
+        sync = wait_for(lambda: running.get("/health/redis/sync").status == 200, 5, "sync passes")
+        assert sync
+        assert PASSWORD not in running.log
+        assert DATA_PASSWORD not in running.log
+
+
+def test_a_master_that_becomes_a_replica_is_left(group: SentinelGroup, tmp_path: Path) -> None:
+    with daemon(tmp_path, config(tmp_path, group.nodes)) as running:
+        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        group.fail_over()
+        wait_for(lambda: group.named() == group.replica.port, 30, "the sentinels' decision")
+        address = f"127.0.0.1:{group.replica.port}"
+        wait_for(lambda: reached(running) == address, 7, "the new master is polled")
+        assert value(running.samples(), "bullmq_connection_info", role="master") == 1
+
+
+def test_a_demotion_is_noticed_where_the_connection_stays(
+    group: SentinelGroup, tmp_path: Path
+) -> None:
+    """Sentinels cut a demoted master's clients off; someone with REPLICAOF does not."""
+    with daemon(tmp_path, config(tmp_path, group.nodes)) as running:
+        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        group.client(group.master).replicaof("127.0.0.1", group.replica.port)
+        wait_for(lambda: "is a replica" in running.log, 5, "the demotion is noticed")
+        assert "error=readonly" in running.log
+
+
+@pytest.mark.parametrize(
+    ("master", "alive", "told"),
+    [
+        ("nobody", True, "knows no master nobody; check sentinel.master"),
+        (MASTER, False, "Connection refused"),
+    ],
+)
+def test_no_master_is_named(
+    steady: SentinelGroup, tmp_path: Path, master: str, alive: bool, told: str
+) -> None:
+    nodes = steady.nodes if alive else ["127.0.0.1:1", "127.0.0.1:2"]
+    with daemon(tmp_path, config(tmp_path, nodes, master)) as running:
+        api = running.get("/health/redis").json["connections"]["api"]
+        assert api["status"] == "down"
+        assert api["last_error"]["error"] == ("protocol" if alive else "connection")
+        detail = api["last_error"]["detail"]
+        assert f"no sentinel names the master {master}: {nodes[0]}: " in detail
+        assert detail.count(told) == len(nodes)
+
+
+def test_check_shows_the_sentinels(steady: SentinelGroup, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(config(tmp_path, ["127.0.0.1:1", *steady.nodes[:1]]))
+    done = command("check", "--config", str(file))
+    assert done.returncode == 0, done.stdout
+    named = f"{steady.nodes[0]} names 127.0.0.1:{steady.master.port} as {MASTER}"
+    assert named in done.stdout
+    assert "warn  sentinel       127.0.0.1:1: " in done.stdout
+
+    file.write_text(config(tmp_path, steady.nodes, "nobody"))
+    done = command("check", "--config", str(file))
+    assert done.returncode == 1
+    assert "NOT OK: api fails at sentinel: no sentinel names the master nobody" in done.stdout
+    assert DATA_PASSWORD not in done.stdout + done.stderr
+
+
+def test_a_wrong_password_for_the_sentinels(steady: SentinelGroup, tmp_path: Path) -> None:
+    text = config(tmp_path, steady.nodes)
+    (tmp_path / "password").write_text("wr0ng")
+    with daemon(tmp_path, text) as running:
+        api = running.get("/health/redis").json["connections"]["api"]
+        assert api["last_error"]["error"] == "auth"
+        assert "wr0ng" not in running.log
