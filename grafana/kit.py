@@ -39,7 +39,7 @@ STATE_COLORS: Final = {
     "failed": "red",
 }
 
-_SOFT_MAX: Final = {"cps": 0.1, "s": 0.1, "percentunit": 0.01}
+_SOFT_MAX: Final = {"cps": 0.1, "s": 0.01, "percentunit": 0.01}
 
 Steps = Sequence[tuple[float | None, str]]
 """Thresholds: from this value on (None: from the beginning) this colour."""
