@@ -61,6 +61,15 @@ def fill(port: int, queues: int) -> None:
     client.close()
 
 
+def add_noise(port: int, keys: int) -> None:
+    """Keys of somebody else."""
+    client = redis.Redis(port=port)
+    for start in range(0, keys, 10_000):
+        end = min(keys, start + 10_000)
+        client.mset({f"session:{number}": b"x" for number in range(start, end)})
+    client.close()
+
+
 def _queue(pipe: redis.client.Pipeline, rng: random.Random, base: str) -> None:
     pipe.hset(base + "meta", mapping={"opts.maxLenEvents": 10000, "version": "bullmq:6.2.0"})
     pipe.set(base + "id", 500)
