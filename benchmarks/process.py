@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import socket
 import subprocess
@@ -63,11 +64,18 @@ def _wait_for_page(address: str, queues: int) -> None:
     """Until every queue is on the page."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), urllib.request.urlopen(address) as answer:
-            if answer.read().count(b"\nbullmq_queue_paused{") == queues:
+        with contextlib.suppress(OSError), urllib.request.urlopen(_asking(address)) as answer:
+            page = gzip.decompress(answer.read())
+            if page.count(b"\nbullmq_queue_paused{") == queues:
                 return
         time.sleep(0.05)
     raise SystemExit(f"the exporter did not show {queues} queues within two minutes")
+
+
+def _asking(address: str) -> urllib.request.Request:
+    """As Prometheus asks."""
+    accept = {"Accept": "application/openmetrics-text", "Accept-Encoding": "gzip"}
+    return urllib.request.Request(address, headers=accept)
 
 
 def _resident_mb(pid: int) -> float:

@@ -45,15 +45,19 @@ class Page:
         return body
 
     def _make(self, variant: Variant) -> bytes:
-        if variant.gzip:
-            return compress(self.body(Variant(variant.form, gzip=False)))
-        parts: list[str] = []
+        parts = self._parts(variant.form)
+        return compress(parts) if variant.gzip else b"".join(parts)
+
+    def _parts(self, form: Format) -> Iterator[bytes]:
+        """A family at a time: the whole of a large page is large."""
         for family in CATALOGUE:
             if lines := self._lines.get(family):
-                parts.append(header(family, variant.form))
-                parts += lines
-        parts += [process_families(variant.form), ending(variant.form)]
-        return "".join(parts).encode("utf-8", "replace")
+                yield _encoded(header(family, form) + "".join(lines))
+        yield _encoded(process_families(form) + ending(form))
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 class PageWriter:
