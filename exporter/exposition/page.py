@@ -34,6 +34,7 @@ class Page:
     def __init__(self, lines: dict[Family, list[str]], expires_at: float) -> None:
         self._lines = lines
         self._bodies: dict[Variant, bytes] = {}
+        self._process: dict[Format, bytes] = {}
         self.expires_at = expires_at
         """Monotonic time at which something on the page becomes too old to be shown."""
 
@@ -53,7 +54,9 @@ class Page:
         for family in CATALOGUE:
             if lines := self._lines.get(family):
                 yield _encoded(header(family, form) + "".join(lines))
-        yield _encoded(process_families(form) + ending(form))
+        if form not in self._process:
+            self._process[form] = _encoded(process_families(form) + ending(form))
+        yield self._process[form]
 
 
 def _encoded(text: str) -> bytes:
