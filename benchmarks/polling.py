@@ -74,20 +74,6 @@ def poll_lines(port: int, rounds: int) -> list[Line]:
     return [
         Line("counts: client CPU", costs["counts"].client_ms, "ms", 3, base.client_ms),
         Line("counts: Redis CPU", costs["counts"].redis_ms, "ms", 1.3, base.redis_ms),
-        Line(
-            "poll, every queue changed: client CPU",
-            costs["changed"].client_ms,
-            "ms",
-            8,
-            base.client_ms,
-        ),
-        Line(
-            "poll, every queue changed: Redis CPU",
-            costs["changed"].redis_ms,
-            "ms",
-            3,
-            base.redis_ms,
-        ),
         Line("whole poll: client CPU", costs["poll"].client_ms, "ms", 8, base.client_ms),
         Line("whole poll: Redis CPU", costs["poll"].redis_ms, "ms", 3, base.redis_ms),
         Line(
