@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from exporter.collectors.queues.kept import Kept, Progress
 from exporter.collectors.queues.movement import moved, note_progress
-from exporter.collectors.queues.plan import Memory, Progress
 
 BEFORE = Progress(b"1", (b"p1", 5.0), b"a", (3, 1))
 
@@ -40,10 +40,10 @@ def test_moved(what: str, seen: Progress, waiting: tuple[bytes, ...], expected: 
 
 
 def test_the_clock_starts_with_the_first_ready_job_and_with_each_movement() -> None:
-    memory = Memory()
-    note_progress(memory, Progress(b"1"), (b"1",), 100.0)
-    assert (memory.ready_since, memory.still_since) == (100.0, 100.0)
-    note_progress(memory, Progress(b"1"), (b"1",), 105.0)
-    assert (memory.ready_since, memory.still_since) == (100.0, 100.0)
-    note_progress(memory, Progress(b"2"), (b"2",), 110.0)
-    assert (memory.ready_since, memory.still_since) == (100.0, 110.0)
+    kept = Kept(1)
+    note_progress(kept, 0, Progress(b"1"), (b"1",), 100.0)
+    assert (kept.ready_since[0], kept.still_since[0]) == (100.0, 100.0)
+    note_progress(kept, 0, Progress(b"1"), (b"1",), 105.0)
+    assert (kept.ready_since[0], kept.still_since[0]) == (100.0, 100.0)
+    note_progress(kept, 0, Progress(b"2"), (b"2",), 110.0)
+    assert (kept.ready_since[0], kept.still_since[0]) == (100.0, 110.0)

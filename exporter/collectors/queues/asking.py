@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from exporter.collectors.contract import Context
-from exporter.collectors.queues.plan import Batch
+from exporter.collectors.queues.kept import Seen
+from exporter.collectors.queues.plan import Batch, Commands
 from exporter.connection import Reply
 
 Answer = Callable[[Sequence[int], list[Reply]], None]
@@ -18,16 +19,28 @@ class Question:
     """One thing asked of some rows."""
 
     rows: Sequence[int]
-    packed: Sequence[bytes]
-    """The commands of each row."""
+    packed: bytes
+    """The commands of all rows."""
     widths: Sequence[int]
-    """The replies of each row."""
+    """How many commands there are for each row."""
     answer: Answer
 
 
-def question(rows: Sequence[int], packed: Sequence[bytes], width: int, answer: Answer) -> Question:
-    """A question with the same number of replies for each row."""
-    return Question(rows, packed, [width] * len(rows), answer)
+def question(rows: Sequence[int], commands: Commands, answer: Answer) -> Question:
+    """The same commands for each row."""
+    return Question(rows, commands.of(rows), [commands.width] * len(rows), answer)
+
+
+def followed(
+    rows: Sequence[int], commands: Commands, seen: Seen, note: Callable[[list[int]], object]
+) -> Question:
+    """One command for each row; `note` gets the rows whose replies differ from the last poll's."""
+
+    def answer(asked: Sequence[int], replies: list[Reply]) -> None:
+        if news := seen.news(asked, replies):
+            note(news)
+
+    return question(rows, commands, answer)
 
 
 def ask(context: Context, packed: bytes, count: int, where: Callable[[int], str]) -> list[Reply]:
@@ -41,11 +54,11 @@ def ask(context: Context, packed: bytes, count: int, where: Callable[[int], str]
 
 def ask_all(context: Context, batch: Batch, questions: Sequence[Question]) -> None:
     """Ask everything at once and hand out the answers."""
-    packed = b"".join(part for asked in questions for part in asked.packed)
-    if not packed:
-        return
+    packed = b"".join([asked.packed for asked in questions])
     counts = [sum(asked.widths) for asked in questions]
-    replies = ask(context, packed, sum(counts), lambda place: _owner(batch, questions, place))
+    replies: list[Reply] = []
+    if packed:
+        replies = ask(context, packed, sum(counts), lambda place: _owner(batch, questions, place))
     start = 0
     for asked, count in zip(questions, counts, strict=True):
         asked.answer(asked.rows, replies[start : start + count])

@@ -8,153 +8,143 @@ from typing import Final
 from exporter.bullmq import (
     JOB_TIMES,
     MANUAL_RATE_LIMIT,
-    STALLED_CHECK_GRACE_SECONDS,
     delayed_score,
+    is_marker,
     ready_since_ms,
 )
 from exporter.collectors.queues.asking import Question, question
-from exporter.collectors.queues.rows import Rows
+from exporter.collectors.queues.rows import Column, Rows, firsts_of
 from exporter.connection import Reply, pack
 
 OVERDUE_GRACE_MS: Final = 5000
 """Workers promote delayed jobs when they fetch, Python's up to a second late."""
 
-_LIFE_SECONDS: Final = 9.0
-"""How long an answer about workers' lives is good: they write every fifteen or thirty seconds."""
-
 
 def job_questions(rows: Rows) -> list[Question]:
     """All of them. Jobs that were looked at before, and are the same, need not be asked for."""
-    lives = _lives_in_question(rows)
+    late_jobs = rows.columns["delayed_overdue_seconds"] = _lateness(
+        rows, rows.delayed, rows.kept.delayed_ms, rows.kept.first_delayed
+    )
+    late_schedulers = rows.columns["schedulers_overdue_seconds"] = _lateness(
+        rows, rows.kept.schedulers, rows.kept.scheduled_ms, rows.kept.first_scheduled
+    )
     return [
         _waiting_times(rows),
         _active_times(rows),
-        _locks(rows, lives),
-        _stalled_checks(rows, lives),
+        _locks(rows),
+        _stalled_checks(rows),
         _rate_counts(rows),
-        _overdue(rows),
+        _overdue(rows, "delayed", late_jobs, delayed_score(rows.now_ms - OVERDUE_GRACE_MS)),
+        _overdue(rows, "repeat", late_schedulers, int(rows.now_ms - OVERDUE_GRACE_MS)),
     ]
-
-
-def lateness(late_ms: float) -> float:
-    """Seconds, 0 within the grace."""
-    return late_ms / 1000 if late_ms > OVERDUE_GRACE_MS else 0
 
 
 def note_stalled_check(rows: Rows, row: int, value: Reply) -> None:
     """Every worker writes its time there; the greatest value seen tells whether one is alive."""
-    memory = rows.batch.memories[row]
+    seen = rows.kept.stalled_check_ms
     if isinstance(value, bytes) and value.isdigit():
-        memory.stalled_check_ms = max(memory.stalled_check_ms, float(value))
-    age = (rows.now_ms - memory.stalled_check_ms) / 1000
-    rows.columns["worker_alive"][row] = int(age < STALLED_CHECK_GRACE_SECONDS)
+        seen[row] = max(seen[row], float(value))
+
+
+# --- waiting and active jobs ---------------------------------------------------------------------
 
 
 def _waiting_times(rows: Rows) -> Question:
+    kept = rows.kept
+    wanted = {row: jobs for row in rows.waiting_news if (jobs := _waiting(rows, row))}
+    for row in rows.waiting_news.difference(wanted):
+        kept.jobs[row], kept.oldest_ms[row] = (), None
+
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         start = 0
         for row, width in zip(asked, widths, strict=True):
-            fields = zip(rows.waiting[row], replies[start : start + width], strict=True)
+            jobs = wanted[row]
+            fields = zip(jobs, replies[start : start + width], strict=True)
             times = [ready_since_ms(job, found) for job, found in fields if found is not None]
-            memory = rows.batch.memories[row]
-            memory.jobs = rows.waiting[row]
-            memory.oldest_ms = min((time for time in times if time is not None), default=None)
+            kept.jobs[row] = jobs
+            kept.oldest_ms[row] = min((time for time in times if time is not None), default=None)
             start += width
 
-    memories = rows.batch.memories
-    asked = [row for row, jobs in rows.waiting.items() if jobs and jobs != memories[row].jobs]
-    widths = [len(rows.waiting[row]) for row in asked]
+    asked = [row for row, jobs in wanted.items() if jobs != kept.jobs[row]]
+    widths = [len(wanted[row]) for row in asked]
     packed = [
-        b"".join(pack("HMGET", rows.key(row, job), *JOB_TIMES) for job in rows.waiting[row])
-        for row in asked
+        pack("HMGET", rows.batch.key(row, job), *JOB_TIMES) for row in asked for job in wanted[row]
     ]
-    return Question(asked, packed, widths, answer)
+    return Question(asked, b"".join(packed), widths, answer)
 
 
-def show_ages(rows: Rows) -> None:
-    """The ages of the jobs that were asked about now or are the same as before."""
-    _show_waiting(rows)
-    _show_active(rows)
-
-
-def _show_waiting(rows: Rows) -> None:
-    column, memories = rows.columns["oldest_waiting_seconds"], rows.batch.memories
-    for row, jobs in rows.waiting.items():
-        oldest = memories[row].oldest_ms
-        if jobs and oldest is not None:
-            column[row] = max(0.0, (rows.now_ms - oldest) / 1000)
+def _waiting(rows: Rows, row: int) -> tuple[bytes, ...]:
+    """The waiting jobs to look at."""
+    if not rows.ready[row]:
+        return ()
+    kept = rows.kept
+    lists = (kept.wait_tail, kept.wait_head), (kept.paused_tail, kept.paused_head)
+    jobs: list[bytes] = []
+    for tail, head in lists:
+        jobs += tail[row] or ()
+        if head[row] is not None and head[row] not in jobs:
+            jobs.append(head[row])
+    firsts = [job for job, _ in firsts_of(kept.firsts[row])]
+    return (*(job for job in jobs if not is_marker(job)), *firsts)
 
 
 def _active_times(rows: Rows) -> Question:
+    kept = rows.kept
+    for row in rows.active_news:
+        ends = active_ends(rows, row)
+        job = ends[0] if ends else None
+        if job != kept.active_job[row]:
+            kept.active_job[row], kept.started_ms[row] = job, None
+
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         for row, found in zip(asked, replies, strict=True):
             # v3 and v4 hand a job out a moment before its start is written
             started = found[0] if found else None
             known = isinstance(started, bytes) and started.isdigit()
-            memory = rows.batch.memories[row]
-            memory.active = (rows.oldest_active[row], float(started or 0) if known else None)
+            kept.started_ms[row] = float(started or 0) if known else None
 
-    memories = rows.batch.memories
-    asked = [
-        row
-        for row, job in rows.oldest_active.items()
-        if memories[row].active[0] != job or memories[row].active[1] is None
-    ]
-    packed = [pack("HMGET", rows.key(row, rows.oldest_active[row]), "processedOn") for row in asked]
-    return question(asked, packed, 1, answer)
+    started = zip(rows.all, kept.active_job, kept.started_ms, strict=True)
+    asked = [(row, job) for row, job, since in started if since is None and job is not None]
+    packed = [pack("HMGET", rows.batch.key(row, job), "processedOn") for row, job in asked]
+    return Question([row for row, _ in asked], b"".join(packed), [1] * len(asked), answer)
 
 
-def _show_active(rows: Rows) -> None:
-    column, memories = rows.columns["oldest_active_seconds"], rows.batch.memories
-    for row, job in rows.oldest_active.items():
-        known, started = memories[row].active
-        if known == job and started is not None:
-            column[row] = max(0.0, (rows.now_ms - started) / 1000)
+def active_ends(rows: Rows, row: int) -> list[bytes]:
+    """The oldest and the newest active job, where they are known, perhaps the same."""
+    ends = (rows.kept.oldest_active[row], rows.kept.newest_active[row])
+    return [job for job in ends if job is not None and not is_marker(job)]
 
 
-def _lives_in_question(rows: Rows) -> list[int]:
-    """Rows whose work was ready at the last poll too: it matters who could do it.
-
-    The others with ready work get what was found a moment ago.
-    """
-    asked = []
-    for row in rows.ready:
-        memory = rows.batch.memories[row]
-        if memory.ready_since is None:
-            continue
-        if rows.now - memory.life_asked >= _LIFE_SECONDS:
-            memory.life_asked, memory.active_locked = rows.now, None
-            asked.append(row)
-        else:
-            note_stalled_check(rows, row, None)
-            rows.columns["active_locked"][row] = memory.active_locked
-    return asked
+# --- lives ---------------------------------------------------------------------------------------
 
 
-def _locks(rows: Rows, lives: Sequence[int]) -> Question:
+def _locks(rows: Rows) -> Question:
     """Whether a worker holds the oldest or the newest active job; a lock is renewed or expires."""
+    kept = rows.kept
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         for row, locks in zip(asked, replies, strict=True):
-            held = None if locks is None else int(locks > 0)
-            rows.columns["active_locked"][row] = rows.batch.memories[row].active_locked = held
+            kept.active_locked[row] = None if locks is None else int(locks > 0)
 
-    asked = [row for row in lives if row in rows.oldest_active]
-    packed = []
-    for row in asked:
-        jobs = {rows.oldest_active[row], rows.progress_of(row).newest_active} - {None}
-        locks = [rows.key(row, job) + b":lock" for job in jobs if job is not None]
-        packed.append(pack("EXISTS", *locks))
-    return question(asked, packed, 1, answer)
+    asked, packed = [], []
+    for row in rows.asked_lives:
+        kept.active_locked[row] = None
+        if jobs := dict.fromkeys(active_ends(rows, row)):
+            asked.append(row)
+            packed.append(pack("EXISTS", *(rows.batch.key(row, job) + b":lock" for job in jobs)))
+    return Question(asked, b"".join(packed), [1] * len(asked), answer)
 
 
-def _stalled_checks(rows: Rows, lives: Sequence[int]) -> Question:
+def _stalled_checks(rows: Rows) -> Question:
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         for row, value in zip(asked, replies, strict=True):
             note_stalled_check(rows, row, value)
+            rows.kept.life_known[row] = True
 
-    packed = [rows.command("GET", row, b"stalled-check") for row in lives]
-    return question(lives, packed, 1, answer)
+    return question(rows.asked_lives, rows.batch.stalled_check, answer)
+
+
+# --- limits and lateness -------------------------------------------------------------------------
 
 
 def _rate_counts(rows: Rows) -> Question:
@@ -162,23 +152,39 @@ def _rate_counts(rows: Rows) -> Question:
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         for row, started in zip(asked, replies, strict=True):
-            settings = rows.batch.memories[row].settings
-            most = settings.rate_max if settings is not None else None
+            most = rows.kept.rate_max[row]
             count = int(started) if isinstance(started, bytes) and started.isdigit() else None
             # a worker's own limit is not in Redis: its window is open, and that is all one knows
             used_up = most is None or count is None or count >= min(most, MANUAL_RATE_LIMIT)
             rows.columns["rate_limited"][row] = int(used_up)
 
-    packed = [rows.command("GET", row, b"limiter") for row in rows.limited]
-    return question(rows.limited, packed, 1, answer)
+    return question(rows.limited, rows.batch.rate_count, answer)
 
 
-def _overdue(rows: Rows) -> Question:
+def _lateness(
+    rows: Rows, counts: Sequence[Reply], due_ms: Sequence[float | None], firsts: Sequence[Reply]
+) -> Column:
+    """Seconds by which the first one is late, 0 within the grace and where there is none."""
+    latest = rows.now_ms - OVERDUE_GRACE_MS
+    return [
+        (rows.now_ms - due) / 1000
+        if due is not None and due < latest and count
+        else 0
+        if count == 0 or first is not None
+        else None
+        for count, due, first in zip(counts, due_ms, firsts, strict=True)
+    ]
+
+
+def _overdue(rows: Rows, key: str, late: Column, before: int) -> Question:
+    """How many are late."""
+    name = "delayed_overdue_jobs" if key == "delayed" else "schedulers_overdue"
+    column = rows.columns[name] = [None if seconds is None else 0 for seconds in late]
+
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         for row, count in zip(asked, replies, strict=True):
-            rows.columns["delayed_overdue_jobs"][row] = count
+            column[row] = count
 
-    late = [row for row, s in enumerate(rows.columns["delayed_overdue_seconds"]) if s]
-    before = delayed_score(rows.now_ms - OVERDUE_GRACE_MS)
-    packed = [rows.command("ZCOUNT", row, b"delayed", "-inf", before) for row in late]
-    return question(late, packed, 1, answer)
+    asked = rows.where(late)
+    packed = [rows.batch.command("ZCOUNT", row, key.encode(), "-inf", before) for row in asked]
+    return Question(asked, b"".join(packed), [1] * len(asked), answer)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exporter.collectors.queues.plan import Memory, Progress
+from exporter.collectors.queues.kept import Kept, Progress
 
 
-def note_progress(memory: Memory, seen: Progress, waiting: Sequence[bytes], now: float) -> None:
+def note_progress(
+    kept: Kept, row: int, seen: Progress, waiting: Sequence[bytes], now: float
+) -> None:
     """Bring `ready_since` and `still_since` up to date; `waiting` are the jobs looked at."""
-    if memory.ready_since is None:
-        memory.ready_since = memory.still_since = now
-    elif moved(memory.progress, seen, waiting):
-        memory.still_since = now
-    memory.progress = seen
+    if kept.ready_since[row] is None:
+        kept.ready_since[row] = kept.still_since[row] = now
+    elif moved(kept.progress[row], seen, waiting):
+        kept.still_since[row] = now
+    kept.progress[row] = seen
+
+
+def note_idle(kept: Kept, row: int) -> None:
+    """No work is ready any more, and so nothing is asked about who could do it."""
+    kept.ready_since[row] = kept.still_since[row] = kept.active_locked[row] = None
+    kept.life_known[row] = False
 
 
 def moved(before: Progress, seen: Progress, waiting: Sequence[bytes]) -> bool:

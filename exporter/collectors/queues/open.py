@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from exporter.bullmq import (
     LISTS,
     PRIORITY_BAND,
-    SETTINGS,
     STALLED_CHECK_GRACE_SECONDS,
     due_ms,
-    is_marker,
     jobs_in_list,
     settings_of,
 )
-from exporter.collectors.queues.asking import Question, question
-from exporter.collectors.queues.jobs import OVERDUE_GRACE_MS, lateness, note_stalled_check
+from exporter.collectors.queues.asking import Question, followed, question
+from exporter.collectors.queues.jobs import note_stalled_check
 from exporter.collectors.queues.plan import TAIL_JOBS
-from exporter.collectors.queues.rows import Rows
+from exporter.collectors.queues.rows import Rows, firsts_of
 from exporter.connection import Reply
 
 MOST_BANDS: Final = 4
@@ -27,41 +25,37 @@ MOST_BANDS: Final = 4
 
 
 def open_questions(rows: Rows, due: Sequence[int]) -> list[Question]:
-    """All of them; one that no row gives reason for has no rows."""
+    """All of them; `due` are the rows whose settings are read."""
     return [
         _settings(rows, due),
         _existence(rows),
         _list_ends(rows, due),
         _rate_limit(rows),
-        *_list_jobs(rows, 0, rows.wait),
-        *_list_jobs(rows, 1, rows.paused),
+        *_waiting_jobs(rows),
         _first_prioritized(rows, due),
-        _active_ends(rows),
+        *_active_jobs(rows),
         _first_delayed(rows),
-        _schedules(rows),
+        _schedulers(rows),
     ]
-
-
-def _having(counts: Sequence[Reply]) -> list[int]:
-    return [row for row, count in enumerate(counts) if count]
 
 
 # --- settings and existence ----------------------------------------------------------------------
 
 
 def _settings(rows: Rows, due: Sequence[int]) -> Question:
+    kept = rows.kept
+
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         for row, fields, schedulers in zip(asked, replies[::2], replies[1::2], strict=True):
-            memory = rows.batch.memories[row]
-            memory.schedulers = schedulers
+            kept.schedulers[row] = schedulers
             if fields is not None:
-                memory.settings = settings_of(fields)
+                settings = settings_of(fields)
+                kept.versions[row] = settings.version
+                kept.concurrency[row] = settings.concurrency
+                kept.rate_max[row] = settings.rate_max
+                kept.old_version[row] = settings.may_have_markers
 
-    packed = [
-        rows.command("HMGET", row, b"meta", *SETTINGS) + rows.command("ZCARD", row, b"repeat")
-        for row in due
-    ]
-    return question(due, packed, 2, answer)
+    return question(due, rows.batch.settings, answer)
 
 
 def _existence(rows: Rows) -> Question:
@@ -71,24 +65,19 @@ def _existence(rows: Rows) -> Question:
         for row, *found in zip(asked, replies[::3], replies[1::3], replies[2::3], strict=True):
             _take_existence(rows, row, found)
 
-    empty = [row for row, counts in enumerate(zip(*rows.counts, strict=True)) if not any(counts)]
-    packed = [
-        rows.command("EXISTS", row, b"meta")
-        + rows.command("EXISTS", row, b"id")
-        + rows.command("GET", row, b"stalled-check")
-        for row in empty
-    ]
-    return question(empty, packed, 3, answer)
+    filled = map(any, zip(*rows.counts, strict=True))
+    empty = [row for row, has_any in enumerate(filled) if not has_any]
+    rows.empty = empty
+    return question(empty, rows.batch.existence, answer)
 
 
 def _take_existence(rows: Rows, row: int, found: Sequence[Reply]) -> None:
     meta, has_id, stalled_check = found
-    memory = rows.batch.memories[row]
     note_stalled_check(rows, row, stalled_check)
     rows.columns["has_id"][row] = has_id
     if stalled_check is not None:
-        memory.worker_seen = rows.now
-    silent = rows.now - memory.worker_seen > STALLED_CHECK_GRACE_SECONDS
+        rows.kept.worker_seen[row] = rows.now
+    silent = rows.now - rows.kept.worker_seen[row] > STALLED_CHECK_GRACE_SECONDS
     gone = meta == 0 and has_id == 0 and stalled_check is None and silent
     rows.exists[row] = rows.batch.queues[row].static or not gone
 
@@ -98,68 +87,59 @@ def _take_existence(rows: Rows, row: int, found: Sequence[Reply]) -> None:
 
 def _list_ends(rows: Rows, due: Sequence[int]) -> Question:
     """The lists' lengths once more, with both ends, where they may hold markers."""
+    kept, commands = rows.kept, rows.batch.list_ends
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
-        width = 3 * len(LISTS)
-        for place, row in enumerate(asked):
-            _take_ends(rows, row, replies[place * width : (place + 1) * width])
+        found = iter(replies)
+        for row, places in zip(asked, filled, strict=True):
+            ends = {place: (next(found), next(found), next(found)) for place in places}
+            _take_ends(rows, row, ends)
 
     looked_at = set(due)
-    memories = rows.batch.memories
+    lengths = zip(rows.wait, rows.paused, rows.active, strict=True)
     suspects = [
         row
-        for row, lengths in enumerate(zip(rows.wait, rows.paused, rows.active, strict=True))
-        if any(lengths) and (row in looked_at or memories[row].suspect)
-    ]
-    packed = [
-        b"".join(
-            rows.command("LLEN", row, name)
-            + rows.command("LINDEX", row, name, 0)
-            + rows.command("LINDEX", row, name, -1)
-            for name in map(str.encode, LISTS)
+        for row, (any_length, old, marked) in enumerate(
+            zip(map(any, lengths), kept.old_version, kept.marked, strict=True)
         )
-        for row in suspects
+        if any_length and (old or marked or row in looked_at)
     ]
-    return question(suspects, packed, 3 * len(LISTS), answer)
+    filled = [[place for place in range(len(LISTS)) if rows.counts[place][row]] for row in suspects]
+    packed = [
+        commands[place].of((row,))
+        for row, places in zip(suspects, filled, strict=True)
+        for place in places
+    ]
+    return Question(suspects, b"".join(packed), [3 * len(places) for places in filled], answer)
 
 
-def _take_ends(rows: Rows, row: int, replies: list[Reply]) -> None:
+def _take_ends(rows: Rows, row: int, ends: Mapping[int, tuple[Reply, Reply, Reply]]) -> None:
     marked = False
-    for place in range(len(LISTS)):
-        length, head, tail = replies[3 * place : 3 * place + 3]
-        if length is None:
-            continue
-        jobs = jobs_in_list(length, head, tail)
-        marked = marked or jobs < length
-        rows.counts[place][row] = jobs
-    rows.batch.memories[row].marked = marked
+    for place, (length, head, tail) in ends.items():
+        if length is not None:
+            jobs = rows.counts[place][row] = jobs_in_list(length, head, tail)
+            marked = marked or jobs < length
+    rows.kept.marked[row] = marked
     if not (rows.wait[row] or rows.paused[row] or rows.prioritized[row]):
-        rows.ready.discard(row)
+        rows.ready[row] = False
 
 
-def _list_jobs(rows: Rows, place: int, lengths: Sequence[Reply]) -> list[Question]:
-    """Jobs at both ends of `wait` or `paused`."""
-
-    def take_tails(asked: Sequence[int], replies: list[Reply]) -> None:
-        for row, found in zip(asked, replies, strict=True):
-            jobs = tuple(job for job in found or () if not is_marker(job))
-            rows.waiting[row] += jobs
-            progress = rows.progress_of(row)
-            if jobs and progress.next_job is None:
-                progress.next_job = jobs[-1]
-
-    def take_heads(asked: Sequence[int], replies: list[Reply]) -> None:
-        for row, job in zip(asked, replies, strict=True):
-            if job is not None and not is_marker(job) and job not in rows.waiting[row]:
-                rows.waiting[row] += (job,)
-
-    all_rows = _having(lengths)
-    long_rows = [row for row in all_rows if lengths[row] > TAIL_JOBS]
-    packed = rows.batch.packed
+def _waiting_jobs(rows: Rows) -> list[Question]:
+    """Jobs at both ends of `wait` and `paused`."""
+    kept, batch, news = rows.kept, rows.batch, rows.waiting_news.update
+    wait, long_wait = rows.where(rows.wait), _longer(rows, rows.wait)
+    paused, long_paused = rows.where(rows.paused), _longer(rows, rows.paused)
     return [
-        question(all_rows, [packed[row].tails[place] for row in all_rows], 1, take_tails),
-        question(long_rows, [packed[row].heads[place] for row in long_rows], 1, take_heads),
+        followed(wait, batch.wait_tail, kept.wait_tail, news),
+        followed(long_wait, batch.wait_head, kept.wait_head, news),
+        followed(paused, batch.paused_tail, kept.paused_tail, news),
+        followed(long_paused, batch.paused_head, kept.paused_head, news),
     ]
+
+
+def _longer(rows: Rows, lengths: Sequence[Reply]) -> list[int]:
+    """The rows whose list has more jobs than are looked at from its tail."""
+    return rows.where([length is not None and length > TAIL_JOBS for length in lengths])
 
 
 # --- rate limit, priorities, active --------------------------------------------------------------
@@ -167,122 +147,115 @@ def _list_jobs(rows: Rows, place: int, lengths: Sequence[Reply]) -> list[Questio
 
 def _rate_limit(rows: Rows) -> Question:
     """`limiter` lives as long as a rate window (PTTL); only ready jobs wait for it."""
+    rate_max = rows.kept.rate_max
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         remaining = rows.columns["rate_limit_remaining_seconds"]
         for row, left in zip(asked, replies, strict=True):
-            if left is not None and left > 0:
+            if left is None:
+                continue
+            if left > 0:
                 remaining[row] = left / 1000
                 rows.limited.append(row)
-            elif left is not None and limited(row):
+            elif rate_max[row] is not None:
                 remaining[row] = 0
 
-    def limited(row: int) -> bool:
-        settings = rows.batch.memories[row].settings
-        return settings is not None and settings.rate_max is not None
-
-    asked = sorted(rows.ready.union(filter(limited, range(len(rows.exists)))))
-    return question(asked, [rows.batch.packed[row].rate_limit for row in asked], 1, answer)
+    flags = [ready or most is not None for ready, most in zip(rows.ready, rate_max, strict=True)]
+    return question(rows.where(flags), rows.batch.rate_limit, answer)
 
 
 def _first_prioritized(rows: Rows, due: Sequence[int]) -> Question:
     """The first job of each priority that is known, and of the next one that is not."""
+    kept, counts = rows.kept, rows.prioritized
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
-        start = 0
-        for row, width in zip(asked, widths, strict=True):
-            _take_prioritized(rows, row, replies[start : start + width], looked=row in looking)
+        start, firsts = 0, []
+        for width in widths:
+            firsts.append(replies[start : start + width])
             start += width
+        news = kept.firsts.news(asked, firsts)
+        for row in looking.union(news):
+            _take_prioritized(rows, row, looked=row in looking)
+        rows.waiting_news.update(news)
 
-    asked = _having(rows.prioritized)
-    again = set(due)
-    looking = {
-        row
-        for row in asked
-        if row in again or rows.prioritized[row] > rows.batch.memories[row].prioritized
-    }
-    commands = [_band_commands(rows, row, look=row in looking) for row in asked]
+    asked = rows.where(counts)
+    looking = {row for row in asked if counts[row] > kept.looked_through[row]}
+    looking.update(row for row in due if counts[row])
+    commands = [
+        _band_commands(rows, row) if row in looking else kept.bands_asked[row] for row in asked
+    ]
     widths = [width for _, width in commands]
-    return Question(asked, [packed for packed, _ in commands], widths, answer)
+    return Question(asked, b"".join([packed for packed, _ in commands]), widths, answer)
 
 
-def _band_commands(rows: Rows, row: int, *, look: bool) -> tuple[bytes, int]:
-    """`look`: also beyond the last known priority; without new jobs there is none."""
-    memory = rows.batch.memories[row]
-    if memory.bands_asked is None or look:
-        starts = [0, *((priority + 1) * PRIORITY_BAND for priority in memory.bands)]
-        command = partial(rows.command, "ZRANGEBYSCORE", row, b"prioritized")
-        most = MOST_BANDS if look else max(1, len(memory.bands))
-        packed = [command(s, "+inf", "WITHSCORES", "LIMIT", 0, 1) for s in starts[:most]]
-        if look:
-            return b"".join(packed), len(packed)
-        memory.bands_asked = (b"".join(packed), len(packed))
-    return memory.bands_asked
+def _band_commands(rows: Rows, row: int) -> tuple[bytes, int]:
+    """Also beyond the last known priority; what is asked while there are no new jobs is kept."""
+    bands = rows.kept.bands[row]
+    starts = [0, *((priority + 1) * PRIORITY_BAND for priority in bands)]
+    command = partial(rows.batch.command, "ZRANGEBYSCORE", row, b"prioritized")
+    packed = [command(s, "+inf", "WITHSCORES", "LIMIT", 0, 1) for s in starts[:MOST_BANDS]]
+    known = packed[: max(1, len(bands))]
+    rows.kept.bands_asked[row] = (b"".join(known), len(known))
+    return b"".join(packed), len(packed)
 
 
-def _take_prioritized(rows: Rows, row: int, replies: list[Reply], *, looked: bool) -> None:
-    firsts = [(reply[0], float(reply[1])) for reply in replies if reply]
-    rows.waiting[row] += tuple(job for job, _ in firsts)
-    rows.progress_of(row).first_prioritized = firsts[0] if firsts else None
-    memory = rows.batch.memories[row]
-    bands = tuple(int(score // PRIORITY_BAND) for _, score in firsts)
-    if bands != memory.bands:
-        memory.bands, memory.bands_asked = bands, None
-        memory.prioritized = 0  # there may be more: look again
+def _take_prioritized(rows: Rows, row: int, *, looked: bool) -> None:
+    kept = rows.kept
+    bands = tuple(int(score // PRIORITY_BAND) for _, score in firsts_of(kept.firsts[row]))
+    if bands != kept.bands[row]:
+        kept.bands[row] = bands
+        kept.looked_through[row] = 0  # there may be more: look again
     elif looked:
-        memory.prioritized = rows.prioritized[row]
+        kept.looked_through[row] = rows.prioritized[row]
 
 
-def _active_ends(rows: Rows) -> Question:
-    """New ones come to index 0, so the last one was started first."""
+def _active_jobs(rows: Rows) -> list[Question]:
+    """New ones come to index 0, so the last one was started first.
 
-    def answer(asked: Sequence[int], replies: list[Reply]) -> None:
-        for row, *ends in zip(asked, replies[::2], replies[1::2], strict=True):
-            jobs = [job for job in ends if job is not None and not is_marker(job)]
-            if not jobs:
-                continue
-            rows.oldest_active[row] = jobs[0]
-            if row in rows.ready:
-                rows.progress_of(row).newest_active = jobs[-1]
+    The newest tells of movement, so it is looked at where there is ready work, and is the oldest
+    where there is one; where a marker may be in its place, there is need of the other.
+    """
+    kept, batch, news = rows.kept, rows.batch, rows.active_news.update
+    several = [
+        active is not None and active > 1 and (ready or old)
+        for active, ready, old in zip(rows.active, rows.ready, kept.old_version, strict=True)
+    ]
+    return [
+        followed(rows.where(rows.active), batch.oldest_active, kept.oldest_active, news),
+        followed(rows.where(several), batch.newest_active, kept.newest_active, news),
+    ]
 
-    asked = _having(rows.active)
-    return question(asked, [rows.batch.packed[row].active_ends for row in asked], 2, answer)
 
-
-# --- delayed jobs and schedules ------------------------------------------------------------------
+# --- delayed jobs and schedulers -----------------------------------------------------------------
 
 
 def _first_delayed(rows: Rows) -> Question:
+    kept = rows.kept
+
+    def note(news: list[int]) -> None:
+        for row in news:
+            score = _first_score(kept.first_delayed[row])
+            kept.delayed_ms[row] = due_ms(score) if score is not None else None
+
+    asked = rows.where(rows.delayed)
+    return followed(asked, rows.batch.first_delayed, kept.first_delayed, note)
+
+
+def _schedulers(rows: Rows) -> Question:
+    """A scheduler moves on when a worker starts its iteration: without one it stays behind."""
+    kept = rows.kept
+
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
-        for row, first in zip(asked, replies, strict=True):
-            if first is not None:
-                late = rows.now_ms - due_ms(float(first[1])) if first else 0.0
-                rows.columns["delayed_overdue_seconds"][row] = lateness(late)
-                rows.columns["delayed_overdue_jobs"][row] = 0
-
-    asked = _having(rows.delayed)
-    return question(asked, [rows.batch.packed[row].first_delayed for row in asked], 1, answer)
-
-
-def _schedules(rows: Rows) -> Question:
-    """A schedule moves on when a worker starts its iteration: without one it stays behind."""
-
-    def answer(asked: Sequence[int], replies: list[Reply]) -> None:
-        for row, *found in zip(asked, replies[::3], replies[1::3], replies[2::3], strict=True):
-            schedulers, first, overdue = found
-            rows.batch.memories[row].schedulers = schedulers
-            rows.columns["schedulers_overdue"][row] = overdue
-            if first is not None:
-                late = rows.now_ms - float(first[1]) if first else 0.0
-                rows.columns["schedulers_overdue_seconds"][row] = lateness(late)
+        for row, count in zip(asked, replies[::2], strict=True):
+            kept.schedulers[row] = count
+        for row in kept.first_scheduled.news(asked, replies[1::2]):
+            kept.scheduled_ms[row] = _first_score(kept.first_scheduled[row])
 
     # not asked where there were none; whether there are some now comes with the settings
-    asked = [row for row, memory in enumerate(rows.batch.memories) if memory.schedulers != 0]
-    before = int(rows.now_ms - OVERDUE_GRACE_MS)
-    packed = [
-        rows.command("ZCARD", row, b"repeat")
-        + rows.command("ZRANGE", row, b"repeat", 0, 0, "WITHSCORES")
-        + rows.command("ZCOUNT", row, b"repeat", "-inf", before)
-        for row in asked
-    ]
-    return question(asked, packed, 3, answer)
+    asked = [row for row, count in enumerate(kept.schedulers) if count != 0]
+    return question(asked, rows.batch.schedulers, answer)
+
+
+def _first_score(reply: Reply) -> float | None:
+    """The score of a sorted set's first member; None where there is none, or it is not known."""
+    return float(reply[1]) if reply else None

@@ -1,12 +1,12 @@
-"""Batches of queues with their packed commands, and what is remembered of each queue."""
+"""Batches of queues, and their commands: packed when first needed, then kept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from exporter.bullmq import COUNTS, Queue, Settings
+from exporter.bullmq import COUNTS, LISTS, SETTINGS, Queue
+from exporter.collectors.queues.kept import Kept
 from exporter.connection import pack
 
 # Redis serves its other clients after each 16 kB of a pipeline, so long ones hold nobody up.
@@ -17,94 +17,69 @@ TAIL_JOBS: Final = 4
 """Jobs looked at from the end where workers take them; one is looked at from the other end."""
 
 
-@dataclass(slots=True)
-class Progress:
-    """What was seen of a queue's movement at a poll."""
+class Commands:
+    """The same commands for each row."""
 
-    next_job: bytes | None = None
-    """The job that the next worker takes from the list."""
-    first_prioritized: tuple[bytes, float] | None = None
-    """The most urgent prioritized job, and its score."""
-    newest_active: bytes | None = None
-    finished: tuple[object, object] = (None, None)
-    """How many jobs were completed and failed."""
+    def __init__(self, queues: Sequence[Queue], make: Callable[[bytes], bytes], width: int) -> None:
+        self._queues = queues
+        self._make = make
+        self._packed: list[bytes] = [b""] * len(queues)
+        self.width = width
+        """How many there are for a row."""
 
+    def of(self, rows: Sequence[int]) -> bytes:
+        """Those of some rows, in order."""
+        packed = self._packed
+        return b"".join([packed[row] or self._pack(row) for row in rows])
 
-@dataclass(slots=True)
-class Memory:
-    """What is remembered of a queue from poll to poll."""
-
-    settings: Settings | None = None
-    """None until they were read."""
-    schedulers: int | None = None
-    marked: bool = False
-    """Whether a marker was in one of its lists the last time they were looked at."""
-    worker_seen: float = float("-inf")
-    """When a worker's stalled-check was last seen on a queue without any other key."""
-    stalled_check_ms: float = 0.0
-    """The greatest value seen of `stalled-check`, the time of a worker's last check."""
-    life_asked: float = float("-inf")
-    """Monotonic time at which `stalled-check` and the active jobs' locks were last asked for."""
-    active_locked: int | None = None
-    """Whether a worker held an active job then."""
-    bands: tuple[int, ...] = ()
-    """The priorities seen among prioritized jobs, ascending."""
-    bands_asked: tuple[bytes, int] | None = None
-    """The packed commands that ask for the first job of each, and their number."""
-    prioritized: int = 0
-    """The jobs there were when all priorities were last looked through."""
-    jobs: tuple[bytes, ...] = ()
-    """The waiting jobs last looked at, and the time since when the oldest of them is ready."""
-    oldest_ms: float | None = None
-    active: tuple[bytes | None, float | None] = (None, None)
-    """The oldest active job, and when it was started."""
-    progress: Progress = field(default_factory=Progress)
-    ready_since: float | None = None
-    """Monotonic time since when there has always been ready work."""
-    still_since: float | None = None
-    """Monotonic time since when ready work has not been seen to move."""
-
-    @property
-    def suspect(self) -> bool:
-        """Whether its lists may hold markers."""
-        return self.marked or self.settings is None or self.settings.may_have_markers
+    def _pack(self, row: int) -> bytes:
+        packed = self._packed[row] = self._make(self._queues[row].key)
+        return packed
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """Commands about one queue that never change."""
-
-    rate_limit: bytes
-    tails: tuple[bytes, bytes]
-    """Of `wait` and `paused`."""
-    heads: tuple[bytes, bytes]
-    active_ends: bytes
-    """Two commands: the oldest and the newest."""
-    first_delayed: bytes
-
-
-@dataclass(slots=True)
 class Batch:
-    """Queues that are read together; all lists by row."""
+    """Queues that are read together; everything is by row."""
 
-    queues: list[Queue]
-    memories: list[Memory]
-    counts: bytes
-    """The commands that count, for all rows."""
-    packed: list[Packed]
+    def __init__(self, queues: list[Queue], kept: Kept) -> None:
+        self.queues = queues
+        self.kept = kept
+        """What is remembered of them."""
+        self.counts = b"".join([_count_commands(queue.key) for queue in queues])
+        """The commands that count, for all rows."""
 
+        def commands(make: Callable[[bytes], bytes], width: int = 1) -> Commands:
+            return Commands(queues, make, width)
 
-def make_batches(queues: Sequence[Queue], known: dict[Queue, Memory]) -> list[Batch]:
-    """Batches of these queues; what is known of a queue goes with it."""
-    return [
-        Batch(
-            queues=group,
-            memories=[known.get(queue) or Memory() for queue in group],
-            counts=b"".join(map(_count_commands, group)),
-            packed=[_pack(queue.key) for queue in group],
+        self.settings = commands(_settings, 2)
+        self.existence = commands(_existence, 3)
+        self.list_ends = [commands(_list_ends(name.encode()), 3) for name in LISTS]
+        self.rate_limit = commands(lambda key: pack("PTTL", key + b"limiter"))
+        self.rate_count = commands(lambda key: pack("GET", key + b"limiter"))
+        self.wait_tail = commands(lambda key: pack("LRANGE", key + b"wait", -TAIL_JOBS, -1))
+        self.wait_head = commands(lambda key: pack("LINDEX", key + b"wait", 0))
+        self.paused_tail = commands(lambda key: pack("LRANGE", key + b"paused", -TAIL_JOBS, -1))
+        self.paused_head = commands(lambda key: pack("LINDEX", key + b"paused", 0))
+        self.oldest_active = commands(lambda key: pack("LINDEX", key + b"active", -1))
+        self.newest_active = commands(lambda key: pack("LINDEX", key + b"active", 0))
+        self.first_delayed = commands(
+            lambda key: pack("ZRANGE", key + b"delayed", 0, 0, "WITHSCORES")
         )
-        for group in _grouped(queues)
-    ]
+        self.schedulers = commands(_schedulers, 2)
+        self.stalled_check = commands(lambda key: pack("GET", key + b"stalled-check"))
+
+    def key(self, row: int, suffix: bytes) -> bytes:
+        """A key of the row's queue."""
+        return self.queues[row].key + suffix
+
+    def command(self, command: str, row: int, suffix: bytes, *more: str | int) -> bytes:
+        """A packed command on such a key."""
+        return pack(command, self.queues[row].key + suffix, *more)
+
+
+def make_batches(queues: Sequence[Queue], former: Sequence[Batch] = ()) -> list[Batch]:
+    """Batches of these queues; what the former ones remember of a queue goes with it."""
+    known = {queue: (batch.kept, row) for batch in former for row, queue in enumerate(batch.queues)}
+    return [Batch(group, Kept.of(map(known.get, group))) for group in _grouped(queues)]
 
 
 def _grouped(queues: Sequence[Queue]) -> Iterator[list[Queue]]:
@@ -123,22 +98,32 @@ def _grouped(queues: Sequence[Queue]) -> Iterator[list[Queue]]:
         yield group
 
 
-def _count_commands(queue: Queue) -> bytes:
+def _count_commands(key: bytes) -> bytes:
     return b"".join(
-        pack(command, queue.key + suffix.encode(), *more) for command, suffix, *more in COUNTS
+        [pack(command, key + suffix.encode(), *more) for command, suffix, *more in COUNTS]
     )
 
 
-def _pack(key: bytes) -> Packed:
-    lists = (key + b"wait", key + b"paused")
-    active = key + b"active"
-    return Packed(
-        rate_limit=pack("PTTL", key + b"limiter"),
-        tails=(
-            pack("LRANGE", lists[0], -TAIL_JOBS, -1),
-            pack("LRANGE", lists[1], -TAIL_JOBS, -1),
-        ),
-        heads=(pack("LINDEX", lists[0], 0), pack("LINDEX", lists[1], 0)),
-        active_ends=pack("LINDEX", active, -1) + pack("LINDEX", active, 0),
-        first_delayed=pack("ZRANGE", key + b"delayed", 0, 0, "WITHSCORES"),
+def _settings(key: bytes) -> bytes:
+    return pack("HMGET", key + b"meta", *SETTINGS) + pack("ZCARD", key + b"repeat")
+
+
+def _existence(key: bytes) -> bytes:
+    return (
+        pack("EXISTS", key + b"meta")
+        + pack("EXISTS", key + b"id")
+        + pack("GET", key + b"stalled-check")
     )
+
+
+def _list_ends(name: bytes) -> Callable[[bytes], bytes]:
+    def make(key: bytes) -> bytes:
+        key += name
+        return pack("LLEN", key) + pack("LINDEX", key, 0) + pack("LINDEX", key, -1)
+
+    return make
+
+
+def _schedulers(key: bytes) -> bytes:
+    key += b"repeat"
+    return pack("ZCARD", key) + pack("ZRANGE", key, 0, 0, "WITHSCORES")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
-from exporter.bullmq import COUNTS
+from exporter.bullmq import COUNTS, STALLED_CHECK_GRACE_SECONDS, is_marker
 from exporter.collectors.contract import Context
 from exporter.collectors.queues.asking import ask, ask_all, shown
-from exporter.collectors.queues.jobs import job_questions, show_ages
-from exporter.collectors.queues.movement import note_progress
+from exporter.collectors.queues.jobs import active_ends, job_questions
+from exporter.collectors.queues.kept import Progress
+from exporter.collectors.queues.movement import note_idle, note_progress
 from exporter.collectors.queues.open import open_questions
 from exporter.collectors.queues.plan import Batch
-from exporter.collectors.queues.rows import Column, Rows
+from exporter.collectors.queues.rows import Column, Rows, added, firsts_of
+from exporter.collectors.queues.turns import Turns
 
 
-def read_batch(batch: Batch, context: Context, due: Sequence[int], now_ms: float) -> Rows:
-    """Read a batch; `due` are the rows whose settings are read, `now_ms` is the server's time."""
+def read_batch(batch: Batch, context: Context, turns: Turns, now_ms: float) -> Rows:
+    """Read a batch; `now_ms` is the server's time."""
     width = len(COUNTS)
     replies = ask(
         context,
@@ -24,9 +27,10 @@ def read_batch(batch: Batch, context: Context, due: Sequence[int], now_ms: float
         lambda place: _count_name(batch, *divmod(place, width)),
     )
     rows = Rows(batch, context.now, now_ms, [replies[place::width] for place in range(width)])
-    ask_all(context, batch, open_questions(rows, due))
+    ask_all(context, batch, open_questions(rows, turns.settings(batch.kept)))
+    rows.asked_lives = turns.lives(batch.kept, rows.ready)
     ask_all(context, batch, job_questions(rows))
-    show_ages(rows)
+    _movement(rows)
     _finish(rows)
     return rows
 
@@ -35,51 +39,78 @@ def _count_name(batch: Batch, row: int, column: int) -> str:
     return f"{COUNTS[column][0]} {shown(batch, row, COUNTS[column][1])}"
 
 
+# --- movement ------------------------------------------------------------------------------------
+
+
+def _movement(rows: Rows) -> None:
+    """Only where something is otherwise than at the last poll."""
+    kept, everyone = rows.kept, list(rows.all)
+    completed, failed = rows.counts[6:8]
+    touched = rows.waiting_news.union(
+        rows.active_news,
+        kept.completed.news(everyone, completed),
+        kept.failed.news(everyone, failed),
+    )
+    for row, (ready, since) in enumerate(zip(rows.ready, kept.ready_since, strict=True)):
+        if not ready:
+            if since is not None:
+                note_idle(kept, row)
+        elif since is None or row in touched:
+            note_progress(kept, row, _progress(rows, row), kept.jobs[row], rows.now)
+
+
+def _progress(rows: Rows, row: int) -> Progress:
+    kept = rows.kept
+    firsts, active = firsts_of(kept.firsts[row]), active_ends(rows, row)
+    tails = (kept.wait_tail[row] or (), kept.paused_tail[row] or ())
+    jobs = [[job for job in tail if not is_marker(job)] for tail in tails]
+    return Progress(
+        next_job=next((tail[-1] for tail in jobs if tail), None),
+        first_prioritized=firsts[0] if firsts else None,
+        newest_active=active[-1] if active else None,
+        finished=(rows.counts[6][row], rows.counts[7][row]),
+    )
+
+
+# --- columns -------------------------------------------------------------------------------------
+
+
 def _finish(rows: Rows) -> None:
-    columns, memories = rows.columns, rows.batch.memories
-    columns["waiting"] = _sum(rows.wait, rows.paused)
+    columns, kept = rows.columns, rows.kept
+    columns["waiting"] = added(rows.wait, rows.paused)
     counts = (rows.active, rows.prioritized, rows.delayed, *rows.counts[5:8])
     names = ("active", "prioritized", "delayed", "waiting-children", "completed", "failed")
     columns |= zip(names, counts, strict=True)
     columns["paused"], columns["events_stream_length"] = rows.counts[8:]
-    columns["concurrency_limit"] = [
-        memory.settings.concurrency if memory.settings else None for memory in memories
+    ready = added(columns["waiting"], rows.prioritized)
+    columns["oldest_waiting_seconds"] = _ages(rows, ready, kept.oldest_ms)
+    columns["oldest_active_seconds"] = _ages(rows, rows.active, kept.started_ms)
+    columns["concurrency_limit"] = list(kept.concurrency)
+    columns["schedulers"] = list(kept.schedulers)
+    _lives(rows)
+    columns["ready_since"] = list(kept.ready_since)
+    columns["still_since"] = list(kept.still_since)
+
+
+def _ages(rows: Rows, counts: Column, since_ms: Sequence[float | None]) -> Column:
+    """Seconds; 0 where there is nothing that has an age, None where it is not known."""
+    now_ms = rows.now_ms
+    return [
+        0
+        if count == 0
+        else None
+        if since is None
+        else (now_ms - since) / 1000
+        if since < now_ms
+        else 0.0
+        for count, since in zip(counts, since_ms, strict=True)
     ]
-    columns["schedulers"] = [memory.schedulers for memory in memories]
-    _zeros(rows)
-    _movement(rows)
-    columns["ready_since"] = [memory.ready_since for memory in memories]
-    columns["still_since"] = [memory.still_since for memory in memories]
 
 
-def _zeros(rows: Rows) -> None:
-    """What is 0 because there is nothing that it could be about."""
-    columns = rows.columns
-    _fill(columns["oldest_active_seconds"], columns["active"])
-    _fill(columns["oldest_waiting_seconds"], _sum(columns["waiting"], columns["prioritized"]))
-    for name in ("delayed_overdue_jobs", "delayed_overdue_seconds"):
-        _fill(columns[name], columns["delayed"])
-    for name in ("schedulers_overdue", "schedulers_overdue_seconds"):
-        _fill(columns[name], columns["schedulers"])
-
-
-def _fill(column: Column, counts: Column) -> None:
-    for row, count in enumerate(counts):
-        if count == 0:
-            column[row] = 0
-
-
-def _sum(a: Column, b: Column) -> Column:
-    return [None if x is None or y is None else x + y for x, y in zip(a, b, strict=True)]
-
-
-def _movement(rows: Rows) -> None:
-    finished = zip(rows.columns["completed"], rows.columns["failed"], strict=True)
-    ready = rows.ready
-    for row, (memory, counts) in enumerate(zip(rows.batch.memories, finished, strict=True)):
-        if row not in ready:
-            memory.ready_since = memory.still_since = None
-            continue
-        seen = rows.progress_of(row)
-        seen.finished = counts
-        note_progress(memory, seen, rows.waiting[row], rows.now)
+def _lives(rows: Rows) -> None:
+    """What was found a moment ago holds for the rows that were not asked about now."""
+    kept, alive, locked = rows.kept, rows.columns["worker_alive"], rows.columns["active_locked"]
+    oldest = rows.now_ms - STALLED_CHECK_GRACE_SECONDS * 1000
+    for row in chain(rows.empty, rows.where(kept.life_known)):
+        alive[row] = int(kept.stalled_check_ms[row] > oldest)
+        locked[row] = kept.active_locked[row]

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import compress
 from typing import Final
 
-from exporter.collectors.queues.plan import Batch, Progress
-from exporter.connection import Reply, pack
+from exporter.collectors.queues.plan import Batch
+from exporter.connection import Reply
 
 Column = list[int | float | None]
 
-_ASKED: Final = (
-    "rate_limit_remaining_seconds",
-    "rate_limited",
-    "worker_alive",
-    "active_locked",
-    "oldest_waiting_seconds",
-    "oldest_active_seconds",
-    "delayed_overdue_jobs",
-    "delayed_overdue_seconds",
-    "schedulers_overdue",
-    "schedulers_overdue_seconds",
-)
+_ASKED: Final = ("rate_limit_remaining_seconds", "rate_limited", "worker_alive", "active_locked")
 
 
 class Rows:
-    """Counts, columns and the jobs that were named, all by row."""
+    """Counts, columns and the rows with news, all by row."""
 
     def __init__(self, batch: Batch, now: float, now_ms: float, counts: list[list[Reply]]) -> None:
         size = len(batch.queues)
         self.batch = batch
+        self.kept = batch.kept
+        self.all = range(size)
         self.now = now
         """Monotonic time."""
         self.now_ms = now_ms
@@ -39,27 +32,32 @@ class Rows:
         self.exists = [True] * size
         self.columns: dict[str, Column] = {name: [None] * size for name in _ASKED}
         self.columns["has_id"] = [1] * size
-        ready = zip(self.wait, self.paused, self.prioritized, strict=True)
-        self.ready = {row for row, counts in enumerate(ready) if any(counts)}
-        """Rows with work that a worker could take, markers counted."""
-        self.waiting: dict[int, tuple[bytes, ...]] = dict.fromkeys(self.ready, ())
-        """Waiting jobs to look at."""
-        self.oldest_active: dict[int, bytes] = {}
+        self.ready = [
+            bool(a or b or c)
+            for a, b, c in zip(self.wait, self.paused, self.prioritized, strict=True)
+        ]
+        """Whether there is work that a worker could take, markers counted."""
+        self.empty: list[int] = []
+        """Rows without any job."""
+        self.waiting_news: set[int] = set()
+        """Rows whose waiting jobs are others than before, or may be."""
+        self.active_news: set[int] = set()
+        """Rows whose active jobs are."""
+        self.asked_lives: list[int] = []
+        """Rows whose workers are asked about at this poll."""
         self.limited: list[int] = []
         """Rows in a rate limit window."""
-        self._progress: dict[int, Progress] = {}
 
-    def progress_of(self, row: int) -> Progress:
-        """What is seen of the row's movement at this poll."""
-        progress = self._progress.get(row)
-        if progress is None:
-            progress = self._progress[row] = Progress()
-        return progress
+    def where(self, flags: Sequence[object]) -> list[int]:
+        """The rows for which something holds."""
+        return list(compress(self.all, flags))
 
-    def key(self, row: int, suffix: bytes) -> bytes:
-        """A key of the row's queue."""
-        return self.batch.queues[row].key + suffix
 
-    def command(self, command: str, row: int, suffix: bytes, *more: str | int) -> bytes:
-        """A packed command on such a key."""
-        return pack(command, self.batch.queues[row].key + suffix, *more)
+def added(a: Column, b: Column) -> Column:
+    """The sums; None where either is."""
+    return [None if x is None or y is None else x + y for x, y in zip(a, b, strict=True)]
+
+
+def firsts_of(replies: Sequence[Reply] | None) -> list[tuple[bytes, float]]:
+    """The first job of each priority with its score."""
+    return [(reply[0], float(reply[1])) for reply in replies or () if reply]
