@@ -14,6 +14,7 @@ import click
 
 from exporter.app import App
 from exporter.config import Config
+from exporter.demo.parts import parts_in_order
 from exporter.demo.prometheus import local_prometheus
 from exporter.demo.scenarios import PRODUCERS, Outages, Scenario
 from exporter.demo.servers import embedded_server, outages, url_of
@@ -31,8 +32,8 @@ _STOP_SECONDS: Final = 1.0
 
 def run_demo(listen: str, scenario: Scenario, *, prometheus: bool) -> None:
     """Run until Ctrl-C or SIGTERM. Raises `ListenError` and `MissingProgramError`."""
-    with _parts() as parts:
-        servers = {name: parts.enter_context(embedded_server()) for name in scenario.connections}
+    with parts_in_order() as parts:
+        servers = {name: parts.start(embedded_server()) for name in scenario.connections}
         urls = {name: url_of(server) for name, server in servers.items()}
         config = Config.model_validate(
             {
@@ -42,27 +43,15 @@ def run_demo(listen: str, scenario: Scenario, *, prometheus: bool) -> None:
             }
         )
         set_up(config.log.level, config.log.format)
-        parts.enter_context(_traffic(scenario, urls))
+        parts.start(_traffic(scenario, urls))
         if isinstance(scenario.fault, Outages):
-            parts.enter_context(outages(servers[scenario.connections[0]], scenario.fault))
+            parts.start(outages(servers[scenario.connections[0]], scenario.fault))
         pages: dict[str, str] = {}
         if prometheus:
-            pages = parts.enter_context(local_prometheus(_reachable(config.listen)))
+            pages = parts.start(local_prometheus(_reachable(config.listen)))
+        parts.all_there()
         click.echo(_welcome(scenario, config.listen, urls, pages))
         App(config).run()
-
-
-@contextlib.contextmanager
-def _parts() -> Iterator[contextlib.ExitStack]:
-    """Parts that end in reverse order, whichever signal comes and whenever."""
-    # SIGTERM would otherwise leave behind what had started
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.ExitStack() as parts:
-        try:
-            yield parts
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
