@@ -47,7 +47,7 @@ class Exporter:
         table = self.board.snapshots()[0].get(QueueTable, time.monotonic(), 60)
         assert table is not None
         queues = table.queues
-        batches = [(batch.counts, len(batch.queues) * 10) for batch in make_batches(queues, {})]
+        batches = [(batch.counts, len(batch.queues) * 10) for batch in make_batches(queues, ())]
 
         def read() -> list[list[object]]:
             read = (self.client.batch(packed, count).replies for packed, count in batches)

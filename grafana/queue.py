@@ -151,12 +151,11 @@ def _latency() -> list[Panel]:
     wait, run = "bullmq_job_wait_seconds", "bullmq_job_run_seconds"
     return [
         heat("Time to start", "Is waiting uniform, or has it a tail?", buckets(wait, _NAMES)),
-        lines(
+        _quantiles(
             "Time to start, quantiles",
             "How long do jobs wait before they start?",
-            *(Query(quantile(q, wait, _NAMES), f"p{q * 100:.0f}") for q in _QUANTILES),
-            unit="s",
-            no_value="No job was started",
+            wait,
+            "No job was started",
         ),
         lines(
             "Oldest waiting job",
@@ -166,13 +165,7 @@ def _latency() -> list[Panel]:
             limit=words.LATE_SECONDS,
         ),
         heat("Run time", "Did processing change its shape?", buckets(run, _NAMES)),
-        lines(
-            "Run time, quantiles",
-            "How long do jobs run?",
-            *(Query(quantile(q, run, _NAMES), f"p{q * 100:.0f}") for q in _QUANTILES),
-            unit="s",
-            no_value="No job has finished",
-        ),
+        _quantiles("Run time, quantiles", "How long do jobs run?", run, "No job has finished"),
         lines(
             "Longest active job",
             "Is a job stuck?",
@@ -181,6 +174,11 @@ def _latency() -> list[Panel]:
             limit=words.LONG_SECONDS,
         ),
     ]
+
+
+def _quantiles(title: str, question: str, histogram: str, no_value: str) -> Panel:
+    queries = (Query(quantile(q, histogram, _NAMES), f"p{q * 100:.0f}") for q in _QUANTILES)
+    return lines(title, question, *queries, unit="s", no_value=no_value)
 
 
 def _failures() -> list[Panel]:

@@ -17,8 +17,6 @@ LONG_SECONDS: Final = threshold("ActiveJobTooLong", "above_seconds")
 FULL_RATIO: Final = threshold("RedisMemoryNearLimit", "above_ratio")
 
 LATE: Final[Steps] = ((None, GREEN), (LATE_SECONDS / 5, YELLOW), (LATE_SECONDS, RED))
-OVERDUE: Final[Steps] = ((None, GREEN), (OVERDUE_SECONDS / 4, YELLOW), (OVERDUE_SECONDS, RED))
-LONG: Final[Steps] = ((None, GREEN), (LONG_SECONDS / 4, YELLOW), (LONG_SECONDS, RED))
 STALE: Final[Steps] = ((None, GREEN), (STALE_SECONDS / 6, YELLOW), (STALE_SECONDS, RED))
 RATIO: Final[Steps] = ((None, GREEN), (HIGH_RATIO, YELLOW), (VERY_HIGH_RATIO, RED))
 ANY_IS_BAD: Final[Steps] = ((None, GREEN), (1, RED))

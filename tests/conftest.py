@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.cluster import Cluster, cluster
 from tests.support.servers import FakeServer, Server, redis_server, valkey
 
 for _name in [name for name in os.environ if name.startswith("REDIS_URL")]:
@@ -60,6 +61,20 @@ def any_server(request: pytest.FixtureRequest) -> Server | FakeServer:
     found: Server | FakeServer = request.getfixturevalue(f"_{request.param}")
     found.client().flushall()
     return found
+
+
+@pytest.fixture(scope="module")
+def _nodes() -> Iterator[Cluster]:
+    with cluster() as found:
+        yield found
+
+
+@pytest.fixture
+def nodes(_nodes: Cluster) -> Cluster:
+    """An empty cluster, all of it up."""
+    _nodes.restore()
+    _nodes.client().flushall(target_nodes="primaries")
+    return _nodes
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

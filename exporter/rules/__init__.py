@@ -6,11 +6,9 @@ from exporter.rules.model import Alert, Severity
 from exporter.rules.recordings import RECORDINGS
 from exporter.rules.render import (
     Options,
-    duration,
     prometheus_rule,
     rules_file,
     settings_table,
-    shown,
 )
 
 __all__ = [
@@ -21,14 +19,12 @@ __all__ = [
     "RuleError",
     "Severity",
     "changed",
-    "duration",
     "label_names",
     "label_pairs",
     "prometheus_rule",
     "rules_file",
     "scaled",
     "settings_table",
-    "shown",
     "threshold",
     "without",
 ]

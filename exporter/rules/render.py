@@ -138,6 +138,7 @@ def _dashboard_url(alert: Alert, grafana: str) -> str:
 class _Dumper(yaml.SafeDumper):
     """Lists are indented, and nothing is folded: one line of PromQL stays one line."""
 
+    # the signature is PyYAML's
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
         super().increase_indent(flow, indentless=False)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 
 import pytest
 from redis.crc import key_slot
@@ -12,7 +11,7 @@ from exporter.collectors import Context, Discovery
 from exporter.config import Queues
 from exporter.connection import Clients
 from tests.contract.test_discovery import add
-from tests.support.cluster import Cluster, cluster
+from tests.support.cluster import Cluster
 from tests.support.keyspaces import expected_jobs, keyspace, load_keyspace
 from tests.support.pages import Samples, every, jobs, value
 from tests.support.servers import Server, wait_for
@@ -20,20 +19,6 @@ from tests.support.watch import Watch, config_for
 
 QUEUES = [f"{{{tag}}}" for tag in "abcdefgh"]
 SLOT = key_slot(b"{a}")
-
-
-@pytest.fixture(scope="module")
-def _nodes() -> Iterator[Cluster]:
-    with cluster() as found:
-        yield found
-
-
-@pytest.fixture
-def nodes(_nodes: Cluster) -> Cluster:
-    """An empty cluster, all of it up."""
-    _nodes.restore()
-    _nodes.client().flushall(target_nodes="primaries")
-    return _nodes
 
 
 @pytest.fixture

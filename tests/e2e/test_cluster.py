@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,26 +9,13 @@ import pytest
 from tests.contract.test_discovery import add
 from tests.e2e.test_access import published_acls
 from tests.support.actors import Act
-from tests.support.cluster import Cluster, cluster
+from tests.support.cluster import Cluster
 from tests.support.daemon import Daemon, command, daemon
 from tests.support.pages import every, jobs, value
 from tests.support.servers import wait_for
 
 COMPLETED = "bullmq_jobs_completed_total"
 WORKERS = "bullmq_queue_workers"
-
-
-@pytest.fixture(scope="module")
-def _nodes() -> Iterator[Cluster]:
-    with cluster() as found:
-        yield found
-
-
-@pytest.fixture
-def nodes(_nodes: Cluster) -> Cluster:
-    _nodes.restore()
-    _nodes.client().flushall(target_nodes="primaries")
-    return _nodes
 
 
 def config(nodes: Cluster, prefixes: str = "[bull]") -> str:
