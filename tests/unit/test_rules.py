@@ -10,6 +10,9 @@ import promql_parser
 import pytest
 import yaml
 
+from exporter.bullmq import STATES
+from exporter.collectors import Discovery
+from exporter.diagnosis import Reason
 from exporter.metrics import CATALOGUE, Kind
 from exporter.rules import ALERTS, RECORDINGS, RuleError, Severity, changed, rules_file, scaled
 from tests.support.daemon import command
@@ -38,21 +41,36 @@ def test_what_is_committed_is_what_is_printed() -> None:
     assert command("rules").stdout == COMMITTED.read_text() == rules_file()
 
 
+EXPRESSIONS = [
+    rule["expr"] for group in yaml.safe_load(rules_file())["groups"] for rule in group["rules"]
+]
+LABELS = {
+    sample: family.labels
+    for family in CATALOGUE
+    for sample in ([f"{family.name}_bucket"] if family.kind is Kind.HISTOGRAM else [family.name])
+}
+VALUES = {
+    "state": set(STATES),
+    "reason": set(Reason),
+    "collector": {Discovery.name},
+}
+"""What a matcher may name: a value that no sample has would silence an alert for good."""
+
+
+@pytest.mark.parametrize("expr", EXPRESSIONS)
+def test_expressions_parse_and_ask_for_what_there_is(expr: str) -> None:
+    recorded = {rule.name for rule in RECORDINGS}
+    for name, matchers in selectors(expr):
+        assert name in set(LABELS) | recorded | FOREIGN
+        for label, value in matchers.items():
+            assert label in LABELS[name]
+            assert set(value.split("|")) <= VALUES[label]
+
+
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 class TestConventions:
-    def test_expressions_parse_and_ask_for_what_there_is(self, rule: dict[str, Any]) -> None:
-        promql_parser.parse(rule["expr"])
-        labels = {
-            name: family.labels
-            for family in CATALOGUE
-            for name in (
-                [f"{family.name}_bucket"] if family.kind is Kind.HISTOGRAM else [family.name]
-            )
-        }
-        recorded = {each.name for each in RECORDINGS}
-        for name, matchers in selectors(rule["expr"]):
-            assert name in labels or name in recorded | FOREIGN
-            assert set(matchers) <= set(labels.get(name, ()))
+    def test_the_name(self, rule: dict[str, Any]) -> None:
+        assert re.fullmatch("BullMQ([A-Z][a-z]+)+", rule["alert"])
 
     def test_everything_is_said(self, rule: dict[str, Any]) -> None:
         assert set(rule["labels"]) == {"severity"}

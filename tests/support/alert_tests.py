@@ -1,0 +1,32 @@
+"""promtool's unit tests of the alerts, as data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parents[2] / "prometheus"
+FILES = sorted((FOLDER / "tests").glob("*.yml"))
+
+
+def checks() -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name of the test, a query with the samples that it expects)."""
+    for file in FILES:
+        for test in yaml.safe_load(file.read_text())["tests"]:
+            for check in test["promql_expr_test"]:
+                yield test["name"], check
+
+
+def firing_labels() -> dict[str, dict[str, str]]:
+    """The labels with which each alert fires, by its name."""
+    found = {}
+    for _, check in checks():
+        for sample in check["exp_samples"]:
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', sample["labels"]))
+            if labels.pop("alertstate", "") == "firing":
+                found.setdefault(labels["alertname"], labels)
+    return found
