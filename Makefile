@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+OPERATOR := deploy/kubernetes/components/prometheus-operator
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check fmt lint type docs bench clean
@@ -35,6 +36,7 @@ docs: .make/dev ## Write what is generated: docs/metrics.md, dashboards, alert r
 	$(BIN)/python -m exporter.metrics > docs/metrics.md
 	$(BIN)/python -m grafana
 	$(BIN)/bullmq-exporter rules > prometheus/bullmq.rules.yml
+	$(BIN)/bullmq-exporter rules --format prometheusrule > $(OPERATOR)/prometheusrule.yaml
 
 docs-check: .make/dev
 	$(BIN)/python -m exporter.metrics | diff -u docs/metrics.md - || \

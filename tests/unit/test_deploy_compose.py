@@ -13,6 +13,7 @@ from exporter.demo.scenarios import PRODUCERS, SCENARIOS, Outages
 from tests.support import image
 from tests.support.compose import FILE, SERVICES, command, load, mounts
 from tests.support.image import ROOT
+from tests.support.need import beside_python
 
 MOUNTS = [(service, *mount) for service in SERVICES for mount in mounts(service).items()]
 DEMO = {name: command(name) for name in SERVICES if name.startswith("demo-")}
@@ -20,7 +21,7 @@ DEMO = {name: command(name) for name in SERVICES if name.startswith("demo-")}
 
 def check(file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)],
+        [beside_python("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(file)],
         capture_output=True,
         text=True,
         check=False,

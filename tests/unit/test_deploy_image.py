@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.image import FILE, ROOT, admitted, one, stages
+from tests.support.need import beside_python
 
 
 def lint(file: Path) -> str:
     done = subprocess.run(
-        ["hadolint", "--no-color", str(file)], capture_output=True, text=True, check=False
+        [beside_python("hadolint"), "--no-color", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode == 0) == (not done.stdout), done.stderr
     return done.stdout
