@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, started
 from tests.support.image import Image, build
 from tests.support.pages import value
-from tests.support.servers import Server, free_port, wait_for
+from tests.support.servers import Server, free_port
 
 
 @pytest.fixture(scope="module")
@@ -23,27 +22,15 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 def container(image: Image, server: Server, tmp_path: Path) -> Iterator[Daemon]:
     """The image's command with PORT, as platforms give it."""
     port = free_port()
-    log = tmp_path / "log"
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            image.command(),
-            env=image.environment(PORT=str(port), REDIS_URL=server.url),
-            stderr=out,
-            text=True,
-            cwd="/",
-        )
-    try:
-        yield Daemon(process, port, log)
-    finally:
-        process.kill()
-        process.wait()
+    env = image.environment(PORT=str(port), REDIS_URL=server.url)
+    with started(image.command(), port, tmp_path, env) as running:
+        yield running
 
 
-def test_it_runs_and_is_healthy(container: Daemon, image: Image) -> None:
+def test_it_runs_and_is_healthy(image: Image, container: Daemon) -> None:
     before = image.files()
     port = str(container.port)
-    wait_for(lambda: image.health(PORT=port).returncode == 0, 15, str(container.log_file))
-    wait_for(lambda: container.get("/-/ready").status == 200, 5)
+    assert image.health(PORT=port).returncode == 0
     assert value(container.samples(), "bullmq_up", connection="default") == 1
     assert container.get("/metrics", accept_encoding="gzip").headers["Content-Encoding"] == "gzip"
     assert image.files() == before, "it wrote into the image, which may be read-only"

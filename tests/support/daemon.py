@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,9 +99,18 @@ def daemon(folder: Path, config: str | None = None, **extra: str) -> Iterator[Da
         file = folder / "config.yaml"
         file.write_text(config)
         arguments += ["--config", str(file)]
+    with started(arguments, port, folder, environment(extra)) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def started(
+    words: Sequence[str], port: int, folder: Path, env: Mapping[str, str]
+) -> Iterator[Daemon]:
+    """An exporter that this command makes listen on that port; killed at the end."""
     log_file = folder / "log"
     with log_file.open("w") as log:
-        process = subprocess.Popen(arguments, env=environment(extra), stderr=log, text=True)
+        process = subprocess.Popen(words, env=env, stderr=log, text=True)
     running = Daemon(process, port, log_file)
     try:
         wait_for(lambda: _ready(running), 15, f"the exporter is ready: {log_file}")
