@@ -15,7 +15,7 @@ import hiredis
 import redis
 
 from benchmarks.events import report_events
-from benchmarks.measure import Cost, Meter, median
+from benchmarks.meter import Cost, Meter, median
 from benchmarks.server import fill, floor_batches, private_redis
 from exporter.board import Board
 from exporter.collectors import Collector, collectors_for

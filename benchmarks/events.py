@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import redis
 
-from benchmarks.measure import Meter
+from benchmarks.meter import Meter
 from exporter.bullmq import Queue, queue_of
 from exporter.collectors import Context, EventsCollector
 from exporter.config import Events, load

@@ -206,7 +206,7 @@ class TestBounds:
             say(client, "completed", job, returnvalue="x" * 100_000)
         reader = Reader(page_bytes=1_000_000)
         client.config_resetstat()
-        assert reader.drain(Context(client_, 0.0), [stream], float("inf")) == []
+        assert reader.drain(Context(client_, 0.0), [stream], float("inf")) == ([stream], [])
         assert stream.read == 300
         calls = client.info("commandstats")["cmdstat_xread"]["calls"]
         assert calls >= 15  # about ten entries a page once their size is known

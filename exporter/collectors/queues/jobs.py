@@ -91,10 +91,10 @@ def _waiting(rows: Rows, row: int) -> tuple[bytes, ...]:
 def _active_times(rows: Rows) -> Question:
     kept = rows.kept
     for row in rows.active_news:
-        ends = active_ends(rows, row)
-        job = ends[0] if ends else None
+        job = next(iter(active_ends(rows, row)), None)
         if job != kept.active_job[row]:
             kept.active_job[row], kept.started_ms[row] = job, None
+        kept.locks_asked[row] = b""
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         for row, found in zip(asked, replies, strict=True):
@@ -126,13 +126,20 @@ def _locks(rows: Rows) -> Question:
         for row, locks in zip(asked, replies, strict=True):
             kept.active_locked[row] = None if locks is None else int(locks > 0)
 
-    asked, packed = [], []
+    asked = []
     for row in rows.asked_lives:
-        kept.active_locked[row] = None
-        if jobs := dict.fromkeys(active_ends(rows, row)):
+        if kept.active_job[row] is None:
+            kept.active_locked[row] = None
+        else:
             asked.append(row)
-            packed.append(pack("EXISTS", *(rows.batch.key(row, job) + b":lock" for job in jobs)))
+    packed = [kept.locks_asked[row] or _lock_command(rows, row) for row in asked]
     return Question(asked, b"".join(packed), [1] * len(asked), answer)
+
+
+def _lock_command(rows: Rows, row: int) -> bytes:
+    locks = [rows.batch.key(row, job) + b":lock" for job in dict.fromkeys(active_ends(rows, row))]
+    packed = rows.kept.locks_asked[row] = pack("EXISTS", *locks)
+    return packed
 
 
 def _stalled_checks(rows: Rows) -> Question:

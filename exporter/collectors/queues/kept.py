@@ -103,6 +103,8 @@ class Kept:
         """The oldest active job."""
         self.started_ms: list[float | None] = [None] * size
         """When it was started."""
+        self.locks_asked: list[bytes] = [b""] * size
+        """The packed command that asks for the locks of active jobs, once it was needed."""
         self.delayed_ms: list[float | None] = [None] * size
         """When the first delayed job is due."""
         self.scheduled_ms: list[float | None] = [None] * size

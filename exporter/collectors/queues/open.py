@@ -171,7 +171,9 @@ def _first_prioritized(rows: Rows, due: Sequence[int]) -> Question:
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         start, firsts = 0, []
         for width in widths:
-            firsts.append(replies[start : start + width])
+            found = replies[start : start + width]
+            # a priority that has no job is as good as one that was not asked for
+            firsts.append(found if all(found) else [first for first in found if first])
             start += width
         news = kept.firsts.news(asked, firsts)
         for row in looking.union(news):

@@ -60,4 +60,4 @@ def added(a: Column, b: Column) -> Column:
 
 def firsts_of(replies: Sequence[Reply] | None) -> list[tuple[bytes, float]]:
     """The first job of each priority with its score."""
-    return [(reply[0], float(reply[1])) for reply in replies or () if reply]
+    return [(job, float(score)) for job, score in replies or ()]
