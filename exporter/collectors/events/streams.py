@@ -172,7 +172,7 @@ class QuietReads:
 
     def __init__(self) -> None:
         self._streams: Sequence[Stream] = ()
-        self._known: dict[tuple[bytes, int, int], tuple[list[bytes], bytes]] = {}
+        self._known: dict[tuple[bytes, int, int], tuple[list[bytes | None], bytes]] = {}
         """Positions and command, by the first stream, their number and COUNT."""
 
     def reads(self, streams: Sequence[Stream]) -> XRead:
@@ -182,7 +182,8 @@ class QuietReads:
         return self._xread
 
     def _xread(self, group: Sequence[Stream], count: int) -> bytes:
-        key, positions = (group[0].key, len(group), count), [stream.at for stream in group]
+        key = (group[0].key, len(group), count)
+        positions = [stream.position for stream in group]
         known = self._known.get(key)
         if known is None or known[0] != positions:
             known = self._known[key] = (positions, _xread(group, count))

@@ -84,8 +84,10 @@ def _waiting(rows: Rows, row: int) -> tuple[bytes, ...]:
         jobs += tail[row] or ()
         if head[row] is not None and head[row] not in jobs:
             jobs.append(head[row])
-    firsts = [job for job, _ in firsts_of(kept.firsts[row])]
-    return (*(job for job in jobs if not is_marker(job)), *firsts)
+    found = [job for job in jobs if not is_marker(job)]
+    if len(found) < len(jobs):
+        kept.marked[row] = True
+    return (*found, *(job for job, _ in firsts_of(kept.firsts[row])))
 
 
 def _active_times(rows: Rows) -> Question:
@@ -112,7 +114,11 @@ def _active_times(rows: Rows) -> Question:
 def active_ends(rows: Rows, row: int) -> list[bytes]:
     """The oldest and the newest active job, where they are known, perhaps the same."""
     ends = (rows.kept.oldest_active[row], rows.kept.newest_active[row])
-    return [job for job in ends if job is not None and not is_marker(job)]
+    jobs = [job for job in ends if job is not None]
+    found = [job for job in jobs if not is_marker(job)]
+    if len(found) < len(jobs):
+        rows.kept.marked[row] = True
+    return found
 
 
 # --- lives ---------------------------------------------------------------------------------------
@@ -186,7 +192,10 @@ def _lateness(
 def _overdue(rows: Rows, key: str, late: Column, before: int) -> Question:
     """How many are late."""
     name = "delayed_overdue_jobs" if key == "delayed" else "schedulers_overdue"
-    column = rows.columns[name] = [None if seconds is None else 0 for seconds in late]
+    column: Column = [0] * len(late)
+    if None in late:
+        column = [None if seconds is None else 0 for seconds in late]
+    rows.columns[name] = column
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         for row, count in zip(asked, replies, strict=True):
