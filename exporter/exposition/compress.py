@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import importlib
+import zlib
+from collections.abc import Iterable
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final
 
 # `isal` is in the extra `fast`; both modules have the same functions
-_library: Any = importlib.import_module("isal.igzip") if find_spec("isal") else gzip
+_library: Any = importlib.import_module("isal.isal_zlib") if find_spec("isal") else zlib
+_GZIP: Final = 16 + zlib.MAX_WBITS
 
 
-def compress(body: bytes) -> bytes:
-    """The body as one gzip member. Level 1: a page that lives for seconds is not worth more."""
-    compressed: bytes = _library.compress(body, 1)
-    return compressed
+def compress(parts: Iterable[bytes]) -> bytes:
+    """All parts as one gzip member. Level 1: a page that lives for seconds is not worth more."""
+    compressor = _library.compressobj(1, zlib.DEFLATED, _GZIP)
+    return b"".join([*map(compressor.compress, parts), compressor.flush()])

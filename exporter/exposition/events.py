@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from exporter import metrics
 from exporter.bullmq import Queue
 from exporter.exposition.text import histogram_lines, labels, sample
 from exporter.metrics import Family
 from exporter.snapshot import EventFacts, JobEvents, QueueEvents
-
-Line = tuple[Family, str]
 
 _COUNTERS = (
     (metrics.JOBS_ADDED, "added"),
@@ -22,50 +20,81 @@ _COUNTERS = (
 )
 
 
+_FAMILIES = (
+    metrics.EVENTS_READ,
+    metrics.EVENTS_LOST,
+    *(family for family, _ in _COUNTERS),
+    metrics.JOB_WAIT,
+    metrics.JOB_RUN,
+)
+
+
 class EventWriter:
     """Writes one connection's events; keeps the lines of queues without news."""
 
     def __init__(self, connection: str) -> None:
         self._connection = connection
-        self._written: dict[Queue, tuple[QueueEvents, list[Line]]] = {}
+        self._queues: Sequence[Queue] = ()
+        self._events: Mapping[Queue, QueueEvents] = {}
+        self._written: dict[Queue, tuple[QueueEvents, tuple[str, ...]]] = {}
+        self._families: list[tuple[Family, bytes]] = []
 
-    def lines(self, facts: EventFacts, queues: Sequence[Queue]) -> Iterator[Line]:
-        """The lines of those queues that are shown, and of the connection."""
-        written: dict[Queue, tuple[QueueEvents, list[Line]]] = {}
-        for queue in queues:
-            events = facts.queues.get(queue)
+    def lines(self, facts: EventFacts, queues: Sequence[Queue]) -> Iterator[tuple[Family, bytes]]:
+        """Each family with its lines: of those queues that are shown, and of the connection."""
+        if facts.queues is not self._events or queues is not self._queues:
+            self._events, self._queues = facts.queues, queues
+            self._write()
+        yield from self._families
+        text = labels(metrics.EVENTS_LAG.labels, (self._connection,))
+        lag, dropped = metrics.EVENTS_LAG, metrics.EVENTS_INFLIGHT_DROPPED
+        yield lag, sample(lag.name, text, facts.lag_seconds).encode()
+        yield dropped, sample(dropped.name, text, facts.inflight_dropped).encode()
+
+    def _write(self) -> None:
+        written: dict[Queue, tuple[QueueEvents, tuple[str, ...]]] = {}
+        for queue in self._queues:
+            events = self._events.get(queue)
             if events is None:
                 continue
             known = self._written.get(queue)
             if known is None or known[0] is not events:
-                known = (events, list(self._queue(queue, events)))
+                known = (events, self._queue(queue, events))
             written[queue] = known
-            yield from known[1]
         self._written = written
-        text = labels(metrics.EVENTS_LAG.labels, (self._connection,))
-        yield metrics.EVENTS_LAG, sample(metrics.EVENTS_LAG.name, text, facts.lag_seconds)
-        dropped = metrics.EVENTS_INFLIGHT_DROPPED
-        yield dropped, sample(dropped.name, text, facts.inflight_dropped)
+        columns = zip(*(texts for _, texts in written.values()), strict=True)
+        self._families = [
+            (family, text.encode("utf-8", "replace"))
+            for family, column in zip(_FAMILIES, columns, strict=False)
+            if (text := "".join(column))
+        ]
 
-    def _queue(self, queue: Queue, events: QueueEvents) -> Iterator[Line]:
+    def _queue(self, queue: Queue, events: QueueEvents) -> tuple[str, ...]:
+        """The queue's lines in each of `_FAMILIES`."""
         values = (self._connection, queue.prefix, queue.name)
         stream = labels(metrics.EVENTS_READ.labels, values)
-        yield metrics.EVENTS_READ, sample(metrics.EVENTS_READ.name, stream, events.read)
-        yield metrics.EVENTS_LOST, sample(metrics.EVENTS_LOST.name, stream, events.lost)
-        for name, jobs in events.jobs.items():
-            text = labels(metrics.JOBS_ADDED.labels, (*values, name))
-            yield from _counters(text, jobs)
-            if events.read:  # a queue at rest has no durations, and sixty lines fewer
-                yield from _durations(text, jobs)
+        parts = [
+            (labels(metrics.JOBS_ADDED.labels, (*values, name)), jobs)
+            for name, jobs in events.jobs.items()
+        ]
+        counters = (
+            "".join([sample(family.name, text, getattr(jobs, name)) for text, jobs in parts])
+            for family, name in _COUNTERS
+        )
+        # a queue at rest has no durations, and sixty lines fewer
+        timed = parts if events.read else []
+        return (
+            sample(metrics.EVENTS_READ.name, stream, events.read),
+            sample(metrics.EVENTS_LOST.name, stream, events.lost),
+            *counters,
+            "".join([histogram_lines(metrics.JOB_WAIT.name, text, j.wait) for text, j in timed]),
+            "".join([_runs(text, jobs) for text, jobs in timed]),
+        )
 
 
-def _counters(text: str, jobs: JobEvents) -> Iterator[Line]:
-    for family, name in _COUNTERS:
-        yield family, sample(family.name, text, getattr(jobs, name))
-
-
-def _durations(text: str, jobs: JobEvents) -> Iterator[Line]:
-    yield metrics.JOB_WAIT, histogram_lines(metrics.JOB_WAIT.name, text, jobs.wait)
-    for outcome, run in jobs.runs.items():
-        labelled = f'{text},outcome="{outcome}"'
-        yield metrics.JOB_RUN, histogram_lines(metrics.JOB_RUN.name, labelled, run)
+def _runs(text: str, jobs: JobEvents) -> str:
+    return "".join(
+        [
+            histogram_lines(metrics.JOB_RUN.name, f'{text},outcome="{outcome}"', run)
+            for outcome, run in jobs.runs.items()
+        ]
+    )
