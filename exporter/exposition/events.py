@@ -1,11 +1,14 @@
-"""The families of the event streams; the lines of a queue are written anew when it has news."""
+"""The families of the event streams; written anew when there are news."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import compress
+from operator import attrgetter
 
 from exporter import metrics
 from exporter.bullmq import Queue
+from exporter.exposition.column import Column, doubled
 from exporter.exposition.text import histogram_lines, labels, sample
 from exporter.metrics import Family
 from exporter.snapshot import EventFacts, JobEvents, QueueEvents
@@ -20,75 +23,81 @@ _COUNTERS = (
 )
 
 
-_FAMILIES = (
-    metrics.EVENTS_READ,
-    metrics.EVENTS_LOST,
-    *(family for family, _ in _COUNTERS),
-    metrics.JOB_WAIT,
-    metrics.JOB_RUN,
-)
+class _Layout:
+    """What stays the same while the set of queues and of job names does."""
+
+    def __init__(self, connection: str, shown: Mapping[Queue, QueueEvents]) -> None:
+        names = metrics.EVENTS_READ.labels
+        streams = [labels(names, (connection, queue.prefix, queue.name)) for queue in shown]
+        self.jobs = [
+            f"{stream},{labels(('job_name',), (name,))}"
+            for stream, events in zip(streams, shown.values(), strict=True)
+            for name in events.jobs
+        ]
+        """The labels of each queue's job names."""
+        rows, job_rows = doubled(streams), doubled(self.jobs)
+        self.read = Column(metrics.EVENTS_READ, "", rows)
+        self.lost = Column(metrics.EVENTS_LOST, "", rows)
+        self.counters = [
+            (family, attrgetter(name), Column(family, "", job_rows)) for family, name in _COUNTERS
+        ]
 
 
 class EventWriter:
-    """Writes one connection's events; keeps the lines of queues without news."""
+    """Writes one connection's events; keeps what is as it was between pages."""
 
     def __init__(self, connection: str) -> None:
         self._connection = connection
         self._queues: Sequence[Queue] = ()
         self._events: Mapping[Queue, QueueEvents] = {}
-        self._written: dict[Queue, tuple[QueueEvents, tuple[str, ...]]] = {}
+        self._shape: list[tuple[Queue, tuple[str, ...]]] = []
+        self._layout = _Layout(connection, {})
+        self._durations: dict[str, tuple[JobEvents, str, str]] = {}
+        """The lines of both histograms, by labels."""
         self._families: list[tuple[Family, bytes]] = []
 
     def lines(self, facts: EventFacts, queues: Sequence[Queue]) -> Iterator[tuple[Family, bytes]]:
         """Each family with its lines: of those queues that are shown, and of the connection."""
         if facts.queues is not self._events or queues is not self._queues:
             self._events, self._queues = facts.queues, queues
-            self._write()
+            self._families = list(self._write())
         yield from self._families
         text = labels(metrics.EVENTS_LAG.labels, (self._connection,))
         lag, dropped = metrics.EVENTS_LAG, metrics.EVENTS_INFLIGHT_DROPPED
-        yield lag, sample(lag.name, text, facts.lag_seconds).encode()
-        yield dropped, sample(dropped.name, text, facts.inflight_dropped).encode()
+        yield lag, sample(lag.name, text, facts.lag_seconds).encode("utf-8", "replace")
+        yield dropped, sample(dropped.name, text, facts.inflight_dropped).encode("utf-8", "replace")
 
-    def _write(self) -> None:
-        written: dict[Queue, tuple[QueueEvents, tuple[str, ...]]] = {}
-        for queue in self._queues:
-            events = self._events.get(queue)
-            if events is None:
-                continue
-            known = self._written.get(queue)
-            if known is None or known[0] is not events:
-                known = (events, self._queue(queue, events))
-            written[queue] = known
-        self._written = written
-        columns = zip(*(texts for _, texts in written.values()), strict=True)
-        self._families = [
-            (family, text.encode("utf-8", "replace"))
-            for family, column in zip(_FAMILIES, columns, strict=False)
-            if (text := "".join(column))
-        ]
+    def _write(self) -> Iterator[tuple[Family, bytes]]:
+        found = ((queue, self._events.get(queue)) for queue in self._queues)
+        shown = {queue: events for queue, events in found if events is not None}
+        shape = [(queue, tuple(events.jobs)) for queue, events in shown.items()]
+        if shape != self._shape:
+            self._shape, self._layout = shape, _Layout(self._connection, shown)
+        layout = self._layout
+        yield metrics.EVENTS_READ, layout.read.lines([events.read for events in shown.values()])
+        yield metrics.EVENTS_LOST, layout.lost.lines([events.lost for events in shown.values()])
+        jobs = [told for events in shown.values() for told in events.jobs.values()]
+        for family, counter, column in layout.counters:
+            yield family, column.lines(list(map(counter, jobs)))
+        yield from self._histograms(shown.values(), jobs)
 
-    def _queue(self, queue: Queue, events: QueueEvents) -> tuple[str, ...]:
-        """The queue's lines in each of `_FAMILIES`."""
-        values = (self._connection, queue.prefix, queue.name)
-        stream = labels(metrics.EVENTS_READ.labels, values)
-        parts = [
-            (labels(metrics.JOBS_ADDED.labels, (*values, name)), jobs)
-            for name, jobs in events.jobs.items()
-        ]
-        counters = (
-            "".join([sample(family.name, text, getattr(jobs, name)) for text, jobs in parts])
-            for family, name in _COUNTERS
-        )
+    def _histograms(
+        self, shown: Iterable[QueueEvents], jobs: Sequence[JobEvents]
+    ) -> Iterator[tuple[Family, bytes]]:
         # a queue at rest has no durations, and sixty lines fewer
-        timed = parts if events.read else []
-        return (
-            sample(metrics.EVENTS_READ.name, stream, events.read),
-            sample(metrics.EVENTS_LOST.name, stream, events.lost),
-            *counters,
-            "".join([histogram_lines(metrics.JOB_WAIT.name, text, j.wait) for text, j in timed]),
-            "".join([_runs(text, jobs) for text, jobs in timed]),
-        )
+        timed = [events.read > 0 for events in shown for _ in events.jobs]
+        durations = {}
+        for text, told in compress(zip(self._layout.jobs, jobs, strict=True), timed):
+            known = self._durations.get(text)
+            if known is None or known[0] is not told:
+                wait = histogram_lines(metrics.JOB_WAIT.name, text, told.wait)
+                known = (told, wait, _runs(text, told))
+            durations[text] = known
+        self._durations = durations
+        waits = "".join([wait for _, wait, _ in durations.values()])
+        runs = "".join([run for _, _, run in durations.values()])
+        yield metrics.JOB_WAIT, waits.encode("utf-8", "replace")
+        yield metrics.JOB_RUN, runs.encode("utf-8", "replace")
 
 
 def _runs(text: str, jobs: JobEvents) -> str:

@@ -86,7 +86,8 @@ class PageWriter:
         for family, line in chain(small_families(view), diagnosis_lines(diagnosis)):
             lines[family].append(line.encode("utf-8", "replace"))
         for family, text in chain(self._queue_lines(databases), self._event_lines(view, databases)):
-            lines[family].append(text)
+            if text:
+                lines[family].append(text)
         return Page(lines, self._expiry(view))
 
     def _queue_lines(self, databases: Sequence[Database]) -> Iterator[tuple[Family, bytes]]:

@@ -6,12 +6,12 @@ column that has changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import compress
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from exporter import metrics
 from exporter.bullmq import STATES, Queue
+from exporter.exposition.column import Column, doubled
 from exporter.exposition.text import escape, labels
 from exporter.metrics import Family
 from exporter.snapshot import QueueTable, WorkerFacts
@@ -33,39 +33,6 @@ _COLUMNS: Final = (
 )
 
 
-class _Column:
-    """The lines of one family and its labels, for one set of queues."""
-
-    def __init__(self, family: Family, extra: str, queues: Sequence[str]) -> None:
-        self._name = family.name
-        self._extra = extra
-        self._queues = queues
-        """The labels of each queue."""
-        self._known: Sequence[bool] | None = None
-        self._template = ""
-        self._values: Sequence[float | None] = ()
-        self._text = b""
-
-    def lines(self, values: Sequence[float | None]) -> bytes:
-        """One line for each value that is known; the same bytes as long as nothing changes."""
-        if values != self._values:
-            self._values, self._text = values, self._write(values)
-        return self._text
-
-    def _write(self, values: Sequence[float | None]) -> bytes:
-        known = [value is not None for value in values] if None in values else None
-        if known != self._known or not self._template:
-            self._known = known
-            self._template = self._make_template(known)
-        shown = tuple(values) if known is None else tuple(compress(values, known))
-        return (self._template % shown).encode("utf-8", "replace")
-
-    def _make_template(self, known: Sequence[bool] | None) -> str:
-        queues = self._queues if known is None else compress(self._queues, known)
-        name, end = self._name, f"{self._extra}}} ".replace("%", "%%")
-        return "".join([f"{name}{{{queue.replace('%', '%%')}{end}%s\n" for queue in queues])
-
-
 class _Layout:
     """What stays the same while the set of queues does."""
 
@@ -73,11 +40,11 @@ class _Layout:
         self.queues = queues
         names = metrics.QUEUE_JOBS.labels[:3]
         self.labels = [labels(names, (connection, queue.prefix, queue.name)) for queue in queues]
+        rows = doubled(self.labels)
         self.columns = [
-            (family, column, _Column(family, extra, self.labels))
-            for family, column, extra in _COLUMNS
+            (family, column, Column(family, extra, rows)) for family, column, extra in _COLUMNS
         ]
-        self.workers = _Column(metrics.QUEUE_WORKERS, "", self.labels)
+        self.workers = Column(metrics.QUEUE_WORKERS, "", rows)
         self.rows = {queue: row for row, queue in enumerate(queues)}
         self.versions: tuple[str, ...] = ()
         self.info = b""
@@ -99,8 +66,7 @@ class QueueWriter:
             self._layout = _Layout(self._connection, table.queues)
         layout = self._layout
         for family, name, column in layout.columns:
-            if text := column.lines(table.columns.get(name, ())):
-                yield family, text
+            yield family, column.lines(table.columns.get(name, ()))
         if workers is not None:
             yield metrics.QUEUE_WORKERS, layout.workers.lines(_totals(workers, layout.rows))
         if table.queues:

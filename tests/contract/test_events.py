@@ -200,7 +200,10 @@ class TestBounds:
         client = server.client()
         client_ = Follower(server, "q").client
         stream = Stream(
-            queue_of("bull", "q"), b"bull:q:events", PlainFold(Fold((1.0,), (1.0,))), b"0-0"
+            queue_of("bull", "q"),
+            b"bull:q:events",
+            PlainFold(lambda: Fold((1.0,), (1.0,)), {}),
+            b"0-0",
         )
         for job in range(300):
             say(client, "completed", job, returnvalue="x" * 100_000)

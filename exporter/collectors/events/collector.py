@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from exporter.bullmq import Queue
@@ -34,6 +35,8 @@ class EventsCollector:
         self._budget = poll_interval * _BUDGET_SHARE
         self._turns = max(1, round(_LOOK_AGAIN_SECONDS / poll_interval))
         self._turn = 0
+        self._make_fold = partial(Fold, options.wait_buckets, options.run_buckets)
+        self._nothing = {"": self._make_fold().frozen()}
         self._reader = Reader(options.page_bytes)
         self._queues: tuple[Queue, ...] = ()
         self._streams: dict[Queue, Stream] = {}
@@ -86,7 +89,7 @@ class EventsCollector:
     def _stream(self, queue: Queue) -> Stream:
         options = self._options
         bounds = (options.wait_buckets, options.run_buckets)
-        fold: StreamFold = PlainFold(Fold(*bounds))
+        fold: StreamFold = PlainFold(self._make_fold, self._nothing)
         if options.job_names:
             fold = NamedFold(*bounds, options.max_job_names)
         return Stream(queue, queue.key + b"events", fold)

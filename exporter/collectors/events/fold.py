@@ -7,8 +7,8 @@ child has failed, that of a job which stalled too often.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import ClassVar, Final
 
 from exporter.histogram import Buckets
 from exporter.snapshot import JobEvents
@@ -40,17 +40,6 @@ class Fold:
         self._parents: set[bytes] = set()
         self._pending: tuple[bytes, float] | None = None
         """A job that went back from active and how long it ran: a retry, unless it has stalled."""
-        self._handlers: dict[bytes, Callable[[bytes, int, Sequence[bytes]], None]] = {
-            b"added": self._added,
-            b"waiting": self._waiting,
-            b"active": self._became_active,
-            b"completed": self._completed,
-            b"failed": self._failed,
-            b"delayed": self._delayed,
-            b"stalled": self._stalled,
-            b"removed": self._removed,
-            b"waiting-children": self._parked,
-        }
 
     @property
     def inflight(self) -> int:
@@ -70,9 +59,9 @@ class Fold:
 
     def take(self, event: bytes, job: bytes, at: int, fields: Sequence[bytes]) -> None:
         """Fold one event."""
-        handler = self._handlers.get(event)
+        handler = self._HANDLERS.get(event)
         if handler is not None:
-            handler(job, at, fields)
+            handler(self, job, at, fields)
 
     def settle(self) -> None:
         """The end of the stream is reached: what is pending will not turn out to have stalled."""
@@ -186,6 +175,18 @@ class Fold:
         self._ready.pop(job, None)
         self._active.pop(job, None)
         self._parents.discard(job)
+
+    _HANDLERS: ClassVar[Mapping[bytes, Callable[[Fold, bytes, int, Sequence[bytes]], None]]] = {
+        b"added": _added,
+        b"waiting": _waiting,
+        b"active": _became_active,
+        b"completed": _completed,
+        b"failed": _failed,
+        b"delayed": _delayed,
+        b"stalled": _stalled,
+        b"removed": _removed,
+        b"waiting-children": _parked,
+    }
 
 
 def _seconds(ms: float) -> float:
