@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import compress
 
+from exporter.exposition.gzip import Piece, piece_of
 from exporter.metrics import Family
 
 
@@ -22,21 +23,21 @@ class Column:
         self._end = f"{extra}}} ".replace("%", "%%") + "%s\n"
         self._rows = rows
         self._values: Sequence[float | None] = ()
-        self._lines = b""
+        self._lines: Piece | None = None
 
-    def lines(self, values: Sequence[float | None]) -> bytes:
-        """One line for each value that is known; the same bytes as long as nothing changes."""
+    def lines(self, values: Sequence[float | None]) -> Piece | None:
+        """One line for each value that is known; the same object as long as nothing changes."""
         if values != self._values:
             self._values, self._lines = values, self._write(values)
         return self._lines
 
-    def _write(self, values: Sequence[float | None]) -> bytes:
+    def _write(self, values: Sequence[float | None]) -> Piece | None:
         rows: Sequence[str] = self._rows
         if None in values:
             known = [value is not None for value in values]
             rows, values = list(compress(rows, known)), list(compress(values, known))
         if not values:
-            return b""
+            return None
         # joining makes a template in a tenth of the time that it takes to fill it: none is kept
         template = self._begin + (self._end + self._begin).join(rows) + self._end
-        return (template % tuple(values)).encode("utf-8", "replace")
+        return piece_of((template % tuple(values)).encode("utf-8", "replace"))

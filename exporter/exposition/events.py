@@ -9,6 +9,7 @@ from operator import attrgetter
 from exporter import metrics
 from exporter.bullmq import Queue
 from exporter.exposition.column import Column, doubled
+from exporter.exposition.gzip import Piece, piece_of
 from exporter.exposition.text import histogram_lines, labels, sample
 from exporter.metrics import Family
 from exporter.snapshot import EventFacts, JobEvents, QueueEvents
@@ -54,9 +55,11 @@ class EventWriter:
         self._layout = _Layout(connection, {})
         self._durations: dict[str, tuple[JobEvents, str, str]] = {}
         """The lines of both histograms, by labels."""
-        self._families: list[tuple[Family, bytes]] = []
+        self._families: list[tuple[Family, Piece | None]] = []
 
-    def lines(self, facts: EventFacts, queues: Sequence[Queue]) -> Iterator[tuple[Family, bytes]]:
+    def lines(
+        self, facts: EventFacts, queues: Sequence[Queue]
+    ) -> Iterator[tuple[Family, Piece | None]]:
         """Each family with its lines: of those queues that are shown, and of the connection."""
         if facts.queues is not self._events or queues is not self._queues:
             self._events, self._queues = facts.queues, queues
@@ -64,10 +67,10 @@ class EventWriter:
         yield from self._families
         text = labels(metrics.EVENTS_LAG.labels, (self._connection,))
         lag, dropped = metrics.EVENTS_LAG, metrics.EVENTS_INFLIGHT_DROPPED
-        yield lag, sample(lag.name, text, facts.lag_seconds).encode("utf-8", "replace")
-        yield dropped, sample(dropped.name, text, facts.inflight_dropped).encode("utf-8", "replace")
+        yield lag, _piece(sample(lag.name, text, facts.lag_seconds))
+        yield dropped, _piece(sample(dropped.name, text, facts.inflight_dropped))
 
-    def _write(self) -> Iterator[tuple[Family, bytes]]:
+    def _write(self) -> Iterator[tuple[Family, Piece | None]]:
         found = ((queue, self._events.get(queue)) for queue in self._queues)
         shown = {queue: events for queue, events in found if events is not None}
         shape = [(queue, tuple(events.jobs)) for queue, events in shown.items()]
@@ -83,7 +86,7 @@ class EventWriter:
 
     def _histograms(
         self, shown: Iterable[QueueEvents], jobs: Sequence[JobEvents]
-    ) -> Iterator[tuple[Family, bytes]]:
+    ) -> Iterator[tuple[Family, Piece | None]]:
         # a queue at rest has no durations, and sixty lines fewer
         timed = [events.read > 0 for events in shown for _ in events.jobs]
         durations = {}
@@ -96,8 +99,12 @@ class EventWriter:
         self._durations = durations
         waits = "".join([wait for _, wait, _ in durations.values()])
         runs = "".join([run for _, _, run in durations.values()])
-        yield metrics.JOB_WAIT, waits.encode("utf-8", "replace")
-        yield metrics.JOB_RUN, runs.encode("utf-8", "replace")
+        yield metrics.JOB_WAIT, _piece(waits)
+        yield metrics.JOB_RUN, _piece(runs)
+
+
+def _piece(text: str) -> Piece | None:
+    return piece_of(text.encode("utf-8", "replace")) if text else None
 
 
 def _runs(text: str, jobs: JobEvents) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from exporter.diagnosis import Database, databases_of, diagnose
 from exporter.exposition.blocked import diagnosis_lines
-from exporter.exposition.compress import compress
 from exporter.exposition.events import EventWriter
+from exporter.exposition.gzip import Piece, gzip_of
 from exporter.exposition.process import process_families
 from exporter.exposition.queues import QueueWriter
 from exporter.exposition.small import View, small_families
@@ -32,7 +32,7 @@ class Variant:
 class Page:
     """One state of everything, and its bytes in each variant as they are asked for."""
 
-    def __init__(self, lines: Mapping[Family, Sequence[bytes]], expires_at: float) -> None:
+    def __init__(self, lines: Mapping[Family, Sequence[bytes | Piece]], expires_at: float) -> None:
         self._lines = lines
         self._bodies: dict[Variant, bytes] = {}
         self._process: dict[Format, bytes] = {}
@@ -44,10 +44,10 @@ class Page:
         body = self._bodies.get(variant)
         if body is None:
             parts = self._parts(variant.form)
-            body = self._bodies[variant] = compress(parts) if variant.gzip else b"".join(parts)
+            body = self._bodies[variant] = gzip_of(parts) if variant.gzip else _text_of(parts)
         return body
 
-    def _parts(self, form: Format) -> Iterator[bytes]:
+    def _parts(self, form: Format) -> Iterator[bytes | Piece]:
         for family in CATALOGUE:
             if lines := self._lines.get(family):
                 yield header(family, form).encode()
@@ -55,6 +55,10 @@ class Page:
         if form not in self._process:
             self._process[form] = process_families(form).encode()
         yield self._process[form] + ending(form).encode()
+
+
+def _text_of(parts: Iterable[bytes | Piece]) -> bytes:
+    return b"".join([part if isinstance(part, bytes) else part.text for part in parts])
 
 
 class PageWriter:
@@ -82,22 +86,22 @@ class PageWriter:
         )
         databases = databases_of(snapshots, view.owners, now, self._stale_after)
         diagnosis = diagnose(databases, now, self._blocked_after)
-        lines: dict[Family, list[bytes]] = defaultdict(list)
+        lines: dict[Family, list[bytes | Piece]] = defaultdict(list)
         for family, line in chain(small_families(view), diagnosis_lines(diagnosis)):
             lines[family].append(line.encode("utf-8", "replace"))
         for family, text in chain(self._queue_lines(databases), self._event_lines(view, databases)):
-            if text:
+            if text is not None:
                 lines[family].append(text)
         return Page(lines, self._expiry(view))
 
-    def _queue_lines(self, databases: Sequence[Database]) -> Iterator[tuple[Family, bytes]]:
+    def _queue_lines(self, databases: Sequence[Database]) -> Iterator[tuple[Family, Piece | None]]:
         for database in databases:
             writer = self._writers.setdefault(database.connection, QueueWriter(database.connection))
             yield from writer.lines(database.table, database.workers)
 
     def _event_lines(
         self, view: View, databases: Sequence[Database]
-    ) -> Iterator[tuple[Family, bytes]]:
+    ) -> Iterator[tuple[Family, Piece | None]]:
         """For the queues that are on the page."""
         tables = {database.connection: database.table for database in databases}
         for snapshot in view.snapshots:

@@ -12,6 +12,7 @@ from typing import Final
 from exporter import metrics
 from exporter.bullmq import STATES, Queue
 from exporter.exposition.column import Column, doubled
+from exporter.exposition.gzip import Piece, piece_of
 from exporter.exposition.text import escape, labels
 from exporter.metrics import Family
 from exporter.snapshot import QueueTable, WorkerFacts
@@ -47,7 +48,7 @@ class _Layout:
         self.workers = Column(metrics.QUEUE_WORKERS, "", rows)
         self.rows = {queue: row for row, queue in enumerate(queues)}
         self.versions: tuple[str, ...] = ()
-        self.info = b""
+        self.info: Piece | None = None
         """The lines of `bullmq_queue_info` for these versions."""
 
 
@@ -60,7 +61,7 @@ class QueueWriter:
 
     def lines(
         self, table: QueueTable, workers: WorkerFacts | None
-    ) -> Iterator[tuple[Family, bytes]]:
+    ) -> Iterator[tuple[Family, Piece | None]]:
         """Each family with its lines; a family may come more than once, in order."""
         if table.queues is not self._layout.queues:
             self._layout = _Layout(self._connection, table.queues)
@@ -72,7 +73,7 @@ class QueueWriter:
         if table.queues:
             yield metrics.QUEUE_INFO, self._info(table.versions)
 
-    def _info(self, versions: tuple[str, ...]) -> bytes:
+    def _info(self, versions: tuple[str, ...]) -> Piece | None:
         layout = self._layout
         if versions != layout.versions:
             name = metrics.QUEUE_INFO.name
@@ -80,7 +81,8 @@ class QueueWriter:
                 f'{name}{{{queue},library_version="{escape(version)}"}} 1\n'
                 for queue, version in zip(layout.labels, versions, strict=True)
             ]
-            layout.versions, layout.info = versions, "".join(lines).encode("utf-8", "replace")
+            text = "".join(lines).encode("utf-8", "replace")
+            layout.versions, layout.info = versions, piece_of(text)
         return layout.info
 
 
