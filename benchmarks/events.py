@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import redis
 
-from benchmarks.meter import Meter
+from benchmarks.measure import Meter, longest_command_ms
+from benchmarks.table import Line
 from exporter.bullmq import Queue, queue_of
 from exporter.collectors import Context, EventsCollector
 from exporter.config import Events, load
@@ -25,8 +26,8 @@ STEPS = (
 BOUNDS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000)
 
 
-def report_events(port: int, streams: int = 100, each: int = 4000, rounds: int = 5) -> None:
-    """Print events per CPU second of both, and what quiet streams cost Redis."""
+def event_lines(port: int, rounds: int, streams: int = 100, each: int = 4000) -> list[Line]:
+    """A flood of events in many streams, and streams at rest."""
     queues = tuple(queue_of("events", f"q{index:03}") for index in range(streams))
     client = redis.Redis(port=port)
     ours: list[float] = []
@@ -36,15 +37,15 @@ def report_events(port: int, streams: int = 100, each: int = 4000, rounds: int =
         collector, context = _at_the_end(port, client, queues)
         _write(client, queues, each)
         ours.append(_rate(streams * each, lambda c=collector, x=context: c.collect(x)))
-        longest = max(longest, *_latencies(client))
+        longest = max(longest, longest_command_ms(port, "xread"))
         plain.append(_rate(streams * each, lambda: _plain_loop(port, queues)))
         context.client.close()
-    rate, floor = statistics.median(ours), statistics.median(plain)
-    print(
-        f"\nevents per client CPU second: the collector {rate:,.0f}, "
-        f"a redis-py loop {floor:,.0f}, x {rate / floor:.1f}; longest XREAD {longest / 1000:.2f} ms"
-    )
-    _report_quiet(port)
+    rate, floor = statistics.median(ours) / 1000, statistics.median(plain) / 1000
+    return [
+        Line("1,000 events a CPU second, of a redis-py loop's", rate, "", 4, floor, at_least=True),
+        Line("longest XREAD", longest, "ms", 2),
+        _quiet_line(port),
+    ]
 
 
 def _at_the_end(
@@ -98,14 +99,7 @@ def _plain_loop(port: int, queues: tuple[Queue, ...]) -> None:
     client.close()
 
 
-def _latencies(client: redis.Redis) -> list[float]:
-    """Latencies of XREAD in µs since the last reset, the greatest at p100, as Redis tracks them."""
-    client.config_set("latency-tracking-info-percentiles", "100")
-    info = client.execute_command("INFO", "latencystats")
-    return [float(v) for v in info.get("latency_percentiles_usec_xread", {"p100": 0}).values()]
-
-
-def _report_quiet(port: int, streams: int = 1000, rounds: int = 15) -> None:
+def _quiet_line(port: int, streams: int = 1000, rounds: int = 15) -> Line:
     client = redis.Redis(port=port)
     queues = tuple(queue_of("quiet", f"q{index:04}") for index in range(streams))
     for queue in queues:
@@ -120,5 +114,4 @@ def _report_quiet(port: int, streams: int = 1000, rounds: int = 15) -> None:
     meter = Meter(port)
     costs = [meter.cost(lambda: collector.collect(context)) for _ in range(rounds)]
     redis_ms = statistics.median(cost.redis_ms for cost in costs)
-    client_ms = statistics.median(cost.client_ms for cost in costs)
-    print(f"{streams} quiet streams a poll: Redis {redis_ms:.1f} ms, client {client_ms:.1f} ms")
+    return Line(f"{streams:,} quiet streams a poll: Redis CPU", redis_ms, "ms", 3)

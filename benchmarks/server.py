@@ -17,6 +17,9 @@ from exporter.connection import pack
 
 SCORED = ("delayed", "prioritized", "waiting-children", "completed", "failed")
 
+# delayed jobs are due in the year 2100: of those that are late a poll asks more
+_SCORES = dict.fromkeys(SCORED, 1_750_000_000_000) | {"delayed": 4_102_444_800_000 << 12}
+
 
 @contextlib.contextmanager
 def private_redis() -> Iterator[int]:
@@ -61,6 +64,15 @@ def fill(port: int, queues: int) -> None:
     client.close()
 
 
+def add_noise(port: int, keys: int) -> None:
+    """Keys of somebody else."""
+    client = redis.Redis(port=port)
+    for start in range(0, keys, 10_000):
+        end = min(keys, start + 10_000)
+        client.mset({f"session:{number}": b"x" for number in range(start, end)})
+    client.close()
+
+
 def _queue(pipe: redis.client.Pipeline, rng: random.Random, base: str) -> None:
     pipe.hset(base + "meta", mapping={"opts.maxLenEvents": 10000, "version": "bullmq:6.2.0"})
     pipe.set(base + "id", 500)
@@ -72,7 +84,7 @@ def _queue(pipe: redis.client.Pipeline, rng: random.Random, base: str) -> None:
                 pipe.hset(f"{base}{job}", mapping=times | {"opts": '{"attempts":0}'})
     for name in SCORED:
         if count := rng.randint(0, 50):
-            pipe.zadd(base + name, {str(job): 1_750_000_000_000 + job for job in range(count)})
+            pipe.zadd(base + name, {str(job): _SCORES[name] + job for job in range(count)})
     pipe.xadd(base + "events", {"event": "added", "jobId": "1", "name": "task"})
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -34,7 +35,7 @@ async def work(scenario: Scenario, process: str, url: str) -> None:
     }
     try:
         if isinstance(scenario.fault, Freeze) and scenario.fault.queue in workers:
-            await _freeze(workers[scenario.fault.queue], scenario.fault.after_seconds)
+            _freeze(workers[scenario.fault.queue], scenario.fault.after_seconds)
         await asyncio.Event().wait()
     finally:
         await asyncio.gather(*(worker.close(force=True) for worker in workers.values()))
@@ -52,10 +53,14 @@ def _processor(load: Load) -> Callable[[Job, str], Awaitable[dict[str, bool]]]:
     return process
 
 
-async def _freeze(worker: Worker, after_seconds: float) -> None:
-    """Freeze this process, so long after the worker's first job has started."""
-    started = asyncio.Event()
-    worker.on("active", lambda *_: started.set())
-    await started.wait()
-    await asyncio.sleep(after_seconds)
-    os.kill(os.getpid(), signal.SIGSTOP)
+def _freeze(worker: Worker, after_seconds: float) -> None:
+    """Freeze this process with the first job that starts so long after the worker's first."""
+    began: list[float] = []
+
+    def on_active(*_: object) -> None:
+        began.append(time.monotonic())
+        if began[-1] - began[0] >= after_seconds:
+            # now, while the job is in flight: later it might have ended
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    worker.on("active", on_active)

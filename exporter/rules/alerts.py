@@ -146,7 +146,7 @@ ALERTS: Final = (
     Alert(
         "BacklogGrowing",
         Severity.WARNING,
-        f"{READY} > %above_jobs and on (%queue) deriv({READY}[%window]) > 0",
+        f"{READY} > %above_jobs and on (%queue) deriv({READY}[%window]) > 0 {_NOT_PAUSED}",
         f"The backlog of {_OF_QUEUE} grows",
         f"{{{{ $value | humanize }}}} jobs of {_OF_QUEUE} are ready, and there are more and more: "
         "more is added than its workers can do.",

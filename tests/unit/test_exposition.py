@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from exporter.bullmq import STATES, queue_of
 from exporter.connection import ErrorClass, Metadata
@@ -45,6 +48,9 @@ AGES = (
     "delayed_overdue_seconds",
     "schedulers_overdue_seconds",
 )
+
+
+QUEUE = ("prefix", "queue")
 
 
 def table(names: list[str], **columns: list[int | None]) -> QueueTable:
@@ -186,6 +192,31 @@ def test_a_golden_page() -> None:
         f"bullmq_queue_events_stream_length{{{q}}} 1",
         f'bullmq_queue_info{{{q},library_version=""}} 1',
     ]
+
+
+class Gauges:
+    """The same numbers, for the client library's own exposition."""
+
+    def __init__(self, found: QueueTable) -> None:
+        self._table = found
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily("bullmq_queue_jobs", "", labels=["connection", *QUEUE, "state"])
+        for state in STATES:
+            for queue, count in zip(self._table.queues, self._table.columns[state], strict=True):
+                family.add_metric(["api", queue.prefix, queue.name, state], count)
+        yield family
+
+
+def test_a_hundred_thousand_series_as_the_client_library_writes_them() -> None:
+    names = [f"queue-{number:05d}" for number in range(15_000)]
+    counts = {state: [n * 7 % 1000 for n in range(len(names))] for state in STATES}
+    found = table(names, **counts)
+    registry = CollectorRegistry()
+    registry.register(Gauges(found))
+    theirs = parse(generate_latest(registry).decode())
+    assert len(theirs) > 100_000
+    assert every(parse(page(snapshot("api", found))), "bullmq_queue_jobs") == theirs
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique=True, max_size=5))

@@ -54,3 +54,24 @@ def median(costs: Sequence[Cost]) -> Cost:
         statistics.median(cost.wall_ms for cost in costs),
         int(statistics.median(cost.commands for cost in costs)),
     )
+
+
+def reset_latencies(port: int) -> None:
+    """Forget what Redis has measured of its commands."""
+    redis.Redis(port=port).config_resetstat()
+
+
+def longest_command_ms(port: int, command: str = "") -> float:
+    """The longest that one command took since then; of all but those of the harness itself."""
+    client = redis.Redis(port=port)
+    client.config_set("latency-tracking-info-percentiles", "100")
+    info = client.execute_command("INFO", "latencystats")
+    prefix = "latency_percentiles_usec_"
+    longest = {
+        name.removeprefix(prefix): float(value["p100"])
+        for name, value in info.items()
+        if name.startswith(prefix)
+    }
+    own = ("info", "config", "client|setinfo")
+    found = [us for name, us in longest.items() if name.startswith(command) and name not in own]
+    return max(found, default=0.0) / 1000

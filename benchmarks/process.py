@@ -1,0 +1,88 @@
+"""The exporter as a process: memory, idle CPU, and how soon its first full page is there."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.server import fill, private_redis
+from benchmarks.table import Line
+
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+def process_lines(queues: int, seconds: float) -> list[Line]:
+    """With many queues, and at rest with a hundred."""
+    with private_redis() as port:
+        fill(port, queues)
+        with _running(port) as (pid, address, started):
+            _wait_for_page(address, queues)
+            first_page = time.monotonic() - started
+            time.sleep(seconds)
+            memory = _resident_mb(pid)
+    with private_redis() as port:
+        fill(port, 100)
+        with _running(port) as (pid, address, _):
+            _wait_for_page(address, 100)
+            before, start = _cpu_seconds(pid), time.monotonic()
+            time.sleep(seconds)
+            idle = (_cpu_seconds(pid) - before) / (time.monotonic() - start)
+    return [
+        Line(f"start to the first full page, {queues:,} queues", first_page, "s", 3),
+        Line(f"resident memory, {queues:,} queues, events on", memory, "MB", 150),
+        Line("CPU with 100 queues at rest", idle * 100, "%", 1),
+    ]
+
+
+@contextlib.contextmanager
+def _running(port: int) -> Iterator[tuple[int, str, float]]:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        listen = f"127.0.0.1:{found.getsockname()[1]}"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("REDIS_URL")}
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "exporter", "run", "--listen", listen],
+        env=kept | {"REDIS_URL": f"redis://127.0.0.1:{port}/0"},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process.pid, f"http://{listen}/metrics", started
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for_page(address: str, queues: int) -> None:
+    """Until every queue is on the page."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), urllib.request.urlopen(_asking(address)) as answer:
+            page = gzip.decompress(answer.read())
+            if page.count(b"\nbullmq_queue_paused{") == queues:
+                return
+        time.sleep(0.05)
+    raise SystemExit(f"the exporter did not show {queues} queues within two minutes")
+
+
+def _asking(address: str) -> urllib.request.Request:
+    """As Prometheus asks."""
+    accept = {"Accept": "application/openmetrics-text", "Accept-Encoding": "gzip"}
+    return urllib.request.Request(address, headers=accept)
+
+
+def _resident_mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK
