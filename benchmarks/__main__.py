@@ -44,7 +44,7 @@ def _polling(queues: int, rounds: int) -> list[Line]:
         fill(port, queues)
         lines = _shown("A poll", polling.poll_lines(port, rounds))
         progress("neighbours")
-        lines += _shown("Neighbours", polling.neighbour_lines(port, seconds=10))
+        lines += _shown("Neighbours", polling.neighbour_lines(port, rounds=5))
         progress("pages")
         pages = [*polling.page_lines(port, rounds), polling.client_library_line(rounds)]
         lines += _shown("Pages", pages)

@@ -54,8 +54,11 @@ class Fold:
 
     def feed(self, entries: Sequence[Entry]) -> None:
         """Fold entries in the order of the stream; events that are not BullMQ's are passed over."""
+        handlers = self._HANDLERS
         for event, job, at, fields in told(entries):
-            self.take(event, job, at, fields)
+            handler = handlers.get(event)
+            if handler is not None:
+                handler(self, job, at, fields)
 
     def take(self, event: bytes, job: bytes, at: int, fields: Sequence[bytes]) -> None:
         """Fold one event."""
@@ -109,7 +112,8 @@ class Fold:
         self.added += 1
 
     def _waiting(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
-        self.settle()
+        if self._pending is not None:
+            self.settle()
         started = self._active.pop(job, None)
         self._ready[job] = at
         before = _field(fields, b"prev")
@@ -121,7 +125,8 @@ class Fold:
             self._pending = (job, at - started)
 
     def _became_active(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
-        self.settle()
+        if self._pending is not None:
+            self.settle()
         self.started += 1
         ready = self._ready.pop(job, None)
         self._active[job] = at
@@ -129,7 +134,8 @@ class Fold:
             self._wait.observe(_seconds(at - ready))
 
     def _completed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
-        self.settle()
+        if self._pending is not None:
+            self.settle()
         self.completed += 1
         started = self._active.pop(job, None)
         self._parents.discard(job)
@@ -137,7 +143,8 @@ class Fold:
             self._runs[COMPLETED].observe(_seconds(at - started))
 
     def _failed(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
-        self.settle()
+        if self._pending is not None:
+            self.settle()
         self.failed += 1
         started = self._active.pop(job, None)
         self._ready.pop(job, None)
@@ -150,7 +157,8 @@ class Fold:
             self._runs[FAILED].observe(_seconds(at - started))
 
     def _delayed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
-        self.settle()
+        if self._pending is not None:
+            self.settle()
         self._ready.pop(job, None)
         started = self._active.pop(job, None)
         if started is not None:
@@ -160,15 +168,18 @@ class Fold:
     def _stalled(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
         if self._pending is not None and self._pending[0] == job:
             self._pending = None
-        self.settle()
+        if self._pending is not None:
+            self.settle()
         self.stalled += 1
 
     def _removed(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
-        self.settle()
+        if self._pending is not None:
+            self.settle()
         self._drop(job)
 
     def _parked(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
-        self.settle()
+        if self._pending is not None:
+            self.settle()
         self._drop(job)
 
     def _drop(self, job: bytes) -> None:
