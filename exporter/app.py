@@ -31,8 +31,8 @@ _FIRST_LOOK_SECONDS = 1.0
 def spare_cycle_collector() -> None:
     """Let it look less often, and not at what is there for good.
 
-    Replies are deep trees without cycles, through which it would walk many times a poll: a sixth of
-    a poll's CPU with ten thousand queues, and up to half of what a flood of events takes.
+    Replies are deep trees without cycles, through which it would walk many times a poll: a tenth to
+    a sixth of a poll's CPU with ten thousand queues.
     """
     gc.collect()
     gc.freeze()
