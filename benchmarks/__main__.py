@@ -11,6 +11,7 @@ from benchmarks.events import event_lines
 from benchmarks.process import process_lines
 from benchmarks.server import fill, private_redis
 from benchmarks.table import Line, progress, show
+from exporter.app import spare_cycle_collector
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     logging.disable(logging.INFO)
+    spare_cycle_collector()  # as the daemon does
     print(
         f"{options.queues:,} queues that have work in every state, {options.rounds} rounds, "
         "medians. The floor is measured in between."
@@ -42,7 +44,7 @@ def _polling(queues: int, rounds: int) -> list[Line]:
         fill(port, queues)
         lines = _shown("A poll", polling.poll_lines(port, rounds))
         progress("neighbours")
-        lines += _shown("Neighbours", polling.neighbour_lines(port, seconds=10))
+        lines += _shown("Neighbours", polling.neighbour_lines(port, rounds=5))
         progress("pages")
         pages = [*polling.page_lines(port, rounds), polling.client_library_line(rounds)]
         lines += _shown("Pages", pages)

@@ -62,13 +62,17 @@ def reset_latencies(port: int) -> None:
 
 
 def longest_command_ms(port: int, command: str = "") -> float:
-    """The longest that one command took since then; of all but those of the harness itself."""
+    """The longest that one command took since then; of all but those of the harness itself.
+
+    Of each kind the 99.99th percentile, the longest where there are fewer: of a hundred thousand
+    ZCARD, which take a microsecond, some meet the moment in which Redis has to leave its CPU.
+    """
     client = redis.Redis(port=port)
-    client.config_set("latency-tracking-info-percentiles", "100")
+    client.config_set("latency-tracking-info-percentiles", "99.99")
     info = client.execute_command("INFO", "latencystats")
     prefix = "latency_percentiles_usec_"
     longest = {
-        name.removeprefix(prefix): float(value["p100"])
+        name.removeprefix(prefix): float(value["p99.99"])
         for name, value in info.items()
         if name.startswith(prefix)
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import threading
@@ -27,6 +28,17 @@ _STOP_SECONDS = 1.0
 _FIRST_LOOK_SECONDS = 1.0
 
 
+def spare_cycle_collector() -> None:
+    """Let it look less often, and not at what is there for good.
+
+    Replies are deep trees without cycles, through which it would walk many times a poll: a tenth to
+    a sixth of a poll's CPU with ten thousand queues.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 10, 10)
+
+
 class App:
     """Everything that runs."""
 
@@ -48,6 +60,7 @@ class App:
         readers: list[Poller | SyncRunner] = [*self._pollers]
         if self._sync is not None:
             readers.append(self._sync)
+        spare_cycle_collector()
         with _stop_signals() as stop:
             press.start()
             web.start()
