@@ -48,8 +48,8 @@ class EventsCollector:
         self._changed = True
         """Since `_shown` was made of `_frozen`."""
         self._shown: Mapping[Queue, QueueEvents] = {}
-        self._remembering: dict[bytes, StreamFold] = {}
-        """Folds with jobs in flight, by the stream's key."""
+        self._inflight: dict[Queue, int] = {}
+        """Jobs in flight when there were news last; a stream that was reset since has fewer."""
         self._dropped = 0
 
     def collect(self, context: Context) -> EventFacts:
@@ -72,8 +72,7 @@ class EventsCollector:
         """Keep what is known of queues that stay; forget those that are gone."""
         self._queues = queues
         self._streams = {queue: self._streams.get(queue) or self._stream(queue) for queue in queues}
-        keys = {stream.key for stream in self._streams.values()}
-        self._remembering = {k: fold for k, fold in self._remembering.items() if k in keys}
+        self._inflight = {q: jobs for q, jobs in self._inflight.items() if q in self._streams}
         self._frozen = {
             queue: events for queue, events in self._frozen.items() if queue in self._streams
         }
@@ -143,8 +142,10 @@ class EventsCollector:
 
     def _bound_memory(self, news: Sequence[Stream]) -> None:
         """Forget the jobs that have been remembered for longest, over all queues."""
-        self._remembering |= {stream.key: stream.fold for stream in news}
-        folds = [fold for fold in self._remembering.values() if fold.inflight]
+        self._inflight |= {stream.queue: stream.fold.inflight for stream in news}
+        if sum(self._inflight.values()) <= self._options.max_inflight:
+            return
+        folds = [fold for q in self._inflight if (fold := self._streams[q].fold).inflight]
         excess = sum(fold.inflight for fold in folds) - self._options.max_inflight
         if excess <= 0:
             return
@@ -158,6 +159,7 @@ class EventsCollector:
             else:
                 heapq.heappop(oldest)
         self._dropped += excess
+        self._inflight = {q: self._streams[q].fold.inflight for q in self._inflight}
 
 
 def _lag(context: Context, behind: Sequence[Stream]) -> float:
