@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import compileall
 import contextlib
 import gzip
 import os
@@ -14,8 +13,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import exporter
-from benchmarks.server import fill, private_redis
+from benchmarks.data import fill
+from benchmarks.server import private_redis
 from benchmarks.table import Line
 
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -48,8 +47,6 @@ def process_lines(queues: int, seconds: float) -> list[Line]:
 def _running(port: int) -> Iterator[tuple[int, str, float]]:
     with socket.create_server(("127.0.0.1", 0)) as found:
         listen = f"127.0.0.1:{found.getsockname()[1]}"
-    # an installed exporter has been compiled
-    compileall.compile_dir(Path(exporter.__file__).parent, quiet=1)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("REDIS_URL")}
     started = time.monotonic()
     process = subprocess.Popen(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import zlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.exposition import gzip as ours
 from exporter.exposition.gzip import combined_crc, gzip_of, piece_of
 
 TEXTS = st.lists(st.tuples(st.binary(max_size=2000), st.booleans()), max_size=8)
@@ -35,3 +37,10 @@ def test_a_piece_gives_its_text_back() -> None:
     piece = piece_of(text)
     assert piece.text == text
     assert len(piece.deflated) < len(text) / 20
+
+
+def test_without_isal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ours, "_library", zlib)
+    text = b'bullmq_queue_jobs{queue="mail"} 7\n' * 1000
+    made = gzip_of([b"# HELP\n", piece_of(text)])
+    assert gzip.decompress(made) == b"# HELP\n" + text
