@@ -13,18 +13,21 @@ from types import FrameType
 from exporter import __version__
 from exporter.board import Board
 from exporter.collectors import collectors_for
-from exporter.config import Config
+from exporter.config import Config, is_wildcard
 from exporter.connection import Client, Clients
 from exporter.exposition import Format, PageWriter, Press, Variant
 from exporter.log import event
 from exporter.overview import Overview, overview
 from exporter.polling import Poller, SyncRunner
-from exporter.web import WebServer, application, open_socket
+from exporter.web import Certificates, Users, WebServer, application, open_socket
 
 logger = logging.getLogger("exporter")
 
 _STOP_SECONDS = 1.0
 _FIRST_LOOK_SECONDS = 1.0
+_OPEN = (
+    "whoever reaches this port can read the pages; set web.basic_auth_users, or listen on 127.0.0.1"
+)
 
 
 class App:
@@ -42,8 +45,12 @@ class App:
         config = self._config
         sock = open_socket(config.listen)
         press = Press(self._board, config.poll, first_shard=config.queues.first_shard)
+        users = Users(config.web.basic_auth_users)
         web = WebServer(
-            application(config, self._board, press), sock, config.web.max_concurrent_requests
+            application(config, self._board, press, users),
+            sock,
+            config.web.max_concurrent_requests,
+            Certificates(config.web.tls).context,
         )
         readers: list[Poller | SyncRunner] = [*self._pollers]
         if self._sync is not None:
@@ -61,6 +68,10 @@ class App:
                 listen=config.listen,
                 connections=",".join(config.connections),
             )
+            if users.open and config.web.tls.client_ca_file is None and is_wildcard(config.listen):
+                event(
+                    logger, logging.INFO, "open to all networks", detail=_OPEN, listen=config.listen
+                )
             stop.wait()
             event(logger, logging.INFO, "stopping")
             _stop(readers)

@@ -11,11 +11,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from exporter.board import Board
 from exporter.config import Config
 from exporter.exposition import Press, Variant, accepts_gzip, choose_format
 from exporter.overview import overview
+from exporter.web.auth import BasicAuth, Users
 from exporter.web.health import redis_health
 from exporter.web.landing import landing_page
 from exporter.web.sync_health import sync_health
@@ -25,8 +27,8 @@ _HUNG_AFTER_POLLS = 3
 _HUNG_AFTER_SECONDS = 60.0
 
 
-def application(config: Config, board: Board, press: Press) -> Starlette:
-    """The ASGI application."""
+def application(config: Config, board: Board, press: Press, users: Users) -> ASGIApp:
+    """The ASGI application, for those whom `users` lets in."""
     handlers = _Handlers(config, board, press)
     paths: dict[str, Callable[[Request], Awaitable[Response]]] = {
         "/": handlers.landing,
@@ -42,7 +44,7 @@ def application(config: Config, board: Board, press: Press) -> Starlette:
     )
     # a redirect would be made of the Host header that a visitor sends
     app.router.redirect_slashes = False
-    return app
+    return BasicAuth(app, users)
 
 
 class _Handlers:
@@ -103,8 +105,7 @@ class _Handlers:
 def _json(answer: dict[str, Any], status: int) -> Response:
     """Indented, since it is read by people under pressure."""
     text = json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
-    headers = {"cache-control": "no-store"}
-    return Response(text, status, headers=headers, media_type="application/json")
+    return Response(text, status, media_type="application/json")
 
 
 def hung_parts(config: Config, board: Board, press: Press) -> list[str]:

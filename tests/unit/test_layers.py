@@ -35,8 +35,10 @@ LAYERS = (
 )
 
 DOORS = {
+    "bcrypt": {"web"},
     "bullmq": {"demo"},
     "click": {"cli", "demo"},
+    "h11": {"web"},
     "hiredis": {"connection"},
     "isal": {"exposition"},
     "prometheus_client": {"exposition"},
