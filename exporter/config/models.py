@@ -284,6 +284,7 @@ class Web(Section):
     tls: WebTLS = WebTLS()
     basic_auth_users: dict[UserName, Hash] = {}
     basic_auth_users_file: FilePath | None = None
+    enable_lifecycle: bool = False
     max_concurrent_requests: Annotated[int, Field(ge=1, le=10_000)] = 40
 
 

@@ -10,7 +10,6 @@ import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 
-import bcrypt
 import pytest
 import trustme
 from starlette.responses import PlainTextResponse
@@ -20,6 +19,7 @@ from exporter.web.protocol import REQUEST_SECONDS
 from tests.support.daemon import Answer, Daemon, daemon
 from tests.support.servers import Server, valkey, wait_for
 from tests.support.tls import client_context, renew, write_certificates
+from tests.support.users import hashed
 
 PATHS = ("/", "/metrics", "/health/redis", "/health/redis/sync", "/health/queues")
 OPEN = ("/-/healthy", "/-/ready")
@@ -167,10 +167,6 @@ class TestUsers:
     def test_pages_wait_for_no_password(self, guarded: Daemon) -> None:
         slowest = max(guarded.get("/-/healthy").seconds for _ in range(20))
         assert slowest < 0.5
-
-
-def hashed(password: str) -> str:
-    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(6)).decode()
 
 
 class TestAnswers:

@@ -11,10 +11,11 @@ import pytest
 from exporter.config import Secret
 from exporter.web import Users
 from exporter.web.auth import parse_basic
+from tests.support.users import hashed
 
 
-def hashed(password: bytes) -> Secret:
-    return Secret(bcrypt.hashpw(password, bcrypt.gensalt(4)).decode())
+def secret(password: str, cost: int = 4) -> Secret:
+    return Secret(hashed(password, cost))
 
 
 def basic(name: str, password: str) -> str:
@@ -58,12 +59,12 @@ def test_headers(header: str, parsed: tuple[str, bytes] | None) -> None:
 
 def test_without_users_everybody_may_look() -> None:
     assert Users({}).open
-    assert not Users({"alice": hashed(b"x")}).open
+    assert not Users({"alice": secret("x")}).open
 
 
 def test_right_wrong_and_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(monkeypatch)
-    alice = hashed(b"right")
+    alice = secret("right")
     users = Users({"alice": alice})
 
     async def ask() -> list[bool]:
@@ -76,15 +77,15 @@ def test_right_wrong_and_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_unknown_user_costs_as_much_as_the_costliest(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(monkeypatch)
-    costly = Secret(bcrypt.hashpw(b"x", bcrypt.gensalt(5)).decode())
-    users = Users({"a": hashed(b"x"), "b": costly, "c": hashed(b"x")})
+    costly = secret("x", 5)
+    users = Users({"a": secret("x"), "b": costly, "c": secret("x")})
     assert not asyncio.run(users.let_in(basic("nobody", "x")))
     assert counted.asked == [costly.reveal().encode()]
 
 
 def test_a_right_password_is_hashed_once_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(monkeypatch)
-    users = Users({"alice": hashed(b"right")})
+    users = Users({"alice": secret("right")})
 
     async def ask() -> None:
         for _ in range(3):
@@ -96,7 +97,7 @@ def test_a_right_password_is_hashed_once_and_not_kept(monkeypatch: pytest.Monkey
 
 
 def test_a_right_password_is_no_other_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    users = Users({"alice": hashed(b"right"), "bob": hashed(b"other")})
+    users = Users({"alice": secret("right"), "bob": secret("other")})
 
     async def ask() -> tuple[bool, bool]:
         return await users.let_in(basic("alice", "right")), await users.let_in(
@@ -107,7 +108,7 @@ def test_a_right_password_is_no_other_users(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_of_a_long_password_bcrypt_reads_72_bytes() -> None:
-    users = Users({"alice": hashed(b"x" * 72)})
+    users = Users({"alice": secret("x" * 72)})
 
     async def ask() -> tuple[bool, bool]:
         return (

@@ -27,6 +27,7 @@ LAYERS = (
     "polling",
     "web",
     "check",
+    "reload",
     "app",
     "queues_table",
     "demo",
