@@ -18,7 +18,7 @@ from exporter.exposition.small import View, small_families
 from exporter.exposition.text import Format, ending, header
 from exporter.keyspaces import keyspace_owners
 from exporter.metrics import CATALOGUE, Family
-from exporter.snapshot import EventFacts, Snapshot, SyncReport
+from exporter.snapshot import EventFacts, Reload, Snapshot, SyncReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,12 @@ class PageWriter:
         self._writers: dict[str, QueueWriter] = {}
         self._events: dict[str, EventWriter] = {}
 
-    def write(self, snapshots: Sequence[Snapshot], sync: SyncReport | None = None) -> Page:
+    def write(
+        self,
+        snapshots: Sequence[Snapshot],
+        sync: SyncReport | None = None,
+        reload: Reload | None = None,
+    ) -> Page:
         """The page as of now."""
         now = time.monotonic()
         view = View(
@@ -83,6 +88,7 @@ class PageWriter:
             self._stale_after,
             sync if sync is not None and sync.fresh(now) else None,
             self._first_shard,
+            reload,
         )
         databases = databases_of(snapshots, view.owners, now, self._stale_after)
         diagnosis = diagnose(databases, now, self._blocked_after)
