@@ -67,6 +67,17 @@ BUILD_INFO = _gauge(
     ("version", "python_version"),
     "Always 1. The exporter's version and Python's.",
 )
+RELOAD_SUCCESSFUL = _gauge(
+    "bullmq_exporter_config_last_reload_successful",
+    (),
+    "Whether the configuration was taken when it was read last; if not, the former is in force.",
+)
+RELOAD_SUCCESS_TIME = _gauge(
+    "bullmq_exporter_config_last_reload_success_timestamp_seconds",
+    (),
+    "Unix time at which the configuration in force was taken.",
+    "seconds",
+)
 COLLECTOR_SUCCESS = _gauge(
     "bullmq_exporter_collector_success",
     _COLLECTOR,
@@ -382,6 +393,8 @@ CATALOGUE: tuple[Family, ...] = (
     CONNECTION_PING,
     CONNECTION_RECONNECTS,
     BUILD_INFO,
+    RELOAD_SUCCESSFUL,
+    RELOAD_SUCCESS_TIME,
     COLLECTOR_SUCCESS,
     COLLECTOR_DURATION,
     COLLECTOR_LAST_SUCCESS,

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from exporter.config.environment import connections_from, interpolate
 from exporter.config.errors import ConfigError, Problem
+from exporter.config.files import with_files
 from exporter.config.models import Config, split_host_port
 from exporter.config.secret import MASK
 from exporter.config.yaml_reader import Document, read_yaml
@@ -62,9 +63,12 @@ def load(path: Path | None, environ: Mapping[str, str], listen: str | None = Non
     except ValidationError as error:
         problems += _problems(error, document, variables)
     else:
-        problems += _unusable(config, document)
+        complete, findings = with_files(config)
+        problems += [
+            Problem(".".join(path), message, document.line_of(path)) for path, message in findings
+        ]
         if not problems:
-            return config
+            return complete
     raise ConfigError(source, _sorted(problems))
 
 
@@ -182,58 +186,3 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 def _sorted(problems: list[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: (problem.line or 0, problem.path))
-
-
-# --- what is valid but cannot be used here -------------------------------------------------------
-
-
-def _unusable(config: Config, document: Document) -> Iterator[Problem]:
-    for path, message in (*_unreadable_files(config), *_not_built(config)):
-        yield Problem(".".join(path), message, document.line_of(path))
-
-
-_Finding = tuple[tuple[str, ...], str]
-
-
-def _unreadable_files(config: Config) -> Iterator[_Finding]:
-    for name, connection in config.connections.items():
-        tls, sentinel = connection.tls, connection.sentinel
-        files = {
-            ("password_file",): connection.password_file,
-            ("sentinel", "password_file"): sentinel.password_file if sentinel else None,
-            ("tls", "ca_file"): tls.ca_file,
-            ("tls", "cert_file"): tls.cert_file,
-            ("tls", "key_file"): tls.key_file,
-        }
-        for keys, file in files.items():
-            reason = _why_unreadable(file) if file is not None else None
-            if reason:
-                message = f"{file} cannot be read ({reason}); check the path and its permissions"
-                yield ("connections", name, *keys), message
-
-
-def _why_unreadable(file: Path) -> str | None:
-    try:
-        file.read_text(encoding="utf-8")
-    except OSError as error:
-        return error.strerror or type(error).__name__
-    except UnicodeDecodeError:
-        return "not UTF-8 text"
-    return None
-
-
-def _not_built(config: Config) -> Iterator[_Finding]:
-    """Keys of the contract that this version does not act on; ignoring them would do harm."""
-    web = config.web
-    used = {
-        ("web", "tls"): web.tls.cert_file or web.tls.key_file or web.tls.client_ca_file,
-        ("web", "basic_auth_users"): web.basic_auth_users,
-        ("web", "basic_auth_users_file"): web.basic_auth_users_file,
-    }
-    for path, value in used.items():
-        if value:
-            yield _not_yet(*path)
-
-
-def _not_yet(*path: str) -> _Finding:
-    return path, "is not supported by this version yet; remove it"

@@ -28,11 +28,12 @@ from exporter.config.environment import Interpolated
 from exporter.config.secret import Secret
 from exporter.config.shard import Shard, parse_shard
 from exporter.config.url import RedisURL, parse_url
+from exporter.config.users import checked_hash, checked_user
 from exporter.config.yaml_reader import read_scalar
 
 _CONNECTION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HOST_PORT = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:\s]*)):(?P<port>\d{1,5})")
-_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
+_PAIR = "cert_file and key_file go together; set both or none"
 
 
 class Section(BaseModel):
@@ -72,6 +73,11 @@ def split_host_port(text: str) -> tuple[str, int]:
     return match["six"] or match["host"] or "", int(match["port"])
 
 
+def is_wildcard(listen: str) -> bool:
+    """Whether an address means every interface."""
+    return split_host_port(listen)[0] in ("", "0.0.0.0", "::")
+
+
 def _checked_host_port(text: str) -> str:
     split_host_port(text)
     return text
@@ -108,12 +114,6 @@ def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-def _bcrypt(secret: Secret) -> Secret:
-    if _BCRYPT.fullmatch(secret.reveal()) is None:
-        raise ValueError("must be a bcrypt hash, as `htpasswd -nB` writes it")
-    return secret
-
-
 def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     if not values or len(set(values)) != len(values) or "" in values:
         raise ValueError("must be one or more different, non-empty texts")
@@ -128,8 +128,9 @@ NodeAddress = Annotated[str, AfterValidator(_node_address)]
 HostPort = Annotated[str, AfterValidator(_checked_host_port)]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 FilePath = Annotated[Path, Field(strict=False)]
-Hash = Annotated[Secret, BeforeValidator(_secret), AfterValidator(_bcrypt), Shown]
+Hash = Annotated[Secret, BeforeValidator(_secret), AfterValidator(checked_hash), Shown]
 Buckets = Annotated[tuple[float, ...], Field(strict=False), AfterValidator(_increasing)]
+UserName = Annotated[str, AfterValidator(checked_user)]
 ConnectionName = Annotated[str, AfterValidator(_connection_name)]
 
 
@@ -145,7 +146,7 @@ class RedisTLS(Section):
     @model_validator(mode="after")
     def _pair(self) -> Self:
         if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file go together; set both or none")
+            raise ValueError(_PAIR)
         return self
 
 
@@ -268,13 +269,22 @@ class WebTLS(Section):
     key_file: FilePath | None = None
     client_ca_file: FilePath | None = None
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError(_PAIR)
+        if self.client_ca_file is not None and self.cert_file is None:
+            raise ValueError("client_ca_file needs cert_file and key_file; set them as well")
+        return self
+
 
 class Web(Section):
     """The HTTP server."""
 
     tls: WebTLS = WebTLS()
-    basic_auth_users: dict[str, Hash] = {}
+    basic_auth_users: dict[UserName, Hash] = {}
     basic_auth_users_file: FilePath | None = None
+    enable_lifecycle: bool = False
     max_concurrent_requests: Annotated[int, Field(ge=1, le=10_000)] = 40
 
 
