@@ -96,7 +96,9 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     python("venv", "--without-pip", str(folder))
     inside = ("--python", str(folder / "bin" / "python"))
     wheel = str(built / f"{NAME}-py3-none-any.whl")
-    python("pip", *inside, "install", "--quiet", "--disable-pip-version-check", wheel)
+    python(
+        "pip", *inside, "install", "--quiet", "--no-compile", "--disable-pip-version-check", wheel
+    )
     python("pip", *inside, "check")
     return Installed(folder)
 
