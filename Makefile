@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# tests wait for servers more than they compute, so twice the cores of a small machine
+JOBS ?= 4
 OPERATOR := deploy/kubernetes/components/prometheus-operator
 
 .DEFAULT_GOAL := help
@@ -13,8 +15,8 @@ help: ## Show the targets
 demo: .make/demo ## Run the exporter on an embedded Valkey with live BullMQ traffic
 	$(BIN)/bullmq-exporter demo $(ARGS)
 
-test: .make/dev ## Run the tests (ARGS="-k name" to choose)
-	$(BIN)/python -m pytest $(ARGS)
+test: .make/dev ## Run the tests (ARGS="-k name" to choose, JOBS=0 for one process)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope $(ARGS)
 
 check: fmt-check lint type docs-check test ## All that CI asks for
 
