@@ -6,6 +6,7 @@ import threading
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from exporter.rates import Past, remembered, totals_of
 from exporter.snapshot import Reload, Snapshot, SyncReport
 
 
@@ -24,10 +25,13 @@ class Board:
         self.reload: Reload | None = None
         """When the configuration was taken, and whether the last try to read it anew worked."""
         self._snapshots: dict[str, Snapshot] = {}
+        self._past: dict[str, Past] = {}
 
     def publish(self, snapshot: Snapshot) -> None:
         """Replace the connection's snapshot."""
-        self._snapshots[snapshot.connection] = snapshot
+        name = snapshot.connection
+        self._past[name] = remembered(self.past(name), totals_of(snapshot))
+        self._snapshots[name] = snapshot
         self.changed.set()
 
     def publish_sync(self, report: SyncReport | None) -> None:
@@ -45,12 +49,17 @@ class Board:
         for name in list(self._snapshots):
             if name not in kept:
                 self._snapshots.pop(name)
+                self._past.pop(name, None)
         self.connections = tuple(connections)
         if self.sync is not None:
             pairs = tuple(p for p in self.sync.pairs if p.writer in kept and p.reader in kept)
             metadata = {name: known for name, known in self.sync.metadata.items() if name in kept}
             self.sync = replace(self.sync, pairs=pairs, metadata=metadata)
         self.changed.set()
+
+    def past(self, connection: str) -> Past:
+        """What the connection's snapshots told of events within the last minute."""
+        return self._past.get(connection, ())
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """The snapshots there are, in the order of the configuration."""

@@ -22,8 +22,9 @@ from exporter.check import Printer, as_json, run_checks
 from exporter.config import Config, ConfigError, load, show
 from exporter.demo.scenarios import SCENARIOS
 from exporter.log import set_up
+from exporter.order import SORTS
 from exporter.overview import Overview
-from exporter.queues_table import SORTS, choose, table
+from exporter.queues_table import choose, table
 from exporter.rules import (
     ALERTS,
     Options,
@@ -86,7 +87,7 @@ def run(path: Path | None, listen: str | None, *, once: bool) -> None:
 @click.option("--once", is_flag=True, help="Watch for a second, print the table once and exit.")
 @click.option("--watch", is_flag=True, help="Print it anew at every poll; what a terminal gets.")
 @click.option("--json", "json_", is_flag=True, help="One JSON object a print instead of a table.")
-@click.option("--sort", type=click.Choice(tuple(SORTS)), default="name", show_default=True)
+@click.option("--sort", type=click.Choice(SORTS), default="name", show_default=True)
 @click.option("--filter", "pattern", metavar="GLOB", default="*", help="Only these queues.")
 @click.option("--blocked", is_flag=True, help="Only queues whose work is not moving.")
 def queues(

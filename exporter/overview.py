@@ -12,6 +12,9 @@ from exporter.bullmq import STATES
 from exporter.config import Poll
 from exporter.diagnosis import Database, Diagnosis, Isolation, databases_of, diagnose, hint, row_of
 from exporter.keyspaces import keyspace_owners
+from exporter.rates import Rates, Totals, rates, totals_of
+from exporter.snapshot import EventFacts, Snapshot
+from exporter.words import counted, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,10 @@ class QueueView:
     delayed_overdue_jobs: int | None
     workers: int | None
     idle_workers: int | None
+    added_per_minute: float | None
+    """As the other two, of the last minute's events."""
+    completed_per_minute: float | None
+    failed_per_minute: float | None
     reason: str | None
     """Why its work is not moving, if it is not."""
     hint: str | None
@@ -56,21 +63,22 @@ class Overview:
         }
 
     @property
+    def blocked(self) -> list[QueueView]:
+        """Those whose work is not moving."""
+        return [view for view in self.queues if view.reason is not None]
+
+    @property
     def verdict(self) -> str:
         """One line."""
-        blocked = [view for view in self.queues if view.reason is not None]
+        blocked = self.blocked
         if not blocked:
-            return f"{_queues(len(self.queues))}, none is blocked"
+            return f"{counted(len(self.queues), 'queue')}, none is blocked"
         first = blocked[0]
         return (
-            f"{len(blocked)} of {_queues(len(self.queues))} blocked: "
-            f"{first.queue} ({first.reason}: {first.hint})"
+            f"{len(blocked)} of {counted(len(self.queues), 'queue')} blocked: "
+            f"{printable(first.queue)} ({first.reason}: {first.hint})"
             + (f" and {len(blocked) - 1} more" if len(blocked) > 1 else "")
         )
-
-
-def _queues(count: int) -> str:
-    return f"{count} queue{'' if count == 1 else 's'}"
 
 
 def overview(board: Board, poll: Poll, blocked_after: float | None = None) -> Overview:
@@ -80,15 +88,24 @@ def overview(board: Board, poll: Poll, blocked_after: float | None = None) -> Ov
     databases = databases_of(snapshots, owners, now, poll.stale_after_seconds)
     patience = poll.blocked_after_seconds if blocked_after is None else blocked_after
     diagnosis = diagnose(databases, now, patience)
-    views = [
-        _view(database, index, diagnosis, now)
-        for database in databases
-        for index in range(len(database.table.queues))
-    ]
+    events = {each.connection: _totals(each, now, poll.stale_after_seconds) for each in snapshots}
+    views = []
+    for database in databases:
+        past, totals = board.past(database.connection), events[database.connection]
+        for index, queue in enumerate(database.table.queues):
+            grown = rates(past, totals, queue) if totals is not None else None
+            views.append(_view(database, index, diagnosis, now, grown))
     return Overview(tuple(views), diagnosis.isolations)
 
 
-def _view(database: Database, index: int, diagnosis: Diagnosis, now: float) -> QueueView:
+def _totals(snapshot: Snapshot, now: float, stale_after: float) -> Totals | None:
+    """Of events, unless they are too old."""
+    return totals_of(snapshot) if snapshot.get(EventFacts, now, stale_after) is not None else None
+
+
+def _view(
+    database: Database, index: int, diagnosis: Diagnosis, now: float, grown: Rates | None
+) -> QueueView:
     row, columns = row_of(database, index, now), database.table.columns
 
     def fact(name: str) -> float | None:
@@ -110,6 +127,9 @@ def _view(database: Database, index: int, diagnosis: Diagnosis, now: float) -> Q
         delayed_overdue_jobs=count("delayed_overdue_jobs"),
         workers=row.workers.total if row.workers is not None else None,
         idle_workers=row.workers.idle if row.workers is not None else None,
+        added_per_minute=grown.added if grown is not None else None,
+        completed_per_minute=grown.completed if grown is not None else None,
+        failed_per_minute=grown.failed if grown is not None else None,
         reason=reason.value if reason is not None else None,
         hint=hint(reason, database, row, diagnosis.isolations) if reason is not None else None,
     )

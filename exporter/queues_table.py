@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
+from exporter.order import in_order
 from exporter.overview import Overview, QueueView
-
-SORTS: Final[dict[str, Callable[[QueueView], Any]]] = {
-    "name": lambda view: (view.connection, view.prefix, view.queue),
-    "ready": lambda view: -view.ready,
-    "oldest": lambda view: -(view.oldest_waiting_seconds or 0),
-    "active": lambda view: -(view.jobs["active"] or 0),
-    "failed": lambda view: -(view.jobs["failed"] or 0),
-    "reason": lambda view: (view.reason is None, view.reason or ""),
-}
+from exporter.words import UNKNOWN, age, printable
 
 _STATES: Final = (
     ("WAITING", "waiting"),
@@ -26,7 +19,6 @@ _STATES: Final = (
     ("DONE", "completed"),
     ("FAILED", "failed"),
 )
-_UNKNOWN: Final = "?"
 
 
 def choose(overview: Overview, sort: str, pattern: str, *, blocked: bool) -> list[QueueView]:
@@ -36,7 +28,7 @@ def choose(overview: Overview, sort: str, pattern: str, *, blocked: bool) -> lis
         for view in overview.queues
         if fnmatch.fnmatchcase(view.queue, pattern) and (view.reason is not None or not blocked)
     ]
-    return sorted(found, key=lambda view: (SORTS[sort](view), SORTS["name"](view)))
+    return in_order(found, sort)
 
 
 def table(views: Sequence[QueueView]) -> list[tuple[str, bool]]:
@@ -52,12 +44,12 @@ def table(views: Sequence[QueueView]) -> list[tuple[str, bool]]:
 
 
 def _cells(view: QueueView, *, several: bool) -> list[str]:
-    name = "".join(c if c.isprintable() else _UNKNOWN for c in f"{view.prefix}:{view.queue}")
+    name = printable(f"{view.prefix}:{view.queue}")
     paused = " (paused)" if view.paused else ""
     return [
         (f"{view.connection}  {name}" if several else name)[:60] + paused,
         *(_count(view.jobs[state]) for _, state in _STATES),
-        _age(view.oldest_waiting_seconds),
+        age(view.oldest_waiting_seconds),
         _workers(view),
         view.reason or "",
     ]
@@ -73,19 +65,10 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _count(value: int | None) -> str:
-    return _UNKNOWN if value is None else str(value)
+    return UNKNOWN if value is None else str(value)
 
 
 def _workers(view: QueueView) -> str:
     if view.workers is None:
-        return _UNKNOWN
+        return UNKNOWN
     return f"{view.workers} ({view.idle_workers} idle)" if view.idle_workers else str(view.workers)
-
-
-def _age(seconds: float | None) -> str:
-    if seconds is None:
-        return _UNKNOWN
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:.0f}s" if seconds else "-"

@@ -198,6 +198,10 @@ class Snapshot:
     reports: Mapping[str, Report]
     facts: Mapping[type, Dated]
 
+    def is_up(self, now: float, stale_after: float) -> bool:
+        """Whether the last poll reached Redis, and is not older than `stale_after`."""
+        return self.up and now - self.at <= stale_after
+
     def get(self, kind: type[Facts], now: float, stale_after: float) -> Facts | None:
         """Facts of that kind, or None if there are none or they are older than `stale_after`."""
         dated = self.facts.get(kind)

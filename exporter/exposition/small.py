@@ -54,8 +54,7 @@ def _line(family: Family, values: Sequence[str], value: float) -> Line:
 
 def _connection(snapshot: Snapshot, view: View) -> Iterator[Line]:
     name = snapshot.connection
-    fresh = view.now - snapshot.at <= view.stale_after
-    up = snapshot.up and fresh
+    up = snapshot.is_up(view.now, view.stale_after)
     yield _line(metrics.UP, (name,), up)
     if up and snapshot.metadata is not None:
         known = snapshot.metadata

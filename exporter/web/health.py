@@ -50,12 +50,10 @@ def redis_health(
 
 
 def _connection(snapshot: Snapshot, owner: str, now: float, stale_after: float) -> dict[str, Any]:
-    age = now - snapshot.at
-    up = snapshot.up and age <= stale_after
     server = snapshot.get(ServerFacts, now, stale_after)
     return {
-        "status": "up" if up else "down",
-        "age_seconds": round(age, 3),
+        "status": "up" if snapshot.is_up(now, stale_after) else "down",
+        "age_seconds": round(now - snapshot.at, 3),
         "ping_seconds": snapshot.ping_seconds,
         "reconnects": snapshot.reconnects,
         "last_error": _problem(snapshot.problem),

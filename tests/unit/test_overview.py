@@ -10,8 +10,9 @@ from exporter.board import Board
 from exporter.bullmq import STATES, queue_of
 from exporter.config import Poll
 from exporter.connection import Metadata
+from exporter.order import SORTS, in_order
 from exporter.overview import Overview, QueueView, overview
-from exporter.queues_table import SORTS, choose, table
+from exporter.queues_table import choose, table
 from exporter.snapshot import (
     Dated,
     Histogram,
@@ -34,6 +35,9 @@ def view(queue: str, reason: str | None = None, **changes: object) -> QueueView:
         "delayed_overdue_jobs": 0,
         "workers": 1,
         "idle_workers": 1,
+        "added_per_minute": 0.0,
+        "completed_per_minute": 0.0,
+        "failed_per_minute": 0.0,
         "reason": reason,
         "hint": "because" if reason else None,
     }
@@ -67,6 +71,19 @@ ALL = Overview((MAIL, IMAGES, UNKNOWN), ())
 def test_sorting(sort: str, first: str) -> None:
     assert choose(ALL, sort, "*", blocked=False)[0].queue == first
     assert sort in SORTS
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_every_order_has_a_way_back(sort: str) -> None:
+    forth = in_order(ALL.queues, sort)
+    back = in_order(ALL.queues, sort, backwards=True)
+    assert set(map(id, forth)) == set(map(id, back)) == set(map(id, ALL.queues))
+
+
+def test_what_is_not_known_comes_last_either_way() -> None:
+    for backwards in (False, True):
+        assert in_order(ALL.queues, "waiting", backwards=backwards)[-1] is UNKNOWN
+    assert in_order(ALL.queues, "oldest", backwards=True)[0] is IMAGES
 
 
 def test_filtering() -> None:
