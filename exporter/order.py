@@ -20,6 +20,7 @@ _TEXTS: Final[dict[str, Callable[[QueueView], Any]]] = {
 _NUMBERS: Final[dict[str, Callable[[QueueView], float | None]]] = {
     "ready": lambda view: view.ready,
     "oldest": lambda view: view.oldest_waiting_seconds,
+    "longest": lambda view: view.oldest_active_seconds,
     "waiting": lambda view: view.jobs["waiting"],
     "prioritized": lambda view: view.jobs["prioritized"],
     "active": lambda view: view.jobs["active"],

@@ -1,5 +1,6 @@
 """From snapshots to bytes in Prometheus' text formats."""
 
+from exporter.exposition.gzip import gzip_of
 from exporter.exposition.negotiate import accepts_gzip, choose_format
 from exporter.exposition.page import Page, PageWriter, Variant
 from exporter.exposition.press import Press
@@ -13,4 +14,5 @@ __all__ = [
     "Variant",
     "accepts_gzip",
     "choose_format",
+    "gzip_of",
 ]

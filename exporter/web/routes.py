@@ -20,8 +20,9 @@ from exporter.config import Config
 from exporter.exposition import Press, Variant, accepts_gzip, choose_format
 from exporter.overview import overview
 from exporter.web.auth import BasicAuth, Users
+from exporter.web.caching import NoStore
 from exporter.web.health import redis_health
-from exporter.web.landing import landing_page
+from exporter.web.status import ASSETS, Asset, Query, QueryError, StatusPage
 from exporter.web.sync_health import sync_health
 
 # A poll may take its time on a slow Redis or a slow resolver; after this long it hangs.
@@ -41,7 +42,7 @@ def application(
     """The ASGI application, for those whom `users` lets in."""
     handlers = _Handlers(current, board, press, reload)
     paths: dict[str, Callable[[Request], Awaitable[Response]]] = {
-        "/": handlers.landing,
+        "/": handlers.status,
         "/metrics": handlers.metrics,
         "/health/redis": handlers.redis,
         "/health/redis/sync": handlers.sync,
@@ -50,11 +51,12 @@ def application(
         "/-/ready": handlers.ready,
     }
     routes = [Route(path, handler, methods=["GET"]) for path, handler in paths.items()]
+    routes += [Route(f"/{asset.path}", _served(asset), methods=["GET"]) for asset in ASSETS]
     routes.append(Route("/-/reload", handlers.reload, methods=["POST"]))
     app = Starlette(routes=routes)
     # a redirect would be made of the Host header that a visitor sends
     app.router.redirect_slashes = False
-    return BasicAuth(app, users)
+    return NoStore(BasicAuth(app, users))
 
 
 class _Handlers:
@@ -65,6 +67,7 @@ class _Handlers:
         self._board = board
         self._press = press
         self._reload = reload
+        self._status = StatusPage(current, board)
 
     async def metrics(self, request: Request) -> Response:
         form = choose_format(request.headers.get("accept", ""))
@@ -74,8 +77,14 @@ class _Handlers:
             headers["content-encoding"] = "gzip"
         return Response(self._press.body(Variant(form, gzip)), headers=headers)
 
-    async def landing(self, _: Request) -> Response:
-        return HTMLResponse(landing_page())
+    async def status(self, request: Request) -> Response:
+        try:
+            query = Query.of(request.query_params)
+        except QueryError as error:
+            return PlainTextResponse(f"{error}\n", 400)
+        gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
+        headers = {"vary": "Accept-Encoding"} | ({"content-encoding": "gzip"} if gzip else {})
+        return HTMLResponse(await self._status.body(query, gzip=gzip), headers=headers)
 
     async def healthy(self, _: Request) -> Response:
         problems = hung_parts(self._current(), self._board, self._press)
@@ -120,6 +129,16 @@ class _Handlers:
             return _json({"status": "disabled", "error": hint}, 404)
         answer, passed = sync_health(self._board.sync, time.monotonic())
         return _json(answer, 200 if passed else 503)
+
+
+def _served(asset: Asset) -> Callable[[Request], Awaitable[Response]]:
+    """A handler for a file whose address changes with its content."""
+    headers = {"cache-control": "private, max-age=31536000, immutable"}
+
+    async def handler(_: Request) -> Response:
+        return Response(asset.content, headers=headers, media_type=asset.media_type)
+
+    return handler
 
 
 def _json(answer: dict[str, Any], status: int) -> Response:

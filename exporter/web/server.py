@@ -12,18 +12,16 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from exporter.config import split_host_port
-from exporter.web.landing import STYLE_HASH
 from exporter.web.protocol import REQUEST_SECONDS, GuardedProtocol
 
 _BACKLOG: Final = 128
 _HEAD_BYTES: Final = 16_384
 _IDLE_SECONDS: Final = 5
 _CONTENT_POLICY: Final = (
-    f"default-src 'none'; style-src '{STYLE_HASH}'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _HEADERS: Final = (
-    ("cache-control", "no-store"),
     ("content-security-policy", _CONTENT_POLICY),
     ("referrer-policy", "no-referrer"),
     ("x-content-type-options", "nosniff"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -209,10 +210,11 @@ class TestHTTP:
     def test_what_there_is_not(self, running: Daemon, path: str, method: str, status: int) -> None:
         assert running.get(path, method=method).status == status
 
-    def test_the_landing_page_links_what_works(self, running: Daemon) -> None:
+    def test_the_status_page_links_what_works(self, running: Daemon) -> None:
         page = running.get("/").text
-        links = [part.split('"')[0] for part in page.split('href="')[1:]]
-        assert {"metrics", "health/redis"} <= set(links)
+        found = [unescape(part.split('"')[0]) for part in page.split('href="')[1:]]
+        links = [link for link in found if not link.startswith("data:")]
+        assert {"metrics", "health/redis", "health/queues", "?sort=failed"} <= set(links)
         assert all(running.get(f"/{link}").status == 200 for link in links)
 
     def test_health_tells_all(self, running: Daemon) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import socket
 import time
 import urllib.error
@@ -16,11 +17,13 @@ from starlette.responses import PlainTextResponse
 
 from exporter.web import WebServer, open_socket, protocol
 from exporter.web.protocol import REQUEST_SECONDS
+from exporter.web.status import ASSETS
 from tests.support.daemon import Answer, Daemon, daemon
 from tests.support.servers import Server, valkey, wait_for
 from tests.support.tls import client_context, renew, write_certificates
 from tests.support.users import hashed
 
+ASSET_PATHS = tuple(f"/{asset.path}" for asset in ASSETS)
 PATHS = ("/", "/metrics", "/health/redis", "/health/redis/sync", "/health/queues")
 OPEN = ("/-/healthy", "/-/ready")
 
@@ -141,7 +144,7 @@ class TestUsers:
 
     @pytest.mark.parametrize(("name", "password"), [("alice", "pässword"), ("bob", "bobs")])
     def test_right(self, guarded: Daemon, name: str, password: str) -> None:
-        for path in PATHS:
+        for path in (*PATHS, *ASSET_PATHS):
             assert self.ask(guarded, path, name, password).status in (200, 503)
         assert self.ask(guarded, "/nothing", name, password).status == 404
 
@@ -149,7 +152,7 @@ class TestUsers:
         ("name", "password"), [("alice", "bobs"), ("carol", "bobs"), ("", ""), ("alice", "x" * 99)]
     )
     def test_wrong(self, guarded: Daemon, name: str, password: str) -> None:
-        for path in (*PATHS, "/nothing"):
+        for path in (*PATHS, *ASSET_PATHS, "/nothing"):
             answer = self.ask(guarded, path, name, password)
             assert answer.status == 401
             assert answer.headers["www-authenticate"].startswith('Basic realm="bullmq-exporter"')
@@ -180,6 +183,36 @@ class TestAnswers:
             assert headers["content-security-policy"].startswith("default-src 'none'; style-src")
             assert headers["server"] is None
 
+    def test_nothing_inline_and_nothing_from_elsewhere(self, running: Daemon) -> None:
+        policy = running.get("/").headers["content-security-policy"]
+        rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+        assert rules["default-src"] == "'none'"
+        assert rules["script-src"] == rules["style-src"] == rules["connect-src"] == "'self'"
+        assert rules["img-src"] == "data:"
+
+    def test_files_that_never_change_are_kept(self, running: Daemon) -> None:
+        for path in ASSET_PATHS:
+            answer = running.get(path)
+            assert answer.status == 200
+            assert answer.headers.get_all("cache-control") == [
+                "private, max-age=31536000, immutable"
+            ]
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["content-type"].startswith("text/")
+        assert running.get("/static/status.css").status == 404
+
+    def test_the_status_page_is_compressed_on_request(self, running: Daemon) -> None:
+        packed = running.get("/", Accept_Encoding="gzip")
+        assert packed.headers["content-encoding"] == "gzip"
+        assert b"<h1" in gzip.decompress(packed.body)
+        assert packed.headers["vary"] == "Accept-Encoding"
+
+    def test_a_mistake_in_the_address_is_told(self, running: Daemon) -> None:
+        answer = running.get("/?sort=%3Cb%3E")
+        assert answer.status == 400
+        assert answer.text.startswith("sort: not known here; give one of name, reason")
+        assert answer.headers["content-type"].startswith("text/plain")
+
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"])
     def test_other_methods(self, running: Daemon, method: str) -> None:
         for path in (*PATHS, *OPEN):
@@ -188,11 +221,14 @@ class TestAnswers:
             assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
 
     def test_head_is_get_without_a_body(self, running: Daemon) -> None:
-        for path in ("/", *OPEN, "/nothing"):
+        for path in (*ASSET_PATHS, *OPEN, "/nothing"):
             get, head = running.get(path), running.get(path, method="HEAD")
             assert (head.status, head.body) == (get.status, b"")
             for name in ("content-length", "content-type"):
                 assert head.headers[name] == get.headers[name]
+        page = running.get("/", method="HEAD")
+        assert (page.status, page.body) == (200, b"")
+        assert int(page.headers["content-length"]) > 1000
 
     def test_paths_lead_nowhere_else(self, running: Daemon) -> None:
         for path in ("/metrics/", "//metrics", "/../etc/passwd", "/%2e%2e/metrics", "/METRICS"):
@@ -292,7 +328,10 @@ class TestLimits:
     def test_nothing_a_visitor_sends_reaches_redis(self, running: Daemon, redis: Server) -> None:
         with redis.client().monitor() as monitor:
             for path in PATHS:
-                running.get(f"{path}?connection=sent-by-a-visitor", Accept="sent-by-a-visitor")
+                words = "q=sent-by-a-visitor&prefix=visitor"
+                running.get(
+                    f"{path}?connection=sent-by-a-visitor&{words}", Accept="sent-by-a-visitor"
+                )
             redis.client().echo("the end")
             commands = iter(lambda: monitor.next_command()["command"], "ECHO the end")
             assert not [text for text in commands if "visitor" in text]

@@ -1,0 +1,32 @@
+"""The script and the style sheet, under names that change with what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+FOLDER: Final = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file that browsers may keep for ever, since another content has another name."""
+
+    path: str
+    """Under the root, without a slash at its beginning."""
+    content: bytes
+    media_type: str
+
+
+def _asset(name: str, media_type: str) -> Asset:
+    content = (FOLDER / name).read_bytes()
+    stem, _, ending = name.partition(".")
+    version = hashlib.sha256(content).hexdigest()[:12]
+    return Asset(f"static/{stem}-{version}.{ending}", content, media_type)
+
+
+STYLE: Final = _asset("status.css", "text/css")
+SCRIPT: Final = _asset("status.js", "text/javascript")
+ASSETS: Final = (STYLE, SCRIPT)

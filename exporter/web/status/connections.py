@@ -1,0 +1,118 @@
+"""A connection in one row: whom it reaches, how fast, how full, and who sees what it writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from exporter.diagnosis import explain_pair
+from exporter.snapshot import ServerFacts, Snapshot
+from exporter.web.status.findings import Level, Seen
+from exporter.words import UNKNOWN, counted, printable
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionView:
+    """None is unknown throughout."""
+
+    name: str
+    level: Level
+    status: str
+    reaches: str
+    """Address and database."""
+    server: str
+    """Software with its version, and role."""
+    shares: str
+    """The connection through which its queues are read, if it is another one."""
+    polled_seconds: float | None
+    """Since the last poll's end."""
+    ping_seconds: float | None
+    memory_bytes: float | None
+    memory_max_bytes: float | None
+    """0 is no limit."""
+    policy: str
+    """maxmemory-policy."""
+    policy_is_safe: bool
+    keys: float | None
+    sync: str
+    sync_level: Level
+
+
+def connection_views(seen: Seen) -> list[ConnectionView]:
+    """In the order of the configuration."""
+    known = {snapshot.connection: snapshot for snapshot in seen.snapshots}
+    owners = seen.owners
+    return [
+        _view(known[name], owners[name], seen) if name in known else _untried(name)
+        for name in seen.config.connections
+    ]
+
+
+def _untried(name: str) -> ConnectionView:
+    return ConnectionView(
+        name=name,
+        level=Level.STARTING,
+        status="not tried yet",
+        reaches="",
+        server="",
+        shares="",
+        polled_seconds=None,
+        ping_seconds=None,
+        memory_bytes=None,
+        memory_max_bytes=None,
+        policy="",
+        policy_is_safe=True,
+        keys=None,
+        sync=UNKNOWN,
+        sync_level=Level.STARTING,
+    )
+
+
+def _view(snapshot: Snapshot, owner: str, seen: Seen) -> ConnectionView:
+    up = seen.is_up(snapshot)
+    server = snapshot.get(ServerFacts, seen.now, seen.stale_after)
+    values, info = (server.values, server.info) if server is not None else ({}, {})
+    known = snapshot.metadata
+    sync, sync_level = _sync(snapshot.connection, seen)
+    return ConnectionView(
+        name=snapshot.connection,
+        level=Level.WELL if up else Level.BAD,
+        status="up" if up else "down",
+        reaches=printable(f"{known.address}/{known.db}") if known is not None else "",
+        server=_server(snapshot, info.get("software", "")),
+        shares=owner if owner != snapshot.connection else "",
+        polled_seconds=seen.now - snapshot.at,
+        ping_seconds=snapshot.ping_seconds if up else None,
+        memory_bytes=values.get("memory_used_bytes"),
+        memory_max_bytes=values.get("memory_max_bytes"),
+        policy=printable(info.get("maxmemory_policy", "")),
+        policy_is_safe=values.get("eviction_safe") != 0,
+        keys=values.get("keys"),
+        sync=sync,
+        sync_level=sync_level,
+    )
+
+
+def _server(snapshot: Snapshot, software: str) -> str:
+    known = snapshot.metadata
+    if known is None:
+        return ""
+    role = {"slave": "replica"}.get(known.role, known.role)
+    return printable(", ".join(part for part in (software or known.version, role) if part))
+
+
+def _sync(name: str, seen: Seen) -> tuple[str, Level]:
+    """What became of what this connection wrote."""
+    if not seen.config.sync.enabled:
+        return "off", Level.WELL
+    pairs = [pair for pair in seen.sync.pairs if pair.writer == name] if seen.sync else []
+    if seen.sync is None or not pairs:
+        return UNKNOWN, Level.STARTING
+    wrong = [pair for pair in pairs if pair.passed is not True]
+    if wrong:
+        worst = next((pair for pair in wrong if pair.passed is False), wrong[0])
+        level = Level.BAD if worst.passed is False else Level.STARTING
+        return printable(explain_pair(worst, seen.sync.metadata)), level
+    slowest = max((pair.propagation_seconds or 0.0) for pair in pairs) * 1000
+    alone = [pair.reader for pair in pairs] == [name]
+    seers = "itself" if alone else counted(len(pairs), "connection")
+    return f"seen by {seers}, {slowest:.1f} ms", Level.WELL

@@ -1,0 +1,160 @@
+"""The page as bytes: made in a thread of its own when somebody asks, and kept until there is news.
+
+Polls never wait for it, and many visitors cost what one costs: a queue's row is written anew only
+when something in it has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from exporter import __version__
+from exporter.board import Board
+from exporter.config import Config
+from exporter.exposition import gzip_of
+from exporter.overview import QueueView, overview
+from exporter.snapshot import Reload, Snapshot, SyncReport
+from exporter.web.links import LINKS
+from exporter.web.status import texts
+from exporter.web.status.assets import FOLDER, SCRIPT, STYLE
+from exporter.web.status.connections import connection_views
+from exporter.web.status.findings import Seen, findings
+from exporter.web.status.query import Query
+
+MOST_ROWS: Final = 2000
+"""More make a browser slow; the page says so."""
+_KEPT_SECONDS: Final = 1.0
+"""Facts become stale, and queues blocked, by time alone."""
+_KEPT_PAGES: Final = 16
+
+_Key = tuple[str, str, str]
+
+
+def _templates() -> Any:
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= texts.FILTERS
+    return environment.get_template("status.html.j2").module
+
+
+@dataclass(slots=True)
+class _Look:
+    """What was seen at one moment, and the pages that were made of it."""
+
+    snapshots: Sequence[Snapshot]
+    sync: SyncReport | None
+    reload: Reload | None
+    made_at: float
+    time: float
+    seen: Seen
+    rows: dict[_Key, str]
+    pages: dict[tuple[Query, bool], bytes] = field(default_factory=dict)
+
+
+class StatusPage:
+    """Makes the page for each query."""
+
+    def __init__(self, current: Callable[[], Config], board: Board) -> None:
+        self._current = current
+        self._board = board
+        self._macros = _templates()
+        # one thread: visitors wait for each other, and never for half of another's page
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="status")
+        self._look: _Look | None = None
+        self._written: dict[_Key, tuple[QueueView, bool, str]] = {}
+        """Each queue's row as it was written last, and of what."""
+
+    async def body(self, query: Query, *, gzip: bool) -> bytes:
+        """The page as of now, without making the event loop wait."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self.write, query, gzip)
+
+    def write(self, query: Query, gzip: bool = False) -> bytes:  # noqa: FBT001, FBT002
+        """The page as of now; for one thread at a time."""
+        look = self._newest()
+        page = look.pages.get((query, gzip))
+        if page is None:
+            if len(look.pages) >= _KEPT_PAGES:
+                look.pages.clear()
+            text = self._page(look, query).encode("utf-8", "replace")
+            page = look.pages[query, gzip] = gzip_of([text]) if gzip else text
+        return page
+
+    def _newest(self) -> _Look:
+        """The last look, while nothing else was published and it is young."""
+        board, last, now = self._board, self._look, time.monotonic()
+        snapshots = board.snapshots()
+        if (
+            last is not None
+            and now - last.made_at < _KEPT_SECONDS
+            and len(snapshots) == len(last.snapshots)
+            and all(a is b for a, b in zip(snapshots, last.snapshots, strict=True))
+            and board.sync is last.sync
+            and board.reload is last.reload
+        ):
+            return last
+        config, sync = self._current(), board.sync
+        fresh = sync if sync is not None and sync.fresh(now) else None
+        seen = Seen(config, snapshots, overview(board, config.poll), fresh, board.reload, now)
+        rows = self._rows(seen)
+        self._look = _Look(snapshots, sync, board.reload, now, time.time(), seen, rows)
+        return self._look
+
+    def _rows(self, seen: Seen) -> dict[_Key, str]:
+        lost = {each.connection for each in seen.snapshots if not seen.is_up(each)}
+        before, self._written = self._written, {}
+        for view in seen.overview.queues:
+            key, old = _key(view), view.connection in lost
+            known = before.get(key)
+            if known is None or known[0] != view or known[1] != old:
+                known = (view, old, str(self._macros.row(view, old)))
+            self._written[key] = known
+        return {key: row for key, (_, _, row) in self._written.items()}
+
+    def _page(self, look: _Look, query: Query) -> str:
+        seen = look.seen
+        chosen = query.choose(seen.overview.queues)
+        shown = chosen[:MOST_ROWS]
+        rows = "".join([look.rows[_key(view)] for view in shown])
+        page = self._macros.page(
+            query=query,
+            findings=findings(seen),
+            connections=connection_views(seen),
+            # what is chosen stays so, though its queues may not be seen now
+            connection_names=_choices(seen.config.connections, query.connection),
+            prefixes=_choices([v.prefix for v in seen.overview.queues], query.prefix),
+            rows=rows,
+            counts={
+                "all": len(seen.overview.queues),
+                "chosen": len(chosen),
+                "shown": len(shown),
+            },
+            time=look.time,
+            refresh_seconds=min(30.0, max(2.0, seen.config.poll.interval_seconds)),
+            version=__version__,
+            links=[(path.removeprefix("/"), path, text) for path, text in LINKS],
+            style=STYLE.path,
+            script=SCRIPT.path,
+        )
+        return str(page)
+
+
+def _choices(values: Iterable[str], chosen: str) -> list[str]:
+    """Each once, with the one that is chosen."""
+    return sorted({*values, chosen} - {""})
+
+
+def _key(view: QueueView) -> _Key:
+    return (view.connection, view.prefix, view.queue)

@@ -1,0 +1,468 @@
+"""The status page: what it says, and that nothing in Redis can make it say something else."""
+
+from __future__ import annotations
+
+import re
+import time
+from html.parser import HTMLParser
+from typing import Any, Final
+
+import pytest
+
+from exporter.board import Board
+from exporter.bullmq import queue_of
+from exporter.config import Config
+from exporter.overview import overview
+from exporter.snapshot import (
+    Dated,
+    EventFacts,
+    JobEvents,
+    QueueEvents,
+    Reload,
+    Report,
+    ServerFacts,
+    Snapshot,
+    SyncReport,
+    WorkerCount,
+)
+from exporter.web.status import ASSETS, Query, QueryError, StatusPage
+from exporter.web.status.assets import FOLDER
+from exporter.web.status.connections import connection_views
+from exporter.web.status.findings import Finding, Level, Seen, findings
+from exporter.web.status.page import MOST_ROWS
+from exporter.web.status.texts import milliseconds, rate, size
+from tests.support.sights import NO_DURATIONS, refused, snapshot, stuck, sync_report
+
+MAIL, IMAGES = ("bull", "mail"), ("bull", "images")
+
+
+def config(*connections: str) -> Config:
+    names = connections or ("api",)
+    return Config.model_validate(
+        {"connections": {name: {"url": f"redis://{name}"} for name in names}}
+    )
+
+
+def board_of(*snapshots: Snapshot, sync: SyncReport | None = None) -> Board:
+    board = Board(list(dict.fromkeys(each.connection for each in snapshots)))
+    for each in snapshots:
+        board.publish(each)
+    board.sync = sync
+    return board
+
+
+def seen_of(
+    *snapshots: Snapshot,
+    sync: SyncReport | None = None,
+    connections: tuple[str, ...] = (),
+    reload: Reload | None = None,
+) -> Seen:
+    board = board_of(*snapshots, sync=sync)
+    settings = config(*(connections or board.connections))
+    known = overview(board, settings.poll)
+    return Seen(settings, board.snapshots(), known, sync, reload, time.monotonic())
+
+
+def found(*snapshots: Snapshot, **more: Any) -> list[Finding]:
+    return findings(seen_of(*snapshots, **more))
+
+
+def page_of(*snapshots: Snapshot, query: Query | None = None, **more: Any) -> str:
+    board = board_of(*snapshots, **more)
+    settings = config(*board.connections)
+    return StatusPage(lambda: settings, board).write(query or Query()).decode()
+
+
+class TestVerdict:
+    def headlines(self, *snapshots: Snapshot, **more: Any) -> list[str]:
+        return [finding.headline for finding in found(*snapshots, **more)]
+
+    def test_all_is_well(self) -> None:
+        queues = {MAIL: {"waiting": 2, "prioritized": 1, "active": 4}, IMAGES: {}}
+        assert found(snapshot(queues=queues)) == [
+            Finding(
+                Level.WELL, "All is well: 2 queues, none is blocked", ("3 jobs ready, 4 active",)
+            )
+        ]
+
+    def test_one_is_blocked(self) -> None:
+        assert found(snapshot(queues={MAIL: stuck(), IMAGES: {}})) == [
+            Finding(
+                Level.BAD,
+                "1 of 2 queues is blocked: mail",
+                (
+                    (
+                        "mail: no_workers, no worker is connected; "
+                        "start one, on this Redis and this prefix"
+                    ),
+                ),
+            )
+        ]
+
+    def test_many_are_blocked(self) -> None:
+        queues = {("bull", f"q{n}"): stuck() for n in range(8)} | {IMAGES: {}}
+        finding = found(snapshot(queues=queues))[0]
+        assert finding.headline == "8 of 9 queues are blocked: q0, q1, q2 and 5 more"
+        assert len(finding.details) == 6
+        assert finding.details[-1] == "and 3 more, first in the table"
+
+    def test_redis_is_away(self) -> None:
+        lost = {"up": False, "problem": refused()}
+        young = found(snapshot(queues={MAIL: {}}, ago=4, **lost))[0]
+        assert young.level is Level.BAD
+        assert young.headline == "Redis is not reached: api"
+        assert young.details == (
+            (
+                "api: last reached 4s ago, its queues are shown as they were then "
+                "(connection: Connection refused)"
+            ),
+        )
+        old = found(snapshot(queues={MAIL: {}}, ago=130, **lost))[0]
+        assert "api: last reached 2m ago, its queues are not shown" in old.details[0]
+        never = found(snapshot(up=False, problem=refused(), reached_at=None))[0]
+        assert never.details == ("api: never reached (connection: Connection refused)",)
+
+    def test_one_of_several_is_away_and_worse_than_what_is_blocked(self) -> None:
+        lost = snapshot("worker", up=False, problem=refused())
+        assert self.headlines(snapshot(queues={MAIL: stuck()}), lost) == [
+            "1 of 2 connections do not reach Redis: worker",
+            "1 of 1 queue is blocked: mail",
+        ]
+
+    def test_a_poller_that_hangs(self) -> None:
+        finding = found(snapshot(ago=40))[0]
+        assert finding.details == (
+            "api: last reached 40s ago, its queues are not shown (no poll has ended in time)",
+        )
+
+    def test_the_sync_test_fails(self) -> None:
+        both = (snapshot("api", {MAIL: {}}), snapshot("worker", {MAIL: {}}))
+        finding = found(*both, sync=sync_report(["api", "worker"], [("api", "worker")]))[0]
+        assert (finding.level, finding.headline) == (Level.BAD, "The sync test fails")
+        assert "api" in finding.details[0]
+
+    def test_a_dead_connection_is_told_once(self) -> None:
+        lost = snapshot("worker", up=False, problem=refused())
+        sync = sync_report(["api", "worker"], [("api", "worker"), ("worker", "api")])
+        told = self.headlines(snapshot("api", {MAIL: {}}), lost, sync=sync)
+        assert told == ["1 of 2 connections do not reach Redis: worker"]
+
+    def test_queues_that_cannot_be_read(self) -> None:
+        reports = {"queues": Report(success=False, problem=refused())}
+        finding = found(snapshot(queues={MAIL: {}}, reports=reports))[0]
+        assert finding.headline == "The queues of api cannot be read"
+        recovered = {"queues": Report(success=True, problem=refused())}
+        assert found(snapshot(queues={MAIL: {}}, reports=recovered))[0].level is Level.WELL
+
+    def test_jobs_that_redis_may_delete(self) -> None:
+        server = ServerFacts({"maxmemory_policy": "allkeys-lru"}, {"eviction_safe": 0.0}, {})
+        finding = found(snapshot(queues={MAIL: {}}, server=server))[0]
+        assert finding == Finding(
+            Level.WARNING,
+            "The Redis of api may delete jobs",
+            ("its maxmemory-policy is allkeys-lru; BullMQ needs noeviction",),
+        )
+
+    def test_limits_that_bite(self) -> None:
+        assert self.headlines(snapshot(queues={MAIL: {}}, dropped=3)) == ["3 queues not watched"]
+        refusal = Reload(successful=False, success_time=0.0)
+        assert self.headlines(snapshot(queues={MAIL: {}}), reload=refusal) == [
+            "The new configuration was refused"
+        ]
+
+    def test_what_is_not_known_yet_is_not_well(self) -> None:
+        assert self.headlines(connections=("api", "worker")) == [
+            "Starting: api, worker not tried yet"
+        ]
+        assert self.headlines(snapshot(facts={})) == ["Looking for the queues of api"]
+        assert self.headlines(snapshot()) == ["No queue is found"]
+
+    def test_the_worst_comes_first(self) -> None:
+        levels = [
+            finding.level
+            for finding in found(
+                snapshot(queues={MAIL: stuck()}, dropped=1), connections=("api", "worker")
+            )
+        ]
+        assert levels == [Level.BAD, Level.WARNING, Level.STARTING]
+
+
+class TestConnections:
+    def test_what_is_known(self) -> None:
+        server = ServerFacts(
+            {"software": "valkey 9.1", "maxmemory_policy": "noeviction"},
+            {"memory_used_bytes": 2048.0, "memory_max_bytes": 0.0, "keys": 7.0},
+            {},
+        )
+        sync = sync_report(["api"])
+        view = connection_views(seen_of(snapshot(server=server), sync=sync))[0]
+        assert (view.status, view.reaches, view.server) == (
+            "up",
+            "api:6379/0",
+            "valkey 9.1, master",
+        )
+        assert (view.memory_bytes, view.keys, view.ping_seconds) == (2048, 7, 0.0012)
+        assert view.sync == "seen by itself, 0.4 ms"
+
+    def test_the_sync_test_by_writer(self) -> None:
+        both = (snapshot("api"), snapshot("worker"))
+        sync = sync_report(["api", "worker"], [("api", "worker")])
+        api, worker = connection_views(seen_of(*both, sync=sync))
+        assert api.sync_level is Level.BAD
+        assert worker.sync == "seen by 2 connections, 0.4 ms"
+
+    def test_one_that_is_away_shows_no_latency(self) -> None:
+        view = connection_views(seen_of(snapshot(up=False, problem=refused(), ago=60)))[0]
+        assert (view.status, view.ping_seconds, view.memory_bytes) == ("down", None, None)
+
+    def test_one_that_was_not_tried(self) -> None:
+        views = connection_views(seen_of(snapshot(), connections=("api", "worker")))
+        assert [view.status for view in views] == ["up", "not tried yet"]
+
+    def test_one_whose_queues_another_reads(self) -> None:
+        api = snapshot("api", {MAIL: {}})
+        views = connection_views(seen_of(api, snapshot("worker", metadata=api.metadata)))
+        assert [view.shares for view in views] == ["", "api"]
+
+
+class TestQuery:
+    QUEUES: Final = {MAIL: stuck(), IMAGES: {"failed": 3}, ("jobs", "Mailing"): {}}
+
+    def names(self, **parameters: str) -> list[str]:
+        page = page_of(snapshot(queues=self.QUEUES), query=Query.of(parameters))
+        return re.findall(r'<tr data-key="api\|\w+\|(\w+)"', page)
+
+    def test_what_is_blocked_comes_first(self) -> None:
+        assert self.names() == ["mail", "images", "Mailing"]
+
+    @pytest.mark.parametrize(
+        ("parameters", "names"),
+        [
+            ({"q": "MAIL"}, ["mail", "Mailing"]),
+            ({"prefix": "jobs"}, ["Mailing"]),
+            ({"connection": "api", "only": "blocked"}, ["mail"]),
+            ({"connection": "worker"}, []),
+            ({"sort": "failed"}, ["images", "mail", "Mailing"]),
+            ({"sort": "name", "order": "back"}, ["Mailing", "mail", "images"]),
+            ({"utm": "x"}, ["mail", "images", "Mailing"]),
+        ],
+    )
+    def test_choices(self, parameters: dict[str, str], names: list[str]) -> None:
+        assert self.names(**parameters) == names
+
+    @pytest.mark.parametrize(
+        ("parameters", "text"),
+        [
+            ({"sort": "size"}, r"sort: not known here; give one of name, reason, .*"),
+            ({"order": "up"}, "order: not known here; give one of back, or leave it out"),
+            ({"only": "x"}, "only: not known here; give one of blocked, or leave it out"),
+            ({"q": "x" * 201}, "a parameter is longer than 200 characters"),
+        ],
+    )
+    def test_mistakes(self, parameters: dict[str, str], text: str) -> None:
+        with pytest.raises(QueryError, match=f"^{text}$"):
+            Query.of(parameters)
+
+    def test_a_head_keeps_the_search_and_turns_the_order_round(self) -> None:
+        query = Query(q="a b&c", only="blocked", sort="failed")
+        assert query.sorted_by("name") == "?q=a+b%26c&only=blocked&sort=name"
+        assert query.sorted_by("failed").endswith("&sort=failed&order=back")
+        back = Query(sort="failed", order="back")
+        assert back.sorted_by("failed") == "?sort=failed"
+
+    def test_the_form_says_what_was_asked(self) -> None:
+        query = Query(q='"><b>', prefix="gone", only="blocked")
+        page = page_of(snapshot(queues=self.QUEUES), query=query)
+        assert 'value="&#34;&gt;&lt;b&gt;"' in page
+        assert '<option data-key="gone" value="gone" selected>' in page
+        assert 'value="blocked" checked' in page
+        assert "No queue matches." in page
+        assert "0 of 3 queues" in page
+
+    def test_what_is_left_out_is_said(self) -> None:
+        queues = {("bull", f"q{n}"): {} for n in range(MOST_ROWS + 1)}
+        page = page_of(snapshot(queues=queues))
+        assert page.count("<tr data-key") == MOST_ROWS + 1  # and the connection
+        assert "2,001 queues; the first 2,000 are shown, search to see others" in page
+
+
+class Tags(HTMLParser):
+    """Which elements a page has, with their attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "{{ 7 * 7 }}{% raw %}",
+    "</table><h1>All is well</h1>",
+    "javascript:alert(1)",
+    "&lt;b&gt;&amp;",
+    "\u202eliam\u0000\n\x1b[31m",
+    "]]><!--",
+)
+
+
+class TestHostileNames:
+    @pytest.mark.parametrize("name", HOSTILE)
+    def test_are_text(self, name: str) -> None:
+        queues = {(name, name): stuck()}
+        server = ServerFacts({"software": name, "maxmemory_policy": name}, {}, {})
+        problem = refused()
+        harmless = snapshot(
+            queues={("p", "q"): stuck()}, server=server, reports={"queues": Report(problem=problem)}
+        )
+        attack = snapshot(queues=queues, server=server, reports={"queues": Report(problem=problem)})
+        expected = Tags(page_of(harmless, query=Query(q="q", prefix="p"))).found
+        tags = Tags(page_of(attack, query=Query(q=name, prefix=name))).found
+        assert [tag for tag, _ in tags] == [tag for tag, _ in expected]
+        assert [list(attributes) for _, attributes in tags] == [list(a) for _, a in expected]
+        assert not [a for _, a in tags for attribute in a if attribute.startswith("on")]
+
+    def test_cannot_turn_the_line_round(self) -> None:
+        page = page_of(snapshot(queues={("bull", "a\u202eb\nc"): stuck()}))
+        assert "<bdi>a?b?c</bdi>" in page
+        assert "1 of 1 queue is blocked: a?b?c" in page
+
+
+class TestRows:
+    def row(self, queues: dict[tuple[str, str], Any], **more: Any) -> str:
+        page = page_of(snapshot(queues=queues, **more))
+        match = re.search(r'<tr data-key="api\|.*?</tr>', page)
+        assert match is not None
+        return match[0]
+
+    def test_a_queue_in_every_column(self) -> None:
+        facts = {"waiting": 1234, "prioritized": 2, "active": 3, "delayed": 4}
+        facts |= {"waiting-children": 5, "completed": 6, "failed": 7, "delayed_overdue_jobs": 8}
+        facts |= {"oldest_waiting_seconds": 600.0, "oldest_active_seconds": 30.0, "paused": 1}
+        row = self.row({MAIL: facts}, workers={MAIL: WorkerCount(3, 1)})
+        texts = re.sub(r"<[^>]+>", "|", row)
+        values = [text.strip() for text in texts.split("|") if text.strip()]
+        assert values == [
+            "mail",
+            "paused",
+            "api ·",
+            "bull",
+            "1,234",
+            "2",
+            "3",
+            "4",
+            "8 overdue",
+        ] + [*("5", "6", "7", "10m", "30s", "3", "1 idle", "?", "?", "?")]
+
+    def test_what_is_not_known_is_no_zero(self) -> None:
+        row = self.row({MAIL: {"waiting": None, "oldest_waiting_seconds": None}})
+        assert row.count("<td>?</td>") >= 2
+
+    def test_of_a_connection_that_is_away_look_old(self) -> None:
+        assert 'class=" old"' in self.row({MAIL: {}}, up=False, problem=refused(), ago=5)
+        assert 'class="blocked' in self.row({MAIL: stuck()})
+
+    def test_rates_come_from_what_is_known_anyway(self) -> None:
+        def told(ago: float, completed: int) -> Snapshot:
+            jobs = JobEvents(completed, 0, completed, 0, 0, 0, NO_DURATIONS, {})
+            events = EventFacts({queue_of(*MAIL): QueueEvents(0, 0, {"": jobs})}, 0.0, 0)
+            made = snapshot(queues={MAIL: {}}, ago=ago)
+            made.facts[EventFacts] = Dated(events, made.at)  # type: ignore[index]
+            return made
+
+        page = page_of(told(30, 100), told(0, 160))
+        assert page.count("<td>120</td>") == 2
+
+    def test_have_no_text_between_elements(self) -> None:
+        """A script that moves rows would have to step over it."""
+        page = page_of(snapshot(queues={MAIL: stuck(), IMAGES: {}}))
+        body = page.split("</thead>")[2].split("</table>")[0].strip()
+        assert body.startswith("<tbody><tr ")
+        assert body.endswith("</tr></tbody>")
+        assert "\n" not in body
+        assert not re.search(r"</t[hd]>\s+<t[hd]", body)
+
+
+class TestKeeping:
+    def test_a_page_is_made_once_for_a_poll(self) -> None:
+        board = board_of(snapshot(queues={MAIL: {}}))
+        page = StatusPage(config, board)
+        first = page.write(Query())
+        assert page.write(Query()) is first
+        assert page.write(Query(q="x")) is not first
+        board.publish(snapshot(queues={MAIL: {"waiting": 5}}))
+        assert b"<td>5</td>" in page.write(Query())
+
+    def test_time_alone_makes_it_anew(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        board = board_of(snapshot(queues={MAIL: {}}))
+        page = StatusPage(config, board)
+        assert b"All is well" in page.write(Query())
+        later = time.monotonic() + 20
+        monkeypatch.setattr(time, "monotonic", lambda: later)
+        assert b"Redis is not reached" in page.write(Query())
+        assert b"bull|mail" not in page.write(Query())
+
+    def test_many_queries_are_not_kept_for_ever(self) -> None:
+        page = StatusPage(config, board_of(snapshot()))
+        for n in range(100):
+            page.write(Query(q=str(n)))
+        assert page._look is not None
+        assert len(page._look.pages) <= 16
+
+
+class TestFiles:
+    def test_are_small(self) -> None:
+        files = [file for file in FOLDER.iterdir() if file.suffix in (".css", ".js", ".j2")]
+        assert len(files) == 3
+        assert sum(file.stat().st_size for file in files) < 60_000
+
+    def test_ask_nobody_else(self) -> None:
+        page = page_of(snapshot(queues={MAIL: stuck()}))
+        local = {"http://www.w3.org/2000/svg"}
+        for text in [page, *(asset.content.decode() for asset in ASSETS)]:
+            assert set(re.findall(r"\b(?:https?:)?//[^\s'\"]+\.[^\s'\"]+", text)) <= local
+        for tag, attributes in Tags(page).found:
+            assert "style" not in attributes
+            assert tag != "style"
+            assert not (tag == "script" and "src" not in attributes)
+
+    def test_names_follow_the_content(self) -> None:
+        page = page_of(snapshot())
+        for asset in ASSETS:
+            assert f'"{asset.path}"' in page
+            assert re.fullmatch(r"static/status-[0-9a-f]{12}\.(css|js)", asset.path)
+
+    def test_cards_have_the_names_of_the_columns(self) -> None:
+        page = page_of(snapshot())
+        heads = re.findall(r'<th scope="col"[^>]*><a [^>]*>([^<]*)</a>', page)
+        style = (FOLDER / "status.css").read_text()
+        labels = re.findall(r'#table td:nth-child\((\d+)\)::before \{ content: "(.*) "; }', style)
+        assert labels == [(str(n), head) for n, head in enumerate(heads, 1) if n > 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (size(None), "?"),
+        (size(0), "0 B"),
+        (size(999), "999 B"),
+        (size(1_000), "1.0 KiB"),
+        (size(3_000_000), "2.9 MiB"),
+        (size(5e15), "4,547.5 TiB"),
+        (milliseconds(None), "?"),
+        (milliseconds(0.00021), "0.2 ms"),
+        (milliseconds(1.5), "1,500 ms"),
+        (rate(None), "?"),
+        (rate(0.0), "0"),
+        (rate(0.04), "0.0"),
+        (rate(1.25), "1.2"),
+        (rate(1234.5), "1,234"),
+    ],
+)
+def test_numbers(text: str, wanted: str) -> None:
+    assert text == wanted
