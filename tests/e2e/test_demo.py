@@ -2,107 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from exporter.demo.scenarios import SCENARIOS
-from tests.support.daemon import Daemon, command, environment
+from tests.support.daemon import command
+from tests.support.demo import Demo, running_demos, start_demo
 from tests.support.pages import Samples, every, jobs, value
-from tests.support.servers import free_port, wait_for
+from tests.support.servers import wait_for
 
 _DONE = ("emails", "completed")
-
-
-@dataclass
-class Demo(Daemon):
-    """A running demo, in a session of its own as in a terminal."""
-
-    temporary: Path = field(kw_only=True)
-
-    def until(self, condition: Callable[[Samples], bool], seconds: float, what: str) -> Samples:
-        """The first page for which the condition holds."""
-
-        def look() -> Samples | None:
-            assert self.process.poll() is None, self.log
-            try:
-                samples = self.samples()
-            except OSError:
-                return None
-            return samples if condition(samples) else None
-
-        found: Samples = wait_for(look, seconds, f"{what}: {self.log_file}")
-        return found
-
-    def next_poll(self) -> Samples:
-        """The page of the next poll of the queues."""
-        before = _polled(self.samples())
-        return self.until(lambda samples: _polled(samples) != before, 15, "another poll")
-
-    @property
-    def children(self) -> list[int]:
-        # a child is listed under the thread that started it
-        threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        return [int(child) for thread in threads for child in thread.read_text().split()]
-
-    def ends_cleanly(self, number: int, *, children: int) -> None:
-        """Stop it: Ctrl-C reaches every process in the terminal, SIGTERM the demo alone."""
-        pids = self.children
-        assert len(pids) == children
-        start = time.monotonic()
-        if number == signal.SIGINT:
-            os.killpg(self.process.pid, number)
-        else:
-            self.process.send_signal(number)
-        assert self.process.wait(timeout=10) == 0, self.log
-        assert time.monotonic() - start < 5
-        self.left_nothing(pids)
-
-    def left_nothing(self, pids: list[int]) -> None:
-        """Neither these processes, nor a folder, nor a mess in the terminal."""
-        assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
-        assert list(self.temporary.iterdir()) == []
-        assert "Traceback" not in self.log
-        assert "Warning" not in self.log
 
 
 @pytest.fixture(scope="module")
 def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Demo]]:
     """All scenarios at once, since most of their time is waiting; outage twice."""
-    started = {}
-    try:
-        for name in [*SCENARIOS, "outage again"]:
-            started[name] = _start(name.split()[0], tmp_path_factory.mktemp("demo"))
+    with running_demos([*SCENARIOS, "outage again"], tmp_path_factory) as started:
         yield started
-    finally:
-        for demo in started.values():
-            if demo.process.poll() is None:
-                demo.process.terminate()
-                demo.process.wait()
-
-
-def _start(scenario: str, folder: Path) -> Demo:
-    port = free_port()
-    temporary = folder / "tmp"
-    temporary.mkdir()
-    arguments = ["--scenario", scenario, "--listen", f"127.0.0.1:{port}"]
-    with (folder / "log").open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "exporter", "demo", *arguments],
-            env=environment({"TMPDIR": str(temporary)}),
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-    return Demo(process, port, folder / "log", temporary=temporary)
 
 
 # the outages first: they take a minute, in which every other scenario unfolds
@@ -230,7 +149,7 @@ def test_busy_has_a_backlog_that_grows_while_jobs_finish(demos: dict[str, Demo])
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_during_the_start_leaves_nothing_behind(tmp_path: Path, number: int) -> None:
-    demo = _start("healthy", tmp_path)
+    demo = start_demo("healthy", tmp_path)
     pids = wait_for(lambda: demo.children, 30, "a first child")
     demo.process.send_signal(number)
     demo.process.wait(timeout=10)
@@ -249,12 +168,6 @@ def test_an_unknown_scenario_is_told_with_those_that_are() -> None:
     assert ended.returncode == 2
     assert "chaos" in ended.stderr
     assert "'isolation'" in ended.stderr
-
-
-def _polled(samples: Samples) -> float | None:
-    return value(
-        samples, "bullmq_exporter_collector_last_success_timestamp_seconds", collector="queues"
-    )
 
 
 def _blocked(samples: Samples) -> dict[tuple[str, str], str]:

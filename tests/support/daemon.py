@@ -101,10 +101,11 @@ def daemon(
     *,
     context: ssl.SSLContext | None = None,
     listen: str = "127.0.0.1",
+    port: int = 0,
     **extra: str,
 ) -> Iterator[Daemon]:
     """`bullmq-exporter run`, ready to be asked; stopped at the end."""
-    port = free_port()
+    port = port or free_port()
     arguments = [sys.executable, "-m", "exporter", "run", "--listen", f"{listen}:{port}"]
     if config is not None:
         file = folder / "config.yaml"

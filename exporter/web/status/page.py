@@ -142,7 +142,7 @@ class StatusPage:
                 "shown": len(shown),
             },
             time=look.time,
-            refresh_seconds=min(30.0, max(2.0, seen.config.poll.interval_seconds)),
+            refresh_seconds=min(30.0, max(1.0, seen.config.poll.interval_seconds)),
             version=__version__,
             links=[(path.removeprefix("/"), path, text) for path, text in LINKS],
             style=STYLE.path,

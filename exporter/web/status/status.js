@@ -18,7 +18,8 @@
   let answeredAt = Date.now();
   let trouble = "";
   let paused = false;
-  let timer = 0;
+  let next = 0;
+  let typing = 0;
   let request = null;
 
   // --- what differs ------------------------------------------------------------------------------
@@ -86,7 +87,7 @@
   }
 
   async function ask() {
-    clearTimeout(timer);
+    clearTimeout(next);
     request?.abort();
     const mine = (request = new AbortController());
     const limit = setTimeout(() => mine.abort(), ANSWER_MS);
@@ -106,43 +107,44 @@
       if (mine === request) {
         request = null;
         tick();
-        if (!paused) timer = setTimeout(ask, refreshMs);
+        if (!paused && !document.hidden) next = setTimeout(ask, refreshMs);
       }
     }
   }
 
-  function soon() {
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      history.replaceState(null, "", address());
-      ask();
-    }, TYPING_MS);
+  function choose() {
+    clearTimeout(typing);
+    history.replaceState(null, "", address());
+    ask();
   }
 
   // --- how old it is -----------------------------------------------------------------------------
 
   function tick() {
     const ms = Date.now() - answeredAt;
-    const stale = trouble !== "" || ms > staleMs;
+    const stale = paused || trouble !== "" || ms > staleMs;
     age.textContent = `${Math.round(ms / 1000)} s ago`;
     let text = "";
     if (stale) {
       const since = byId("when").querySelector("time").textContent;
-      const why = trouble ? `The exporter does not answer (${trouble}).` : paused ? "Paused." : "No answer yet.";
+      const why = paused ? "Paused." : `The exporter does not answer (${trouble || "no answer yet"}).`;
       text = `${why} What is shown is as of ${since}.`;
     }
     if (alarm.textContent !== text) alarm.textContent = text;
     document.body.classList.toggle("stale", stale);
-    const wanted = stale ? `? Not up to date – bullmq-exporter` : title;
+    const wanted = stale ? "? Not up to date - bullmq-exporter" : title;
     if (document.title !== wanted) document.title = wanted;
   }
 
   // --- what people do ----------------------------------------------------------------------------
 
-  form.addEventListener("input", soon);
+  form.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(choose, TYPING_MS);
+  });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    soon();
+    choose();
   });
   byId("table").addEventListener("click", (event) => {
     const link = event.target.closest("thead a");
@@ -150,16 +152,17 @@
     event.preventDefault();
     const wanted = new URL(link.href).searchParams;
     for (const name of ["sort", "order"]) form.elements[name].value = wanted.get(name) ?? "";
-    soon();
+    choose();
   });
   pause.addEventListener("click", () => {
     paused = !paused;
     pause.setAttribute("aria-pressed", paused);
-    if (paused) clearTimeout(timer);
+    if (paused) clearTimeout(next);
     else ask();
+    tick();
   });
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) clearTimeout(timer);
+    if (document.hidden) clearTimeout(next);
     else if (!paused) {
       tick();
       ask();
@@ -170,5 +173,5 @@
   age.hidden = pause.hidden = false;
   setInterval(tick, 1000);
   tick();
-  timer = setTimeout(ask, refreshMs);
+  next = setTimeout(ask, refreshMs);
 })();

@@ -1,0 +1,380 @@
+"""The status page in a real Chromium: what it shows, and how it behaves when things go away."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from exporter.bullmq import STATES
+from exporter.words import age
+from tests.support.browser import Row, Screen, chromium
+from tests.support.daemon import Daemon, daemon
+from tests.support.demo import Demo, running_demos
+from tests.support.pages import Samples, every, value
+from tests.support.servers import Server, valkey, wait_for
+
+PHONE = {"width": 360, "height": 740}
+DESK = {"width": 1280, "height": 800}
+HOSTILE = '<img src=x onerror="document.title=1">'
+OPTIONS = (
+    "poll: {interval_seconds: 0.5, stale_after_seconds: 3, blocked_after_seconds: 1}\n"
+    "queues: {discovery_interval_seconds: 1}\n"
+    "sync: {interval_seconds: 1}\n"
+)
+
+Open = Callable[..., Screen]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def demos(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Demo]]:
+    """They warm up while other tests run."""
+    names = ("healthy", "busy", "stuck", "isolation", "paused")
+    with running_demos(names, tmp_path_factory) as started:
+        yield started
+
+
+@pytest.fixture
+def look(browser: Browser) -> Iterator[Open]:
+    """Opens the page of an exporter; at the end nothing may have gone wrong in any of them."""
+    screens: list[Screen] = []
+    with contextlib.ExitStack() as stack:
+
+        def opened(exporter: Daemon, path: str = "/", **options: Any) -> Screen:
+            context = browser.new_context(**({"viewport": DESK} | options))
+            stack.callback(context.close)
+            screens.append(Screen(context.new_page(), exporter.url))
+            return screens[-1].open(path)
+
+        yield opened
+        for screen in screens:
+            assert screen.complaints == []
+            assert screen.foreign == []
+
+
+def fill(server: Server, queues: int = 60) -> None:
+    """Queues at rest, two that nobody works on, and one with a hostile name."""
+    pipe = server.client().pipeline()
+    stuck = ("mail", HOSTILE)
+    for name in (*stuck, "a" * 200, *(f"queue-{n:04}" for n in range(queues))):
+        pipe.hset(f"bull:{name}:meta", mapping={"opts.maxLenEvents": 10000})
+        pipe.set(f"bull:{name}:id", 7)
+        if name in stuck:
+            pipe.rpush(f"bull:{name}:wait", 1, 2)
+            pipe.hset(f"bull:{name}:1", "timestamp", int(time.time() * 1000) - 600_000)
+            pipe.hset(f"bull:{name}:2", "timestamp", int(time.time() * 1000) - 600_000)
+        pipe.zadd(f"bull:{name}:completed", {"3": 1})
+    pipe.execute()
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Server]:
+    with valkey() as server:
+        fill(server)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def running(
+    redis: Server, demos: dict[str, Demo], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Daemon]:
+    folder = tmp_path_factory.mktemp("status")
+    config = f"connections: {{default: {{url: {redis.url}}}}}\n{OPTIONS}"
+    with daemon(folder, config) as found:
+        wait_for(lambda: "2 of 63" in found.get("/").text, 20, "two are blocked")
+        yield found
+
+
+class TestLooks:
+    def test_hostile_names_are_text(self, running: Daemon, look: Open) -> None:
+        screen = look(running)
+        assert screen.names()[:2] == [HOSTILE, "mail"]
+        assert screen.page.locator("img").count() == 0
+        assert screen.page.title().startswith("✖ 2 of 63 queues are blocked")
+
+    def test_nobody_scrolls_sideways(self, running: Daemon, look: Open) -> None:
+        page = look(running).page
+        for width in (320, 360, 768, 1199, 1200, 1280, 1920):
+            page.set_viewport_size({"width": width, "height": 740})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.locator("#table tbody tr").first.bounding_box()["width"] <= width
+
+    def test_a_phone_shows_what_matters(self, running: Daemon, look: Open) -> None:
+        card = look(running, viewport=PHONE).page.locator("#table tbody tr").nth(1).inner_text()
+        for text in ("mail", "no_workers", "no worker is connected", "2", "10m"):
+            assert text in card
+
+    def test_it_follows_the_systems_colours(self, running: Daemon, look: Open) -> None:
+        def brightness(scheme: str) -> tuple[int, int]:
+            """Of the page and of its text."""
+            page = look(running, color_scheme=scheme).page
+            style = "getComputedStyle(document.body)"
+            texts = [page.evaluate(f"{style}.{name}") for name in ("backgroundColor", "color")]
+            sums = [sum(map(int, text[4:-1].split(","))) for text in texts]
+            return sums[0], sums[1]
+
+        light, dark = brightness("light"), brightness("dark")
+        assert light[0] > 650 > 150 > light[1]
+        assert dark[0] < 150 < 650 < dark[1]
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+    def test_axe_finds_nothing(
+        self, running: Daemon, look: Open, scheme: str, size: dict[str, int]
+    ) -> None:
+        screen = look(running, "/?q=a", color_scheme=scheme, viewport=size)
+        assert screen.violations() == []
+
+
+class TestWithoutJavaScript:
+    def test_the_form_and_the_heads_work(self, running: Daemon, look: Open) -> None:
+        screen = look(running, java_script_enabled=False)
+        assert "Reload the page" in screen.page.locator("header").inner_text()
+        rows = screen.page.locator("#table tbody tr")
+        assert rows.count() == 63
+        screen.page.get_by_label("Search").fill("MAIL")
+        screen.page.get_by_role("button", name="Show").click()
+        assert rows.count() == 1
+        assert "1 of 63 queues" in screen.page.locator("form").inner_text()
+        screen.open()
+        screen.page.get_by_label("blocked only").check()
+        screen.page.get_by_role("button", name="Show").click()
+        assert rows.count() == 2
+        screen.page.get_by_role("link", name="Queue", exact=True).click()
+        assert rows.count() == 2
+        assert "sort=name" in screen.address
+        assert screen.page.locator("[aria-sort]").inner_text() == "Queue"
+
+
+class TestWithJavaScript:
+    def test_search_sort_and_filter_without_a_new_page(self, running: Daemon, look: Open) -> None:
+        screen = look(running)
+        screen.page.evaluate("window.same = true")
+        screen.page.get_by_label("Search").press_sequentially("queue-000")
+        screen.until(lambda s: len(s.names()) == 10, 5, "ten match")
+        assert "q=queue-000" in screen.address
+        for order in ("ascending", "descending"):
+            screen.page.get_by_role("link", name="Queue", exact=True).click()
+            head = screen.page.locator(f'[aria-sort="{order}"]:has-text("Queue")')
+            screen.until(lambda _, head=head: head.count() == 1, 5, order)
+        screen.until(lambda s: s.names()[:1] == ["queue-0009"], 5, "the other way round")
+        screen.page.get_by_label("Search").fill("")
+        screen.page.get_by_label("blocked only").check()
+        screen.until(lambda s: set(s.names()) == {HOSTILE, "mail"}, 5, "the blocked ones")
+        screen.page.locator("#prefix").select_option("bull")
+        screen.page.locator("#connection").select_option("default")
+        screen.until(lambda s: "connection=default&prefix=bull" in s.address, 5, "an address")
+        assert len(screen.names()) == 2
+        assert screen.page.evaluate("window.same")
+        reloaded = screen.open(screen.address.removeprefix(running.url))
+        assert len(reloaded.names()) == 2
+
+    def test_the_keyboard_reaches_everything(self, running: Daemon, look: Open) -> None:
+        screen = look(running)
+        keyboard = screen.page.keyboard
+        keyboard.press("Tab")
+        assert screen.focused == "Skip to the queues"
+        keyboard.press("Enter")
+        keyboard.press("Tab")
+        assert screen.focused == "q"
+        keyboard.type("queue-00")
+        screen.until(lambda s: len(s.names()) == 60, 5, "sixty match")
+        for name in ("connection", "prefix", "only", "Queue", "Blocked", "Waiting"):
+            keyboard.press("Tab")
+            assert screen.focused == name
+        keyboard.press("Enter")
+        sorted_by = screen.page.locator('[aria-sort="descending"]')
+        screen.until(lambda _: sorted_by.count() == 1, 5, "sorted")
+        assert sorted_by.inner_text() == "Waiting"
+        assert screen.focused == "Waiting"
+
+    def test_a_refresh_disturbs_nobody(self, running: Daemon, redis: Server, look: Open) -> None:
+        screen = look(running)
+        page = screen.page
+        page.get_by_label("Search").type("e", delay=1)
+        page.evaluate("window.scrollTo(0, 700)")
+        page.evaluate(
+            "getSelection().selectAllChildren("
+            "document.querySelector('[data-key$=\"|queue-0030\"] bdi'))"
+        )
+        page.evaluate("window.row = document.querySelector('[data-key$=\"|queue-0030\"]')")
+        top = page.evaluate("row.getBoundingClientRect().top")
+        redis.client().zadd("bull:queue-0030:completed", {"x": 1, "y": 2})
+        done = "window.row.cells[7].textContent"
+        screen.until(lambda s: s.page.evaluate(done) == "3", 10, "news in the same row")
+        assert page.evaluate("row.isConnected")
+        assert page.evaluate("getSelection().toString()") == "queue-0030"
+        assert abs(page.evaluate("row.getBoundingClientRect().top") - top) < 1
+        assert page.get_by_label("Search").input_value() == "e"
+        redis.client().zrem("bull:queue-0030:completed", "x", "y")
+
+    def test_a_pause_is_said_and_ended(self, running: Daemon, look: Open) -> None:
+        screen = look(running)
+        pause = screen.page.get_by_role("button", name="Pause")
+        pause.click()
+        assert screen.alarm.startswith("Paused. What is shown is as of")
+        assert screen.page.locator("body.stale").count() == 1
+        age = screen.page.locator("#age")
+        screen.until(lambda _: age.inner_text() == "4 s ago", 10, "no news")
+        pause.click()
+        screen.until(lambda s: not s.alarm, 5, "fresh again")
+        assert pause.get_attribute("aria-pressed") == "false"
+
+
+def test_redis_goes_away_and_returns(tmp_path: Path, look: Open) -> None:
+    with valkey() as server:
+        fill(server)
+        config = f"connections: {{api: {{url: {server.url}}}}}\n{OPTIONS}"
+        with daemon(tmp_path, config) as running:
+            screen = look(running)
+            screen.until(lambda s: "2 of 63" in s.headline, 20, "queues")
+            screen.page.get_by_label("Search").fill("ma")
+            screen.page.locator("#prefix").select_option("bull")
+            screen.page.get_by_label("Search").focus()
+            screen.until(lambda s: len(s.names()) == 1, 5, "the search")
+            server.kill()
+            screen.until(lambda s: s.headline == "Redis is not reached: api", 10, "the loss")
+            assert [row.classes for row in screen.rows()] == [["blocked", "old"]]
+            assert "its queues are shown as they were then" in screen.verdict
+            screen.until(lambda s: "its queues are not shown" in s.verdict, 10, "withdrawn")
+            assert screen.rows() == []
+            assert value(running.samples(), "bullmq_up") == 0
+            assert "connection: " in screen.verdict
+            assert screen.alarm == "", "the exporter itself answers"
+            assert screen.page.locator("#connections tbody tr").inner_text().count("?") >= 3
+            server.start()
+            fill(server)
+            screen.until(lambda s: "2 of 63" in s.headline and s.names() == ["mail"], 20, "back")
+            assert screen.focused == "q"
+            assert screen.page.get_by_label("Search").input_value() == "ma"
+            assert screen.page.locator("#prefix").input_value() == "bull"
+
+
+def test_the_exporter_goes_away_and_returns(redis: Server, tmp_path: Path, look: Open) -> None:
+    config = f"connections: {{api: {{url: {redis.url}}}}}\n{OPTIONS}"
+    with daemon(tmp_path, config) as running:
+        screen = look(running)
+        screen.until(lambda s: "2 of 63" in s.headline, 20, "queues")
+        assert screen.page.locator(".stale").count() == 0
+        port = running.port
+        running.stop(signal.SIGKILL)
+        screen.until(lambda s: s.alarm, 10, "an alarm")
+        assert screen.alarm.startswith("The exporter does not answer (it cannot be reached).")
+        assert screen.page.locator("body.stale").count() == 1
+        assert screen.page.title() == "? Not up to date - bullmq-exporter"
+        assert len(screen.rows()) == 63, "as they were"
+        assert screen.violations() == []
+    with daemon(tmp_path, config, port=port):
+        screen.until(lambda s: not s.alarm and "2 of 63" in s.headline, 20, "an answer")
+        assert screen.page.locator(".stale").count() == 0
+        assert screen.page.title().startswith("✖ 2 of 63")
+
+
+def test_many_queues_stay_fluent(tmp_path: Path, look: Open) -> None:
+    with valkey() as server:
+        fill(server, queues=2_000)
+        config = f"connections: {{api: {{url: {server.url}}}}}\n{OPTIONS}"
+        with daemon(tmp_path, config) as running:
+            wait_for(lambda: "2 of 2,003" in running.get("/").text, 30, "all of them")
+            screen = look(running)
+            assert "the first 2,000 are shown" in screen.page.locator("#count").inner_text()
+            assert len(screen.rows()) == 2_000
+            start = time.monotonic()
+            screen.page.get_by_label("Search").fill("queue-1234")
+            screen.until(lambda s: s.page.locator("#table tbody tr").count() == 1, 5, "one")
+            screen.page.get_by_label("Search").fill("")
+            screen.until(lambda s: s.page.locator("#table tbody tr").count() == 2_000, 5, "all")
+            assert time.monotonic() - start < 4
+
+
+# --- what the demo shows, against /metrics ------------------------------------------------------
+
+
+def expected(samples: Samples) -> dict[str, dict[str, str]]:
+    """What each queue's row must show, by key."""
+    rows: dict[str, dict[str, str]] = {}
+    for (_, labels), count in every(samples, "bullmq_queue_jobs").items():
+        named = dict(labels)
+        rows.setdefault(key_of(named), {})[named["state"]] = f"{count:,.0f}"
+    texts: dict[str, tuple[str, Callable[[float], str]]] = {
+        "workers": ("bullmq_queue_workers", lambda n: f"{n:,.0f}"),
+        "oldest": ("bullmq_queue_oldest_waiting_seconds", age),
+        "longest": ("bullmq_queue_oldest_active_seconds", age),
+        "paused": ("bullmq_queue_paused", lambda n: str(bool(n))),
+    }
+    for column, (family, text) in texts.items():
+        for (_, labels), number in every(samples, family).items():
+            rows[key_of(dict(labels))][column] = text(number)
+    for row in rows.values():
+        row["reason"] = ""
+    for _, labels in every(samples, "bullmq_queue_blocked"):
+        rows[key_of(dict(labels))]["reason"] = dict(labels)["reason"]
+    return rows
+
+
+def key_of(labels: dict[str, str]) -> str:
+    return f"{labels['connection']}|{labels['prefix']}|{labels['queue']}"
+
+
+def shown(rows: list[Row]) -> dict[str, dict[str, str]]:
+    """The same, of the page."""
+    columns = (*STATES, "workers", "oldest", "longest")
+    return {
+        row.key: {name: row.values[name] for name in columns}
+        | {"paused": str(row.paused), "reason": row.reason}
+        for row in rows
+    }
+
+
+def agrees(screen: Screen, demo: Demo) -> bool:
+    """Whether page and metrics, which are asked one after the other, say the same of one poll."""
+    wanted = expected(demo.samples())
+    return bool(wanted) and shown(screen.open().rows()) == wanted
+
+
+def blocked(samples: Samples) -> bool:
+    return bool(every(samples, "bullmq_queue_blocked"))
+
+
+@pytest.mark.parametrize("name", ["healthy", "busy", "paused", "isolation", "stuck"])
+def test_the_page_says_what_the_metrics_say(demos: dict[str, Demo], look: Open, name: str) -> None:
+    demo = demos[name]
+    faulty = name not in ("healthy", "busy")
+    demo.until(lambda samples: blocked(samples) if faulty else bool(samples), 60, name)
+    screen = look(demo)
+    screen.until(lambda s: agrees(s, demo), 15, "the same as the metrics")
+    wanted = expected(demo.samples())
+    stuck = [row["reason"] for row in wanted.values() if row["reason"]]
+    if not faulty:
+        screen.until(lambda s: s.open().headline.startswith("All is well: 5 queues"), 20, "well")
+        screen.until(lambda s: done_per_minute(s.open()) > 10, 20, "rates")
+        return
+    one = "is" if len(stuck) == 1 else "are"
+    start = f"{len(stuck)} of {len(wanted)} queues {one} blocked: "
+    screen.until(lambda s: s.open().headline.startswith(start), 10, "the verdict")
+    assert screen.rows()[0].reason == stuck[0]
+    assert screen.violations() == []
+    if name == "isolation":
+        assert "The sync test fails" in screen.verdict
+        assert "reach different Redis servers" in screen.verdict
+        assert "give both the same URL" in screen.verdict
+    demo.process.terminate()
+
+
+def done_per_minute(screen: Screen) -> float:
+    """Of emails, of which the demo adds two hundred a minute."""
+    row = next(row for row in screen.rows() if row.key.endswith("|emails"))
+    text = row.values["done"]
+    return 0.0 if text == "?" else float(text)
