@@ -7,7 +7,7 @@ JOBS ?= 4
 OPERATOR := deploy/kubernetes/components/prometheus-operator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint type docs bench clean
+.PHONY: help demo test check fmt lint type docs pictures bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ docs: .make/dev ## Write what is generated: docs/metrics.md, dashboards, alert r
 docs-check: .make/dev
 	$(BIN)/python -m exporter.metrics | diff -u docs/metrics.md - || \
 	  { echo "docs/metrics.md is out of date: run make docs" >&2; exit 1; }
+
+pictures: .make/dev ## Take the pictures of the status page anew (needs chromium)
+	$(BIN)/python -m tests.support.pictures
 
 bench: .make/dev ## Measure the cost of a poll and of a scrape (needs redis-server)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -20,7 +20,7 @@ _DONE = ("emails", "completed")
 @pytest.fixture(scope="module")
 def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Demo]]:
     """All scenarios at once, since most of their time is waiting; outage twice."""
-    with running_demos([*SCENARIOS, "outage again"], tmp_path_factory) as started:
+    with running_demos([*SCENARIOS, "outage again"], tmp_path_factory.mktemp("demo")) as started:
         yield started
 
 

@@ -42,7 +42,7 @@ def browser() -> Iterator[Browser]:
 def demos(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Demo]]:
     """They warm up while other tests run."""
     names = ("healthy", "busy", "stuck", "isolation", "paused")
-    with running_demos(names, tmp_path_factory) as started:
+    with running_demos(names, tmp_path_factory.mktemp("demo")) as started:
         yield started
 
 

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
 from tests.support.daemon import Daemon, environment
 from tests.support.pages import Samples, value
 from tests.support.servers import free_port, wait_for
@@ -90,14 +88,14 @@ def start_demo(scenario: str, folder: Path) -> Demo:
 
 
 @contextlib.contextmanager
-def running_demos(
-    names: Sequence[str], folders: pytest.TempPathFactory
-) -> Iterator[dict[str, Demo]]:
+def running_demos(names: Sequence[str], folder: Path) -> Iterator[dict[str, Demo]]:
     """Scenarios by name, all at once; a word behind a name tells two of one scenario apart."""
     started = {}
     try:
         for name in names:
-            started[name] = start_demo(name.split()[0], folders.mktemp("demo"))
+            own = folder / name.replace(" ", "-")
+            own.mkdir()
+            started[name] = start_demo(name.split()[0], own)
         yield started
     finally:
         for demo in started.values():

@@ -39,6 +39,8 @@ def test_labels_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+    text = page.read_text()
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)
+    for target in [*targets, *re.findall(r'\bsrc(?:set)?="([^"]+)"', text)]:
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), target

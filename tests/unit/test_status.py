@@ -106,6 +106,11 @@ class TestVerdict:
         assert len(finding.details) == 6
         assert finding.details[-1] == "and 3 more, first in the table"
 
+    def test_names_tell_one_queue_from_another(self) -> None:
+        api = snapshot("api", {MAIL: stuck(), ("jobs", "mail"): stuck()})
+        headline = found(api, snapshot("worker", {MAIL: {}}))[0].headline
+        assert headline == "2 of 3 queues are blocked: bull:mail on api, jobs:mail on api"
+
     def test_redis_is_away(self) -> None:
         lost = {"up": False, "problem": refused()}
         young = found(snapshot(queues={MAIL: {}}, ago=4, **lost))[0]
@@ -125,7 +130,7 @@ class TestVerdict:
     def test_one_of_several_is_away_and_worse_than_what_is_blocked(self) -> None:
         lost = snapshot("worker", up=False, problem=refused())
         assert self.headlines(snapshot(queues={MAIL: stuck()}), lost) == [
-            "1 of 2 connections do not reach Redis: worker",
+            "Redis is not reached: worker (1 of 2 connections)",
             "1 of 1 queue is blocked: mail",
         ]
 
@@ -145,7 +150,7 @@ class TestVerdict:
         lost = snapshot("worker", up=False, problem=refused())
         sync = sync_report(["api", "worker"], [("api", "worker"), ("worker", "api")])
         told = self.headlines(snapshot("api", {MAIL: {}}), lost, sync=sync)
-        assert told == ["1 of 2 connections do not reach Redis: worker"]
+        assert told == ["Redis is not reached: worker (1 of 2 connections)"]
 
     def test_queues_that_cannot_be_read(self) -> None:
         reports = {"queues": Report(success=False, problem=refused())}
@@ -202,14 +207,14 @@ class TestConnections:
             "valkey 9.1, master",
         )
         assert (view.memory_bytes, view.keys, view.ping_seconds) == (2048, 7, 0.0012)
-        assert view.sync == "seen by itself, 0.4 ms"
+        assert view.sync == "sees what it writes, after 0.4 ms"
 
     def test_the_sync_test_by_writer(self) -> None:
         both = (snapshot("api"), snapshot("worker"))
         sync = sync_report(["api", "worker"], [("api", "worker")])
         api, worker = connection_views(seen_of(*both, sync=sync))
         assert api.sync_level is Level.BAD
-        assert worker.sync == "seen by 2 connections, 0.4 ms"
+        assert worker.sync == "all 2 connections see what it writes, after 0.4 ms"
 
     def test_one_that_is_away_shows_no_latency(self) -> None:
         view = connection_views(seen_of(snapshot(up=False, problem=refused(), ago=60)))[0]

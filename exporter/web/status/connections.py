@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from exporter.diagnosis import explain_pair
 from exporter.snapshot import ServerFacts, Snapshot
 from exporter.web.status.findings import Level, Seen
-from exporter.words import UNKNOWN, counted, printable
+from exporter.words import UNKNOWN, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class ConnectionView:
     shares: str
     """The connection through which its queues are read, if it is another one."""
     polled_seconds: float | None
-    """Since the last poll's end."""
+    """Since the last poll ended, well or not."""
     ping_seconds: float | None
     memory_bytes: float | None
     memory_max_bytes: float | None
@@ -97,7 +97,7 @@ def _server(snapshot: Snapshot, software: str) -> str:
     if known is None:
         return ""
     role = {"slave": "replica"}.get(known.role, known.role)
-    return printable(", ".join(part for part in (software or known.version, role) if part))
+    return printable(", ".join(part for part in (software, role) if part))
 
 
 def _sync(name: str, seen: Seen) -> tuple[str, Level]:
@@ -114,5 +114,5 @@ def _sync(name: str, seen: Seen) -> tuple[str, Level]:
         return printable(explain_pair(worst, seen.sync.metadata)), level
     slowest = max((pair.propagation_seconds or 0.0) for pair in pairs) * 1000
     alone = [pair.reader for pair in pairs] == [name]
-    seers = "itself" if alone else counted(len(pairs), "connection")
-    return f"seen by {seers}, {slowest:.1f} ms", Level.WELL
+    seers = "sees" if alone else f"all {len(pairs)} connections see"
+    return f"{seers} what it writes, after {slowest:.1f} ms", Level.WELL

@@ -86,12 +86,9 @@ def _not_reached(seen: Seen) -> Iterator[Finding]:
     if not lost:
         return
     several = len(seen.config.connections)
-    names = _list([snapshot.connection for snapshot in lost])
-    headline = (
-        f"Redis is not reached: {names}"
-        if several == 1
-        else f"{len(lost)} of {several} connections do not reach Redis: {names}"
-    )
+    headline = f"Redis is not reached: {_list([snapshot.connection for snapshot in lost])}"
+    if several > 1:
+        headline += f" ({len(lost)} of {several} connections)"
     yield Finding(Level.BAD, headline, tuple(_why_lost(each, seen) for each in lost[:_EXPLAINED]))
 
 
@@ -112,15 +109,30 @@ def _blocked(overview: Overview) -> Iterator[Finding]:
     if not blocked:
         return
     all_ = counted(len(overview.queues), "queue")
-    names = _list([printable(view.queue) for view in blocked])
+    names = _names(overview)
     is_ = "is" if len(blocked) == 1 else "are"
     details = [
-        f"{printable(view.queue)}: {view.reason}, {printable(view.hint or '')}"
-        for view in blocked[:_EXPLAINED]
+        f"{name}: {view.reason}, {printable(view.hint or '')}"
+        for name, view in zip(names[:_EXPLAINED], blocked, strict=False)
     ]
     if len(blocked) > _EXPLAINED:
         details.append(f"and {len(blocked) - _EXPLAINED:,} more, first in the table")
-    yield Finding(Level.BAD, f"{len(blocked):,} of {all_} {is_} blocked: {names}", tuple(details))
+    headline = f"{len(blocked):,} of {all_} {is_} blocked: {_list(names)}"
+    yield Finding(Level.BAD, headline, tuple(details))
+
+
+def _names(overview: Overview) -> list[str]:
+    """What is blocked, as much of it as tells one queue from another."""
+    prefixes = {view.prefix for view in overview.queues}
+    connections = {view.connection for view in overview.queues}
+    return [
+        printable(
+            (f"{view.prefix}:" if len(prefixes) > 1 else "")
+            + view.queue
+            + (f" on {view.connection}" if len(connections) > 1 else "")
+        )
+        for view in overview.blocked
+    ]
 
 
 def _out_of_sync(seen: Seen) -> Iterator[Finding]:
