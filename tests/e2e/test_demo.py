@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from exporter.demo.scenarios import SCENARIOS
+from tests.support.agreement import agrees, rate
+from tests.support.browser import Screen, chromium, screens
 from tests.support.daemon import command
 from tests.support.demo import Demo, running_demos, start_demo
 from tests.support.pages import Samples, every, jobs, value
@@ -16,12 +19,27 @@ from tests.support.servers import wait_for
 
 _DONE = ("emails", "completed")
 
+Look = Callable[[Demo], Screen]
+
 
 @pytest.fixture(scope="module")
 def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Demo]]:
     """All scenarios at once, since most of their time is waiting; outage twice."""
     with running_demos([*SCENARIOS, "outage again"], tmp_path_factory.mktemp("demo")) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def look(browser: Browser) -> Iterator[Look]:
+    """Opens a demo's status page; nothing may go wrong in the browser."""
+    with screens(browser) as opened:
+        yield opened
 
 
 # the outages first: they take a minute, in which every other scenario unfolds
@@ -33,16 +51,43 @@ def test_outage_ends_cleanly_while_redis_is_down(demos: dict[str, Demo]) -> None
     demo.ends_cleanly(signal.SIGTERM, children=3)
 
 
-def test_outage_is_down_and_up_again_and_jobs_go_on(demos: dict[str, Demo]) -> None:
+def test_outage_is_down_and_up_again_and_jobs_go_on(demos: dict[str, Demo], look: Look) -> None:
     demo = demos["outage"]
     demo.until(lambda samples: jobs(samples).get(_DONE, 0) > 10, 60, "emails done")
     down = demo.until(lambda found: _is_down(found) and not jobs(found), 60, "down, no jobs")
     assert every(down, "bullmq_queue_blocked") == {}
+    screen = look(demo)
+    assert screen.headline == "Redis is not reached: default"
+    assert screen.rows() == []
     up = demo.until(lambda samples: not _is_down(samples) and bool(jobs(samples)), 60, "up")
     assert jobs(up)[_DONE] > 10
+    screen.until(lambda s: s.headline.startswith("All is well: 5 queues"), 20, "well, untouched")
     done = _total(up, "completed", "emails")
     demo.until(lambda samples: _total(samples, "completed", "emails") > done, 40, "jobs go on")
     demo.ends_cleanly(signal.SIGINT, children=4)
+
+
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "outage"])
+def test_the_status_page_says_what_the_metrics_say(
+    demos: dict[str, Demo], look: Look, name: str
+) -> None:
+    demo = demos[name]
+    faulty = name in ("stuck", "isolation", "paused")
+    if faulty:
+        demo.until(lambda found: bool(_blocked(found)), 90, "blocked")
+    screen = look(demo)
+    screen.until(lambda s: agrees(s, demo), 15, "the same as the metrics")
+    reasons = list(_blocked(demo.samples()).values())
+    start = f"{len(reasons)} of " if faulty else "All is well: 5 queues, none is blocked"
+    screen.until(lambda s: s.headline.startswith(start), 15, "the verdict")
+    assert screen.violations() == []
+    if faulty:
+        assert screen.rows()[0].reason == reasons[0]
+    if name == "isolation":
+        for text in ("The sync test fails", "reach different Redis", "give both the same URL"):
+            assert text in screen.verdict
+    else:
+        screen.until(lambda s: rate(s, "images", "done") > 10, 30, "rates")
 
 
 def test_healthy_has_every_kind_of_job_and_nothing_waits(demos: dict[str, Demo]) -> None:

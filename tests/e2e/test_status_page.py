@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
-from exporter.bullmq import STATES
-from exporter.words import age
-from tests.support.browser import Row, Screen, chromium
+from tests.support.browser import DESK, Screen, chromium, screens
 from tests.support.daemon import Daemon, daemon
-from tests.support.demo import Demo, running_demos
-from tests.support.pages import Samples, every, value
+from tests.support.pages import value
 from tests.support.servers import Server, valkey, wait_for
 
 PHONE = {"width": 360, "height": 740}
-DESK = {"width": 1280, "height": 800}
 HOSTILE = '<img src=x onerror="document.title=1">'
 OPTIONS = (
     "poll: {interval_seconds: 0.5, stale_after_seconds: 3, blocked_after_seconds: 1}\n"
@@ -38,30 +32,10 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
-@pytest.fixture(scope="module")
-def demos(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Demo]]:
-    """They warm up while other tests run."""
-    names = ("healthy", "busy", "stuck", "isolation", "paused")
-    with running_demos(names, tmp_path_factory.mktemp("demo")) as started:
-        yield started
-
-
 @pytest.fixture
 def look(browser: Browser) -> Iterator[Open]:
-    """Opens the page of an exporter; at the end nothing may have gone wrong in any of them."""
-    screens: list[Screen] = []
-    with contextlib.ExitStack() as stack:
-
-        def opened(exporter: Daemon, path: str = "/", **options: Any) -> Screen:
-            context = browser.new_context(**({"viewport": DESK} | options))
-            stack.callback(context.close)
-            screens.append(Screen(context.new_page(), exporter.url))
-            return screens[-1].open(path)
-
+    with screens(browser) as opened:
         yield opened
-        for screen in screens:
-            assert screen.complaints == []
-            assert screen.foreign == []
 
 
 def fill(server: Server, queues: int = 60) -> None:
@@ -87,9 +61,7 @@ def redis() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def running(
-    redis: Server, demos: dict[str, Demo], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Daemon]:
+def running(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     folder = tmp_path_factory.mktemp("status")
     config = f"connections: {{default: {{url: {redis.url}}}}}\n{OPTIONS}"
     with daemon(folder, config) as found:
@@ -265,7 +237,7 @@ def test_redis_goes_away_and_returns(tmp_path: Path, look: Open) -> None:
 def test_the_exporter_goes_away_and_returns(redis: Server, tmp_path: Path, look: Open) -> None:
     config = f"connections: {{api: {{url: {redis.url}}}}}\n{OPTIONS}"
     with daemon(tmp_path, config) as running:
-        screen = look(running)
+        screen = look(running, "/?q=ma")
         screen.until(lambda s: "2 of 63" in s.headline, 20, "queues")
         assert screen.page.locator(".stale").count() == 0
         port = running.port
@@ -274,7 +246,7 @@ def test_the_exporter_goes_away_and_returns(redis: Server, tmp_path: Path, look:
         assert screen.alarm.startswith("The exporter does not answer (it cannot be reached).")
         assert screen.page.locator("body.stale").count() == 1
         assert screen.page.title() == "? Not up to date - bullmq-exporter"
-        assert len(screen.rows()) == 63, "as they were"
+        assert screen.names() == ["mail"], "as it was"
         assert screen.violations() == []
     with daemon(tmp_path, config, port=port):
         screen.until(lambda s: not s.alarm and "2 of 63" in s.headline, 20, "an answer")
@@ -297,84 +269,3 @@ def test_many_queues_stay_fluent(tmp_path: Path, look: Open) -> None:
             screen.page.get_by_label("Search").fill("")
             screen.until(lambda s: s.page.locator("#table tbody tr").count() == 2_000, 5, "all")
             assert time.monotonic() - start < 4
-
-
-# --- what the demo shows, against /metrics ------------------------------------------------------
-
-
-def expected(samples: Samples) -> dict[str, dict[str, str]]:
-    """What each queue's row must show, by key."""
-    rows: dict[str, dict[str, str]] = {}
-    for (_, labels), count in every(samples, "bullmq_queue_jobs").items():
-        named = dict(labels)
-        rows.setdefault(key_of(named), {})[named["state"]] = f"{count:,.0f}"
-    texts: dict[str, tuple[str, Callable[[float], str]]] = {
-        "workers": ("bullmq_queue_workers", lambda n: f"{n:,.0f}"),
-        "oldest": ("bullmq_queue_oldest_waiting_seconds", age),
-        "longest": ("bullmq_queue_oldest_active_seconds", age),
-        "paused": ("bullmq_queue_paused", lambda n: str(bool(n))),
-    }
-    for column, (family, text) in texts.items():
-        for (_, labels), number in every(samples, family).items():
-            rows[key_of(dict(labels))][column] = text(number)
-    for row in rows.values():
-        row["reason"] = ""
-    for _, labels in every(samples, "bullmq_queue_blocked"):
-        rows[key_of(dict(labels))]["reason"] = dict(labels)["reason"]
-    return rows
-
-
-def key_of(labels: dict[str, str]) -> str:
-    return f"{labels['connection']}|{labels['prefix']}|{labels['queue']}"
-
-
-def shown(rows: list[Row]) -> dict[str, dict[str, str]]:
-    """The same, of the page."""
-    columns = (*STATES, "workers", "oldest", "longest")
-    return {
-        row.key: {name: row.values[name] for name in columns}
-        | {"paused": str(row.paused), "reason": row.reason}
-        for row in rows
-    }
-
-
-def agrees(screen: Screen, demo: Demo) -> bool:
-    """Whether page and metrics, which are asked one after the other, say the same of one poll."""
-    wanted = expected(demo.samples())
-    return bool(wanted) and shown(screen.open().rows()) == wanted
-
-
-def blocked(samples: Samples) -> bool:
-    return bool(every(samples, "bullmq_queue_blocked"))
-
-
-@pytest.mark.parametrize("name", ["healthy", "busy", "paused", "isolation", "stuck"])
-def test_the_page_says_what_the_metrics_say(demos: dict[str, Demo], look: Open, name: str) -> None:
-    demo = demos[name]
-    faulty = name not in ("healthy", "busy")
-    demo.until(lambda samples: blocked(samples) if faulty else bool(samples), 60, name)
-    screen = look(demo)
-    screen.until(lambda s: agrees(s, demo), 15, "the same as the metrics")
-    wanted = expected(demo.samples())
-    stuck = [row["reason"] for row in wanted.values() if row["reason"]]
-    if not faulty:
-        screen.until(lambda s: s.open().headline.startswith("All is well: 5 queues"), 20, "well")
-        screen.until(lambda s: done_per_minute(s.open()) > 10, 20, "rates")
-        return
-    one = "is" if len(stuck) == 1 else "are"
-    start = f"{len(stuck)} of {len(wanted)} queues {one} blocked: "
-    screen.until(lambda s: s.open().headline.startswith(start), 10, "the verdict")
-    assert screen.rows()[0].reason == stuck[0]
-    assert screen.violations() == []
-    if name == "isolation":
-        assert "The sync test fails" in screen.verdict
-        assert "reach different Redis servers" in screen.verdict
-        assert "give both the same URL" in screen.verdict
-    demo.process.terminate()
-
-
-def done_per_minute(screen: Screen) -> float:
-    """Of emails, of which the demo adds two hundred a minute."""
-    row = next(row for row in screen.rows() if row.key.endswith("|emails"))
-    text = row.values["done"]
-    return 0.0 if text == "?" else float(text)

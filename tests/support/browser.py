@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support.daemon import Daemon
 from tests.support.need import need, node_modules
 from tests.support.servers import wait_for
 
+DESK: Any = {"width": 1280, "height": 800}
 _ROWS = """() => [...document.querySelectorAll("#table tbody tr")].map(row => ({
   key: row.dataset.key,
   classes: [...row.classList],
@@ -134,3 +136,21 @@ class Screen:
             f"{rule['impact']} {rule['id']}: {rule['nodes'][0]['html'][:200]}"
             for rule in found["violations"]
         ]
+
+
+@contextlib.contextmanager
+def screens(browser: Browser) -> Iterator[Callable[..., Screen]]:
+    """Opens exporters' pages; at the end nothing may have gone wrong in any of them."""
+    opened: list[Screen] = []
+    with contextlib.ExitStack() as stack:
+
+        def look(exporter: Daemon, path: str = "/", **options: Any) -> Screen:
+            context = browser.new_context(**({"viewport": DESK} | options))
+            stack.callback(context.close)
+            opened.append(Screen(context.new_page(), exporter.url))
+            return opened[-1].open(path)
+
+        yield look
+        for screen in opened:
+            assert screen.complaints == []
+            assert screen.foreign == []
