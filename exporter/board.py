@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from exporter.rates import Past, remembered, totals_of
+from exporter.rates import Past, remembered
 from exporter.snapshot import Reload, Snapshot, SyncReport
 
 
@@ -30,7 +30,7 @@ class Board:
     def publish(self, snapshot: Snapshot) -> None:
         """Replace the connection's snapshot."""
         name = snapshot.connection
-        self._past[name] = remembered(self.past(name), totals_of(snapshot))
+        self._past[name] = remembered(self.past(name), snapshot)
         self._snapshots[name] = snapshot
         self.changed.set()
 

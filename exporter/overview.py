@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from exporter.board import Board
-from exporter.bullmq import STATES
+from exporter.bullmq import STATES, Queue
 from exporter.config import Poll
 from exporter.diagnosis import Database, Diagnosis, Isolation, databases_of, diagnose, hint, row_of
 from exporter.keyspaces import keyspace_owners
-from exporter.rates import Rates, Totals, rates, totals_of
+from exporter.rates import Rates, rates
 from exporter.snapshot import EventFacts, Snapshot
 from exporter.words import counted, printable
 
@@ -88,19 +88,24 @@ def overview(board: Board, poll: Poll, blocked_after: float | None = None) -> Ov
     databases = databases_of(snapshots, owners, now, poll.stale_after_seconds)
     patience = poll.blocked_after_seconds if blocked_after is None else blocked_after
     diagnosis = diagnose(databases, now, patience)
-    events = {each.connection: _totals(each, now, poll.stale_after_seconds) for each in snapshots}
+    known = {snapshot.connection: snapshot for snapshot in snapshots}
     views = []
     for database in databases:
-        past, totals = board.past(database.connection), events[database.connection]
+        grown = _rates(board, known[database.connection], now, poll.stale_after_seconds)
         for index, queue in enumerate(database.table.queues):
-            grown = rates(past, totals, queue) if totals is not None else None
-            views.append(_view(database, index, diagnosis, now, grown))
+            views.append(_view(database, index, diagnosis, now, grown.get(queue)))
     return Overview(tuple(views), diagnosis.isolations)
 
 
-def _totals(snapshot: Snapshot, now: float, stale_after: float) -> Totals | None:
-    """Of events, unless they are too old."""
-    return totals_of(snapshot) if snapshot.get(EventFacts, now, stale_after) is not None else None
+def _rates(
+    board: Board, snapshot: Snapshot, now: float, stale_after: float
+) -> dict[Queue, Rates | None]:
+    """Of the queues that keep events, unless what is known of them is too old."""
+    facts = snapshot.get(EventFacts, now, stale_after)
+    if facts is None:
+        return {}
+    past, at = board.past(snapshot.connection), snapshot.facts[EventFacts].at
+    return {queue: rates(past, at, queue, events) for queue, events in facts.queues.items()}
 
 
 def _view(

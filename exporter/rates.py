@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from exporter.bullmq import Queue
 from exporter.snapshot import EventFacts, QueueEvents, Snapshot
 
 _WINDOW_SECONDS: Final = 60.0
-_STEP_SECONDS: Final = 10.0
-"""Between two totals that are remembered: seven a connection are enough for the window."""
+_STEP_SECONDS: Final = 15.0
+"""Between two totals that are remembered: six a connection are enough for the window."""
 _SHORTEST_SECONDS: Final = 5.0
 """A rate over less is noise."""
 
 
+class Counts(NamedTuple):
+    """A queue's events since the exporter saw it first, over all job names."""
+
+    read: int
+    """Events of whatever kind: where it is the same, so are the others."""
+    added: int
+    completed: int
+    failed: int
+    """For good."""
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What was known of every queue's events at a time."""
+    """What was known of every queue's events at a time.
+
+    The facts themselves would do, but their histograms would be kept with them for a minute.
+    """
 
     at: float
     """Monotonic."""
-    queues: Mapping[Queue, QueueEvents]
+    queues: Mapping[Queue, Counts]
 
 
 Past = tuple[Totals, ...]
@@ -39,51 +53,50 @@ class Rates:
     """For good."""
 
 
-def totals_of(snapshot: Snapshot) -> Totals | None:
-    """The totals that a snapshot holds."""
+def counts_of(events: QueueEvents) -> Counts:
+    """The counts of a queue."""
+    jobs = events.jobs.values()
+    return Counts(
+        events.read,
+        sum([each.added for each in jobs]),
+        sum([each.completed for each in jobs]),
+        sum([each.failed for each in jobs]),
+    )
+
+
+def remembered(past: Past, snapshot: Snapshot) -> Past:
+    """The past with what a snapshot tells, without what no window needs any more."""
     dated = snapshot.facts.get(EventFacts)
     if dated is None or not isinstance(dated.facts, EventFacts):
-        return None
-    return Totals(dated.at, dated.facts.queues)
-
-
-def remembered(past: Past, totals: Totals | None) -> Past:
-    """The past with these totals, without those that no window needs any more."""
-    if totals is None or (past and totals.at - past[-1].at < _STEP_SECONDS):
         return past
-    longer = (*past, totals)
+    if past and dated.at - past[-1].at < _STEP_SECONDS:
+        return past
+    known = past[-1].queues if past else {}
+    queues = {
+        queue: counts
+        if (counts := known.get(queue)) is not None and counts.read == events.read
+        else counts_of(events)
+        for queue, events in dated.facts.queues.items()
+    }
+    longer = (*past, Totals(dated.at, queues))
     # the youngest that is a whole window old is where a window begins
-    too_old = sum(totals.at - each.at >= _WINDOW_SECONDS for each in longer) - 1
+    too_old = sum(dated.at - each.at >= _WINDOW_SECONDS for each in longer) - 1
     return longer[max(0, too_old) :]
 
 
-def rates(past: Past, current: Totals, queue: Queue) -> Rates | None:
-    """A queue's rates; None where it keeps no events or is not known for long enough."""
-    events = current.queues.get(queue)
-    if events is None:
-        return None
+def rates(past: Past, at: float, queue: Queue, events: QueueEvents) -> Rates | None:
+    """A queue's rates by its events at that monotonic time; None until they can be told."""
     for totals in past:
         before = totals.queues.get(queue)
         if before is not None:
-            minutes = (current.at - totals.at) / 60
-            return _grown(before, events, minutes) if minutes * 60 >= _SHORTEST_SECONDS else None
+            seconds = at - totals.at
+            return _grown(before, events, seconds / 60) if seconds >= _SHORTEST_SECONDS else None
     return None
 
 
-def _grown(before: QueueEvents, now: QueueEvents, minutes: float) -> Rates:
-    if before is now:
+def _grown(before: Counts, events: QueueEvents, minutes: float) -> Rates:
+    if before.read == events.read:
         return Rates(0.0, 0.0, 0.0)
-    pairs = zip(_sums(before), _sums(now), strict=True)
     # a total that has shrunk began anew at 0
-    added, completed, failed = (b - a if b >= a else b for a, b in pairs)
-    return Rates(added / minutes, completed / minutes, failed / minutes)
-
-
-def _sums(events: QueueEvents) -> Sequence[int]:
-    """Over all job names."""
-    jobs = events.jobs.values()
-    return (
-        sum(each.added for each in jobs),
-        sum(each.completed for each in jobs),
-        sum(each.failed for each in jobs),
-    )
+    grown = [b - a if b >= a else b for a, b in zip(before, counts_of(events), strict=True)]
+    return Rates(grown[1] / minutes, grown[2] / minutes, grown[3] / minutes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any, Final
 
@@ -84,6 +85,12 @@ class TestVerdict:
                 Level.WELL, "All is well: 2 queues, none is blocked", ("3 jobs ready, 4 active",)
             )
         ]
+
+    def test_a_shard_speaks_for_itself_alone(self) -> None:
+        seen = seen_of(snapshot(queues={MAIL: {}}))
+        text = {"connections": {"api": {"url": "redis://api"}}, "queues": {"shard": "2/3"}}
+        shard = replace(seen, config=Config.model_validate(text))
+        assert findings(shard)[0].headline == "All is well: 1 queue of shard 2/3, none is blocked"
 
     def test_one_is_blocked(self) -> None:
         assert found(snapshot(queues={MAIL: stuck(), IMAGES: {}})) == [
@@ -375,7 +382,9 @@ class TestRows:
     def test_rates_come_from_what_is_known_anyway(self) -> None:
         def told(ago: float, completed: int) -> Snapshot:
             jobs = JobEvents(completed, 0, completed, 0, 0, 0, NO_DURATIONS, {})
-            events = EventFacts({queue_of(*MAIL): QueueEvents(0, 0, {"": jobs})}, 0.0, 0)
+            events = EventFacts(
+                {queue_of(*MAIL): QueueEvents(2 * completed, 0, {"": jobs})}, 0.0, 0
+            )
             made = snapshot(queues={MAIL: {}}, ago=ago)
             made.facts[EventFacts] = Dated(events, made.at)  # type: ignore[index]
             return made

@@ -209,7 +209,8 @@ def _well(seen: Seen) -> Finding:
     ready = sum(view.ready for view in views)
     active = sum(view.jobs["active"] or 0 for view in views)
     detail = f"{counted(ready, 'job')} ready, {active:,} active"
-    count = counted(len(views), "queue")
+    shard = seen.config.queues.shard
+    count = counted(len(views), "queue") + (f" of shard {shard}" if shard else "")
     return Finding(Level.WELL, f"All is well: {count}, none is blocked", (detail,))
 
 

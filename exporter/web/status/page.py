@@ -59,7 +59,6 @@ class _Look:
     made_at: float
     time: float
     seen: Seen
-    rows: dict[_Key, str]
     pages: dict[tuple[Query, bool], bytes] = field(default_factory=dict)
 
 
@@ -108,26 +107,24 @@ class StatusPage:
         config, sync = self._current(), board.sync
         fresh = sync if sync is not None and sync.fresh(now) else None
         seen = Seen(config, snapshots, overview(board, config.poll), fresh, board.reload, now)
-        rows = self._rows(seen)
-        self._look = _Look(snapshots, sync, board.reload, now, time.time(), seen, rows)
+        self._look = _Look(snapshots, sync, board.reload, now, time.time(), seen)
+        known = ((key, self._written.get(key)) for key in map(_key, seen.overview.queues))
+        self._written = {key: row for key, row in known if row is not None}
         return self._look
 
-    def _rows(self, seen: Seen) -> dict[_Key, str]:
-        lost = {each.connection for each in seen.snapshots if not seen.is_up(each)}
-        before, self._written = self._written, {}
-        for view in seen.overview.queues:
-            key, old = _key(view), view.connection in lost
-            known = before.get(key)
-            if known is None or known[0] != view or known[1] != old:
-                known = (view, old, str(self._macros.row(view, old)))
-            self._written[key] = known
-        return {key: row for key, (_, _, row) in self._written.items()}
+    def _row(self, view: QueueView, *, old: bool) -> str:
+        key = _key(view)
+        known = self._written.get(key)
+        if known is None or known[0] != view or known[1] != old:
+            known = self._written[key] = (view, old, str(self._macros.row(view, old)))
+        return known[2]
 
     def _page(self, look: _Look, query: Query) -> str:
         seen = look.seen
         chosen = query.choose(seen.overview.queues)
         shown = chosen[:MOST_ROWS]
-        rows = "".join([look.rows[_key(view)] for view in shown])
+        lost = {each.connection for each in seen.snapshots if not seen.is_up(each)}
+        rows = "".join([self._row(view, old=view.connection in lost) for view in shown])
         page = self._macros.page(
             query=query,
             findings=findings(seen),
@@ -144,6 +141,7 @@ class StatusPage:
             time=look.time,
             refresh_seconds=min(30.0, max(1.0, seen.config.poll.interval_seconds)),
             version=__version__,
+            shard=seen.config.queues.shard,
             links=[(path.removeprefix("/"), path, text) for path, text in LINKS],
             style=STYLE.path,
             script=SCRIPT.path,
