@@ -34,7 +34,8 @@ def expected(samples: Samples) -> dict[str, dict[str, str]]:
 
 
 def key_of(labels: dict[str, str]) -> str:
-    return f"{labels['connection']}|{labels['prefix']}|{labels['queue']}"
+    prefix = labels["prefix"]
+    return f"{labels['connection']}|{len(prefix)}|{prefix}|{labels['queue']}"
 
 
 def shown(rows: list[Row]) -> dict[str, dict[str, str]]:

@@ -83,7 +83,7 @@
 
   function address() {
     const pairs = [...new FormData(form)].filter(([, value]) => value);
-    return "?" + new URLSearchParams(pairs);
+    return `?${new URLSearchParams(pairs)}`;
   }
 
   async function ask() {
