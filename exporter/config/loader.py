@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from exporter.config.yaml_reader import Document, read_yaml
 DEFAULT_URL = "redis://localhost:6379/0"
 
 _SECRET_KEYS = frozenset({"url", "basic_auth_users"})
+NOT_BUILT = (("web", "tls"), ("web", "basic_auth_users"), ("web", "basic_auth_users_file"))
+"""Keys that are read, and refused where they are set."""
+
 _TYPES = {
     "int_type": "must be a whole number",
     "float_type": "must be a number",
@@ -224,16 +228,7 @@ def _why_unreadable(file: Path) -> str | None:
 
 def _not_built(config: Config) -> Iterator[_Finding]:
     """Keys of the contract that this version does not act on; ignoring them would do harm."""
-    web = config.web
-    used = {
-        ("web", "tls"): web.tls.cert_file or web.tls.key_file or web.tls.client_ca_file,
-        ("web", "basic_auth_users"): web.basic_auth_users,
-        ("web", "basic_auth_users_file"): web.basic_auth_users_file,
-    }
-    for path, value in used.items():
-        if value:
-            yield _not_yet(*path)
-
-
-def _not_yet(*path: str) -> _Finding:
-    return path, "is not supported by this version yet; remove it"
+    for path in NOT_BUILT:
+        default = Config.model_fields[path[0]].default
+        if reduce(getattr, path, config) != reduce(getattr, path[1:], default):
+            yield path, "is not supported by this version yet; remove it"
