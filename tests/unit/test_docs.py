@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.metrics import CATALOGUE, Kind
+from exporter.metrics import CATALOGUE, Family, Kind, markdown
+from tests.support.promql import selectors
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -42,3 +43,18 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("family", CATALOGUE, ids=lambda family: family.name)
+def test_an_example_asks_for_its_family_and_for_what_exists(family: Family) -> None:
+    asked = selectors(family.example)
+    parts = names() - set(FAMILIES) if family.kind is Kind.HISTOGRAM else {family.name}
+    assert any(name in parts and name.startswith(family.name) for name, _ in asked)
+    for name, labels in asked:
+        assert name in names()
+        assert set(labels) <= set(FAMILIES[re.sub("_(bucket|sum|count)$", "", name)].labels)
+    assert "|" not in family.example, "it would end the table's cell"
+
+
+def test_the_page_of_metrics_is_as_generated() -> None:
+    assert (ROOT / "docs" / "metrics.md").read_text() == markdown() + "\n"
