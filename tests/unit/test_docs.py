@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.metrics import CATALOGUE, Family, Kind, markdown
+from exporter.rules import ALERTS
 from tests.support.promql import selectors
 
 ROOT = Path(__file__).parents[2]
@@ -61,3 +62,9 @@ def test_an_example_asks_for_its_family_and_for_what_exists(family: Family) -> N
 
 def test_the_page_of_metrics_is_as_generated() -> None:
     assert (ROOT / "docs" / "metrics.md").read_text() == markdown() + "\n"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_alerts_exist(page: Path) -> None:
+    named = set(re.findall(r"\bBullMQ[A-Z]\w+", page.read_text()))
+    assert named <= {alert.full_name for alert in ALERTS}
