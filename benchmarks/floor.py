@@ -8,12 +8,13 @@ from collections.abc import Callable
 import hiredis
 import redis
 
-from benchmarks.server import floor_batches
+from benchmarks.data import SCORED
+from exporter.connection import pack
 
 
 def reading(port: int) -> Callable[[], list[int]]:
     """Packed pipelines over a bare socket, and hiredis' reader."""
-    batches = floor_batches(port)
+    batches = _batches(port)
     sock = socket.create_connection(("127.0.0.1", port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     reader = hiredis.Reader()
@@ -67,3 +68,19 @@ def redis_py(port: int) -> Callable[[], None]:
             pipe.execute()
 
     return read
+
+
+def _batches(port: int, commands_a_batch: int = 500) -> list[tuple[bytes, int]]:
+    """The least that a reader must send: nine counts a queue, packed beforehand."""
+    client = redis.Redis(port=port)
+    bases = sorted(
+        key.decode().removesuffix("meta") for key in client.scan_iter("bull:*:meta", count=5000)
+    )
+    client.close()
+    commands = []
+    for base in bases:
+        commands += [pack("LLEN", base + name) for name in ("wait", "active", "paused")]
+        commands += [pack("ZCARD", base + name) for name in SCORED]
+        commands.append(pack("HEXISTS", base + "meta", "paused"))
+    chunks = [commands[i : i + commands_a_batch] for i in range(0, len(commands), commands_a_batch)]
+    return [(b"".join(chunk), len(chunk)) for chunk in chunks]

@@ -13,7 +13,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.server import fill, private_redis
+from benchmarks.data import fill
+from benchmarks.server import private_redis
 from benchmarks.table import Line
 
 _TICK = os.sysconf("SC_CLK_TCK")

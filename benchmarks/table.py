@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-NAME_WIDTH = 58
+NAME_WIDTH = 60
 
 
 @dataclass(frozen=True)
@@ -15,11 +16,14 @@ class Line:
     name: str
     value: float
     unit: str
-    target: float
+    target: float | None
+    """None for what is only told."""
     floor: float | None = None
     """What it is measured against in the same run; the target is a ratio to it then."""
     at_least: bool = False
     """Whether more is better."""
+    worst: float | None = None
+    """The worst of the run, of which `value` is the median."""
 
     @property
     def compared(self) -> float:
@@ -29,21 +33,34 @@ class Line:
     @property
     def passed(self) -> bool:
         """Whether the target is met."""
+        if self.target is None:
+            return True
         return self.compared >= self.target if self.at_least else self.compared <= self.target
 
 
-def show(title: str, lines: list[Line]) -> None:
-    """Print a part of the table."""
-    print(f"\n{title}")
-    print(f"{'':{NAME_WIDTH}}{'measured':>12} {'':9}{'floor':>9}{'ratio':>7}{'target':>9}")
+def show(lines: Sequence[Line]) -> None:
+    """Print the table."""
+    print(f"{'':{NAME_WIDTH}}{'measured':>11} {'':3}{'floor':>9}{'ratio':>7}{'target':>9}")
     for line in lines:
-        floor = f"{line.floor:9.2f}{line.compared:7.1f}" if line.floor else f"{'':16}"
-        sign = ">=" if line.at_least else "<="
-        verdict = "pass" if line.passed else "MISS"
-        print(
-            f"{line.name:{NAME_WIDTH}}{line.value:12,.2f} {line.unit:9}{floor}"
-            f"{sign:>4}{line.target:<7g}{verdict}"
-        )
+        print(_row(line))
+    targets = [line for line in lines if line.target is not None]
+    print(f"\n{sum(line.passed for line in targets)} of {len(targets)} targets met")
+
+
+def _row(line: Line) -> str:
+    floor = "" if line.floor is None else f"{line.floor:9,.2f}{line.compared:7.1f}"
+    worst = "" if line.worst is None else f"  worst {line.worst:,.2f}"
+    return (
+        f"{line.name:{NAME_WIDTH}}{line.value:11,.2f} {line.unit:3}{floor:16}"
+        f"{_verdict(line)}{worst}"
+    ).rstrip()
+
+
+def _verdict(line: Line) -> str:
+    if line.target is None:
+        return f"{'':15}"
+    sign = ">=" if line.at_least else "<="
+    return f"{sign:>4} {line.target:<6g}{'pass' if line.passed else 'MISS'}"
 
 
 def progress(text: str) -> None:

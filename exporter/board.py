@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
-from exporter.snapshot import Snapshot, SyncReport
+from exporter.snapshot import Reload, Snapshot, SyncReport
 
 
 class Board:
@@ -20,6 +21,8 @@ class Board:
         """Set at every publication; whoever waits for it clears it."""
         self.sync: SyncReport | None = None
         """The last round of the sync test."""
+        self.reload: Reload | None = None
+        """When the configuration was taken, and whether the last try to read it anew worked."""
         self._snapshots: dict[str, Snapshot] = {}
 
     def publish(self, snapshot: Snapshot) -> None:
@@ -27,9 +30,26 @@ class Board:
         self._snapshots[snapshot.connection] = snapshot
         self.changed.set()
 
-    def publish_sync(self, report: SyncReport) -> None:
-        """Replace the result of the sync test."""
+    def publish_sync(self, report: SyncReport | None) -> None:
+        """Replace the result of the sync test; None while there is no test."""
         self.sync = report
+        self.changed.set()
+
+    def publish_reload(self, reload: Reload) -> None:
+        """Replace what became of the configuration."""
+        self.reload = reload
+        self.changed.set()
+
+    def change(self, connections: Sequence[str], kept: Collection[str]) -> None:
+        """Show these connections from now on; what is known of them is forgotten unless kept."""
+        for name in list(self._snapshots):
+            if name not in kept:
+                self._snapshots.pop(name)
+        self.connections = tuple(connections)
+        if self.sync is not None:
+            pairs = tuple(p for p in self.sync.pairs if p.writer in kept and p.reader in kept)
+            metadata = {name: known for name, known in self.sync.metadata.items() if name in kept}
+            self.sync = replace(self.sync, pairs=pairs, metadata=metadata)
         self.changed.set()
 
     def snapshots(self) -> tuple[Snapshot, ...]:

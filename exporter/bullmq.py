@@ -24,6 +24,10 @@ class Queue:
     static: bool = False
     """Named by the configuration, and so watched whether it exists or not."""
 
+    def __hash__(self) -> int:
+        # of one field: bytes remember their hash, and queues are looked up by the thousand
+        return hash(self.key)
+
 
 def queue_of(prefix: str, name: str, *, static: bool = False) -> Queue:
     """The queue of that prefix and name."""

@@ -70,7 +70,7 @@ def main() -> None:
 )
 def run(path: Path | None, listen: str | None, *, once: bool) -> None:
     """Watch the queues and serve /metrics."""
-    app = App(_load(path, listen))
+    app = App(_load(path, listen), lambda: load(path, os.environ, listen))
     if once:
         page, reached = app.page_once()
         click.echo(page, nl=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import accumulate
 
 from exporter.snapshot import Histogram
 
@@ -10,22 +11,23 @@ from exporter.snapshot import Histogram
 class Buckets:
     """Observations in seconds, by upper bound."""
 
-    __slots__ = ("_bounds", "_counts", "_sum")
+    __slots__ = ("_bounds", "_counts", "_frozen", "_sum")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
+        self._frozen: Histogram | None = None
 
     def observe(self, seconds: float) -> None:
         """Add one."""
         self._counts[bisect_left(self._bounds, seconds)] += 1
         self._sum += seconds
+        self._frozen = None
 
     def frozen(self) -> Histogram:
-        """As it is now, counts cumulative."""
-        total, counts = 0, []
-        for count in self._counts:
-            total += count
-            counts.append(total)
-        return Histogram(self._bounds, tuple(counts[:-1]), self._sum, total)
+        """As it is now, counts cumulative; the same object until there is more."""
+        if self._frozen is None:
+            *counts, total = accumulate(self._counts)
+            self._frozen = Histogram(self._bounds, tuple(counts), self._sum, total)
+        return self._frozen

@@ -81,6 +81,19 @@ BUILD_INFO = _gauge(
     "Always 1. The exporter's version and Python's.",
     "count by (version) (bullmq_exporter_build_info)",
 )
+RELOAD_SUCCESSFUL = _gauge(
+    "bullmq_exporter_config_last_reload_successful",
+    (),
+    "Whether the configuration was taken when it was read last; if not, the former is in force.",
+    "bullmq_exporter_config_last_reload_successful == 0",
+)
+RELOAD_SUCCESS_TIME = _gauge(
+    "bullmq_exporter_config_last_reload_success_timestamp_seconds",
+    (),
+    "Unix time at which the configuration in force was taken.",
+    "time() - bullmq_exporter_config_last_reload_success_timestamp_seconds",
+    "seconds",
+)
 COLLECTOR_SUCCESS = _gauge(
     "bullmq_exporter_collector_success",
     _COLLECTOR,
@@ -503,6 +516,8 @@ CATALOGUE: tuple[Family, ...] = (
     CONNECTION_PING,
     CONNECTION_RECONNECTS,
     BUILD_INFO,
+    RELOAD_SUCCESSFUL,
+    RELOAD_SUCCESS_TIME,
     COLLECTOR_SUCCESS,
     COLLECTOR_DURATION,
     COLLECTOR_LAST_SUCCESS,

@@ -246,6 +246,16 @@ SYNC_CHECKS = ("writable", "set_get", "integrity", "ttl", "expiry", "same_databa
 
 
 @dataclass(frozen=True, slots=True)
+class Reload:
+    """What became of the configuration."""
+
+    successful: bool
+    """Whether it was taken when it was read last."""
+    success_time: float
+    """Unix time at which one was taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class SyncReport:
     """A round of the sync test over all pairs of connections."""
 

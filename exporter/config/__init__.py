@@ -1,5 +1,6 @@
 """The configuration: YAML and environment in, a frozen `Config` or every mistake out."""
 
+from exporter.config.certificates import server_context
 from exporter.config.errors import ConfigError, Problem
 from exporter.config.loader import load
 from exporter.config.models import (
@@ -11,6 +12,8 @@ from exporter.config.models import (
     RedisTLS,
     Sentinel,
     Sync,
+    WebTLS,
+    is_wildcard,
     split_host_port,
 )
 from exporter.config.secret import MASK, Secret
@@ -33,10 +36,13 @@ __all__ = [
     "Sentinel",
     "Shard",
     "Sync",
+    "WebTLS",
+    "is_wildcard",
     "load",
     "parse_shard",
     "parse_url",
     "part_of",
+    "server_context",
     "show",
     "split_host_port",
 ]

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.config.loader import NOT_BUILT
 from exporter.config.models import Config
 
 VARIABLES = {
@@ -105,8 +104,6 @@ def _setting(path: str, key: str, field: dict[str, Any], *, required: bool) -> S
     meaning = " ".join(field["description"].split())
     if path in VARIABLES:
         meaning += f" Environment: {VARIABLES[path]}."
-    if any(f"{path}.".startswith(".".join((*refused, ""))) for refused in NOT_BUILT):
-        meaning += " **This version refuses it: it is not built yet.**"
     default = "required" if required else f"`{_shown(field['default'])}`"
     return Setting(path, default, _value(key, field), meaning)
 

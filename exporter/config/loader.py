@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Iterator, Mapping
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from exporter.config.environment import connections_from, interpolate
 from exporter.config.errors import ConfigError, Problem
+from exporter.config.files import with_files
 from exporter.config.models import Config, split_host_port
 from exporter.config.secret import MASK
 from exporter.config.yaml_reader import Document, read_yaml
@@ -21,9 +21,6 @@ from exporter.config.yaml_reader import Document, read_yaml
 DEFAULT_URL = "redis://localhost:6379/0"
 
 _SECRET_KEYS = frozenset({"url", "basic_auth_users"})
-NOT_BUILT = (("web", "tls"), ("web", "basic_auth_users"), ("web", "basic_auth_users_file"))
-"""Keys that are read, and refused where they are set."""
-
 _TYPES = {
     "int_type": "must be a whole number",
     "float_type": "must be a number",
@@ -66,9 +63,12 @@ def load(path: Path | None, environ: Mapping[str, str], listen: str | None = Non
     except ValidationError as error:
         problems += _problems(error, document, variables)
     else:
-        problems += _unusable(config, document)
+        complete, findings = with_files(config)
+        problems += [
+            Problem(".".join(path), message, document.line_of(path)) for path, message in findings
+        ]
         if not problems:
-            return config
+            return complete
     raise ConfigError(source, _sorted(problems))
 
 
@@ -186,49 +186,3 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 def _sorted(problems: list[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: (problem.line or 0, problem.path))
-
-
-# --- what is valid but cannot be used here -------------------------------------------------------
-
-
-def _unusable(config: Config, document: Document) -> Iterator[Problem]:
-    for path, message in (*_unreadable_files(config), *_not_built(config)):
-        yield Problem(".".join(path), message, document.line_of(path))
-
-
-_Finding = tuple[tuple[str, ...], str]
-
-
-def _unreadable_files(config: Config) -> Iterator[_Finding]:
-    for name, connection in config.connections.items():
-        tls, sentinel = connection.tls, connection.sentinel
-        files = {
-            ("password_file",): connection.password_file,
-            ("sentinel", "password_file"): sentinel.password_file if sentinel else None,
-            ("tls", "ca_file"): tls.ca_file,
-            ("tls", "cert_file"): tls.cert_file,
-            ("tls", "key_file"): tls.key_file,
-        }
-        for keys, file in files.items():
-            reason = _why_unreadable(file) if file is not None else None
-            if reason:
-                message = f"{file} cannot be read ({reason}); check the path and its permissions"
-                yield ("connections", name, *keys), message
-
-
-def _why_unreadable(file: Path) -> str | None:
-    try:
-        file.read_text(encoding="utf-8")
-    except OSError as error:
-        return error.strerror or type(error).__name__
-    except UnicodeDecodeError:
-        return "not UTF-8 text"
-    return None
-
-
-def _not_built(config: Config) -> Iterator[_Finding]:
-    """Keys of the contract that this version does not act on; ignoring them would do harm."""
-    for path in NOT_BUILT:
-        default = Config.model_fields[path[0]].default
-        if reduce(getattr, path, config) != reduce(getattr, path[1:], default):
-            yield path, "is not supported by this version yet; remove it"

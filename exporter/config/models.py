@@ -28,11 +28,12 @@ from exporter.config.environment import Interpolated
 from exporter.config.secret import Secret
 from exporter.config.shard import Shard, parse_shard
 from exporter.config.url import RedisURL, parse_url
+from exporter.config.users import checked_hash, checked_user
 from exporter.config.yaml_reader import read_scalar
 
 _CONNECTION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HOST_PORT = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:\s]*)):(?P<port>\d{1,5})")
-_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
+_PAIR = "cert_file and key_file go together; set both or none"
 
 
 class Section(BaseModel):
@@ -73,6 +74,11 @@ def split_host_port(text: str) -> tuple[str, int]:
     return match["six"] or match["host"] or "", int(match["port"])
 
 
+def is_wildcard(listen: str) -> bool:
+    """Whether an address means every interface."""
+    return split_host_port(listen)[0] in ("", "0.0.0.0", "::")
+
+
 def _checked_host_port(text: str) -> str:
     split_host_port(text)
     return text
@@ -109,12 +115,6 @@ def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-def _bcrypt(secret: Secret) -> Secret:
-    if _BCRYPT.fullmatch(secret.reveal()) is None:
-        raise ValueError("must be a bcrypt hash, as `htpasswd -nB` writes it")
-    return secret
-
-
 def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     if not values or len(set(values)) != len(values) or "" in values:
         raise ValueError("must be one or more different, non-empty texts")
@@ -129,8 +129,9 @@ NodeAddress = Annotated[str, AfterValidator(_node_address)]
 HostPort = Annotated[str, AfterValidator(_checked_host_port)]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 FilePath = Annotated[Path, Field(strict=False)]
-Hash = Annotated[Secret, BeforeValidator(_secret), AfterValidator(_bcrypt), Shown]
+Hash = Annotated[Secret, BeforeValidator(_secret), AfterValidator(checked_hash), Shown]
 Buckets = Annotated[tuple[float, ...], Field(strict=False), AfterValidator(_increasing)]
+UserName = Annotated[str, AfterValidator(checked_user)]
 ConnectionName = Annotated[str, AfterValidator(_connection_name)]
 
 
@@ -151,7 +152,7 @@ class RedisTLS(Section):
     @model_validator(mode="after")
     def _pair(self) -> Self:
         if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file go together; set both or none")
+            raise ValueError(_PAIR)
         return self
 
 
@@ -176,7 +177,9 @@ class Connection(Section):
     username: str | None = None
     """Wins over the URL's."""
     password_file: FilePath | None = None
-    """A file with the password, read at each connect; wins over the URL's."""
+    """A file with the password; wins over the URL's. Read at each connect, so that a new password
+    needs neither a restart nor a reload.
+    """
     connect_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
     """How long connecting may take, with TLS and login."""
     timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
@@ -314,25 +317,41 @@ class WebTLS(Section):
     """Certificates of the exporter's own HTTP server."""
 
     cert_file: FilePath | None = None
-    """The server's certificate, PEM; with `key_file`."""
+    """The server's certificate, PEM, with its chain; with it, HTTPS alone is spoken. Read anew when
+    it changes: [Who may look](operations.md#who-may-look).
+    """
     key_file: FilePath | None = None
-    """Its key, PEM."""
+    """Its key, PEM, not encrypted."""
     client_ca_file: FilePath | None = None
-    """PEM certificates that a client's must be signed by."""
+    """PEM certificates of CAs, one of which must have signed a client's; without it, clients need
+    none.
+    """
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError(_PAIR)
+        if self.client_ca_file is not None and self.cert_file is None:
+            raise ValueError("client_ca_file needs cert_file and key_file; set them as well")
+        return self
 
 
 class Web(Section):
     """The HTTP server."""
 
     tls: WebTLS = WebTLS()
-    basic_auth_users: dict[str, Hash] = {}
-    """User names with the bcrypt hashes of their passwords, as `htpasswd -nB` writes them;
-    `/-/healthy` and `/-/ready` stay open.
+    basic_auth_users: dict[UserName, Hash] = {}
+    """Names with the bcrypt hashes that `htpasswd -nB` writes. With any user, all but `/-/healthy`
+    and `/-/ready` asks for a password.
     """
     basic_auth_users_file: FilePath | None = None
-    """A YAML file of such users."""
+    """A YAML file of further users, `name: hash`."""
+    enable_lifecycle: bool = False
+    """Whether `POST /-/reload` reads the configuration anew, as SIGHUP does:
+    [Changing the configuration](operations.md#changing-the-configuration).
+    """
     max_concurrent_requests: Annotated[int, Field(ge=1, le=10_000)] = 40
-    """More at a time are answered with 503."""
+    """The most connections and requests at a time; more are answered with 503."""
 
 
 class Log(Section):

@@ -27,6 +27,10 @@ class Clients:
             client = self._clients[settings] = open_client(settings, name)
         return client
 
+    def forget(self, settings: Connection) -> None:
+        """Make a new client when these settings are asked for again; whoever has it closes it."""
+        self._clients.pop(settings, None)
+
     def close(self) -> None:
         """Close every client and forget it."""
         for client in self._clients.values():

@@ -1,16 +1,18 @@
-"""The families of the event streams; the lines of a queue are written anew when it has news."""
+"""The families of the event streams; written anew when there are news."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import compress
+from operator import attrgetter
 
 from exporter import metrics
 from exporter.bullmq import Queue
+from exporter.exposition.column import Column, doubled
+from exporter.exposition.gzip import Piece, piece_of
 from exporter.exposition.text import histogram_lines, labels, sample
 from exporter.metrics import Family
 from exporter.snapshot import EventFacts, JobEvents, QueueEvents
-
-Line = tuple[Family, str]
 
 _COUNTERS = (
     (metrics.JOBS_ADDED, "added"),
@@ -22,50 +24,93 @@ _COUNTERS = (
 )
 
 
+class _Layout:
+    """What stays the same while the set of queues and of job names does."""
+
+    def __init__(self, connection: str, shown: Mapping[Queue, QueueEvents]) -> None:
+        names = metrics.EVENTS_READ.labels
+        streams = [labels(names, (connection, queue.prefix, queue.name)) for queue in shown]
+        self.jobs = [
+            f"{stream},{labels(('job_name',), (name,))}"
+            for stream, events in zip(streams, shown.values(), strict=True)
+            for name in events.jobs
+        ]
+        """The labels of each queue's job names."""
+        rows, job_rows = doubled(streams), doubled(self.jobs)
+        self.read = Column(metrics.EVENTS_READ, "", rows)
+        self.lost = Column(metrics.EVENTS_LOST, "", rows)
+        self.counters = [
+            (family, attrgetter(name), Column(family, "", job_rows)) for family, name in _COUNTERS
+        ]
+
+
 class EventWriter:
-    """Writes one connection's events; keeps the lines of queues without news."""
+    """Writes one connection's events; keeps what is as it was between pages."""
 
     def __init__(self, connection: str) -> None:
         self._connection = connection
-        self._written: dict[Queue, tuple[QueueEvents, list[Line]]] = {}
+        self._queues: Sequence[Queue] = ()
+        self._events: Mapping[Queue, QueueEvents] = {}
+        self._shape: list[tuple[Queue, tuple[str, ...]]] = []
+        self._layout = _Layout(connection, {})
+        self._durations: dict[str, tuple[JobEvents, str, str]] = {}
+        """The lines of both histograms, by labels."""
+        self._families: list[tuple[Family, Piece | None]] = []
 
-    def lines(self, facts: EventFacts, queues: Sequence[Queue]) -> Iterator[Line]:
-        """The lines of those queues that are shown, and of the connection."""
-        written: dict[Queue, tuple[QueueEvents, list[Line]]] = {}
-        for queue in queues:
-            events = facts.queues.get(queue)
-            if events is None:
-                continue
-            known = self._written.get(queue)
-            if known is None or known[0] is not events:
-                known = (events, list(self._queue(queue, events)))
-            written[queue] = known
-            yield from known[1]
-        self._written = written
+    def lines(
+        self, facts: EventFacts, queues: Sequence[Queue]
+    ) -> Iterator[tuple[Family, Piece | None]]:
+        """Each family with its lines: of those queues that are shown, and of the connection."""
+        if facts.queues is not self._events or queues is not self._queues:
+            self._events, self._queues = facts.queues, queues
+            self._families = list(self._write())
+        yield from self._families
         text = labels(metrics.EVENTS_LAG.labels, (self._connection,))
-        yield metrics.EVENTS_LAG, sample(metrics.EVENTS_LAG.name, text, facts.lag_seconds)
-        dropped = metrics.EVENTS_INFLIGHT_DROPPED
-        yield dropped, sample(dropped.name, text, facts.inflight_dropped)
+        lag, dropped = metrics.EVENTS_LAG, metrics.EVENTS_INFLIGHT_DROPPED
+        yield lag, _piece(sample(lag.name, text, facts.lag_seconds))
+        yield dropped, _piece(sample(dropped.name, text, facts.inflight_dropped))
 
-    def _queue(self, queue: Queue, events: QueueEvents) -> Iterator[Line]:
-        values = (self._connection, queue.prefix, queue.name)
-        stream = labels(metrics.EVENTS_READ.labels, values)
-        yield metrics.EVENTS_READ, sample(metrics.EVENTS_READ.name, stream, events.read)
-        yield metrics.EVENTS_LOST, sample(metrics.EVENTS_LOST.name, stream, events.lost)
-        for name, jobs in events.jobs.items():
-            text = labels(metrics.JOBS_ADDED.labels, (*values, name))
-            yield from _counters(text, jobs)
-            if events.read:  # a queue at rest has no durations, and sixty lines fewer
-                yield from _durations(text, jobs)
+    def _write(self) -> Iterator[tuple[Family, Piece | None]]:
+        found = ((queue, self._events.get(queue)) for queue in self._queues)
+        shown = {queue: events for queue, events in found if events is not None}
+        shape = [(queue, tuple(events.jobs)) for queue, events in shown.items()]
+        if shape != self._shape:
+            self._shape, self._layout = shape, _Layout(self._connection, shown)
+        layout = self._layout
+        yield metrics.EVENTS_READ, layout.read.lines([events.read for events in shown.values()])
+        yield metrics.EVENTS_LOST, layout.lost.lines([events.lost for events in shown.values()])
+        jobs = [told for events in shown.values() for told in events.jobs.values()]
+        for family, counter, column in layout.counters:
+            yield family, column.lines(list(map(counter, jobs)))
+        yield from self._histograms(shown.values(), jobs)
+
+    def _histograms(
+        self, shown: Iterable[QueueEvents], jobs: Sequence[JobEvents]
+    ) -> Iterator[tuple[Family, Piece | None]]:
+        # a queue at rest has no durations, and sixty lines fewer
+        timed = [events.read > 0 for events in shown for _ in events.jobs]
+        durations = {}
+        for text, told in compress(zip(self._layout.jobs, jobs, strict=True), timed):
+            known = self._durations.get(text)
+            if known is None or known[0] is not told:
+                wait = histogram_lines(metrics.JOB_WAIT.name, text, told.wait)
+                known = (told, wait, _runs(text, told))
+            durations[text] = known
+        self._durations = durations
+        waits = "".join([wait for _, wait, _ in durations.values()])
+        runs = "".join([run for _, _, run in durations.values()])
+        yield metrics.JOB_WAIT, _piece(waits)
+        yield metrics.JOB_RUN, _piece(runs)
 
 
-def _counters(text: str, jobs: JobEvents) -> Iterator[Line]:
-    for family, name in _COUNTERS:
-        yield family, sample(family.name, text, getattr(jobs, name))
+def _piece(text: str) -> Piece | None:
+    return piece_of(text.encode("utf-8", "replace")) if text else None
 
 
-def _durations(text: str, jobs: JobEvents) -> Iterator[Line]:
-    yield metrics.JOB_WAIT, histogram_lines(metrics.JOB_WAIT.name, text, jobs.wait)
-    for outcome, run in jobs.runs.items():
-        labelled = f'{text},outcome="{outcome}"'
-        yield metrics.JOB_RUN, histogram_lines(metrics.JOB_RUN.name, labelled, run)
+def _runs(text: str, jobs: JobEvents) -> str:
+    return "".join(
+        [
+            histogram_lines(metrics.JOB_RUN.name, f'{text},outcome="{outcome}"', run)
+            for outcome, run in jobs.runs.items()
+        ]
+    )

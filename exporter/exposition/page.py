@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from exporter.diagnosis import Database, databases_of, diagnose
 from exporter.exposition.blocked import diagnosis_lines
-from exporter.exposition.compress import compress
 from exporter.exposition.events import EventWriter
+from exporter.exposition.gzip import Piece, gzip_of
 from exporter.exposition.process import process_families
 from exporter.exposition.queues import QueueWriter
 from exporter.exposition.small import View, small_families
 from exporter.exposition.text import Format, ending, header
 from exporter.keyspaces import keyspace_owners
 from exporter.metrics import CATALOGUE, Family
-from exporter.snapshot import EventFacts, Snapshot, SyncReport
+from exporter.snapshot import EventFacts, Reload, Snapshot, SyncReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Variant:
 class Page:
     """One state of everything, and its bytes in each variant as they are asked for."""
 
-    def __init__(self, lines: dict[Family, list[str]], expires_at: float) -> None:
+    def __init__(self, lines: Mapping[Family, Sequence[bytes | Piece]], expires_at: float) -> None:
         self._lines = lines
         self._bodies: dict[Variant, bytes] = {}
         self._process: dict[Format, bytes] = {}
@@ -42,25 +43,22 @@ class Page:
         """The page's bytes; made once, then kept."""
         body = self._bodies.get(variant)
         if body is None:
-            body = self._bodies[variant] = self._make(variant)
+            parts = self._parts(variant.form)
+            body = self._bodies[variant] = gzip_of(parts) if variant.gzip else _text_of(parts)
         return body
 
-    def _make(self, variant: Variant) -> bytes:
-        parts = self._parts(variant.form)
-        return compress(parts) if variant.gzip else b"".join(parts)
-
-    def _parts(self, form: Format) -> Iterator[bytes]:
-        """A family at a time: the whole of a large page is large."""
+    def _parts(self, form: Format) -> Iterator[bytes | Piece]:
         for family in CATALOGUE:
             if lines := self._lines.get(family):
-                yield _encoded(header(family, form) + "".join(lines))
+                yield header(family, form).encode()
+                yield from lines
         if form not in self._process:
-            self._process[form] = _encoded(process_families(form) + ending(form))
-        yield self._process[form]
+            self._process[form] = process_families(form).encode()
+        yield self._process[form] + ending(form).encode()
 
 
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
+def _text_of(parts: Iterable[bytes | Piece]) -> bytes:
+    return b"".join([part if isinstance(part, bytes) else part.text for part in parts])
 
 
 class PageWriter:
@@ -75,7 +73,12 @@ class PageWriter:
         self._writers: dict[str, QueueWriter] = {}
         self._events: dict[str, EventWriter] = {}
 
-    def write(self, snapshots: Sequence[Snapshot], sync: SyncReport | None = None) -> Page:
+    def write(
+        self,
+        snapshots: Sequence[Snapshot],
+        sync: SyncReport | None = None,
+        reload: Reload | None = None,
+    ) -> Page:
         """The page as of now."""
         now = time.monotonic()
         view = View(
@@ -85,25 +88,26 @@ class PageWriter:
             self._stale_after,
             sync if sync is not None and sync.fresh(now) else None,
             self._first_shard,
+            reload,
         )
-        lines: dict[Family, list[str]] = defaultdict(list)
-        for family, line in small_families(view):
-            lines[family].append(line)
         databases = databases_of(snapshots, view.owners, now, self._stale_after)
-        for database in databases:
-            for family, text in self._writer(database.connection).lines(
-                database.table, database.workers
-            ):
+        diagnosis = diagnose(databases, now, self._blocked_after)
+        lines: dict[Family, list[bytes | Piece]] = defaultdict(list)
+        for family, line in chain(small_families(view), diagnosis_lines(diagnosis)):
+            lines[family].append(line.encode("utf-8", "replace"))
+        for family, text in chain(self._queue_lines(databases), self._event_lines(view, databases)):
+            if text is not None:
                 lines[family].append(text)
-        for family, line in self._event_lines(view, databases):
-            lines[family].append(line)
-        for family, line in diagnosis_lines(diagnose(databases, now, self._blocked_after)):
-            lines[family].append(line)
         return Page(lines, self._expiry(view))
+
+    def _queue_lines(self, databases: Sequence[Database]) -> Iterator[tuple[Family, Piece | None]]:
+        for database in databases:
+            writer = self._writers.setdefault(database.connection, QueueWriter(database.connection))
+            yield from writer.lines(database.table, database.workers)
 
     def _event_lines(
         self, view: View, databases: Sequence[Database]
-    ) -> Iterator[tuple[Family, str]]:
+    ) -> Iterator[tuple[Family, Piece | None]]:
         """For the queues that are on the page."""
         tables = {database.connection: database.table for database in databases}
         for snapshot in view.snapshots:
@@ -112,12 +116,6 @@ class PageWriter:
             if facts is not None and name in tables:
                 writer = self._events.setdefault(name, EventWriter(name))
                 yield from writer.lines(facts, tables[name].queues)
-
-    def _writer(self, connection: str) -> QueueWriter:
-        writer = self._writers.get(connection)
-        if writer is None:
-            writer = self._writers[connection] = QueueWriter(connection)
-        return writer
 
     def _expiry(self, view: View) -> float:
         ages = [dated.at for snapshot in view.snapshots for dated in snapshot.facts.values()]

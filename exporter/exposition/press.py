@@ -25,9 +25,7 @@ class Press:
 
     def __init__(self, board: Board, poll: Poll, *, first_shard: bool = True) -> None:
         self._board = board
-        self._writer = PageWriter(
-            poll.stale_after_seconds, poll.blocked_after_seconds, first_shard=first_shard
-        )
+        self._writer = _writer(poll, first_shard=first_shard)
         self._wanted: dict[Variant, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="press", daemon=True)
@@ -43,6 +41,11 @@ class Press:
         self._board.changed.set()
         self._thread.join(timeout=1)
 
+    def change(self, poll: Poll, *, first_shard: bool) -> None:
+        """Make pages with these options from now on."""
+        self._writer = _writer(poll, first_shard=first_shard)
+        self._board.changed.set()
+
     @property
     def alive(self) -> bool:
         """Whether pages are being made."""
@@ -55,7 +58,7 @@ class Press:
 
     def print_page(self) -> Page:
         """Make a page now."""
-        page = self._writer.write(self._board.snapshots(), self._board.sync)
+        page = self._writer.write(self._board.snapshots(), self._board.sync, self._board.reload)
         since = time.monotonic() - _WANTED_SECONDS
         for variant, asked in tuple(self._wanted.items()):
             if asked >= since:
@@ -75,3 +78,8 @@ class Press:
             except Exception:
                 logger.exception("the page could not be made; the last one is still shown")
                 self._stop.wait(_LONGEST_WAIT)
+
+
+def _writer(poll: Poll, *, first_shard: bool) -> PageWriter:
+    stale, blocked = poll.stale_after_seconds, poll.blocked_after_seconds
+    return PageWriter(stale, blocked, first_shard=first_shard)

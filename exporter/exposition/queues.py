@@ -1,17 +1,19 @@
 """The families with a sample for every queue, written a column at a time.
 
-Labels are escaped and joined once for each set of queues; a poll then fills one template a column.
+Labels are escaped and joined once for each set of queues; a poll then fills one template for each
+column that has changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from exporter import metrics
 from exporter.bullmq import STATES, Queue
-from exporter.exposition.text import escape, labels, number
+from exporter.exposition.column import Column, doubled
+from exporter.exposition.gzip import Piece, piece_of
+from exporter.exposition.text import escape, labels
 from exporter.metrics import Family
 from exporter.snapshot import QueueTable, WorkerFacts
 
@@ -32,73 +34,61 @@ _COLUMNS: Final = (
 )
 
 
-@dataclass(slots=True)
 class _Layout:
     """What stays the same while the set of queues does."""
 
-    queues: tuple[Queue, ...]
-    labels: list[str]
-    templates: dict[tuple[str, str], str] = field(default_factory=dict)
-    info: tuple[tuple[str, ...], str] = ((), "")
-    """The versions last written, and the lines of `bullmq_queue_info` for them."""
+    def __init__(self, connection: str, queues: tuple[Queue, ...]) -> None:
+        self.queues = queues
+        names = metrics.QUEUE_JOBS.labels[:3]
+        self.labels = [labels(names, (connection, queue.prefix, queue.name)) for queue in queues]
+        rows = doubled(self.labels)
+        self.columns = [
+            (family, column, Column(family, extra, rows)) for family, column, extra in _COLUMNS
+        ]
+        self.workers = Column(metrics.QUEUE_WORKERS, "", rows)
+        self.rows = {queue: row for row, queue in enumerate(queues)}
+        self.versions: tuple[str, ...] = ()
+        self.info: Piece | None = None
+        """The lines of `bullmq_queue_info` for these versions."""
 
 
 class QueueWriter:
-    """Writes one connection's queues; keeps the layout from page to page."""
+    """Writes one connection's queues; keeps the layout, and what is as it was, between pages."""
 
     def __init__(self, connection: str) -> None:
         self._connection = connection
-        self._layout = _Layout((), [])
+        self._layout = _Layout(connection, ())
 
-    def lines(self, table: QueueTable, workers: WorkerFacts | None) -> Iterator[tuple[Family, str]]:
+    def lines(
+        self, table: QueueTable, workers: WorkerFacts | None
+    ) -> Iterator[tuple[Family, Piece | None]]:
         """Each family with its lines; a family may come more than once, in order."""
         if table.queues is not self._layout.queues:
-            self._layout = _Layout(
-                table.queues, [self._queue_labels(queue) for queue in table.queues]
-            )
-        for family, column, extra in _COLUMNS:
-            values = table.columns.get(column, ())
-            if text := self._column(family, extra, values):
-                yield family, text
+            self._layout = _Layout(self._connection, table.queues)
+        layout = self._layout
+        for family, name, column in layout.columns:
+            yield family, column.lines(table.columns.get(name, ()))
         if workers is not None:
-            counts = [workers.of(queue).total for queue in table.queues]
-            yield metrics.QUEUE_WORKERS, self._column(metrics.QUEUE_WORKERS, "", counts)
+            yield metrics.QUEUE_WORKERS, layout.workers.lines(_totals(workers, layout.rows))
         if table.queues:
             yield metrics.QUEUE_INFO, self._info(table.versions)
 
-    def _queue_labels(self, queue: Queue) -> str:
-        values = (self._connection, queue.prefix, queue.name)
-        return labels(metrics.QUEUE_JOBS.labels[:3], values)
-
-    def _column(self, family: Family, extra: str, values: Sequence[int | float | None]) -> str:
-        missing = values.count(None)
-        if missing == len(values):
-            return ""
-        if missing:
-            return "".join(
-                f"{family.name}{{{queue}{extra}}} {number(value)}\n"
-                for queue, value in zip(self._layout.labels, values, strict=True)
-                if value is not None
-            )
-        return self._template(family, extra) % tuple(values)
-
-    def _template(self, family: Family, extra: str) -> str:
-        key = (family.name, extra)
-        template = self._layout.templates.get(key)
-        if template is None:
-            template = "".join(
-                f"{family.name}{{{queue}{extra}}} ".replace("%", "%%") + "%s\n"
-                for queue in self._layout.labels
-            )
-            self._layout.templates[key] = template
-        return template
-
-    def _info(self, versions: tuple[str, ...]) -> str:
-        if versions != self._layout.info[0]:
+    def _info(self, versions: tuple[str, ...]) -> Piece | None:
+        layout = self._layout
+        if versions != layout.versions:
             name = metrics.QUEUE_INFO.name
-            text = "".join(
+            lines = [
                 f'{name}{{{queue},library_version="{escape(version)}"}} 1\n'
-                for queue, version in zip(self._layout.labels, versions, strict=True)
-            )
-            self._layout.info = (versions, text)
-        return self._layout.info[1]
+                for queue, version in zip(layout.labels, versions, strict=True)
+            ]
+            text = "".join(lines).encode("utf-8", "replace")
+            layout.versions, layout.info = versions, piece_of(text)
+        return layout.info
+
+
+def _totals(workers: WorkerFacts, rows: Mapping[Queue, int]) -> list[int]:
+    totals = [0] * len(rows)
+    for queue, count in workers.counts.items():
+        if queue in rows:
+            totals[rows[queue]] = count.total
+    return totals

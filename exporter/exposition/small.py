@@ -10,7 +10,7 @@ from exporter import __version__, metrics
 from exporter.connection import ErrorClass
 from exporter.exposition.text import histogram_lines, labels, sample
 from exporter.metrics import Family
-from exporter.snapshot import Discovered, ServerFacts, Snapshot, SyncReport
+from exporter.snapshot import Discovered, Reload, ServerFacts, Snapshot, SyncReport
 
 Line = tuple[Family, str]
 
@@ -28,12 +28,16 @@ class View:
     """The last round of the sync test, unless it is too old."""
     first_shard: bool = True
     """Whether to show servers and the sync test, which every shard sees alike."""
+    reload: Reload | None = None
 
 
 def small_families(view: View) -> Iterator[Line]:
     """Every line of these families with its family; the lines of one family come in order."""
     build = (__version__, platform.python_version())
     yield _line(metrics.BUILD_INFO, build, 1)
+    if view.reload is not None:
+        yield _line(metrics.RELOAD_SUCCESSFUL, (), view.reload.successful)
+        yield _line(metrics.RELOAD_SUCCESS_TIME, (), view.reload.success_time)
     for snapshot in view.snapshots:
         yield from _connection(snapshot, view)
         yield from _collectors(snapshot)

@@ -61,6 +61,10 @@ class Poller:
         """Wait for the thread to end, so long at the most."""
         self._thread.join(timeout)
 
+    def share(self, names: Sequence[str]) -> None:
+        """Publish for these connection names from now on; the first stays the same."""
+        self._names = tuple(names)
+
     def poll(self) -> None:
         """One poll: every collector that runs on this connection now, then the new snapshot."""
         if self._link.check():
@@ -147,6 +151,8 @@ class Poller:
         self._recorder.forget(name)
 
     def _publish(self) -> None:
+        if self._stop.is_set():  # a successor may have published already
+            return
         snapshot = self._snapshot()
         for name in self._names:
             self._board.publish(replace(snapshot, connection=name))

@@ -25,6 +25,7 @@ class SyncRunner:
         self._board = board
         self._said: dict[tuple[str, str], tuple[object, ...]] = {}
         self._stop = threading.Event()
+        self._news = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
 
     def start(self) -> None:
@@ -34,7 +35,14 @@ class SyncRunner:
     def stop(self) -> None:
         """Break off the round in progress and start no other."""
         self._stop.set()
+        self._news.set()
         self._test.stop()
+
+    def change(self, config: Config) -> None:
+        """Test the connections of this configuration from now on."""
+        self._interval = config.sync.interval_seconds
+        self._test.change(config.connections, config.sync)
+        self._news.set()
 
     def join(self, timeout: float) -> None:
         """Wait for the thread to end, so long at the most."""
@@ -43,7 +51,9 @@ class SyncRunner:
     def run_once(self) -> SyncReport:
         """One round, published and logged."""
         report = self._test.run()
-        if not self._stop.is_set():
+        if not (
+            self._stop.is_set() or self._news.is_set()
+        ):  # else it may be of connections that there are no more
             self._board.publish_sync(report)
             for pair in report.pairs:
                 self._log(pair, report)
@@ -51,12 +61,15 @@ class SyncRunner:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            self._news.clear()
+            if self._stop.is_set():
+                return
             next_round = time.monotonic() + self._interval
             try:
                 self.run_once()
             except Exception:
                 logger.exception("sync-test stopped by a mistake in the exporter; please report it")
-            self._stop.wait(max(0.0, next_round - time.monotonic()))
+            self._news.wait(max(0.0, next_round - time.monotonic()))
 
     def _log(self, pair: Pair, report: SyncReport) -> None:
         failed = [name for name, check in pair.checks.items() if not check.ok]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from html import escape
+from typing import Final
 
 from exporter import __version__
 from exporter.web.links import LINKS
@@ -11,6 +14,9 @@ _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:3rem auto;padding:0 1rem;"
     "color-scheme:light dark}code{font-size:.95em}dt{margin-top:.8rem}dd{margin:0}"
 )
+
+STYLE_HASH: Final = "sha256-" + base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+"""By which a content security policy allows the page's style and no other."""
 
 
 def landing_page() -> str:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from exporter.board import Board
 from exporter.config import Config
 from exporter.exposition import Press, Variant, accepts_gzip, choose_format
 from exporter.overview import overview
+from exporter.web.auth import BasicAuth, Users
 from exporter.web.health import redis_health
 from exporter.web.landing import landing_page
 from exporter.web.sync_health import sync_health
@@ -25,9 +29,17 @@ _HUNG_AFTER_POLLS = 3
 _HUNG_AFTER_SECONDS = 60.0
 
 
-def application(config: Config, board: Board, press: Press) -> Starlette:
-    """The ASGI application."""
-    handlers = _Handlers(config, board, press)
+Current = Callable[[], Config]
+"""Gives the configuration that is in force."""
+Reload = Callable[[], Future[tuple[str, ...]]]
+"""Asks for a reload; the result is every reason why it failed."""
+
+
+def application(
+    current: Current, board: Board, press: Press, users: Users, reload: Reload
+) -> ASGIApp:
+    """The ASGI application, for those whom `users` lets in."""
+    handlers = _Handlers(current, board, press, reload)
     paths: dict[str, Callable[[Request], Awaitable[Response]]] = {
         "/": handlers.landing,
         "/metrics": handlers.metrics,
@@ -37,21 +49,22 @@ def application(config: Config, board: Board, press: Press) -> Starlette:
         "/-/healthy": handlers.healthy,
         "/-/ready": handlers.ready,
     }
-    app = Starlette(
-        routes=[Route(path, handler, methods=["GET"]) for path, handler in paths.items()]
-    )
+    routes = [Route(path, handler, methods=["GET"]) for path, handler in paths.items()]
+    routes.append(Route("/-/reload", handlers.reload, methods=["POST"]))
+    app = Starlette(routes=routes)
     # a redirect would be made of the Host header that a visitor sends
     app.router.redirect_slashes = False
-    return app
+    return BasicAuth(app, users)
 
 
 class _Handlers:
     """The answers, from what the pollers have published."""
 
-    def __init__(self, config: Config, board: Board, press: Press) -> None:
-        self._config = config
+    def __init__(self, current: Current, board: Board, press: Press, reload: Reload) -> None:
+        self._current = current
         self._board = board
         self._press = press
+        self._reload = reload
 
     async def metrics(self, request: Request) -> Response:
         form = choose_format(request.headers.get("accept", ""))
@@ -65,7 +78,7 @@ class _Handlers:
         return HTMLResponse(landing_page())
 
     async def healthy(self, _: Request) -> Response:
-        problems = hung_parts(self._config, self._board, self._press)
+        problems = hung_parts(self._current(), self._board, self._press)
         if problems:
             return PlainTextResponse("\n".join(problems) + "\n", 503)
         return PlainTextResponse("healthy\n")
@@ -78,22 +91,31 @@ class _Handlers:
         return PlainTextResponse("ready\n")
 
     async def redis(self, request: Request) -> Response:
-        wanted = request.query_params.get("connection")
-        if wanted is not None and wanted not in self._config.connections:
-            names = ", ".join(self._config.connections)
+        config, wanted = self._current(), request.query_params.get("connection")
+        if wanted is not None and wanted not in config.connections:
+            names = ", ".join(config.connections)
             return _json({"error": f"no connection has that name; there are: {names}"}, 404)
         board = self._board
-        answer, up = redis_health(self._config, board.snapshots(), time.monotonic(), board.sync)
+        answer, up = redis_health(config, board.snapshots(), time.monotonic(), board.sync)
         if wanted is not None:
             answer = answer["connections"][wanted]
             up = answer["status"] == "up"
         return _json(answer, 200 if up else 503)
 
+    async def reload(self, _: Request) -> Response:
+        if not self._current().web.enable_lifecycle:
+            hint = "not enabled; set web.enable_lifecycle: true, or send SIGHUP\n"
+            return PlainTextResponse(hint, 403)
+        problems = await asyncio.wrap_future(self._reload())
+        if problems:
+            return PlainTextResponse("\n".join(("not reloaded", *problems, "")), 500)
+        return PlainTextResponse("reloaded\n")
+
     async def queues(self, _: Request) -> Response:
-        return _json(overview(self._board, self._config.poll).as_json(), 200)
+        return _json(overview(self._board, self._current().poll).as_json(), 200)
 
     async def sync(self, _: Request) -> Response:
-        if not self._config.sync.enabled:
+        if not self._current().sync.enabled:
             hint = "the sync test is disabled; set sync.enabled: true to run it"
             return _json({"status": "disabled", "error": hint}, 404)
         answer, passed = sync_health(self._board.sync, time.monotonic())
@@ -103,8 +125,7 @@ class _Handlers:
 def _json(answer: dict[str, Any], status: int) -> Response:
     """Indented, since it is read by people under pressure."""
     text = json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
-    headers = {"cache-control": "no-store"}
-    return Response(text, status, headers=headers, media_type="application/json")
+    return Response(text, status, media_type="application/json")
 
 
 def hung_parts(config: Config, board: Board, press: Press) -> list[str]:

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import ssl
 import threading
+from typing import Any, Final
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from exporter.config import split_host_port
+from exporter.web.landing import STYLE_HASH
+from exporter.web.protocol import REQUEST_SECONDS, GuardedProtocol
 
-_BACKLOG = 128
+_BACKLOG: Final = 128
+_HEAD_BYTES: Final = 16_384
+_IDLE_SECONDS: Final = 5
+_CONTENT_POLICY: Final = (
+    f"default-src 'none'; style-src '{STYLE_HASH}'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = (
+    ("cache-control", "no-store"),
+    ("content-security-policy", _CONTENT_POLICY),
+    ("referrer-policy", "no-referrer"),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+)
 
 
 class ListenError(Exception):
@@ -39,22 +57,46 @@ def open_socket(listen: str) -> socket.socket:
     return sock
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop whose servers do not wait for TLS handshakes for a minute, as asyncio does."""
+
+    async def create_server(  # type: ignore[override]
+        self, *arguments: Any, ssl: ssl.SSLContext | None = None, **options: Any
+    ) -> asyncio.Server:
+        if ssl is not None:
+            options["ssl_handshake_timeout"] = REQUEST_SECONDS
+        return await super().create_server(*arguments, ssl=ssl, **options)
+
+
 class WebServer:
     """Serves an application until it is stopped."""
 
-    def __init__(self, app: Starlette, sock: socket.socket, max_concurrent_requests: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        sock: socket.socket,
+        max_concurrent_requests: int,
+        context: ssl.SSLContext | None,
+    ) -> None:
         self._socket = sock
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                limit_concurrency=max_concurrent_requests,
-                timeout_graceful_shutdown=1,
-            )
+        config = uvicorn.Config(
+            app,
+            http=GuardedProtocol,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            proxy_headers=False,
+            server_header=False,
+            headers=list(_HEADERS),
+            h11_max_incomplete_event_size=_HEAD_BYTES,
+            limit_concurrency=max_concurrent_requests,
+            timeout_keep_alive=_IDLE_SECONDS,
+            timeout_graceful_shutdown=1,
         )
+        config.load()
+        config.ssl = context
+        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
     def start(self) -> None:
@@ -73,4 +115,5 @@ class WebServer:
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        self._server.run(sockets=[self._socket])
+        with asyncio.Runner(loop_factory=_Loop) as runner:
+            runner.run(self._server.serve(sockets=[self._socket]))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import sys
+import tracemalloc
 from typing import Any
 
 import redis
 
-from benchmarks.server import fill
+from benchmarks.data import fill
 from tests.support.servers import Server
 from tests.support.watch import Watch
 
@@ -55,3 +56,18 @@ def test_what_a_poll_leaves_in_memory(real_server: Server) -> None:
         watch.poll()
     gc.collect()
     assert sys.getallocatedblocks() - before < QUEUES
+
+
+def test_what_a_poll_takes_meanwhile(real_server: Server) -> None:
+    """At rest: replies and columns, no object for each row of each fact."""
+    watch = watched(real_server)
+    tracemalloc.start()
+    try:
+        watch.poll_unseen()
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        watch.poll_unseen()
+        peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    assert peak / QUEUES < 3000

@@ -200,13 +200,16 @@ class TestBounds:
         client = server.client()
         client_ = Follower(server, "q").client
         stream = Stream(
-            queue_of("bull", "q"), b"bull:q:events", PlainFold(Fold((1.0,), (1.0,))), b"0-0"
+            queue_of("bull", "q"),
+            b"bull:q:events",
+            PlainFold(lambda: Fold((1.0,), (1.0,)), {}),
+            b"0-0",
         )
         for job in range(300):
             say(client, "completed", job, returnvalue="x" * 100_000)
         reader = Reader(page_bytes=1_000_000)
         client.config_resetstat()
-        assert reader.drain(Context(client_, 0.0), [stream], float("inf")) == []
+        assert reader.drain(Context(client_, 0.0), [stream], float("inf")) == ([stream], [])
         assert stream.read == 300
         calls = client.info("commandstats")["cmdstat_xread"]["calls"]
         assert calls >= 15  # about ten entries a page once their size is known

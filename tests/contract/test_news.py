@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
+from exporter.connection import Batch, ErrorClass, RedisFailure
 from tests.support.pages import Samples, every, value
 from tests.support.servers import FakeServer, Server
 from tests.support.watch import Watch
@@ -80,9 +81,11 @@ def test_a_queue_without_news_is_asked_for_no_job(real_server: Server) -> None:
     }
     # ten counts, the ends of wait and active, three sets' firsts, and the rate limit
     assert calls["llen"] + calls["zcard"] <= 9
-    assert calls["lrange"] == calls["zrangebyscore"] == calls["pttl"] == 1
+    assert calls["lrange"] == calls["pttl"] == 1
     assert calls["lindex"] == 3
-    assert calls["zrange"] == 2
+    assert calls["zrange"] == 3
+    # a further priority is looked for with the settings
+    assert calls.get("zrangebyscore", 0) < 1
     # settings of a twelfth of the queues, and nothing of a job
     assert calls.get("hmget", 0) < 1
     assert calls.get("zcount", 0) < 1
@@ -101,6 +104,34 @@ def test_ages_grow_without_news(any_server: Any_) -> None:
         assert before is not None
         assert after is not None
         assert 0.2 <= after - before < 5
+
+
+def test_a_poll_that_breaks_off_hides_nothing(
+    any_server: Any_, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its news were seen, but not what they are about: they are news again."""
+    client = any_server.client()
+    build(client)
+    watch = Watch(any_server.url)
+    watch.discover_and_poll()
+    watch.poll()
+    client.delete("bull:a:wait", "bull:a:active")
+    client.lpush("bull:a:wait", job(client, "a", 91, age_ms=500_000))
+    client.lpush("bull:a:active", job(client, "a", 92, age_ms=400_000))
+    ask = watch.client.batch
+
+    def break_off(packed: bytes, count: int) -> Batch:
+        if b"bull:a:91\r\n" in packed:
+            raise RedisFailure(ErrorClass.TIMEOUT, "broken off")
+        return ask(packed, count)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(watch.client, "batch", break_off)
+        watch.poll()
+    samples = watch.poll()
+    for family, age in (("waiting", 500), ("active", 400)):
+        found = value(samples, f"bullmq_queue_oldest_{family}_seconds", queue="a")
+        assert found == pytest.approx(age, abs=5)
 
 
 def replace_in_wait(client: redis.Redis, queue: str, rng: random.Random) -> None:

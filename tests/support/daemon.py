@@ -6,13 +6,14 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +64,19 @@ class Daemon:
     process: subprocess.Popen[str]
     port: int
     log_file: Path
-    headers: dict[str, str] = field(default_factory=dict)
+    context: ssl.SSLContext | None = None
+    """With it, HTTPS is spoken."""
+
+    @property
+    def url(self) -> str:
+        return f"http{'s' if self.context else ''}://127.0.0.1:{self.port}"
 
     def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", headers=named, method=method
-        )
+        request = urllib.request.Request(f"{self.url}{path}", headers=named, method=method)
         start = time.perf_counter()
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=10, context=self.context) as response:
                 body = response.read()
                 return Answer(response.status, response.headers, body, time.perf_counter() - start)
         except urllib.error.HTTPError as error:
@@ -91,10 +95,17 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def daemon(folder: Path, config: str | None = None, **extra: str) -> Iterator[Daemon]:
+def daemon(
+    folder: Path,
+    config: str | None = None,
+    *,
+    context: ssl.SSLContext | None = None,
+    listen: str = "127.0.0.1",
+    **extra: str,
+) -> Iterator[Daemon]:
     """`bullmq-exporter run`, ready to be asked; stopped at the end."""
     port = free_port()
-    arguments = [sys.executable, "-m", "exporter", "run", "--listen", f"127.0.0.1:{port}"]
+    arguments = [sys.executable, "-m", "exporter", "run", "--listen", f"{listen}:{port}"]
     if config is not None:
         file = folder / "config.yaml"
         file.write_text(config)
@@ -102,7 +113,7 @@ def daemon(folder: Path, config: str | None = None, **extra: str) -> Iterator[Da
     log_file = folder / "log"
     with log_file.open("w") as log:
         process = subprocess.Popen(arguments, env=environment(extra), stderr=log, text=True)
-    running = Daemon(process, port, log_file)
+    running = Daemon(process, port, log_file, context)
     try:
         wait_for(lambda: _ready(running), 15, f"the exporter is ready: {log_file}")
         yield running

@@ -24,6 +24,22 @@ def write_certificates(folder: Path) -> trustme.CA:
     return ca
 
 
+def renew(folder: Path, ca: trustme.CA, name: str = "127.0.0.1") -> None:
+    """A new `server.pem` with `server.key` for a server of that name."""
+    leaf = ca.issue_cert(name)
+    leaf.private_key_pem.write_to_path(str(folder / "server.key"))
+    leaf.cert_chain_pems[0].write_to_path(str(folder / "server.pem"))
+
+
+def client_context(ca: trustme.CA, *certificate: Path) -> ssl.SSLContext:
+    """Of a client that trusts the CA, with a certificate and its key."""
+    context = ssl.create_default_context()
+    ca.configure_trust(context)
+    if certificate:
+        context.load_cert_chain(*certificate)
+    return context
+
+
 class TLSFront:
     """TLS in front of a server that has none."""
 

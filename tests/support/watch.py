@@ -39,8 +39,12 @@ class Watch:
         return self.samples()
 
     def poll(self) -> Samples:
-        self._poller.poll()
+        self.poll_unseen()
         return self.samples()
+
+    def poll_unseen(self) -> None:
+        """A poll whose page nobody asks for."""
+        self._poller.poll()
 
     @property
     def page(self) -> str:

@@ -35,7 +35,7 @@ class Fed:
     ],
 )
 def test_before_redis_7(what: str, before: bytes, first: bytes, lost: int) -> None:
-    fold = PlainFold(Fold((1.0,), (1.0,)))
+    fold = PlainFold(lambda: Fold((1.0,), (1.0,)), {})
     stream = Stream(queue_of("bull", "q"), b"bull:q:events", fold, position=b"9-0", before=before)
     info = {b"length": 3, b"last-generated-id": b"9-0", b"first-entry": [first, [b"event", b"x"]]}
     account(Context(cast("Client", Fed(info)), 0.0), [stream])
@@ -54,7 +54,9 @@ class Refusing:
 @pytest.mark.parametrize("position", [None, b"9-0"])
 def test_an_error_changes_nothing(ask: Any, position: bytes | None) -> None:
     """Taken for a stream that is gone, history would be counted, or counted again."""
-    stream = Stream(queue_of("bull", "q"), b"bull:q:events", PlainFold(Fold((1.0,), (1.0,))))
+    stream = Stream(
+        queue_of("bull", "q"), b"bull:q:events", PlainFold(lambda: Fold((1.0,), (1.0,)), {})
+    )
     stream.position, stream.added, stream.read = position, 7, 2
     context = Context(cast("Client", Refusing()), 0.0)
     ask(context, [stream])

@@ -30,6 +30,7 @@ from exporter.snapshot import (
     PrefixCount,
     QueueEvents,
     QueueTable,
+    Reload,
     Report,
     ServerFacts,
     Snapshot,
@@ -77,8 +78,13 @@ def snapshot(name: str = "api", *facts: object, age: float = 0.0, **changes: obj
     return Snapshot(**(fields | changes))
 
 
-def page(*snapshots: Snapshot, form: Format = Format.TEXT, sync: SyncReport | None = None) -> str:
-    made = PageWriter(STALE_AFTER, 60).write(snapshots, sync)
+def page(
+    *snapshots: Snapshot,
+    form: Format = Format.TEXT,
+    sync: SyncReport | None = None,
+    reload: Reload | None = None,
+) -> str:
+    made = PageWriter(STALE_AFTER, 60).write(snapshots, sync, reload)
     return made.body(Variant(form, gzip=False)).decode()
 
 
@@ -128,7 +134,8 @@ def isolated() -> tuple[Snapshot, Snapshot]:
 
 @pytest.mark.parametrize("form", list(Format))
 def test_every_family_of_the_catalogue_is_on_a_full_page(form: Format) -> None:
-    text = page(*isolated(), full(), form=form, sync=sync_report())
+    reload = Reload(successful=True, success_time=1e9)
+    text = page(*isolated(), full(), form=form, sync=sync_report(), reload=reload)
     samples = parse(text, form="text" if form is Format.TEXT else "openmetrics")
     shown = {name for name, _ in samples}
     for family in CATALOGUE:

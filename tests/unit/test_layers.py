@@ -27,6 +27,7 @@ LAYERS = (
     "polling",
     "web",
     "check",
+    "reload",
     "app",
     "queues_table",
     "demo",
@@ -35,8 +36,10 @@ LAYERS = (
 )
 
 DOORS = {
+    "bcrypt": {"web"},
     "bullmq": {"demo"},
     "click": {"cli", "demo"},
+    "h11": {"web"},
     "hiredis": {"connection"},
     "isal": {"exposition"},
     "prometheus_client": {"exposition"},

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import heapq
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from exporter.bullmq import Queue
@@ -36,10 +35,21 @@ class EventsCollector:
         self._budget = poll_interval * _BUDGET_SHARE
         self._turns = max(1, round(_LOOK_AGAIN_SECONDS / poll_interval))
         self._turn = 0
+        self._make_fold = partial(Fold, options.wait_buckets, options.run_buckets)
+        self._nothing = {"": self._make_fold().frozen()}
         self._reader = Reader(options.page_bytes)
         self._queues: tuple[Queue, ...] = ()
         self._streams: dict[Queue, Stream] = {}
+        self._all: list[Stream] = []
+        self._new: list[Stream] = []
+        """Those whose end is not known yet."""
+        self._followed: list[Stream] = []
         self._frozen: dict[Queue, QueueEvents] = {}
+        self._changed = True
+        """Since `_shown` was made of `_frozen`."""
+        self._shown: Mapping[Queue, QueueEvents] = {}
+        self._inflight: dict[Queue, int] = {}
+        """Jobs in flight when there were news last; a stream that was reset since has fewer."""
         self._dropped = 0
 
     def collect(self, context: Context) -> EventFacts:
@@ -48,49 +58,62 @@ class EventsCollector:
             self._plan(context.queues)
         self._turn = (self._turn + 1) % self._turns
         self._look(context)
-        streams = [s for s in self._streams.values() if s.enabled and s.position is not None]
-        for stream in streams:
-            stream.before = stream.position or FIRST_ID
-        with _without_cycle_collector():
-            behind = self._reader.drain(context, streams, time.monotonic() + self._budget)
-        news = [stream for stream in streams if stream.position != stream.before]
+        until = time.monotonic() + self._budget
+        news, behind = self._reader.drain(context, self._followed, until)
         self._close_accounts(context, news, behind)
-        self._bound_memory()
+        self._bound_memory(news)
         for stream in news:
-            self._frozen[stream.queue] = stream.fold.frozen()
-        return EventFacts(dict(self._frozen), _lag(context, behind), self._dropped)
+            self._freeze(stream)
+        if self._changed:
+            self._shown, self._changed = dict(self._frozen), False
+        return EventFacts(self._shown, _lag(context, behind), self._dropped)
 
     def _plan(self, queues: tuple[Queue, ...]) -> None:
         """Keep what is known of queues that stay; forget those that are gone."""
         self._queues = queues
         self._streams = {queue: self._streams.get(queue) or self._stream(queue) for queue in queues}
+        self._inflight = {q: jobs for q, jobs in self._inflight.items() if q in self._streams}
         self._frozen = {
             queue: events for queue, events in self._frozen.items() if queue in self._streams
         }
+        self._changed = True
+        self._all = list(self._streams.values())
+        self._new = [stream for stream in self._all if stream.position is None]
+        self._follow()
+
+    def _follow(self) -> None:
+        """Follow the streams that are kept at all and whose end is known."""
+        self._followed = [s for s in self._all if s.enabled and s.position is not None]
 
     def _stream(self, queue: Queue) -> Stream:
         options = self._options
         bounds = (options.wait_buckets, options.run_buckets)
-        fold: StreamFold = PlainFold(Fold(*bounds))
+        fold: StreamFold = PlainFold(self._make_fold, self._nothing)
         if options.job_names:
             fold = NamedFold(*bounds, options.max_job_names)
         return Stream(queue, queue.key + b"events", fold)
 
     def _look(self, context: Context) -> None:
         """At streams that are new, and at a share of the others."""
-        new = [stream for stream in self._streams.values() if stream.position is None]
-        known = [
-            stream
-            for place, stream in enumerate(self._streams.values())
-            if place % self._turns == self._turn and stream.position is not None
-        ]
+        new = self._new
+        some = self._all[self._turn :: self._turns]
+        known = [stream for stream in some if stream.position is not None]
+        flags = [stream.enabled for stream in known]
         self._look_whether_enabled(context, [*new, *known])
         look_up_ends(context, new)
         account(context, [stream for stream in known if stream.enabled])
         for stream in new:
+            stream.before = stream.at
             never_told = stream.position == FIRST_ID and not stream.announced
             if stream.enabled and stream.position is not None and not never_told:
-                self._frozen[stream.queue] = stream.fold.frozen()
+                self._freeze(stream)
+        if new or flags != [stream.enabled for stream in known]:
+            self._new = [stream for stream in new if stream.position is None]
+            self._follow()
+
+    def _freeze(self, stream: Stream) -> None:
+        self._frozen[stream.queue] = stream.fold.frozen()
+        self._changed = True
 
     def _look_whether_enabled(self, context: Context, streams: Sequence[Stream]) -> None:
         if not streams:
@@ -103,8 +126,8 @@ class EventsCollector:
             if isinstance(reply, list):
                 stream.enabled = reply[0] != b"0"
                 stream.announced = reply[0] is not None
-            if not stream.enabled:
-                self._frozen.pop(stream.queue, None)
+            if not stream.enabled and self._frozen.pop(stream.queue, None) is not None:
+                self._changed = True
 
     def _close_accounts(
         self, context: Context, news: Sequence[Stream], behind: Sequence[Stream]
@@ -114,10 +137,15 @@ class EventsCollector:
         for stream in ended:
             stream.fold.settle()
         account(context, ended)
+        for stream in news:
+            stream.before = stream.at
 
-    def _bound_memory(self) -> None:
+    def _bound_memory(self, news: Sequence[Stream]) -> None:
         """Forget the jobs that have been remembered for longest, over all queues."""
-        folds = [stream.fold for stream in self._streams.values() if stream.fold.inflight]
+        self._inflight |= {stream.queue: stream.fold.inflight for stream in news}
+        if sum(self._inflight.values()) <= self._options.max_inflight:
+            return
+        folds = [fold for q in self._inflight if (fold := self._streams[q].fold).inflight]
         excess = sum(fold.inflight for fold in folds) - self._options.max_inflight
         if excess <= 0:
             return
@@ -131,6 +159,7 @@ class EventsCollector:
             else:
                 heapq.heappop(oldest)
         self._dropped += excess
+        self._inflight = {q: self._streams[q].fold.inflight for q in self._inflight}
 
 
 def _lag(context: Context, behind: Sequence[Stream]) -> float:
@@ -139,15 +168,3 @@ def _lag(context: Context, behind: Sequence[Stream]) -> float:
     if not positions:
         return 0.0
     return max(0.0, (context.server_time_ms() - min(positions)) / 1000)
-
-
-@contextmanager
-def _without_cycle_collector() -> Iterator[None]:
-    """Replies are deep trees without cycles; looking for some costs a fifth to a half of a pass."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -7,8 +7,8 @@ child has failed, that of a job which stalled too often.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import ClassVar, Final
 
 from exporter.histogram import Buckets
 from exporter.snapshot import JobEvents
@@ -40,17 +40,6 @@ class Fold:
         self._parents: set[bytes] = set()
         self._pending: tuple[bytes, float] | None = None
         """A job that went back from active and how long it ran: a retry, unless it has stalled."""
-        self._handlers: dict[bytes, Callable[[bytes, int, Sequence[bytes]], None]] = {
-            b"added": self._added,
-            b"waiting": self._waiting,
-            b"active": self._became_active,
-            b"completed": self._completed,
-            b"failed": self._failed,
-            b"delayed": self._delayed,
-            b"stalled": self._stalled,
-            b"removed": self._removed,
-            b"waiting-children": self._parked,
-        }
 
     @property
     def inflight(self) -> int:
@@ -65,14 +54,17 @@ class Fold:
 
     def feed(self, entries: Sequence[Entry]) -> None:
         """Fold entries in the order of the stream; events that are not BullMQ's are passed over."""
+        handlers = self._HANDLERS
         for event, job, at, fields in told(entries):
-            self.take(event, job, at, fields)
+            handler = handlers.get(event)
+            if handler is not None:
+                handler(self, job, at, fields)
 
     def take(self, event: bytes, job: bytes, at: int, fields: Sequence[bytes]) -> None:
         """Fold one event."""
-        handler = self._handlers.get(event)
+        handler = self._HANDLERS.get(event)
         if handler is not None:
-            handler(job, at, fields)
+            handler(self, job, at, fields)
 
     def settle(self) -> None:
         """The end of the stream is reached: what is pending will not turn out to have stalled."""
@@ -120,7 +112,8 @@ class Fold:
         self.added += 1
 
     def _waiting(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
-        self.settle()
+        if self._pending is not None:
+            self.settle()
         started = self._active.pop(job, None)
         self._ready[job] = at
         before = _field(fields, b"prev")
@@ -132,7 +125,8 @@ class Fold:
             self._pending = (job, at - started)
 
     def _became_active(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
-        self.settle()
+        if self._pending is not None:
+            self.settle()
         self.started += 1
         ready = self._ready.pop(job, None)
         self._active[job] = at
@@ -140,7 +134,8 @@ class Fold:
             self._wait.observe(_seconds(at - ready))
 
     def _completed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
-        self.settle()
+        if self._pending is not None:
+            self.settle()
         self.completed += 1
         started = self._active.pop(job, None)
         self._parents.discard(job)
@@ -148,7 +143,8 @@ class Fold:
             self._runs[COMPLETED].observe(_seconds(at - started))
 
     def _failed(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
-        self.settle()
+        if self._pending is not None:
+            self.settle()
         self.failed += 1
         started = self._active.pop(job, None)
         self._ready.pop(job, None)
@@ -161,7 +157,8 @@ class Fold:
             self._runs[FAILED].observe(_seconds(at - started))
 
     def _delayed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
-        self.settle()
+        if self._pending is not None:
+            self.settle()
         self._ready.pop(job, None)
         started = self._active.pop(job, None)
         if started is not None:
@@ -171,21 +168,36 @@ class Fold:
     def _stalled(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
         if self._pending is not None and self._pending[0] == job:
             self._pending = None
-        self.settle()
+        if self._pending is not None:
+            self.settle()
         self.stalled += 1
 
     def _removed(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
-        self.settle()
+        if self._pending is not None:
+            self.settle()
         self._drop(job)
 
     def _parked(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
-        self.settle()
+        if self._pending is not None:
+            self.settle()
         self._drop(job)
 
     def _drop(self, job: bytes) -> None:
         self._ready.pop(job, None)
         self._active.pop(job, None)
         self._parents.discard(job)
+
+    _HANDLERS: ClassVar[Mapping[bytes, Callable[[Fold, bytes, int, Sequence[bytes]], None]]] = {
+        b"added": _added,
+        b"waiting": _waiting,
+        b"active": _became_active,
+        b"completed": _completed,
+        b"failed": _failed,
+        b"delayed": _delayed,
+        b"stalled": _stalled,
+        b"removed": _removed,
+        b"waiting-children": _parked,
+    }
 
 
 def _seconds(ms: float) -> float:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from exporter.collectors.events.fold import Entry, Fold, told
-from exporter.snapshot import QueueEvents
+from exporter.snapshot import JobEvents, QueueEvents
 
 OTHER: Final = "__other__"
 """The name of jobs whose own is not known, or one too many."""
@@ -65,19 +65,24 @@ class StreamFold(Protocol):
 
 
 class PlainFold:
-    """All jobs as one."""
+    """All jobs as one. A stream without news costs no fold: most queues are quiet."""
 
-    def __init__(self, fold: Fold) -> None:
+    __slots__ = ("_fold", "_make", "_nothing", "lost", "read")
+
+    def __init__(self, make: Callable[[], Fold], nothing: Mapping[str, JobEvents]) -> None:
+        """`nothing`: what is shown before the first news."""
         self.read = self.lost = 0
-        self._fold = fold
+        self._make = make
+        self._nothing = nothing
+        self._fold: Fold | None = None
 
     @property
     def inflight(self) -> int:
-        return self._fold.inflight
+        return self._fold.inflight if self._fold is not None else 0
 
     @property
     def oldest_ms(self) -> int:
-        return self._fold.oldest_ms
+        return self._fold.oldest_ms if self._fold is not None else 0
 
     def nameless(self, _: Sequence[Entry]) -> Sequence[bytes]:
         return ()
@@ -86,24 +91,31 @@ class PlainFold:
         """Names are not told apart."""
 
     def feed(self, entries: Sequence[Entry]) -> None:
+        if self._fold is None:
+            self._fold = self._make()
         self._fold.feed(entries)
         self.read += len(entries)
 
     def settle(self) -> None:
-        self._fold.settle()
+        if self._fold is not None:
+            self._fold.settle()
 
     def reset(self) -> None:
-        self._fold.reset()
+        if self._fold is not None:
+            self._fold.reset()
 
     def forget_oldest(self) -> object:
-        return self._fold.forget_oldest()
+        return self._fold.forget_oldest() if self._fold is not None else None
 
     def frozen(self) -> QueueEvents:
-        return QueueEvents(self.read, self.lost, {"": self._fold.frozen()})
+        jobs = self._nothing if self._fold is None else {"": self._fold.frozen()}
+        return QueueEvents(self.read, self.lost, jobs)
 
 
 class NamedFold:
     """Apart by job name; names over the cap are one."""
+
+    __slots__ = ("_bounds", "_folds", "_most", "_names", "lost", "read")
 
     def __init__(
         self, wait_bounds: tuple[float, ...], run_bounds: tuple[float, ...], most_names: int

@@ -35,7 +35,8 @@ class QueueCollector:
             self._batches = make_batches(context.queues, self._batches)
         self._turns.advance()
         with self._nothing_half_read():
-            now_ms = context.server_time_ms() if self._batches else 0.0
+            # whole, as the times of jobs are: ages are shorter to write then
+            now_ms = float(int(context.server_time_ms())) if self._batches else 0.0
             readings = [read_batch(batch, context, self._turns, now_ms) for batch in self._batches]
         mask = list(chain.from_iterable(reading.exists for reading in readings))
         if mask != self._mask:

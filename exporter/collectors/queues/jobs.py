@@ -84,17 +84,19 @@ def _waiting(rows: Rows, row: int) -> tuple[bytes, ...]:
         jobs += tail[row] or ()
         if head[row] is not None and head[row] not in jobs:
             jobs.append(head[row])
-    firsts = [job for job, _ in firsts_of(kept.firsts[row])]
-    return (*(job for job in jobs if not is_marker(job)), *firsts)
+    found = [job for job in jobs if not is_marker(job)]
+    if len(found) < len(jobs):
+        kept.marked[row] = True
+    return (*found, *(job for job, _ in firsts_of(kept.firsts[row])))
 
 
 def _active_times(rows: Rows) -> Question:
     kept = rows.kept
     for row in rows.active_news:
-        ends = active_ends(rows, row)
-        job = ends[0] if ends else None
+        job = next(iter(active_ends(rows, row)), None)
         if job != kept.active_job[row]:
             kept.active_job[row], kept.started_ms[row] = job, None
+        kept.locks_asked[row] = b""
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         for row, found in zip(asked, replies, strict=True):
@@ -112,7 +114,11 @@ def _active_times(rows: Rows) -> Question:
 def active_ends(rows: Rows, row: int) -> list[bytes]:
     """The oldest and the newest active job, where they are known, perhaps the same."""
     ends = (rows.kept.oldest_active[row], rows.kept.newest_active[row])
-    return [job for job in ends if job is not None and not is_marker(job)]
+    jobs = [job for job in ends if job is not None]
+    found = [job for job in jobs if not is_marker(job)]
+    if len(found) < len(jobs):
+        rows.kept.marked[row] = True
+    return found
 
 
 # --- lives ---------------------------------------------------------------------------------------
@@ -126,13 +132,20 @@ def _locks(rows: Rows) -> Question:
         for row, locks in zip(asked, replies, strict=True):
             kept.active_locked[row] = None if locks is None else int(locks > 0)
 
-    asked, packed = [], []
+    asked = []
     for row in rows.asked_lives:
-        kept.active_locked[row] = None
-        if jobs := dict.fromkeys(active_ends(rows, row)):
+        if kept.active_job[row] is None:
+            kept.active_locked[row] = None
+        else:
             asked.append(row)
-            packed.append(pack("EXISTS", *(rows.batch.key(row, job) + b":lock" for job in jobs)))
+    packed = [kept.locks_asked[row] or _lock_command(rows, row) for row in asked]
     return Question(asked, b"".join(packed), [1] * len(asked), answer)
+
+
+def _lock_command(rows: Rows, row: int) -> bytes:
+    locks = [rows.batch.key(row, job) + b":lock" for job in dict.fromkeys(active_ends(rows, row))]
+    packed = rows.kept.locks_asked[row] = pack("EXISTS", *locks)
+    return packed
 
 
 def _stalled_checks(rows: Rows) -> Question:
@@ -179,7 +192,10 @@ def _lateness(
 def _overdue(rows: Rows, key: str, late: Column, before: int) -> Question:
     """How many are late."""
     name = "delayed_overdue_jobs" if key == "delayed" else "schedulers_overdue"
-    column = rows.columns[name] = [None if seconds is None else 0 for seconds in late]
+    column: Column = [0] * len(late)
+    if None in late:
+        column = [None if seconds is None else 0 for seconds in late]
+    rows.columns[name] = column
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         for row, count in zip(asked, replies, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, islice
 from operator import ne
 from typing import Final, Self
 
@@ -20,6 +20,7 @@ class Seen(list[Reply]):
         super().__init__([None] * size)
         self._rows: Sequence[int] = ()
         self._replies: Sequence[Reply] = ()
+        self._several: tuple[Sequence[int], Sequence[int], Sequence[Reply]] | None = None
 
     def news(self, rows: Sequence[int], replies: Sequence[Reply]) -> list[int]:
         """Take the replies of this poll; gives the rows for which they are others than before."""
@@ -33,10 +34,27 @@ class Seen(list[Reply]):
         self[:] = now
         return changed
 
+    def news_of_several(
+        self, rows: Sequence[int], widths: Sequence[int], replies: Sequence[Reply]
+    ) -> list[int]:
+        """The same for as many replies a row as `widths` says; empty ones are left out."""
+        if (rows, widths, replies) == self._several:
+            return []
+        found = iter(replies)
+        several = [[reply for reply in islice(found, width) if reply] for width in widths]
+        news = self.news(rows, several)
+        self._several = (rows, widths, replies)
+        return news
+
+    def put(self, row: int, reply: Reply) -> None:
+        """Take what another question has told of the row."""
+        self[row] = reply
+        self._rows, self._replies, self._several = (), (), None
+
     def forget(self) -> None:
         """Whatever comes next is news."""
         self[:] = [_FORGOTTEN] * len(self)
-        self._rows = self._replies = ()
+        self._rows, self._replies, self._several = (), (), None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +74,10 @@ class Kept:
     """Columns; times are milliseconds of the server's clock where they say so, else monotonic."""
 
     def __init__(self, size: int) -> None:
+        self.fields: list[Reply] = [None] * size
+        """The settings as they were read; None until they were."""
         self.versions: list[str | None] = [None] * size
-        """`version` of `meta`; None until the settings were read."""
+        """`version` of `meta`; None until it was read."""
         self.concurrency: list[int | None] = [None] * size
         self.rate_max: list[int | None] = [None] * size
         self.old_version: list[bool] = [True] * size
@@ -90,8 +110,10 @@ class Kept:
 
         self.bands: list[tuple[int, ...]] = [()] * size
         """The priorities seen among prioritized jobs, ascending."""
-        self.bands_asked: list[tuple[bytes, int]] = [(b"", 0)] * size
-        """The packed commands that ask for the first job of each, and their number."""
+        self.bands_asked: list[bytes] = [b""] * size
+        """The packed commands that ask for the first job of each, once they were needed."""
+        self.bands_width: list[int] = [1] * size
+        """Their number."""
         self.looked_through: list[int] = [0] * size
         """The prioritized jobs there were when all priorities were last looked through."""
 
@@ -103,6 +125,8 @@ class Kept:
         """The oldest active job."""
         self.started_ms: list[float | None] = [None] * size
         """When it was started."""
+        self.locks_asked: list[bytes] = [b""] * size
+        """The packed command that asks for the locks of active jobs, once it was needed."""
         self.delayed_ms: list[float | None] = [None] * size
         """When the first delayed job is due."""
         self.scheduled_ms: list[float | None] = [None] * size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from operator import or_
 from typing import Final
 
 from exporter.bullmq import (
@@ -29,10 +29,11 @@ def open_questions(rows: Rows, due: Sequence[int]) -> list[Question]:
     return [
         _settings(rows, due),
         _existence(rows),
-        _list_ends(rows, due),
+        _list_ends(rows),
         _rate_limit(rows),
         *_waiting_jobs(rows),
-        _first_prioritized(rows, due),
+        _first_prioritized(rows),
+        _next_prioritized(rows, due),
         *_active_jobs(rows),
         _first_delayed(rows),
         _schedulers(rows),
@@ -48,7 +49,8 @@ def _settings(rows: Rows, due: Sequence[int]) -> Question:
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         for row, fields, schedulers in zip(asked, replies[::2], replies[1::2], strict=True):
             kept.schedulers[row] = schedulers
-            if fields is not None:
+            if fields is not None and fields != kept.fields[row]:
+                kept.fields[row] = fields
                 settings = settings_of(fields)
                 kept.versions[row] = settings.version
                 kept.concurrency[row] = settings.concurrency
@@ -85,8 +87,11 @@ def _take_existence(rows: Rows, row: int, found: Sequence[Reply]) -> None:
 # --- lists ---------------------------------------------------------------------------------------
 
 
-def _list_ends(rows: Rows, due: Sequence[int]) -> Question:
-    """The lists' lengths once more, with both ends, where they may hold markers."""
+def _list_ends(rows: Rows) -> Question:
+    """The lists' lengths once more, with both ends, where they may hold markers.
+
+    Where the version leaves none, one that was left over is met among the jobs that are looked at.
+    """
     kept, commands = rows.kept, rows.batch.list_ends
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
@@ -95,15 +100,7 @@ def _list_ends(rows: Rows, due: Sequence[int]) -> Question:
             ends = {place: (next(found), next(found), next(found)) for place in places}
             _take_ends(rows, row, ends)
 
-    looked_at = set(due)
-    lengths = zip(rows.wait, rows.paused, rows.active, strict=True)
-    suspects = [
-        row
-        for row, (any_length, old, marked) in enumerate(
-            zip(map(any, lengths), kept.old_version, kept.marked, strict=True)
-        )
-        if any_length and (old or marked or row in looked_at)
-    ]
+    suspects = rows.where(map(or_, kept.old_version, kept.marked))
     filled = [[place for place in range(len(LISTS)) if rows.counts[place][row]] for row in suspects]
     packed = [
         commands[place].of((row,))
@@ -164,49 +161,66 @@ def _rate_limit(rows: Rows) -> Question:
     return question(rows.where(flags), rows.batch.rate_limit, answer)
 
 
-def _first_prioritized(rows: Rows, due: Sequence[int]) -> Question:
-    """The first job of each priority that is known, and of the next one that is not."""
+def _first_prioritized(rows: Rows) -> Question:
+    """The first job of each priority that is known."""
+    kept = rows.kept
+
+    def answer(_: Sequence[int], replies: list[Reply]) -> None:
+        for row in kept.firsts.news_of_several(asked, widths, replies):
+            rows.waiting_news.add(row)
+            _take_bands(rows, row)
+
+    asked = rows.where(rows.prioritized)
+    packed = [kept.bands_asked[row] or _band_commands(rows, row) for row in asked]
+    widths = [kept.bands_width[row] for row in asked]
+    return Question(asked, b"".join(packed), widths, answer)
+
+
+def _next_prioritized(rows: Rows, due: Sequence[int]) -> Question:
+    """The first job beyond the last known priority, where there may be one: jobs were added."""
     kept, counts = rows.kept, rows.prioritized
 
-    def answer(asked: Sequence[int], replies: list[Reply]) -> None:
-        start, firsts = 0, []
-        for width in widths:
-            firsts.append(replies[start : start + width])
-            start += width
-        news = kept.firsts.news(asked, firsts)
-        for row in looking.union(news):
-            _take_prioritized(rows, row, looked=row in looking)
-        rows.waiting_news.update(news)
+    def answer(_: Sequence[int], replies: list[Reply]) -> None:
+        for row, first in zip(asked, replies, strict=True):
+            if first:
+                kept.firsts.put(row, [*(kept.firsts[row] or ()), first])
+                rows.waiting_news.add(row)
+                _take_bands(rows, row)
+            elif row not in rows.new_bands:
+                kept.looked_through[row] = counts[row]
 
-    asked = rows.where(counts)
-    looking = {row for row in asked if counts[row] > kept.looked_through[row]}
+    looking = {row for row in rows.where(counts) if counts[row] > kept.looked_through[row]}
     looking.update(row for row in due if counts[row])
-    commands = [
-        _band_commands(rows, row) if row in looking else kept.bands_asked[row] for row in asked
-    ]
-    widths = [width for _, width in commands]
-    return Question(asked, b"".join([packed for packed, _ in commands]), widths, answer)
+    asked = [row for row in looking if 0 < len(kept.bands[row]) < MOST_BANDS]
+    packed = [_band_command(rows, row, kept.bands[row][-1] + 1) for row in asked]
+    return Question(asked, b"".join(packed), [1] * len(asked), answer)
 
 
-def _band_commands(rows: Rows, row: int) -> tuple[bytes, int]:
-    """Also beyond the last known priority; what is asked while there are no new jobs is kept."""
-    bands = rows.kept.bands[row]
-    starts = [0, *((priority + 1) * PRIORITY_BAND for priority in bands)]
-    command = partial(rows.batch.command, "ZRANGEBYSCORE", row, b"prioritized")
-    packed = [command(s, "+inf", "WITHSCORES", "LIMIT", 0, 1) for s in starts[:MOST_BANDS]]
-    known = packed[: max(1, len(bands))]
-    rows.kept.bands_asked[row] = (b"".join(known), len(known))
-    return b"".join(packed), len(packed)
+def _band_commands(rows: Rows, row: int) -> bytes:
+    """What asks for the first job of each known priority; of any, where none is known."""
+    kept = rows.kept
+    starts = [0, *(priority + 1 for priority in kept.bands[row][:-1])]
+    kept.bands_width[row] = len(starts)
+    kept.bands_asked[row] = b"".join([_band_command(rows, row, start) for start in starts])
+    return kept.bands_asked[row]
 
 
-def _take_prioritized(rows: Rows, row: int, *, looked: bool) -> None:
+def _band_command(rows: Rows, row: int, priority: int) -> bytes:
+    """What asks for the first job of that priority or a less urgent one."""
+    if priority == 0:  # as good as by score, and cheaper
+        return rows.batch.command("ZRANGE", row, b"prioritized", 0, 0, "WITHSCORES")
+    least = priority * PRIORITY_BAND
+    more = (least, "+inf", "WITHSCORES", "LIMIT", 0, 1)
+    return rows.batch.command("ZRANGEBYSCORE", row, b"prioritized", *more)
+
+
+def _take_bands(rows: Rows, row: int) -> None:
     kept = rows.kept
     bands = tuple(int(score // PRIORITY_BAND) for _, score in firsts_of(kept.firsts[row]))
     if bands != kept.bands[row]:
-        kept.bands[row] = bands
+        rows.new_bands.add(row)
+        kept.bands[row], kept.bands_asked[row] = bands, b""
         kept.looked_through[row] = 0  # there may be more: look again
-    elif looked:
-        kept.looked_through[row] = rows.prioritized[row]
 
 
 def _active_jobs(rows: Rows) -> list[Question]:

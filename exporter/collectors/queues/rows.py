@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import compress
 from typing import Final
 
@@ -43,12 +43,14 @@ class Rows:
         """Rows whose waiting jobs are others than before, or may be."""
         self.active_news: set[int] = set()
         """Rows whose active jobs are."""
+        self.new_bands: set[int] = set()
+        """Rows whose priorities are others than before."""
         self.asked_lives: list[int] = []
         """Rows whose workers are asked about at this poll."""
         self.limited: list[int] = []
         """Rows in a rate limit window."""
 
-    def where(self, flags: Sequence[object]) -> list[int]:
+    def where(self, flags: Iterable[object]) -> list[int]:
         """The rows for which something holds."""
         return list(compress(self.all, flags))
 
@@ -60,4 +62,4 @@ def added(a: Column, b: Column) -> Column:
 
 def firsts_of(replies: Sequence[Reply] | None) -> list[tuple[bytes, float]]:
     """The first job of each priority with its score."""
-    return [(reply[0], float(reply[1])) for reply in replies or () if reply]
+    return [(job, float(score)) for job, score in replies or ()]

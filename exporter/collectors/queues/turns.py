@@ -11,7 +11,7 @@ from exporter.collectors.queues.kept import Kept
 SETTINGS_SECONDS: Final = 60.0
 """How old settings may get."""
 
-_LIFE_SECONDS: Final = 9.0
+_LIFE_SECONDS: Final = 15.0
 """How long an answer about workers' lives is good: they write every fifteen or thirty seconds."""
 
 

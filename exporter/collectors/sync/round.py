@@ -37,13 +37,19 @@ class SyncTest:
     def __init__(self, connections: dict[str, Connection], options: Sync) -> None:
         self._connections = connections
         self._options = options
+        self._wanted = (connections, options)
         self._sides: list[Side] = []
         self._next = 0
         self._pairs: dict[Names, Pair] = {}
         self._stopped = False
 
+    def change(self, connections: dict[str, Connection], options: Sync) -> None:
+        """From another thread: test these from the next round on; the same pairs count on."""
+        self._wanted = (connections, options)
+
     def run(self) -> SyncReport:
         """One round. Nothing is raised for a Redis that fails: that is what is reported."""
+        self._take_wanted()
         started = time.monotonic()
         deadline = started + max(_LEAST_SECONDS, self._options.interval_seconds)
         self._sides = sides_of(self._connections)
@@ -67,6 +73,11 @@ class SyncTest:
                 for name in side.names
             },
         )
+
+    def _take_wanted(self) -> None:
+        before, (self._connections, self._options) = self._connections, self._wanted
+        same = {name for name, known in self._connections.items() if before.get(name) == known}
+        self._pairs = {names: pair for names, pair in self._pairs.items() if same >= set(names)}
 
     def _test_writers(self, pool: ThreadPoolExecutor, deadline: float) -> None:
         count = len(self._sides)

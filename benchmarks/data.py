@@ -1,0 +1,118 @@
+"""Synthetic queues, the same for the same number, as BullMQ 6 keeps them."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+
+import redis
+
+SCORED = ("delayed", "prioritized", "waiting-children", "completed", "failed")
+
+_PRIORITY_BAND = 1 << 32
+_MINUTE_MS = 60_000
+_DAY_MS = 24 * 60 * _MINUTE_MS
+
+
+def bases(queues: int) -> list[str]:
+    """What the keys of each queue begin with."""
+    return [f"bull:svc{index % 50:02d}-tasks-{index:05d}:" for index in range(queues)]
+
+
+def fill(port: int, queues: int) -> None:
+    """Queues with 0 to 50 jobs in every state.
+
+    Half of them use two priorities, a fifth has schedulers, and of a twentieth the delayed jobs and
+    the schedulers are late.
+    """
+    rng = random.Random(1)
+    client = redis.Redis(port=port)
+    for chunk in _chunks(bases(queues), 200):
+        pipe = client.pipeline(transaction=False)
+        for base in chunk:
+            _queue(pipe, rng, base)
+        pipe.execute()
+    client.close()
+
+
+def move(port: int, queues: int) -> None:
+    """One step in every queue: a job comes, one is started, one is completed, with its events."""
+    client = redis.Redis(port=port)
+    for chunk in _chunks(bases(queues), 200):
+        pipe = client.pipeline(transaction=False)
+        for base in chunk:
+            _step(pipe, base, int(time.time() * 1000))
+        pipe.execute()
+    client.close()
+
+
+def add_noise(port: int, keys: int) -> None:
+    """Keys of somebody else."""
+    client = redis.Redis(port=port)
+    for start in range(0, keys, 10_000):
+        end = min(keys, start + 10_000)
+        client.mset({f"session:{number}": b"x" for number in range(start, end)})
+    client.close()
+
+
+def add_workers(port: int, queues: int) -> list[redis.Redis]:
+    """Connections that are named as these queues' workers are, for as long as they are kept."""
+    workers = []
+    for base in bases(queues):
+        prefix, name, _ = base.split(":")
+        worker = redis.Redis(port=port, single_connection_client=True)
+        worker.client_setname(f"{prefix}:{name}")
+        workers.append(worker)
+    return workers
+
+
+def _chunks(found: list[str], size: int) -> Iterator[list[str]]:
+    return (found[start : start + size] for start in range(0, len(found), size))
+
+
+def _queue(pipe: redis.client.Pipeline, rng: random.Random, base: str) -> None:
+    now = int(time.time() * 1000)
+    pipe.hset(base + "meta", mapping={"opts.maxLenEvents": 10000, "version": "bullmq:6.2.0"})
+    pipe.set(base + "id", 500)
+    for name in ("wait", "active"):
+        if count := rng.randint(0, 50):
+            pipe.rpush(base + name, *range(count))
+            for job in {0, *range(max(0, count - 4), count)}:
+                times = {"timestamp": now - _MINUTE_MS, "processedOn": now - _MINUTE_MS + 1}
+                pipe.hset(f"{base}{job}", mapping=times | {"opts": '{"attempts":0}'})
+    late = rng.random() < 0.05
+    due = now - _MINUTE_MS if late else now + _DAY_MS
+    score = _scores(now, due, priorities=rng.choice((1, 2)))
+    for name in SCORED:
+        if count := rng.randint(0, 50):
+            pipe.zadd(base + name, {str(job): score[name](job) for job in range(count)})
+    if rng.random() < 0.2:
+        pipe.zadd(base + "repeat", {f"tick{n}": due + n for n in range(rng.randint(1, 5))})
+    pipe.xadd(base + "events", {"event": "added", "jobId": "1", "name": "task"})
+
+
+def _scores(now: int, due: int, priorities: int) -> dict[str, Callable[[int], int]]:
+    return {
+        "delayed": lambda job: (due + job) << 12,
+        "prioritized": lambda job: (1 + job % priorities) * _PRIORITY_BAND + job,
+        "waiting-children": lambda job: now + job,
+        "completed": lambda job: now + job,
+        "failed": lambda job: now + job,
+    }
+
+
+def _step(pipe: redis.client.Pipeline, base: str, now: int) -> None:
+    done, new = f"d{now}", f"n{now}"
+    pipe.rpop(base + "active")
+    pipe.zadd(base + "completed", {done: now})
+    pipe.lmove(base + "wait", base + "active", "RIGHT", "LEFT")
+    pipe.hset(base + new, mapping={"timestamp": now, "processedOn": now, "opts": '{"attempts":0}'})
+    pipe.lpush(base + "wait", new)
+    for event, fields in (
+        ("completed", {"jobId": done, "returnvalue": "null", "prev": "active"}),
+        ("active", {"jobId": "1", "prev": "waiting"}),
+        ("added", {"jobId": new, "name": "task"}),
+        ("waiting", {"jobId": new}),
+    ):
+        pipe.xadd(base + "events", {"event": event} | fields, maxlen=10_000)

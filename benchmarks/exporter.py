@@ -1,0 +1,66 @@
+"""The parts of an exporter, driven by hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from exporter.board import Board
+from exporter.bullmq import COUNTS
+from exporter.collectors import collectors_for
+from exporter.collectors.queues.plan import make_batches
+from exporter.config import Config, load
+from exporter.connection import Clients
+from exporter.exposition import Format, PageWriter, Variant
+from exporter.polling import Poller
+from exporter.snapshot import QueueTable, Snapshot
+
+OPENMETRICS_GZIP = Variant(Format.OPENMETRICS, gzip=True)
+"""As Prometheus asks."""
+
+_AT_REST_POLLS = 13
+"""Polls after which the settings of all queues have been read again."""
+
+
+class Exporter:
+    """On one Redis, with nothing left to learn of its queues."""
+
+    def __init__(self, port: int) -> None:
+        self.config: Config = load(None, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"})
+        self.board = Board(["default"])
+        self.client = Clients().get(self.config.connections["default"], "default")
+        collectors = collectors_for(self.config)
+        self.poller = Poller(self.config, ["default"], self.client, collectors, self.board)
+        self.writer = PageWriter(3600, 60)
+        self.poller.poll_once()
+        for _ in range(_AT_REST_POLLS):
+            self.poller.poll()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The last poll's."""
+        return self.board.snapshots()[0]
+
+    @property
+    def table(self) -> QueueTable:
+        """The queues as of the last poll."""
+        found = self.snapshot.get(QueueTable, time.monotonic(), 3600)
+        assert found is not None
+        return found
+
+    def counts(self) -> Callable[[], object]:
+        """The first round trip alone: ten counts a queue, as columns."""
+        width = len(COUNTS)
+        batches = [
+            (batch.counts, len(batch.queues) * width) for batch in make_batches(self.table.queues)
+        ]
+
+        def read() -> list[list[object]]:
+            read = (self.client.batch(packed, count).replies for packed, count in batches)
+            return [replies[place::width] for replies in read for place in range(width)]
+
+        return read
+
+    def page(self, variant: Variant) -> bytes:
+        """Everything."""
+        return self.writer.write(self.board.snapshots()).body(variant)

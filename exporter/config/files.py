@@ -1,0 +1,77 @@
+"""What a valid configuration names on this machine: files that must be there and make sense."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from exporter.config.certificates import server_context
+from exporter.config.errors import ConfigError
+from exporter.config.models import Config
+from exporter.config.users import read_users
+
+Finding = tuple[tuple[str, ...], str]
+"""A key's path and what is wrong with its value."""
+
+
+def with_files(config: Config) -> tuple[Config, list[Finding]]:
+    """The configuration with the users of `web.basic_auth_users_file`, and every mistake."""
+    findings = list(_unreadable(config))
+    if findings:
+        return config, findings
+    findings += _certificates(config)
+    file = config.web.basic_auth_users_file
+    if file is None:
+        return config, findings
+    key = ("web", "basic_auth_users_file")
+    try:
+        users = read_users(file)
+    except ConfigError as error:
+        findings += [(key, f"{error.source}: {problem}") for problem in error.problems]
+        return config, findings
+    known = config.web.basic_auth_users
+    findings += [
+        (key, f"{file}: {name} is in web.basic_auth_users as well; keep one of them")
+        for name in sorted(users.keys() & known.keys())
+    ]
+    web = config.web.model_copy(update={"basic_auth_users": known | users})
+    return config.model_copy(update={"web": web}), findings
+
+
+def _unreadable(config: Config) -> Iterator[Finding]:
+    for path, file in _files(config):
+        reason = _why_unreadable(file) if file is not None else None
+        if reason:
+            yield path, f"{file} cannot be read ({reason}); check the path and its permissions"
+
+
+def _files(config: Config) -> Iterator[tuple[tuple[str, ...], Path | None]]:
+    for name, connection in config.connections.items():
+        here, tls, sentinel = ("connections", name), connection.tls, connection.sentinel
+        yield (*here, "password_file"), connection.password_file
+        yield (*here, "sentinel", "password_file"), sentinel.password_file if sentinel else None
+        yield (*here, "tls", "ca_file"), tls.ca_file
+        yield (*here, "tls", "cert_file"), tls.cert_file
+        yield (*here, "tls", "key_file"), tls.key_file
+    web = config.web
+    yield ("web", "tls", "cert_file"), web.tls.cert_file
+    yield ("web", "tls", "key_file"), web.tls.key_file
+    yield ("web", "tls", "client_ca_file"), web.tls.client_ca_file
+    yield ("web", "basic_auth_users_file"), web.basic_auth_users_file
+
+
+def _certificates(config: Config) -> Iterator[Finding]:
+    try:
+        server_context(config.web.tls)
+    except ValueError as error:
+        yield ("web", "tls"), str(error)
+
+
+def _why_unreadable(file: Path) -> str | None:
+    try:
+        file.read_text(encoding="utf-8")
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    except UnicodeDecodeError:
+        return "not UTF-8 text"
+    return None

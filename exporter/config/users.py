@@ -1,0 +1,47 @@
+"""Users of the HTTP server in a file of their own: `name: hash`, as in Prometheus' web config."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from exporter.config.errors import ConfigError, Problem
+from exporter.config.secret import MASK, Secret
+from exporter.config.yaml_reader import read_yaml
+
+_BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
+
+
+def checked_hash(secret: Secret) -> Secret:
+    """The hash, if it is one of bcrypt. Raises `ValueError`."""
+    if _BCRYPT.fullmatch(secret.reveal()) is None:
+        raise ValueError("must be a bcrypt hash, as `htpasswd -nB` writes it")
+    return secret
+
+
+def checked_user(name: str) -> str:
+    """The name, if basic authentication can carry it. Raises `ValueError`."""
+    if not name or ":" in name:
+        raise ValueError("a user's name must not be empty nor hold a colon")
+    return name
+
+
+def read_users(file: Path) -> dict[str, Secret]:
+    """The hashes by name. Raises `OSError`, and `ConfigError` with every mistake but no hash."""
+    document = read_yaml(file.read_text(encoding="utf-8"), str(file))
+    problems = list(document.problems)
+    users: dict[str, Secret] = {}
+    if not isinstance(document.data, dict) or not document.data:
+        raise ConfigError(str(file), [Problem("", "must hold at least one line, name: hash")])
+    for name, value in document.data.items():
+        try:
+            users[checked_user(name)] = checked_hash(_secret(value))
+        except ValueError as error:
+            problems.append(Problem(name, str(error), document.line_of((name,))))
+    if problems:
+        raise ConfigError(str(file), problems)
+    return users
+
+
+def _secret(value: object) -> Secret:
+    return Secret(value if isinstance(value, str) else MASK)

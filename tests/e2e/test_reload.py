@@ -1,0 +1,295 @@
+"""A new configuration for a running exporter: taken or refused whole; what goes on meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.test_discovery import add
+from tests.contract.test_events import say
+from tests.support.daemon import Daemon, daemon
+from tests.support.pages import every, jobs, value
+from tests.support.servers import Server, free_port, valkey, wait_for
+from tests.support.users import hashed
+
+SUCCESSFUL = "bullmq_exporter_config_last_reload_successful"
+SUCCESS_TIME = "bullmq_exporter_config_last_reload_success_timestamp_seconds"
+FAST = "{interval_seconds: 0.2, stale_after_seconds: 5}"
+
+
+@pytest.fixture
+def a() -> Iterator[Server]:
+    with valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def b() -> Iterator[Server]:
+    with valkey() as server:
+        yield server
+
+
+def text(connections: dict[str, str], web: str = "enable_lifecycle: true", **sections: str) -> str:
+    lines = ["connections:", *(f"  {name}: {{url: {url}}}" for name, url in connections.items())]
+    sections = {"poll": FAST, "web": f"{{{web}}}"} | sections
+    return "\n".join([*lines, *(f"{name}: {part}" for name, part in sections.items()), ""])
+
+
+def write(running: Daemon, config: str) -> None:
+    (running.log_file.parent / "config.yaml").write_text(config)
+
+
+def reload(running: Daemon, config: str) -> None:
+    """By SIGHUP; it must work."""
+    before = running.log.count(" reloaded ")
+    write(running, config)
+    running.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: running.log.count(" reloaded ") > before, 5, running.log)
+
+
+def clients(server: Server) -> dict[str, str]:
+    """Names and ids of the exporter's connections, without the sync test's, which come and go."""
+    found = server.client().client_list()
+    names = {c["name"]: c["id"] for c in found if c["name"].startswith("bullmq-exporter")}
+    return {name: number for name, number in names.items() if ":sync-" not in name}
+
+
+def count(running: Daemon, name: str, **labels: str) -> float:
+    return value(running.samples(), name, **labels) or 0
+
+
+def test_what_has_not_changed_goes_on(a: Server, b: Server, tmp_path: Path) -> None:
+    for server in (a, b):
+        add(server.client(), "mail")
+    with daemon(tmp_path, text({"api": a.url})) as running:
+        wait_for(lambda: jobs(running.samples(), connection="api"), 5, "queues on the page")
+        wait_for(lambda: _follows(running, a), 5, "events are followed")
+        say(a.client(), "failed", 1, queue="mail")
+        wait_for(lambda: count(running, "bullmq_jobs_failed_total"), 5, "all of them are read")
+        wait_for(lambda: count(running, "bullmq_sync_runs_total"), 5, "a sync round")
+        before, socket = running.samples(), clients(a)
+
+        reload(running, text({"api": a.url, "worker": b.url}))
+        say(a.client(), "added", 99, queue="mail")  # falls in between
+        wait_for(lambda: jobs(running.samples(), connection="worker"), 5, "the new one's queues")
+        added = value(before, "bullmq_jobs_added_total", connection="api")
+        wait_for(lambda: count(running, "bullmq_jobs_added_total", connection="api") > added, 5)
+        wait_for(lambda: len(every(running.samples(), "bullmq_sync_success")) == 4, 5, "all pairs")
+
+        after = running.samples()
+        fallen = {
+            key: (number, after.get(key))
+            for key, number in before.items()
+            if key[0].endswith(("_total", "_count", "_bucket", "_sum"))
+            and "worker" not in dict(key[1]).values()
+            and after.get(key, -1) < number
+        }
+        assert fallen == {}
+        assert value(after, "bullmq_jobs_added_total", connection="api") == added + 1
+        assert value(after, "bullmq_connection_reconnects_total", connection="api") == 0
+        assert clients(a) == socket
+        assert set(clients(b)) == {"bullmq-exporter:worker"}
+        assert "reloaded kept=api started=worker" in running.log
+
+
+def _follows(running: Daemon, server: Server) -> bool:
+    say(server.client(), "added", 1, queue="mail")
+    return count(running, "bullmq_jobs_added_total") > 0
+
+
+def test_one_is_removed(a: Server, b: Server, tmp_path: Path) -> None:
+    for server in (a, b):
+        add(server.client(), "mail")
+    with daemon(tmp_path, text({"api": a.url, "worker": b.url})) as running:
+        wait_for(lambda: jobs(running.samples(), connection="worker"), 5, "queues on the page")
+        socket = clients(a)
+        reload(running, text({"api": a.url}))
+        wait_for(lambda: not _named(running, "worker"), 5, "no sample of it")
+        assert clients(a) == socket
+        wait_for(lambda: not clients(b), 5, "its socket is closed")
+        assert list(running.get("/health/redis").json["connections"]) == ["api"]
+        assert running.get("/health/redis?connection=worker").status == 404
+        assert running.get("/-/ready").status == 200
+        assert "reloaded kept=api stopped=worker" in running.log
+        # and comes back as one that was never there
+        reload(running, text({"api": a.url, "worker": b.url}))
+        wait_for(lambda: jobs(running.samples(), connection="worker"), 5, "queues on the page")
+
+
+def _named(running: Daemon, name: str) -> list[Any]:
+    return [key for key in running.samples() if name in dict(key[1]).values()]
+
+
+def test_one_is_led_elsewhere(a: Server, b: Server, tmp_path: Path) -> None:
+    add(a.client(), "old")
+    add(b.client(), "new")
+    with daemon(tmp_path, text({"api": a.url})) as running:
+        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        reload(running, text({"api": b.url}))
+        found = wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        assert {queue for queue, _ in found} == {"new"}
+        wait_for(lambda: not clients(a), 5, "the old socket is closed")
+        assert set(clients(b)) == {"bullmq-exporter:api"}
+
+
+def test_two_names_for_one_client(a: Server, tmp_path: Path) -> None:
+    with daemon(tmp_path, text({"api": a.url})) as running:
+        socket = clients(a)
+        reload(running, text({"api": a.url, "twin": a.url}))
+        wait_for(lambda: count(running, "bullmq_up", connection="twin"), 5, "the twin")
+        assert clients(a) == socket
+        reload(running, text({"api": a.url}))
+        wait_for(lambda: not _named(running, "twin"), 5, "no twin")
+        assert clients(a) == socket
+
+
+def test_other_options_begin_anew(a: Server, tmp_path: Path) -> None:
+    add(a.client(), "mail")
+    add(a.client(), "other")
+    with daemon(tmp_path, text({"api": a.url})) as running:
+        wait_for(lambda: len(every(running.samples(), "bullmq_queue_paused")) == 2, 5, "queues")
+        reload(running, text({"api": a.url}, queues="{exclude: [other]}"))
+        found = wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        assert {queue for queue, _ in found} == {"mail"}
+        assert len(clients(a)) == 1
+
+
+def test_a_bad_one_is_refused_whole(a: Server, b: Server, tmp_path: Path) -> None:
+    add(a.client(), "mail")
+    good = text({"api": a.url})
+    with daemon(tmp_path, good) as running:
+        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        assert count(running, SUCCESSFUL) == 1
+        taken, socket = count(running, SUCCESS_TIME), clients(a)
+        bad = text({"worker": b.url.replace("redis://", "redis://:hunter2@")}, log="{levle: debug}")
+        write(running, bad.replace("/0}", "/x}"))
+        answer = running.get("/-/reload", method="POST")
+        assert answer.status == 500
+        assert answer.text.splitlines()[0] == "not reloaded"
+        assert "connections.worker.url: needs a database number" in answer.text
+        assert "log.levle: unknown key; did you mean level?" in answer.text
+        wait_for(lambda: value(running.samples(), SUCCESSFUL) == 0, 5, "the gauge")
+        assert running.log.count("ERROR   exporter reload failed") == 2
+        assert "hunter2" not in answer.text + running.log
+        assert count(running, SUCCESS_TIME) == taken
+        assert (clients(a), clients(b)) == (socket, {})
+        assert count(running, "bullmq_up", connection="api") == 1
+
+        write(running, good)
+        answer = running.get("/-/reload", method="POST")
+        assert (answer.status, answer.text) == (200, "reloaded\n")
+        wait_for(lambda: count(running, SUCCESSFUL) == 1, 5, "the gauge")
+        assert count(running, SUCCESS_TIME) > taken
+        assert clients(a) == socket
+        assert "Traceback" not in running.log
+
+
+def test_a_file_that_is_gone(a: Server, tmp_path: Path) -> None:
+    with daemon(tmp_path, text({"api": a.url})) as running:
+        (tmp_path / "config.yaml").unlink()
+        running.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: value(running.samples(), SUCCESSFUL) == 0, 5, "the gauge")
+        assert "No such file or directory" in running.log
+        assert running.stop() == 0
+
+
+def test_what_the_socket_was_opened_with_stays(a: Server, tmp_path: Path) -> None:
+    with daemon(tmp_path, text({"api": a.url})) as running:
+        write(running, text({"api": a.url}, "enable_lifecycle: true, max_concurrent_requests: 9"))
+        answer = running.get("/-/reload", method="POST")
+        assert answer.status == 500
+        assert "web.max_concurrent_requests: cannot be changed by a reload; restart" in answer.text
+
+
+def test_posting_must_be_enabled(a: Server, tmp_path: Path) -> None:
+    with daemon(tmp_path, text({"api": a.url}, "")) as running:
+        answer = running.get("/-/reload", method="POST")
+        assert answer.status == 403
+        assert "web.enable_lifecycle" in answer.text
+        answer = running.get("/-/reload")
+        assert (answer.status, answer.headers["allow"]) == (405, "POST")
+        assert " reloaded " not in running.log
+
+
+def test_users_come_and_go(a: Server, tmp_path: Path) -> None:
+    users = "enable_lifecycle: true, basic_auth_users: {{alice: {}}}"
+    with daemon(tmp_path, text({"api": a.url})) as running:
+        reload(running, text({"api": a.url}, users.format(hashed("one"))))
+        right = {"Authorization": "Basic YWxpY2U6b25l"}
+        assert running.get("/metrics").status == 401
+        assert running.get("/-/reload", method="POST").status == 401
+        assert running.get("/metrics", **right).status == 200
+        assert running.get("/-/reload", method="POST", **right).status == 200
+        assert running.get("/metrics", **right).status == 200
+        reload(running, text({"api": a.url}, users.format(hashed("two"))))
+        assert running.get("/metrics", **right).status == 401
+
+
+def test_the_sync_test_can_be_turned_off_and_on(a: Server, tmp_path: Path) -> None:
+    with daemon(tmp_path, text({"api": a.url})) as running:
+        wait_for(lambda: running.get("/health/redis/sync").status == 200, 5, "a round")
+        reload(running, text({"api": a.url}, sync="{enabled: false}"))
+        assert running.get("/health/redis/sync").status == 404
+        wait_for(lambda: not every(running.samples(), "bullmq_sync_success"), 5, "no samples")
+        reload(running, text({"api": a.url}))
+        wait_for(lambda: running.get("/health/redis/sync").status == 200, 5, "a round")
+
+
+def test_many_reloads_leave_nothing_behind(a: Server, tmp_path: Path) -> None:
+    one = {"api": a.url}
+    two = one | {"gone": f"redis://127.0.0.1:{free_port()}", "db": a.url.replace("/0", "/1")}
+    with daemon(tmp_path, text(one)) as running:
+        process = Path(f"/proc/{running.process.pid}")
+
+        def held() -> tuple[int, int]:
+            # sockets of the sync test and of requests come and go
+            return len(list((process / "task").iterdir())), len(clients(a))
+
+        before = held()
+        for _ in range(10):
+            reload(running, text(two))
+            reload(running, text(one))
+        wait_for(lambda: held() <= before, 10, "threads and sockets as before")
+        assert "Traceback" not in running.log
+        assert running.stop() == 0
+
+
+def test_a_new_password_needs_no_restart(a: Server, tmp_path: Path) -> None:
+    admin, file = a.client(), tmp_path / "password"
+
+    def set_password(password: str) -> None:
+        admin.acl_setuser("monitor", enabled=True, reset_passwords=True, keys=["*"])
+        admin.execute_command("ACL", "SETUSER", "monitor", "+@all", f">{password}")
+
+    set_password("first-s3cret")
+    file.write_text("first-s3cret\n")
+    config = text({"api": a.url}).replace("}", f", username: monitor, password_file: {file}}}", 1)
+    with daemon(tmp_path, config) as running:
+        wait_for(lambda: count(running, "bullmq_up"), 5, "up")
+        set_password("second-s3cret")
+        admin.client_kill_filter(user="monitor")
+        wait_for(lambda: value(running.samples(), "bullmq_up") == 0, 5, "down")
+        wait_for(lambda: _last_error(running) == "auth", 5, "the old password is refused")
+        file.write_text("second-s3cret\n")
+        wait_for(lambda: count(running, "bullmq_up"), 5, "up again")
+        assert "s3cret" not in running.log
+
+
+def _last_error(running: Daemon) -> str:
+    problem = running.get("/health/redis").json["connections"]["api"]["last_error"]
+    return str(problem["error"])
+
+
+def test_it_stops_during_a_reload(a: Server, tmp_path: Path) -> None:
+    with daemon(tmp_path, text({"api": a.url})) as running:
+        for _ in range(3):
+            running.process.send_signal(signal.SIGHUP)
+        assert running.stop() == 0
+        with contextlib.suppress(OSError):
+            running.get("/metrics")
+        assert running.log.rstrip().endswith("stopped")

@@ -1,0 +1,20 @@
+"""Histograms that grow, and what is seen of them."""
+
+from __future__ import annotations
+
+from exporter.histogram import Buckets
+
+
+def test_what_was_frozen_stays_and_what_comes_is_seen() -> None:
+    buckets = Buckets((0.1, 1.0))
+    empty = buckets.frozen()
+    buckets.observe(0.5)
+    one = buckets.frozen()
+    assert buckets.frozen() is one
+    buckets.observe(5.0)
+    both = buckets.frozen()
+    assert [(h.counts, h.count, h.sum) for h in (empty, one, both)] == [
+        ((0, 0), 0, 0.0),
+        ((0, 1), 1, 0.5),
+        ((0, 1), 2, 5.5),
+    ]

@@ -1,0 +1,102 @@
+"""Certificates and users in files: what is accepted, and what people are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
+
+from exporter.config import ConfigError, WebTLS, load, show
+from exporter.web import Certificates
+from tests.support.tls import renew
+
+HASH = "$2y$10$abcdefghijklmnopqrstuuAbCdEfGhIjKlMnOpQrStUvWxYz01234"
+
+
+def told(folder: Path, web: str) -> str:
+    """What is wrong with the section `web`."""
+    file = folder / "config.yaml"
+    file.write_text(f"web: {{{web}}}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(file, {})
+    assert len(caught.value.problems) == 1, caught.value
+    return str(caught.value.problems[0]).replace(str(folder), "FOLDER")
+
+
+class TestUsers:
+    def told(self, folder: Path, text: str, more: str = "") -> str:
+        (folder / "users").write_text(text)
+        return told(folder, f"basic_auth_users_file: {folder}/users{more}")
+
+    def test_users_of_both_places_are_in_force_and_masked(self, tmp_path: Path) -> None:
+        (tmp_path / "users").write_text(f"alice: {HASH}\n")
+        file = tmp_path / "config.yaml"
+        file.write_text(
+            f"web: {{basic_auth_users_file: {tmp_path}/users, basic_auth_users: {{bob: {HASH}}}}}"
+        )
+        config = load(file, {})
+        assert set(config.web.basic_auth_users) == {"alice", "bob"}
+        assert config.web.basic_auth_users["alice"].reveal() == HASH
+        assert HASH not in show(config) + repr(config)
+
+    @pytest.mark.parametrize("text", ["", "# nobody\n", "[alice]\n", "alice\n"])
+    def test_nobody(self, tmp_path: Path, text: str) -> None:
+        assert self.told(tmp_path, text) == (
+            "line 1, web.basic_auth_users_file: FOLDER/users: must hold at least one line, "
+            "name: hash"
+        )
+
+    @pytest.mark.parametrize("value", ["hunter2", "12", "", "[x]", HASH.replace("$10$", "$99$")])
+    def test_no_hash(self, tmp_path: Path, value: str) -> None:
+        text = self.told(tmp_path, f"bob: {HASH}\nalice: {value}\n")
+        assert text == (
+            "line 1, web.basic_auth_users_file: FOLDER/users: line 2, alice: must be a bcrypt "
+            "hash, as `htpasswd -nB` writes it"
+        )
+
+    def test_twice(self, tmp_path: Path) -> None:
+        text = self.told(tmp_path, f"a: {HASH}\na: {HASH}\n")
+        assert "line 2, a: repeated key, first on line 1" in text
+        text = self.told(tmp_path, f"a: {HASH}\n", f", basic_auth_users: {{a: {HASH}}}")
+        assert text.endswith("FOLDER/users: a is in web.basic_auth_users as well; keep one of them")
+
+    def test_no_yaml(self, tmp_path: Path) -> None:
+        assert "FOLDER/users: line 1, not valid YAML" in self.told(tmp_path, "a: [")
+
+
+class TestCertificates:
+    @pytest.fixture
+    def tls(self, tmp_path: Path) -> str:
+        renew(tmp_path, trustme.CA())
+        return f"cert_file: {tmp_path}/server.pem, key_file: {tmp_path}/server.key"
+
+    def test_a_key_of_another_certificate(self, tmp_path: Path, tls: str) -> None:
+        other = trustme.CA().issue_cert("other")
+        other.private_key_pem.write_to_path(str(tmp_path / "server.key"))
+        text = told(tmp_path, f"tls: {{{tls}}}")
+        assert text == (
+            "line 1, web.tls: FOLDER/server.pem and FOLDER/server.key cannot be used (key values "
+            "mismatch); they must be a PEM certificate, with its chain, and its unencrypted key"
+        )
+
+    def test_an_encrypted_key_asks_nobody(self, tmp_path: Path, tls: str) -> None:
+        file = tmp_path / "server.key"
+        key = serialization.load_pem_private_key(file.read_bytes(), password=None)
+        locked = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"x"),
+        )
+        file.write_bytes(locked)
+        assert "unencrypted key" in told(tmp_path, f"tls: {{{tls}}}")
+
+    def test_no_client_ca(self, tmp_path: Path, tls: str) -> None:
+        (tmp_path / "ca").write_text("nothing\n")
+        text = told(tmp_path, f"tls: {{{tls}, client_ca_file: {tmp_path}/ca}}")
+        assert text.startswith("line 1, web.tls: FOLDER/ca cannot be used (")
+        assert text.endswith("; it must hold PEM certificates")
+
+    def test_none(self) -> None:
+        assert Certificates(WebTLS()).context is None
