@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from exporter.cli import main
 from exporter.metrics import CATALOGUE, Family, Kind, markdown
-from exporter.rules import ALERTS
+from exporter.rules import ALERTS, RECORDINGS
+from tests.support.commands import PAGES, Block, all_blocks, exporter_commands
 from tests.support.promql import selectors
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MIGRATION = ROOT / "prometheus" / "migration"
 FAMILIES = {family.name: family for family in CATALOGUE}
 # of a label's values, and of Prometheus' own
@@ -29,6 +30,8 @@ def names() -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_metrics_exist(page: Path) -> None:
+    recorded = set(re.findall(r"\b[a-z]+:bullmq_[a-z0-9_:]+", page.read_text()))
+    assert recorded <= {rule.name for rule in RECORDINGS}
     old = set(re.findall(r"record: (\w+)", (MIGRATION / "exportPrometheusMetrics.yml").read_text()))
     known_here = names() | (old if page.stem == "migration" else set())
     for name in re.findall(r"\bbullmq_[a-z_*]+", page.read_text()):
@@ -68,3 +71,18 @@ def test_the_page_of_metrics_is_as_generated() -> None:
 def test_alerts_exist(page: Path) -> None:
     named = set(re.findall(r"\bBullMQ[A-Z]\w+", page.read_text()))
     assert named <= {alert.full_name for alert in ALERTS}
+
+
+@pytest.mark.parametrize("block", all_blocks("promql"), ids=str)
+def test_queries_parse_and_ask_for_what_exists(block: Block) -> None:
+    for name, labels in selectors(block.text):
+        assert name in {*names(), *(rule.name for rule in RECORDINGS), "up"}
+        if name in FAMILIES:
+            assert set(labels) <= set(FAMILIES[name].labels)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_are_taken_by_the_command_line(page: Path) -> None:
+    for name, *arguments in exporter_commands(page.read_text()):
+        # parses without running: an option that is not there is an error
+        main.commands[name].make_context(name, arguments)

@@ -1,0 +1,192 @@
+"""The commands of README.md and docs/, run: the quick start as one walk, the others one by one."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.config import Config
+from tests.contract.test_discovery import add
+from tests.support.commands import ROOT, Block, all_blocks, blocks
+from tests.support.daemon import daemon
+from tests.support.need import need, node_modules
+from tests.support.servers import Server, free_port, redis_server, wait_for
+
+QUICK_START = ROOT / "docs" / "quickstart.md"
+TOOLS = (
+    "bash",
+    "cat",
+    "curl",
+    "grep",
+    "jq",
+    "node",
+    "prometheus",
+    "promtool",
+    "redis-cli",
+    "sleep",
+)
+ONE_BY_ONE = [b for b in all_blocks("sh") if b.page != QUICK_START and not b.reason]
+
+
+@dataclass
+class Walk:
+    """The quick start after its last step."""
+
+    folder: Path
+    server: Server
+    environment: dict[str, str]
+    output: str
+    ports: dict[str, int]
+
+    def localized(self, text: str) -> str:
+        """The commands with this test's ports."""
+        for standard, port in self.ports.items():
+            text = re.sub(rf"\b(localhost|127\.0\.0\.1):{standard}\b", rf"\1:{port}", text)
+        return text
+
+
+def environment(folder: Path, wheels: Path, port: int) -> dict[str, str]:
+    """A fresh home, python3 and the tools, and a Node that finds bullmq."""
+    programs, modules = folder / "bin", folder / "node_modules"
+    programs.mkdir()
+    modules.mkdir()
+    base = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
+    (programs / "python3").symlink_to(base)
+    for name, library in (("bullmq", "bullmq6"), ("ioredis", "ioredis")):
+        (modules / name).symlink_to(node_modules() / library)
+    pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    links = f"{wheels} {pip.get('PIP_FIND_LINKS', '')}".strip()
+    tools = {str(Path(need(tool)).parent) for tool in TOOLS}
+    path = ":".join([str(programs), *sorted(tools - {str(Path(sys.executable).parent)})])
+    return pip | {
+        "HOME": str(folder),
+        "PATH": path,
+        "PORT": str(port),
+        "NODE_PATH": str(modules),
+        "PIP_FIND_LINKS": links,
+    }
+
+
+def bash(script: str, folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """A script that ends at its first failure, and everything that it has started with it."""
+    ending = "trap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n"
+    return subprocess.run(
+        ["bash", "-emc", ending + script],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
+    folder, wheels = tmp_path_factory.mktemp("walk"), tmp_path_factory.mktemp("wheels")
+    build = [*(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"), "-w", str(wheels)]
+    subprocess.run([*build, str(ROOT)], check=True, timeout=120)
+    ports = {"9538": free_port(), "9090": free_port()}
+    env = environment(folder, wheels, ports["9538"])
+    with redis_server() as server:
+        add(server.client(), "mail")
+        found = Walk(folder, server, env, "", ports | {"6379": server.port})
+        steps = "".join(block.text for block in blocks(QUICK_START) if block.language == "sh")
+        done = bash(found.localized(steps), folder, env)
+        found.output = done.stdout
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield found
+
+
+def test_the_quick_start_leads_to_a_firing_alert(walk: Walk) -> None:
+    assert re.search(r"^OK: default sees what it writes", walk.output, re.MULTILINE)
+    assert 'bullmq_queue_jobs{connection="default",prefix="bull",queue="mail"' in walk.output
+    firing = [line for line in walk.output.splitlines() if "alertname=" in line]
+    assert len(firing) == 1
+    assert 'alertname="BullMQNoWorkers"' in firing[0]
+    assert 'queue="quickstart"' in firing[0]
+
+
+def test_the_quick_start_cleans_up(walk: Walk) -> None:
+    assert walk.server.client().keys("bull:quickstart*") == []
+    assert walk.server.client().exists("bull:mail:wait")
+    assert "for: 5m" in (walk.folder / "bullmq.rules.yml").read_text()
+
+
+@pytest.fixture(scope="module")
+def installed(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
+    """What the quick start has installed, beside an exporter that runs."""
+    bin_folder = walk.folder / "exporter-venv" / "bin"
+    env = walk.environment | {
+        "PATH": f"{bin_folder}:{walk.environment['PATH']}",
+        "REDIS_URL": walk.server.url,
+    }
+    folder = tmp_path_factory.mktemp("beside")
+    with daemon(folder, REDIS_URL=walk.server.url) as running:
+        ports = walk.ports | {"9538": running.port}
+        yield Walk(folder, walk.server, env, "", ports)
+
+
+def run_until_ready(text: str, found: Walk) -> int:
+    """The exit code of a block that goes on until it is stopped."""
+    port = free_port()
+    command = ["bash", "-ec", found.localized(text)]
+    with subprocess.Popen(
+        command, cwd=found.folder, env=found.environment | {"PORT": str(port)}, process_group=0
+    ) as process:
+        try:
+            wait_for(lambda: _ready(port, process), 30, text)
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+        return process.wait(timeout=10)
+
+
+def _ready(port: int, process: subprocess.Popen[Any]) -> bool:
+    assert process.poll() is None
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready") as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("block", ONE_BY_ONE, ids=str)
+def test_a_block_runs(installed: Walk, block: Block) -> None:
+    if block.stays:
+        assert run_until_ready(block.text, installed) in (0, -signal.SIGTERM)
+        return
+    done = bash(installed.localized(block.text), installed.folder, installed.environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not re.search(
+        r"^(curl|jq|node):|^\(error\)|^ERR|\bError\b", done.stdout + done.stderr, re.M
+    )
+
+
+PROMETHEUS = [
+    block
+    for block in all_blocks("yaml")
+    if not yaml.safe_load(block.text).keys() <= Config.model_fields.keys()
+]
+
+
+@pytest.mark.parametrize("block", PROMETHEUS, ids=str)
+def test_prometheus_takes_its_snippets(block: Block, tmp_path: Path) -> None:
+    data = yaml.safe_load(block.text)
+    if "metric_relabel_configs" in data:
+        data = {"scrape_configs": [{"job_name": "bullmq"} | data]}
+    file = tmp_path / "prometheus.yml"
+    file.write_text(yaml.safe_dump(data))
+    command = [need("promtool"), "check", "config", "--syntax-only", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
