@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint type docs bench clean
+.PHONY: help demo test check fmt lint type docs site bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ docs-check: .make/dev
 	  $(BIN)/python -m exporter.$${page#*:} | diff -u docs/$${page%:*}.md - || \
 	  { echo "docs/$${page%:*}.md is out of date: run make docs" >&2; exit 1; }; \
 	done
+
+site: .make/dev ## Build the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: .make/dev ## Measure the cost of a poll and of a scrape (needs redis-server)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -64,4 +64,4 @@ def test_every_rule_has_a_test() -> None:
 
 
 def test_every_file_is_named() -> None:
-    assert set(re.findall(r"Rules: `migration/([\w-]+)\.yml`", TEXT)) == set(FILES)
+    assert set(re.findall(r"Rules: \[migration/([\w-]+)\.yml\]", TEXT)) == set(FILES)
