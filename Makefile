@@ -31,14 +31,15 @@ lint: .make/dev ## Lint
 type: .make/dev ## Check the types
 	$(BIN)/mypy
 
-docs: .make/dev ## Write what is generated: configuration and metrics in docs/, dashboards, alert rules
+docs: .make/dev ## Write what is generated: three pages of docs/, dashboards, alert rules
 	$(BIN)/python -m exporter.config > docs/configuration.md
 	$(BIN)/python -m exporter.metrics > docs/metrics.md
+	$(BIN)/python -m exporter.cli > docs/cli.md
 	$(BIN)/python -m grafana
 	$(BIN)/bullmq-exporter rules > prometheus/bullmq.rules.yml
 
 docs-check: .make/dev
-	@for page in configuration:config metrics:metrics; do \
+	@for page in cli:cli configuration:config metrics:metrics; do \
 	  $(BIN)/python -m exporter.$${page#*:} | diff -u docs/$${page%:*}.md - || \
 	  { echo "docs/$${page%:*}.md is out of date: run make docs" >&2; exit 1; }; \
 	done

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,7 @@ def installed(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "REDIS_URL": walk.server.url,
     }
     folder = tmp_path_factory.mktemp("beside")
+    (folder / "config.yaml").write_text((ROOT / "config.yaml").read_text())
     with daemon(folder, REDIS_URL=walk.server.url) as running:
         ports = walk.ports | {"9538": running.port}
         yield Walk(folder, walk.server, env, "", ports)
@@ -141,7 +142,7 @@ def installed(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def run_until_ready(text: str, found: Walk) -> int:
     """The exit code of a block that goes on until it is stopped."""
     port = free_port()
-    command = ["bash", "-ec", found.localized(text)]
+    command = ["bash", "-ec", replace(found, ports=found.ports | {"9538": port}).localized(text)]
     with subprocess.Popen(
         command, cwd=found.folder, env=found.environment | {"PORT": str(port)}, process_group=0
     ) as process:

@@ -16,6 +16,9 @@ REASONS = {
     "kubectl": "needs a cluster",
     "docker": "needs Docker",
     "systemctl": "needs systemd",
+    "demo": "needs the extra `demo`; tests/e2e/test_demo.py runs it",
+    "zsh": "needs zsh",
+    "fish": "needs fish",
 }
 """Why a block is not run: `<!-- not run: kubectl -->` before it. Each is a command in the block."""
 
