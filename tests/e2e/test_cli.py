@@ -108,17 +108,18 @@ def test_blocked_queues_are_red_unless_colours_are_unwanted(server: Server) -> N
     assert RED not in on_a_terminal(*look, REDIS_URL=server.url, NO_COLOR="1")
 
 
-def test_a_terminal_is_told_what_takes_time_and_keeps_none_of_it(server: Server) -> None:
+def test_a_terminal_is_told_what_takes_time_and_keeps_none_of_it(
+    server: Server, tmp_path: Path
+) -> None:
     proxy = Proxy(server)
     proxy.hang = True
-    url = f"redis://127.0.0.1:{proxy.port}/0"
-    sent = on_a_terminal("check", REDIS_URL=url)
+    file = tmp_path / "config.yaml"
+    file.write_text(f"connections: {{a: {{url: '{proxy.url}', timeout_seconds: 1.5}}}}")
+    sent = on_a_terminal("check", "--config", str(file))
     assert re.search("… testing the connections, [12] s\r\x1b\\[K", sent)
     left = re.sub("[^\n]*\r\x1b\\[K", "", sent)
     assert "testing the connections" not in left
     assert "NOT OK" in left
-    done = command("check", REDIS_URL=url)
-    assert "testing the connections" not in done.stdout + done.stderr
 
 
 def test_bash_completes(tmp_path: Path) -> None:

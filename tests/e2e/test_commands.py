@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -9,9 +10,9 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -133,28 +134,65 @@ def installed(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "REDIS_URL": walk.server.url,
     }
     folder = tmp_path_factory.mktemp("beside")
-    (folder / "config.yaml").write_text((ROOT / "config.yaml").read_text())
     with daemon(folder, REDIS_URL=walk.server.url) as running:
-        ports = walk.ports | {"9538": running.port}
-        yield Walk(folder, walk.server, env, "", ports)
+        yield replace(
+            walk, folder=folder, environment=env, ports=walk.ports | {"9538": running.port}
+        )
 
 
-def run_until_ready(text: str, found: Walk) -> int:
-    """The exit code of a block that goes on until it is stopped."""
+@pytest.fixture(scope="module")
+def failures(installed: Walk) -> dict[Block, str]:
+    """Every block, run in a folder of its own, and what went wrong; some at a time."""
+
+    def run(block: Block) -> str:
+        folder = installed.folder / str(block).replace(":", "-")
+        folder.mkdir()
+        (folder / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+        here = replace(installed, folder=folder)
+        return (
+            run_until_ready(block.text, here) if block.stays else run_to_its_end(block.text, here)
+        )
+
+    with ThreadPoolExecutor(4) as threads:
+        return dict(zip(ONE_BY_ONE, threads.map(run, ONE_BY_ONE), strict=True))
+
+
+def run_to_its_end(text: str, here: Walk) -> str:
+    done = bash(here.localized(text), here.folder, here.environment)
+    output = done.stdout + done.stderr
+    said = re.search(r"^(curl|jq|node):|^\(error\)|^ERR|\bError\b", output, re.MULTILINE)
+    return output if done.returncode or said else ""
+
+
+def run_until_ready(text: str, here: Walk) -> str:
+    """Of a block that goes on until it is stopped."""
     port = free_port()
-    command = ["bash", "-ec", replace(found, ports=found.ports | {"9538": port}).localized(text)]
-    with subprocess.Popen(
-        command, cwd=found.folder, env=found.environment | {"PORT": str(port)}, process_group=0
-    ) as process:
-        try:
-            wait_for(lambda: _ready(port, process), 30, text)
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-        return process.wait(timeout=10)
+    localized = replace(here, ports=here.ports | {"9538": port}).localized(text)
+    log = here.folder / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            ["bash", "-ec", localized],
+            cwd=here.folder,
+            env=here.environment | {"PORT": str(port)},
+            process_group=0,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_for(lambda: _ready(port, process), 30, f"ready: {log}")
+        os.killpg(process.pid, signal.SIGTERM)
+        code = process.wait(timeout=10)
+    except AssertionError as error:
+        return f"{error}\n{log.read_text()}"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return "" if code in (0, -signal.SIGTERM) else f"exit code {code}\n{log.read_text()}"
 
 
-def _ready(port: int, process: subprocess.Popen[Any]) -> bool:
-    assert process.poll() is None
+def _ready(port: int, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, "it has ended"
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready") as answer:
             return bool(answer.status == 200)
@@ -163,15 +201,8 @@ def _ready(port: int, process: subprocess.Popen[Any]) -> bool:
 
 
 @pytest.mark.parametrize("block", ONE_BY_ONE, ids=str)
-def test_a_block_runs(installed: Walk, block: Block) -> None:
-    if block.stays:
-        assert run_until_ready(block.text, installed) in (0, -signal.SIGTERM)
-        return
-    done = bash(installed.localized(block.text), installed.folder, installed.environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not re.search(
-        r"^(curl|jq|node):|^\(error\)|^ERR|\bError\b", done.stdout + done.stderr, re.M
-    )
+def test_a_block_runs(failures: dict[Block, str], block: Block) -> None:
+    assert failures[block] == ""
 
 
 PROMETHEUS = [
