@@ -2,6 +2,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# tests wait for servers more than they compute, so twice the cores of a small machine
+JOBS ?= 4
+OPERATOR := deploy/kubernetes/components/prometheus-operator
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check fmt lint type docs site bench clean
@@ -12,8 +15,8 @@ help: ## Show the targets
 demo: .make/demo ## Run the exporter on an embedded Valkey with live BullMQ traffic
 	$(BIN)/bullmq-exporter demo $(ARGS)
 
-test: .make/dev ## Run the tests (ARGS="-k name" to choose)
-	$(BIN)/python -m pytest $(ARGS)
+test: .make/dev ## Run the tests (ARGS="-k name" to choose, JOBS=0 for one process)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope $(ARGS)
 
 check: fmt-check lint type docs-check test ## All that CI asks for
 
@@ -37,6 +40,7 @@ docs: .make/dev ## Write what is generated: three pages of docs/, dashboards, al
 	$(BIN)/python -m exporter.cli > docs/cli.md
 	$(BIN)/python -m grafana
 	$(BIN)/bullmq-exporter rules > prometheus/bullmq.rules.yml
+	$(BIN)/bullmq-exporter rules --format prometheusrule > $(OPERATOR)/prometheusrule.yaml
 
 docs-check: .make/dev
 	@for page in cli:cli configuration:config metrics:metrics; do \

@@ -17,6 +17,7 @@ from benchmarks.table import Line, progress, show
 from exporter.app import spare_cycle_collector
 
 _WORKERS = 200
+_LEAST_QUEUES = 100
 
 
 def main() -> None:
@@ -27,10 +28,15 @@ def main() -> None:
     parser.add_argument(
         "--noise", type=int, default=1_000_000, help="other keys in Redis, default: %(default)s"
     )
+    parser.add_argument(
+        "--seconds", type=float, default=20, help="to watch processes, default: %(default)s"
+    )
     options = parser.parse_args()
+    if options.queues < _LEAST_QUEUES:
+        parser.error(f"growth shows from {_LEAST_QUEUES} queues on")
     logging.disable(logging.INFO)
     spare_cycle_collector()
-    lines = _with_queues(options.queues, options.rounds)
+    lines = _with_queues(options.queues, options.rounds, options.seconds / 2)
     progress("100,000 series")
     lines += client_library_lines(options.rounds)
     progress("growth")
@@ -38,7 +44,7 @@ def main() -> None:
     progress("discovery")
     lines += discovery_lines(options.queues, options.noise)
     progress("the exporter as a process")
-    lines += process_lines(options.queues, seconds=20)
+    lines += process_lines(options.queues, options.seconds)
     print(
         f"{options.queues:,} queues that have work in every state, {options.rounds} rounds, "
         "medians; the floor is measured in between"
@@ -46,20 +52,20 @@ def main() -> None:
     show(lines)
 
 
-def _with_queues(queues: int, rounds: int) -> list[Line]:
+def _with_queues(queues: int, rounds: int, seconds: float) -> list[Line]:
     with private_redis() as port:
         progress(f"making {queues:,} queues")
         data.fill(port, queues)
         workers = data.add_workers(port, min(queues, _WORKERS))
         lines = poll_lines(port, queues, rounds)
         progress("neighbours")
-        lines += neighbour_lines(port, 10, rounds)
+        lines += neighbour_lines(port, seconds, rounds)
         progress("pages")
         lines += page_lines(port, rounds)
         for worker in workers:
             worker.close()
         progress("events")
-        return lines + event_lines(port, rounds=5)
+        return lines + event_lines(port, min(rounds, 5))
 
 
 if __name__ == "__main__":

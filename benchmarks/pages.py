@@ -7,6 +7,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from itertools import cycle
 
@@ -20,7 +21,7 @@ from benchmarks.server import private_redis
 from benchmarks.table import Line
 from exporter.exposition import Format, PageWriter, Press, Variant
 from exporter.snapshot import Dated, QueueTable, Snapshot
-from exporter.web import WebServer, application, open_socket
+from exporter.web import Users, WebServer, application, open_socket
 
 TEXT = Variant(Format.TEXT, gzip=False)
 
@@ -111,7 +112,8 @@ def _scrape_ms(exporter: Exporter, rounds: int) -> float:
     press.body(OPENMETRICS_GZIP)
     press.print_page()
     sock = open_socket("127.0.0.1:0")
-    web = WebServer(application(exporter.config, exporter.board, press), sock, 40)
+    pages = application(lambda: exporter.config, exporter.board, press, Users({}), Future)
+    web = WebServer(pages, sock, 40, None)
     web.start()
     connection = http.client.HTTPConnection("127.0.0.1", sock.getsockname()[1])
     headers = {"Accept": "application/openmetrics-text", "Accept-Encoding": "gzip"}

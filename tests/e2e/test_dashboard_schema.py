@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.dashboards import FILES, Dashboard, load, panels
-from tests.support.need import missing, node_modules
+from tests.support.typescript import compiler_says
 
 # enums are types of their own in TypeScript; in JSON they are their values
 PREAMBLE = """
@@ -76,24 +75,7 @@ def constant(name: str, kind: str, content: Any) -> str:
 
 def check(folder: Path, dashboards: dict[str, Dashboard]) -> str:
     """What the compiler says."""
-    modules = node_modules()
-    compiler = modules / ".bin" / "tsc"
-    if not compiler.exists():
-        missing("typescript is not installed: npm install --prefix tests/e2e/node")
-    (folder / "node_modules").symlink_to(modules)
-    for name, dashboard in dashboards.items():
-        (folder / f"{name}.ts").write_text(program(dashboard))
-    options = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022"]
-    resolution = ["--module", "esnext", "--moduleResolution", "bundler"]
-    done = subprocess.run(
-        [compiler, *options, *resolution, *(f"{name}.ts" for name in dashboards)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode == 0) == (not done.stdout), done.stderr
-    return done.stdout
+    return compiler_says(folder, {name: program(each) for name, each in dashboards.items()})
 
 
 def test_the_dashboards_follow_the_schema(tmp_path: Path) -> None:

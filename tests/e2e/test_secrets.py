@@ -137,7 +137,11 @@ def test_bad_configurations(tmp_path: Path, name: str, bad: str) -> None:
     assert leaks(done.stdout + done.stderr) == []
 
 
-@pytest.mark.parametrize("text", [f"alice: {WEB_PASSWORD}", f"- {HASH}", f"alice: [{HASH}]", HASH])
+@pytest.mark.parametrize(
+    "text",
+    [f"alice: {WEB_PASSWORD}", f"- {HASH}", f"alice: [{HASH}]", HASH],
+    ids=["plain", "list", "list of a user", "hash alone"],
+)
 def test_bad_users_files(tmp_path: Path, text: str) -> None:
     (tmp_path / "users").write_text(text)
     file = tmp_path / "config.yaml"

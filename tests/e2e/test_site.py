@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import PAGES, ROOT, blocks
+from tests.support.commands import PAGES, ROOT, blocks, name_of
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +47,10 @@ class Content(HTMLParser):
 
 
 def built(site: Path, page: Path) -> Path:
-    folder = site if page.name == "README.md" else site / page.stem
-    return folder / "index.html"
+    return site / name_of(page).removesuffix("README") / "index.html"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_has_what_its_text_has(site: Path, page: Path) -> None:
     """Python's Markdown takes some lists and blocks for text that GitHub's does not."""
     text = re.sub(r"^( *)```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
@@ -62,7 +61,7 @@ def test_a_page_has_what_its_text_has(site: Path, page: Path) -> None:
     assert count.get("h2", 0) == len(re.findall(r"^## ", text, re.MULTILINE))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere_in_the_site(site: Path, page: Path) -> None:
     file = built(site, page)
     for target in Content(file.read_text()).targets:

@@ -1,4 +1,4 @@
-"""Code blocks of README.md and docs/*.md, and which of them can be run here."""
+"""Code blocks of every page for people, and which of them can be run here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "deploy" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+)
 
 REASONS = {
     "make": "works on the source tree itself; CI runs these targets",
@@ -20,7 +24,7 @@ REASONS = {
     "zsh": "needs zsh",
     "fish": "needs fish",
 }
-"""Why a block is not run: `<!-- not run: kubectl -->` before it. Each is a command in the block."""
+"""Why a block is not run: `<!-- not run: kubectl -->` before it. Each is in the block."""
 
 _BLOCK = re.compile(
     r"^(?P<indent> *)(?:<!-- (?P<mark>[^>]+) -->\n(?:\s*\n)* *)?"
@@ -50,7 +54,12 @@ class Block:
         return self.mark == "stays"
 
     def __str__(self) -> str:
-        return f"{self.page.stem}:{self.line}"
+        return f"{name_of(self.page)}:{self.line}"
+
+
+def name_of(page: Path) -> str:
+    """As tests are called after it: `runbook`, `deploy/README`."""
+    return str(page.relative_to(ROOT).with_suffix("")).removeprefix("docs/")
 
 
 def blocks(page: Path) -> Iterator[Block]:

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,9 +110,22 @@ def daemon(
         file = folder / "config.yaml"
         file.write_text(config)
         arguments += ["--config", str(file)]
+    with started(arguments, port, folder, environment(extra), context) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def started(
+    words: Sequence[str],
+    port: int,
+    folder: Path,
+    env: Mapping[str, str],
+    context: ssl.SSLContext | None = None,
+) -> Iterator[Daemon]:
+    """An exporter that this command makes listen on that port; killed at the end."""
     log_file = folder / "log"
     with log_file.open("w") as log:
-        process = subprocess.Popen(arguments, env=environment(extra), stderr=log, text=True)
+        process = subprocess.Popen(words, env=env, stderr=log, text=True)
     running = Daemon(process, port, log_file, context)
     try:
         wait_for(lambda: _ready(running), 15, f"the exporter is ready: {log_file}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,11 @@ def need(program: str) -> str:
     if path is None:
         missing(f"{program} is not installed")
     return path
+
+
+def beside_python(program: str) -> str:
+    """The path of a program that pip has installed for the tests."""
+    return str(Path(sys.executable).parent / program)
 
 
 def missing(reason: str) -> None:

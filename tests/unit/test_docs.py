@@ -11,7 +11,7 @@ import pytest
 from exporter.cli import main
 from exporter.metrics import CATALOGUE, Family, Kind, markdown
 from exporter.rules import ALERTS, RECORDINGS
-from tests.support.commands import PAGES, Block, all_blocks, exporter_commands
+from tests.support.commands import PAGES, Block, all_blocks, exporter_commands, name_of
 from tests.support.promql import selectors
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ def names() -> set[str]:
     return parts | set(FAMILIES)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_metrics_exist(page: Path) -> None:
     recorded = set(re.findall(r"\b[a-z]+:bullmq_[a-z0-9_:]+", page.read_text()))
     assert recorded <= {rule.name for rule in RECORDINGS}
@@ -38,14 +38,14 @@ def test_metrics_exist(page: Path) -> None:
         assert any(fnmatch(known, name) for known in known_here), name
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_labels_exist(page: Path) -> None:
     for name, matchers in re.findall(r"\b(bullmq_[a-z_]+)\{([^}]*)\}", page.read_text()):
         labels = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers))
         assert labels <= set(FAMILIES[name].labels) | OTHER_LABELS, name
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if not target.startswith(("http://", "https://")):
@@ -67,7 +67,7 @@ def test_the_page_of_metrics_is_as_generated() -> None:
     assert (ROOT / "docs" / "metrics.md").read_text() == markdown() + "\n"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_alerts_exist(page: Path) -> None:
     named = set(re.findall(r"\bBullMQ[A-Z]\w+", page.read_text()))
     assert named <= {alert.full_name for alert in ALERTS}
@@ -81,7 +81,7 @@ def test_queries_parse_and_ask_for_what_exists(block: Block) -> None:
             assert set(labels) <= set(FAMILIES[name].labels)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_are_taken_by_the_command_line(page: Path) -> None:
     for name, *arguments in exporter_commands(page.read_text()):
         # parses without running: an option that is not there is an error

@@ -1,0 +1,33 @@
+"""`make bench` runs through, in small."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.need import need
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_small_run_prints_the_whole_table() -> None:
+    need("redis-server")
+    small = ["--queues", "100", "--rounds", "1", "--noise", "1000", "--seconds", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *small],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    for row in (
+        "whole poll: client CPU",
+        "every queue has moved",
+        "longest XREAD",
+        "resident memory",
+    ):
+        assert row in done.stdout
+    assert "of 22 targets met" in done.stdout

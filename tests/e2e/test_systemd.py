@@ -1,0 +1,76 @@
+"""The unit by systemd's own judgement, and the command that it starts."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from exporter.cli import CONFIG_ERROR
+from tests.support.image import ROOT
+from tests.support.need import beside_python, need
+
+UNIT = ROOT / "deploy" / "systemd" / "bullmq-exporter.service"
+EXPOSURE = 2.0
+"""Of systemd's ten; below it is what systemd calls OK."""
+
+
+def setting(name: str) -> str:
+    (found,) = re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)
+    return str(found)
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit with the program where it is here."""
+    program = shlex.split(setting("ExecStart"))[0]
+    file = tmp_path / UNIT.name
+    file.write_text(UNIT.read_text().replace(program, beside_python("bullmq-exporter")))
+    return file
+
+
+def verify(unit: Path) -> str:
+    """What systemd finds in the unit."""
+    done = subprocess.run(
+        [need("systemd-analyze"), "verify", "--man=no", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # of the units that it depends on, others say more
+    return "\n".join(line for line in done.stderr.splitlines() if UNIT.name in line)
+
+
+def test_systemd_takes_it(unit: Path) -> None:
+    assert verify(unit) == ""
+
+
+def test_systemd_would_say_what_is_wrong(unit: Path) -> None:
+    unit.write_text(unit.read_text().replace("ProtectHome=", "ProtectHomes="))
+    assert "ProtectHomes" in verify(unit)
+
+
+def test_it_is_hardened() -> None:
+    limit = f"--threshold={EXPOSURE * 10:.0f}"
+    done = subprocess.run(
+        [need("systemd-analyze"), "security", "--offline=true", limit, str(UNIT)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    level = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
+    assert level is not None
+    assert float(level[1]) < EXPOSURE
+
+
+def test_it_starts_the_command_and_gives_up_where_that_says_so() -> None:
+    _, *arguments = shlex.split(setting("ExecStart"))
+    done = subprocess.run(
+        [beside_python("bullmq-exporter"), *arguments, "--help"], capture_output=True, check=False
+    )
+    assert done.returncode == 0
+    assert int(setting("RestartPreventExitStatus")) == CONFIG_ERROR

@@ -1,0 +1,136 @@
+"""Wheel and source distribution: built, checked, and the wheel at work in a clean environment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from exporter import __version__
+from tests.support.daemon import environment, started
+from tests.support.image import ROOT
+from tests.support.pages import value
+from tests.support.servers import Server, free_port
+
+NAME = f"bullmq_exporter-{__version__}"
+
+
+def python(*words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of both; the wheel is made from the source distribution."""
+    folder = tmp_path_factory.mktemp("dist")
+    # what isolation would fetch is installed
+    python("build", "--no-isolation", "--outdir", str(folder), str(ROOT))
+    return folder
+
+
+def files_of_source(built: Path) -> set[str]:
+    with tarfile.open(built / f"{NAME}.tar.gz") as source:
+        return {member.name.removeprefix(f"{NAME}/") for member in source if member.isfile()}
+
+
+def test_twine_takes_both(built: Path) -> None:
+    files = sorted(map(str, built.iterdir()))
+    assert [Path(file).name for file in files] == [f"{NAME}-py3-none-any.whl", f"{NAME}.tar.gz"]
+    assert python("twine", "check", "--strict", *files).count("PASSED") == 2
+
+
+def test_the_source_has_what_an_image_and_a_wheel_need(built: Path) -> None:
+    inside = files_of_source(built)
+    assert {"pyproject.toml", ".dockerignore", "deploy/Dockerfile", "config.yaml"} <= inside
+    assert {name.partition("/")[0] for name in inside} == {
+        *("exporter", "grafana", "prometheus", "deploy", "docs"),
+        *("pyproject.toml", "PKG-INFO", "README.md", "LICENSE", "CHANGELOG.md", "config.yaml"),
+        *(".dockerignore", ".gitignore"),
+    }
+
+
+def test_the_wheel_has_all_of_the_package_and_no_more(built: Path) -> None:
+    with zipfile.ZipFile(built / f"{NAME}-py3-none-any.whl") as wheel:
+        inside = {name for name in wheel.namelist() if name.startswith("exporter/")}
+    assert inside == {name for name in files_of_source(built) if name.startswith("exporter/")}
+    tracked = subprocess.run(
+        ["git", "ls-files", "exporter"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert tracked.returncode != 0 or set(tracked.stdout.split()) <= inside
+
+
+@dataclass(frozen=True)
+class Installed:
+    """An environment with the wheel and what it needs, and nothing else."""
+
+    folder: Path
+
+    @property
+    def program(self) -> str:
+        return str(self.folder / "bin" / "bullmq-exporter")
+
+    def run(self, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.program, *words],
+            env=environment(extra),
+            # not in the repository, whose package would be found first
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    folder = tmp_path_factory.mktemp("clean")
+    python("venv", "--without-pip", str(folder))
+    inside = ("--python", str(folder / "bin" / "python"))
+    wheel = str(built / f"{NAME}-py3-none-any.whl")
+    python(
+        "pip", *inside, "install", "--quiet", "--no-compile", "--disable-pip-version-check", wheel
+    )
+    python("pip", *inside, "check")
+    return Installed(folder)
+
+
+def test_it_knows_its_version_and_its_configuration(installed: Installed) -> None:
+    assert __version__ in installed.run("--version").stdout
+    checked = installed.run("config", "--check", REDIS_URL="redis://localhost:6379/0")
+    assert (checked.returncode, checked.stdout) == (0, "the environment is valid\n")
+    assert installed.run("config", "--check", REDIS_URL="redis://h/x").returncode == 2
+
+
+def test_it_brings_dashboards_and_rules(installed: Installed) -> None:
+    share = installed.folder / "share" / "bullmq-exporter"
+    for file in ("grafana/dashboards/bullmq-queue.json", "prometheus/bullmq.rules.yml"):
+        assert (share / file).read_text() == (ROOT / file).read_text()
+    assert installed.run("rules").stdout == (ROOT / "prometheus" / "bullmq.rules.yml").read_text()
+
+
+def test_it_says_what_the_demo_lacks(installed: Installed) -> None:
+    done = installed.run("demo")
+    assert done.returncode == 1
+    assert "pip install 'bullmq-exporter[demo]'" in done.stderr
+
+
+def test_it_runs(installed: Installed, server: Server, tmp_path: Path) -> None:
+    """Without the extra `fast` too, pages are gzipped."""
+    port = free_port()
+    words = [installed.program, "run", "--listen", f"127.0.0.1:{port}"]
+    env = environment({"REDIS_URL": server.url})
+    with started(words, port, tmp_path, env) as running:
+        assert value(running.samples(), "bullmq_up", connection="default") == 1
+        page = running.get("/metrics", accept_encoding="gzip")
+        assert page.headers["Content-Encoding"] == "gzip"
+        assert running.stop() == 0
+    assert installed.run("run", "--once", REDIS_URL=server.url).returncode == 0

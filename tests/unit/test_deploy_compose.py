@@ -1,0 +1,119 @@
+"""The compose file: by its schema, and every name in it is there."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.config import load as load_config
+from exporter.demo.scenarios import PRODUCERS, SCENARIOS, Outages
+from tests.support import image
+from tests.support.compose import FILE, SERVICES, command, load, mounts
+from tests.support.image import ROOT
+from tests.support.need import beside_python
+
+MOUNTS = [(service, *mount) for service in SERVICES for mount in mounts(service).items()]
+DEMO = {name: command(name) for name in SERVICES if name.startswith("demo-")}
+
+
+def check(file: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [beside_python("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_it_follows_the_schema() -> None:
+    done = check(FILE)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_schema_finds_a_wrong_key(tmp_path: Path) -> None:
+    bad = tmp_path / "compose.yaml"
+    bad.write_text(FILE.read_text().replace("depends_on", "depends-on"))
+    assert "depends-on" in check(bad).stdout
+
+
+@pytest.mark.parametrize(("service", "target", "source"), MOUNTS)
+def test_what_is_mounted_exists(service: str, target: str, source: Path) -> None:
+    assert source.exists(), f"{service}: {target}"
+    assert source.is_relative_to(ROOT)
+
+
+def test_what_is_named_exists() -> None:
+    whole = load()
+    for name, service in SERVICES.items():
+        assert set(service.get("depends_on", {})) <= set(SERVICES), name
+        named = {volume.split(":")[0] for volume in service.get("volumes", [])}
+        assert {volume for volume in named if not volume.startswith(".")} <= set(whole["volumes"])
+        if build := service.get("build"):
+            context = (FILE.parent / build["context"]).resolve()
+            assert (context, context / build["dockerfile"]) == (ROOT, image.FILE)
+            arguments = {step.value.split("=")[0] for step in image.stages()[0]}
+            assert set(build.get("args", {})) <= arguments
+
+
+def test_images_have_versions_and_ports_stay_on_this_machine() -> None:
+    for name, service in SERVICES.items():
+        assert "build" in service or service["image"].partition(":")[2] not in ("", "latest"), name
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+
+
+def test_the_exporter_takes_its_environment() -> None:
+    environment = SERVICES["exporter"]["environment"]
+    config = load_config(None, environment)
+    assert {"default": environment["REDIS_URL"]} == {
+        name: str(connection.url) for name, connection in config.connections.items()
+    }
+    assert set(environment) == {"REDIS_URL"}, "a name that the line above does not prove"
+    assert config.listen.endswith(":" + image.one(image.stages()[-1], "EXPOSE").value)
+
+
+def test_prometheus_scrapes_and_tells_services_at_their_ports() -> None:
+    ours = yaml.safe_load((FILE.parent / "compose" / "prometheus.yml").read_text())
+    (scrape,) = ours["scrape_configs"]
+    (alertmanager,) = ours["alerting"]["alertmanagers"]
+    (exporter,) = scrape["static_configs"][0]["targets"]
+    (manager,) = alertmanager["static_configs"][0]["targets"]
+    for target in (exporter, manager):
+        service, _, port = target.partition(":")
+        assert f"127.0.0.1:{port}:{port}" in SERVICES[service]["ports"]
+    example = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())
+    scrape["static_configs"][0]["targets"] = ["localhost:9538"]
+    alertmanager["static_configs"][0]["targets"] = ["localhost:9093"]
+    assert ours == example
+
+
+def test_grafana_finds_its_dashboards_and_prometheus() -> None:
+    found = mounts("grafana")
+    provisioning = found["/etc/grafana/provisioning"]
+    provider = yaml.safe_load((provisioning / "dashboards" / "bullmq.yaml").read_text())
+    folder = provider["providers"][0]["options"]["path"]
+    environment = SERVICES["grafana"]["environment"]
+    home = Path(environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert str(home.parent) == folder
+    assert (found[folder] / home.name).exists()
+    assert "${PROMETHEUS_URL}" in (provisioning / "datasources" / "prometheus.yaml").read_text()
+    assert environment["PROMETHEUS_URL"] == "http://prometheus:9090"
+
+
+def test_every_part_of_the_demo_is_a_service() -> None:
+    for words in DEMO.values():
+        assert words[:3] == ["python", "-m", "exporter.demo.traffic"]
+        assert words[3] in SCENARIOS
+        assert words[5] == SERVICES["exporter"]["environment"]["REDIS_URL"]
+    one_server = [
+        scenario
+        for scenario in SCENARIOS.values()
+        if len(scenario.connections) == 1 and not isinstance(scenario.fault, Outages)
+    ]
+    for scenario in one_server:
+        parts = {PRODUCERS} | {load.worker for load in scenario.loads}
+        assert {words[4] for words in DEMO.values()} == parts, scenario.name
+    readme = (FILE.parent / "README.md").read_text()
+    assert ", ".join(f"`{scenario.name}`" for scenario in one_server) in readme

@@ -1,0 +1,187 @@
+"""The manifests: by Kubernetes' schemas, hardened, and every name in them is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from exporter import __version__
+from exporter.config import Config
+from exporter.config import load as load_config
+from exporter.metrics import CATALOGUE
+from exporter.web.links import LINKS
+from tests.support import image
+from tests.support.daemon import command
+from tests.support.kubernetes import FOLDER, OWN_KINDS, WAYS, Resource, only, render, rendered
+from tests.support.promql import selectors
+
+WORKLOADS = ("Deployment", "StatefulSet")
+VERSIONS = ("1.28", kubernetes_validate.latest_version())
+SECRET = "bullmq-exporter-redis"
+FAMILIES = {family.name: set(family.labels) for family in CATALOGUE}
+
+
+def pod(resources: list[Resource]) -> dict[str, Any]:
+    spec: dict[str, Any] = only(resources, *WORKLOADS)["spec"]["template"]["spec"]
+    return spec
+
+
+def container(resources: list[Resource]) -> dict[str, Any]:
+    (found,) = pod(resources)["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+def environment(resources: list[Resource], pod_name: str) -> dict[str, str]:
+    """What the container sees, but for its Secret."""
+    return {each["name"]: each.get("value", pod_name) for each in container(resources)["env"]}
+
+
+def configuration(resources: list[Resource], folder: Path, pod_name: str, **secret: str) -> Config:
+    """What the exporter makes of the ConfigMap and the environment."""
+    env = environment(resources, pod_name) | secret
+    mounted = Path(env.pop("BULLMQ_EXPORTER_CONFIG"))
+    assert str(mounted.parent) in [m["mountPath"] for m in container(resources)["volumeMounts"]]
+    file = folder / mounted.name
+    file.write_text(only(resources, "ConfigMap")["data"][mounted.name])
+    return load_config(file, env)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("way", WAYS)
+def test_kubernetes_takes_it(way: str, version: str) -> None:
+    for resource in rendered(way):
+        if resource["kind"] not in OWN_KINDS:
+            kubernetes_validate.validate(resource, version, strict=True)
+
+
+def test_the_schemas_find_a_wrong_key() -> None:
+    wrong = {**rendered("base")[0], "automountServiceAccountTokens": False}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, VERSIONS[0], strict=True)
+
+
+@pytest.mark.parametrize("way", WAYS)
+class TestEveryWay:
+    def test_the_pod_is_hardened(self, way: str) -> None:
+        spec, main = pod(rendered(way)), container(rendered(way))
+        user = spec["securityContext"]
+        assert user["runAsNonRoot"]
+        assert user["seccompProfile"] == {"type": "RuntimeDefault"}
+        in_image = image.one(image.stages()[-1], "USER").value
+        assert f"{user['runAsUser']}:{user['runAsGroup']}" == in_image
+        assert main["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
+        assert main["resources"]["limits"]["memory"]
+
+    def test_the_image_is_of_this_version(self, way: str) -> None:
+        assert container(rendered(way))["image"] == f"bullmq-exporter:{__version__}"
+
+    def test_names_and_selectors_meet(self, way: str) -> None:
+        resources = rendered(way)
+        workload, service = only(resources, *WORKLOADS), only(resources, "Service")
+        labels = workload["spec"]["template"]["metadata"]["labels"]
+        policy = only(resources, "NetworkPolicy")["spec"]
+        assert workload["spec"]["selector"]["matchLabels"] == labels
+        assert service["spec"]["selector"] == labels
+        assert policy["podSelector"]["matchLabels"] == labels
+        assert (
+            pod(resources)["serviceAccountName"]
+            == only(resources, "ServiceAccount")["metadata"]["name"]
+        )
+        (volume,) = pod(resources)["volumes"]
+        assert volume["configMap"]["name"] == only(resources, "ConfigMap")["metadata"]["name"]
+        assert container(resources)["envFrom"] == [{"secretRef": {"name": SECRET}}]
+
+    def test_ports_and_probes_are_the_exporters(self, way: str, tmp_path: Path) -> None:
+        resources = rendered(way)
+        main = container(resources)
+        config = configuration(resources, tmp_path, "bullmq-exporter-0")
+        assert [(p["name"], p["containerPort"]) for p in main["ports"]] == [
+            ("http", int(config.listen.rpartition(":")[2]))
+        ]
+        known = {path for path, _ in LINKS}
+        for probe in (main["livenessProbe"], main["readinessProbe"]):
+            assert probe["httpGet"]["path"] in known
+            assert probe["httpGet"]["port"] == "http"
+        (port,) = only(resources, "Service")["spec"]["ports"]
+        assert (port["name"], port["targetPort"]) == ("http", "http")
+        (ingress,) = only(resources, "NetworkPolicy")["spec"]["ingress"]
+        assert [each["port"] for each in ingress["ports"]] == ["http"]
+
+    def test_the_exporter_takes_its_configuration(self, way: str, tmp_path: Path) -> None:
+        urls = {"REDIS_URL_API": "redis://api:6379/0", "REDIS_URL_WORKER": "redis://worker:6379/0"}
+        config = configuration(rendered(way), tmp_path, "bullmq-exporter-0", **urls)
+        assert set(config.connections) == {"api", "worker"}
+
+
+def test_shards_are_as_many_as_pods(tmp_path: Path) -> None:
+    resources = rendered("overlays/sharded")
+    replicas = only(resources, "StatefulSet")["spec"]["replicas"]
+    shards = [
+        str(configuration(resources, tmp_path, f"bullmq-exporter-{ordinal}").queues.shard)
+        for ordinal in range(replicas)
+    ]
+    assert shards == [f"{part}/{replicas}" for part in range(1, replicas + 1)]
+    service = only(resources, "Service")
+    assert service["spec"]["clusterIP"] == "None"
+    assert only(resources, "StatefulSet")["spec"]["serviceName"] == service["metadata"]["name"]
+
+
+def test_the_pods_are_scraped_and_watched() -> None:
+    resources = rendered("overlays/prometheus-operator")
+    monitor, service = only(resources, "ServiceMonitor")["spec"], only(resources, "Service")
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["jobLabel"] in service["metadata"]["labels"]
+    (endpoint,) = monitor["endpoints"]
+    assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
+    assert endpoint["path"] in {path for path, _ in LINKS}
+
+
+def test_the_rule_is_what_the_command_prints() -> None:
+    committed = FOLDER / "components" / "prometheus-operator" / "prometheusrule.yaml"
+    assert committed.read_text() == command("rules", "--format", "prometheusrule").stdout
+
+
+@pytest.mark.parametrize("way", ["base", "overlays/sharded"])
+def test_the_password_may_be_a_file(way: str, tmp_path: Path) -> None:
+    folder = Path(os.path.relpath(FOLDER, tmp_path))
+    of_a_user = {
+        "resources": [str(folder / way)],
+        "components": [str(folder / "components" / "password-file")],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(of_a_user))
+    resources = render(tmp_path)
+    main = container(resources)
+    assert "envFrom" not in main
+    (mount,) = [m for m in main["volumeMounts"] if m["name"] == "password"]
+    (volume,) = [v for v in pod(resources)["volumes"] if v["name"] == "password"]
+    (item,) = volume["secret"]["items"]
+    assert volume["secret"]["secretName"] == SECRET
+    assert volume["secret"]["defaultMode"] == 0o440
+    kubernetes_validate.validate(only(resources, *WORKLOADS), VERSIONS[0], strict=True)
+    config = yaml.safe_load(only(resources, "ConfigMap")["data"]["config.yaml"])
+    named = config["connections"]["default"]
+    assert named["password_file"] == f"{mount['mountPath']}/{item['path']}"
+    assert "@" not in named["url"]
+
+
+def test_scaling_asks_for_what_there_is() -> None:
+    triggers = only(rendered("overlays/keda"), "ScaledObject")["spec"]["triggers"]
+    asked = [selectors(trigger["metadata"]["query"]) for trigger in triggers]
+    assert [name for ((name, _),) in asked] == [
+        "bullmq_queue_jobs",
+        "bullmq_queue_oldest_waiting_seconds",
+    ]
+    for ((name, matchers),) in asked:
+        assert set(matchers) <= FAMILIES[name]

@@ -1,0 +1,34 @@
+"""What deploy/README.md names is there."""
+
+from __future__ import annotations
+
+import re
+
+from exporter.config import load
+from tests.support.image import ROOT
+from tests.support.kubernetes import FOLDER, WAYS, only, rendered
+
+TEXT = (ROOT / "deploy" / "README.md").read_text()
+
+
+def test_paths_exist() -> None:
+    found = re.findall(r"(?<![\w/.])/?((?:deploy|\.github)/[\w./-]*\w)", TEXT)
+    assert len(found) > 5
+    assert [path for path in found if not (ROOT / path).exists()] == []
+
+
+def test_every_way_and_component_is_told() -> None:
+    components = {f"components/{path.name}" for path in (FOLDER / "components").iterdir()}
+    told = set(re.findall(r"`((?:overlays|components)/[\w-]+|base)`", TEXT))
+    assert told == {*WAYS, *components}
+
+
+def test_the_secret_is_the_one_that_is_asked_for() -> None:
+    (name,) = re.findall(r"create secret generic (\S+)", TEXT)
+    (container,) = only(rendered("base"), "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert container["envFrom"] == [{"secretRef": {"name": name}}]
+
+
+def test_urls_are_taken() -> None:
+    for url in re.findall(r"REDIS_URL=(redis://[^\s']+)", TEXT):
+        assert load(None, {"REDIS_URL": url}).connections["default"].url.port == 6379

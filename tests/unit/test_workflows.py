@@ -1,0 +1,142 @@
+"""GitHub's workflows: by their schema, by zizmor, and true to this repository."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter import __version__
+from exporter.metrics import CATALOGUE
+from tests.support import compose, image
+from tests.support.image import ROOT
+from tests.support.need import beside_python
+
+FOLDER = ROOT / ".github" / "workflows"
+FILES = sorted(FOLDER.glob("*.yml"))
+# who may do more than read, and what
+WRITERS = {("pypi", "id-token"), ("image", "packages")}
+
+
+def load(file: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(file.read_text())
+    return loaded
+
+
+def run(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    program, *rest = words
+    return subprocess.run(
+        [beside_python(program), *rest],
+        env=os.environ | env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def check(*files: Path) -> subprocess.CompletedProcess[str]:
+    schema = ("--builtin-schema", "vendor.github-workflows")
+    return run("check-jsonschema", *schema, *map(str, files))
+
+
+def audit(folder: Path) -> subprocess.CompletedProcess[str]:
+    where = ("--config", str(ROOT / ".github" / "zizmor.yml"), str(folder))
+    return run("zizmor", "--offline", "--no-progress", "--min-severity=medium", *where)
+
+
+def steps(job: str) -> list[dict[str, Any]]:
+    found = [load(file)["jobs"].get(job) for file in FILES]
+    (one,) = [each for each in found if each and "steps" in each]
+    return list(one["steps"])
+
+
+def script(job: str, name: str) -> str:
+    (found,) = [step["run"] for step in steps(job) if step.get("name") == name]
+    return str(found)
+
+
+def test_they_follow_the_schema() -> None:
+    done = check(*FILES)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_schema_finds_a_wrong_key(tmp_path: Path) -> None:
+    bad = tmp_path / "test.yml"
+    bad.write_text(FILES[-1].read_text().replace("runs-on", "runs-in"))
+    assert check(bad).returncode != 0
+
+
+def test_the_auditor_finds_nothing() -> None:
+    done = audit(FOLDER)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_auditor_finds_what_is_wrong(tmp_path: Path) -> None:
+    injected = FILES[0].read_text().replace('"$GITHUB_REF_NAME"', "${{ github.head_ref }}")
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    (folder / "release.yml").write_text(injected)
+    assert "template-injection" in audit(folder).stdout
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_jobs_may_do_only_what_they_must(file: Path) -> None:
+    content = load(file)
+    assert content["permissions"] == {}
+    for name, job in content["jobs"].items():
+        granted = {(name, what) for what, how in job["permissions"].items() if how == "write"}
+        assert granted <= WRITERS
+        assert set(job["permissions"].values()) <= {"read", "write"}
+        assert "timeout-minutes" in job or "uses" in job
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_actions_have_a_version(file: Path) -> None:
+    for action in re.findall(r"uses: (\S+)", file.read_text()):
+        assert re.search(r"@(release/)?v\d+$", action) or (ROOT / action).exists(), action
+
+
+def test_it_is_tested_on_the_oldest_python() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    tested = load(FOLDER / "test.yml")["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert f">={tested[0]}" == project["requires-python"]
+    assert (ROOT / ".ci" / "run").exists()
+
+
+def test_only_the_tag_of_the_version_is_released() -> None:
+    condition = script("build", "The tag is the version")
+
+    def released(tag: str) -> bool:
+        path = f"{Path(beside_python('python')).parent}:{os.environ['PATH']}"
+        env = os.environ | {"GITHUB_REF_NAME": tag, "PATH": path}
+        return (
+            subprocess.run(["bash", "-ec", condition], env=env, cwd=ROOT, check=False).returncode
+            == 0
+        )
+
+    assert released(f"v{__version__}")
+    assert not released("v99.0.0")
+
+
+def test_what_is_asked_of_compose_is_there() -> None:
+    start = script("compose", "Start everything, until the exporter is healthy")
+    assert f"-f {compose.FILE.relative_to(ROOT)} " in start
+    asked = script("compose", "The traffic is seen by Prometheus, and Grafana has the dashboards")
+    assert set(re.findall(r"bullmq_\w+", asked)) <= {family.name for family in CATALOGUE}
+    dashboards = list((ROOT / "grafana" / "dashboards").glob("*.json"))
+    assert f"-eq {len(dashboards)}" in asked
+    published = {p for s in compose.SERVICES.values() for p in s.get("ports", [])}
+    for port in re.findall(r"localhost:(\d+)", asked):
+        assert f"127.0.0.1:{port}:{port}" in published
+
+
+def test_the_image_is_ours() -> None:
+    (build,) = [s["with"] for s in steps("image") if "build-push-action" in s.get("uses", "")]
+    assert ROOT / build["context"] / build["file"] == image.FILE
