@@ -17,8 +17,11 @@ examples.
 
 ## Exit codes
 
-| command | 0 | 1 | 2 |
-| --- | --- | --- | --- |"""
+2 is the same for all: the configuration or the command line is wrong, and standard error says
+what.
+
+| command | 0 | 1 |
+| --- | --- | --- |"""
 
 _TAIL = """\
 ## Completion
@@ -61,7 +64,7 @@ _RUN_ELSEWHERE = {"demo": "demo"}
 def markdown() -> str:
     """docs/cli.md."""
     rows = [
-        f"| `{name}` | {lesson.well} | {lesson.failed or 'not used'} | {lesson.exit_codes[2]} |"
+        f"| `{name}` | {lesson.well} | {lesson.failed or 'not used'} |"
         for name, lesson in LESSONS.items()
     ]
     sections = [line for name in LESSONS for line in _section(name, main.commands[name])]
@@ -83,7 +86,7 @@ def _row(option: click.Option) -> str:
     if not option.is_flag:
         names += f" `{option.make_metavar(click.Context(main))}`".replace("|", r"\|")
     default = f"`{option.default}`" if option.show_default else ""
-    meaning = option.help or ""
+    meaning = (option.help or "").replace("<", "&lt;")
     if option.show_envvar:
         meaning += f" Environment: `{option.envvar}`."
     return f"| {names} | {default} | {meaning} |"

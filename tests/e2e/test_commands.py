@@ -65,11 +65,15 @@ def environment(folder: Path, wheels: Path, port: int) -> dict[str, str]:
     (programs / "python3").symlink_to(base)
     for name, library in (("bullmq", "bullmq6"), ("ioredis", "ioredis")):
         (modules / name).symlink_to(node_modules() / library)
-    pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-    links = f"{wheels} {pip.get('PIP_FIND_LINKS', '')}".strip()
+    kept = (
+        "PIP_",
+        "LD_LIBRARY_PATH",
+    )  # where packages come from; a Python that is not the system's
+    passed = {name: value for name, value in os.environ.items() if name.startswith(kept)}
+    links = f"{wheels} {passed.get('PIP_FIND_LINKS', '')}".strip()
     tools = {str(Path(need(tool)).parent) for tool in TOOLS}
     path = ":".join([str(programs), *sorted(tools - {str(Path(sys.executable).parent)})])
-    return pip | {
+    return passed | {
         "HOME": str(folder),
         "PATH": path,
         "PORT": str(port),

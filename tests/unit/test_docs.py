@@ -86,3 +86,10 @@ def test_commands_are_taken_by_the_command_line(page: Path) -> None:
     for name, *arguments in exporter_commands(page.read_text()):
         # parses without running: an option that is not there is an error
         main.commands[name].make_context(name, arguments)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_nothing_looks_like_a_tag(page: Path) -> None:
+    """`<NAME>` outside code is taken for HTML, and gone."""
+    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"<(?!!--)[^>\n]*>", re.sub(r"`[^`]*`", "", text)) == []
