@@ -65,10 +65,8 @@ def environment(folder: Path, wheels: Path, port: int) -> dict[str, str]:
     (programs / "python3").symlink_to(base)
     for name, library in (("bullmq", "bullmq6"), ("ioredis", "ioredis")):
         (modules / name).symlink_to(node_modules() / library)
-    kept = (
-        "PIP_",
-        "LD_LIBRARY_PATH",
-    )  # where packages come from; a Python that is not the system's
+    # where packages come from, and what a Python that is not the system's needs
+    kept = ("PIP_", "LD_LIBRARY_PATH")
     passed = {name: value for name, value in os.environ.items() if name.startswith(kept)}
     links = f"{wheels} {passed.get('PIP_FIND_LINKS', '')}".strip()
     tools = {str(Path(need(tool)).parent) for tool in TOOLS}
