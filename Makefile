@@ -7,7 +7,7 @@ JOBS ?= 4
 OPERATOR := deploy/kubernetes/components/prometheus-operator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint type docs site bench clean
+.PHONY: help demo test check fmt lint type docs site bench soak clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ site: .make/dev ## Build the documentation as a site, in build/site
 
 bench: .make/dev ## Measure the cost of a poll and of a scrape (needs redis-server)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: .make/dev ## An hour of traffic with random faults (ARGS="--minutes 5" for less)
+	$(BIN)/python -m tests.soak $(ARGS)
 
 clean: ## Remove what make has made
 	rm -rf $(VENV) .make build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
