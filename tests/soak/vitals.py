@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.daemon import Daemon
-from tests.support.pages import Samples, every
+from tests.support.pages import Samples, every, parse
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _ENDINGS = ("_total", "_count", "_bucket")
@@ -29,7 +29,7 @@ class Size:
         folder = Path(f"/proc/{pid}")
         resident = int((folder / "statm").read_text().split()[1])
         return cls(
-            resident * _PAGE_BYTES / 1e6,
+            round(resident * _PAGE_BYTES / 1e6, 1),
             len(list((folder / "fd").iterdir())),
             len(list((folder / "task").iterdir())),
         )
@@ -77,8 +77,9 @@ class Observer:
         vitals.sizes.append(Size.of(self._daemon.process.pid))
         if self._daemon.get("/-/healthy").status != 200:
             vitals.wrong.append(f"/-/healthy was not 200 at {time.time():.0f}")
-        vitals.scrapes.append(self._daemon.get("/metrics").seconds)
-        samples = self._daemon.samples()
+        answer = self._daemon.get("/metrics")
+        vitals.scrapes.append(answer.seconds)
+        samples = parse(answer.text)
         vitals.wrong += _fallen(self._before, samples)
         self._before |= samples
         for at in every(
