@@ -7,7 +7,7 @@ JOBS ?= 4
 OPERATOR := deploy/kubernetes/components/prometheus-operator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint type docs pictures bench clean
+.PHONY: help demo test check fmt lint type docs site pictures bench soak clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,21 +34,31 @@ lint: .make/dev ## Lint
 type: .make/dev ## Check the types
 	$(BIN)/mypy
 
-docs: .make/dev ## Write what is generated: docs/metrics.md, dashboards, alert rules
+docs: .make/dev ## Write what is generated: three pages of docs/, dashboards, alert rules
+	$(BIN)/python -m exporter.config > docs/configuration.md
 	$(BIN)/python -m exporter.metrics > docs/metrics.md
+	$(BIN)/python -m exporter.cli > docs/cli.md
 	$(BIN)/python -m grafana
 	$(BIN)/bullmq-exporter rules > prometheus/bullmq.rules.yml
 	$(BIN)/bullmq-exporter rules --format prometheusrule > $(OPERATOR)/prometheusrule.yaml
 
 docs-check: .make/dev
-	$(BIN)/python -m exporter.metrics | diff -u docs/metrics.md - || \
-	  { echo "docs/metrics.md is out of date: run make docs" >&2; exit 1; }
+	@for page in cli:cli configuration:config metrics:metrics; do \
+	  $(BIN)/python -m exporter.$${page#*:} | diff -u docs/$${page%:*}.md - || \
+	  { echo "docs/$${page%:*}.md is out of date: run make docs" >&2; exit 1; }; \
+	done
+
+site: .make/dev ## Build the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 pictures: .make/dev ## Take the pictures of the status page anew (needs chromium)
 	$(BIN)/python -m tests.support.pictures
 
 bench: .make/dev ## Measure the cost of a poll and of a scrape (needs redis-server)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: .make/dev ## An hour of traffic with random faults (ARGS="--minutes 5" for less)
+	$(BIN)/python -m tests.soak $(ARGS)
 
 clean: ## Remove what make has made
 	rm -rf $(VENV) .make build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -26,6 +26,8 @@ class Family:
     kind: Kind
     labels: tuple[str, ...]
     help: str
+    example: str
+    """A query that asks for it."""
     unit: str = ""
 
 
@@ -35,64 +37,81 @@ _PREFIX = ("connection", "prefix")
 _QUEUE = ("connection", "prefix", "queue")
 
 
-def _gauge(name: str, labels: tuple[str, ...], text: str, unit: str = "") -> Family:
-    return Family(name, Kind.GAUGE, labels, text, unit)
+def _gauge(name: str, labels: tuple[str, ...], text: str, example: str, unit: str = "") -> Family:
+    return Family(name, Kind.GAUGE, labels, text, example, unit)
 
 
-def _counter(name: str, labels: tuple[str, ...], text: str) -> Family:
-    return Family(name, Kind.COUNTER, labels, text)
+def _counter(name: str, labels: tuple[str, ...], text: str, example: str) -> Family:
+    return Family(name, Kind.COUNTER, labels, text, example)
 
 
 # --- exporter and connections --------------------------------------------------------------------
 
-UP = _gauge("bullmq_up", _CONNECTION, "Whether the last poll reached this Redis.")
+UP = _gauge(
+    "bullmq_up",
+    _CONNECTION,
+    "Whether the last poll reached this Redis.",
+    "min by (connection) (bullmq_up) == 0",
+)
 CONNECTION_INFO = _gauge(
     "bullmq_connection_info",
     (*_CONNECTION, "database", "url_hash", "run_id", "db", "role"),
     "Always 1. Whom the connection reaches; database is the first connection that reaches the same "
     "keyspace, url_hash is of the URL without credentials.",
+    "count by (database) (count by (database, connection) (bullmq_connection_info))",
 )
 CONNECTION_PING = Family(
     "bullmq_connection_ping_seconds",
     Kind.HISTOGRAM,
     _CONNECTION,
     "Round trips of the PING that each poll begins with.",
+    "histogram_quantile(0.99, sum by (connection, le) "
+    "(rate(bullmq_connection_ping_seconds_bucket[5m])))",
     "seconds",
 )
 CONNECTION_RECONNECTS = _counter(
-    "bullmq_connection_reconnects_total", _CONNECTION, "Connections made anew after one was lost."
+    "bullmq_connection_reconnects_total",
+    _CONNECTION,
+    "Connections made anew after one was lost.",
+    "increase(bullmq_connection_reconnects_total[1h]) > 0",
 )
 BUILD_INFO = _gauge(
     "bullmq_exporter_build_info",
     ("version", "python_version"),
     "Always 1. The exporter's version and Python's.",
+    "count by (version) (bullmq_exporter_build_info)",
 )
 RELOAD_SUCCESSFUL = _gauge(
     "bullmq_exporter_config_last_reload_successful",
     (),
     "Whether the configuration was taken when it was read last; if not, the former is in force.",
+    "bullmq_exporter_config_last_reload_successful == 0",
 )
 RELOAD_SUCCESS_TIME = _gauge(
     "bullmq_exporter_config_last_reload_success_timestamp_seconds",
     (),
     "Unix time at which the configuration in force was taken.",
+    "time() - bullmq_exporter_config_last_reload_success_timestamp_seconds",
     "seconds",
 )
 COLLECTOR_SUCCESS = _gauge(
     "bullmq_exporter_collector_success",
     _COLLECTOR,
     "Whether the collector's last run worked; absent where Redis does not support or permit it.",
+    "bullmq_exporter_collector_success == 0",
 )
 COLLECTOR_DURATION = _gauge(
     "bullmq_exporter_collector_duration_seconds",
     _COLLECTOR,
     "How long the collector's last run took.",
+    "topk(5, bullmq_exporter_collector_duration_seconds)",
     "seconds",
 )
 COLLECTOR_LAST_SUCCESS = _gauge(
     "bullmq_exporter_collector_last_success_timestamp_seconds",
     _COLLECTOR,
     "Unix time of the collector's last run that worked.",
+    "time() - bullmq_exporter_collector_last_success_timestamp_seconds > 60",
     "seconds",
 )
 COLLECTOR_ERRORS = _counter(
@@ -100,16 +119,20 @@ COLLECTOR_ERRORS = _counter(
     (*_COLLECTOR, "error"),
     "Errors by class: of runs that failed, and of single commands in runs that worked otherwise. "
     "Their text is in the log.",
+    "sum by (connection, collector, error) "
+    "(increase(bullmq_exporter_collector_errors_total[15m])) > 0",
 )
 EXPORTER_QUEUES = _gauge(
     "bullmq_exporter_queues",
     _PREFIX,
     "Queues watched as of the last discovery; 0 for a configured prefix without any.",
+    "sum by (connection, prefix) (bullmq_exporter_queues)",
 )
 EXPORTER_QUEUES_DROPPED = _gauge(
     "bullmq_exporter_queues_dropped",
     _PREFIX,
     "Queues found but not watched: over queues.max, or not to be told from another by name.",
+    "bullmq_exporter_queues_dropped > 0",
 )
 
 # --- Redis ---------------------------------------------------------------------------------------
@@ -118,76 +141,116 @@ REDIS_INFO = _gauge(
     "bullmq_redis_info",
     (*_CONNECTION, "version", "mode", "role", "maxmemory_policy"),
     "Always 1. The server as INFO describes it; maxmemory_policy is empty where it is hidden.",
+    "count by (version, maxmemory_policy) (bullmq_redis_info)",
 )
 REDIS_PERSISTENCE_OK = _gauge(
     "bullmq_redis_persistence_ok",
     (*_CONNECTION, "kind"),
     "Whether the last write of a snapshot (rdb) or of the append-only file (aof) worked; absent "
     "where that kind is off, or has not written since the server started.",
+    "bullmq_redis_persistence_ok == 0",
 )
 REDIS_VALUES = {
     "eviction_safe": _gauge(
         "bullmq_redis_eviction_safe",
         _CONNECTION,
         "1 if maxmemory-policy is noeviction, 0 if Redis may delete jobs to free memory.",
+        "bullmq_redis_eviction_safe == 0",
     ),
     "memory_used_bytes": _gauge(
-        "bullmq_redis_memory_used_bytes", _CONNECTION, "Memory used by Redis' data.", "bytes"
+        "bullmq_redis_memory_used_bytes",
+        _CONNECTION,
+        "Memory used by Redis' data.",
+        "bullmq_redis_memory_used_bytes / (bullmq_redis_memory_max_bytes > 0)",
+        "bytes",
     ),
     "memory_max_bytes": _gauge(
-        "bullmq_redis_memory_max_bytes", _CONNECTION, "maxmemory; 0 means no limit.", "bytes"
+        "bullmq_redis_memory_max_bytes",
+        _CONNECTION,
+        "maxmemory; 0 means no limit.",
+        "bullmq_redis_memory_max_bytes == 0",
+        "bytes",
     ),
     "memory_rss_bytes": _gauge(
         "bullmq_redis_memory_rss_bytes",
         _CONNECTION,
         "Memory that the operating system has given to Redis.",
+        "bullmq_redis_memory_rss_bytes - bullmq_redis_memory_used_bytes",
         "bytes",
     ),
     "memory_fragmentation_ratio": _gauge(
         "bullmq_redis_memory_fragmentation_ratio",
         _CONNECTION,
         "Resident memory divided by used memory.",
+        "bullmq_redis_memory_fragmentation_ratio > 1.5",
         "ratio",
     ),
     "evicted_keys": _counter(
         "bullmq_redis_evicted_keys_total",
         _CONNECTION,
         "Keys deleted to free memory, all databases; any growth can be lost jobs.",
+        "increase(bullmq_redis_evicted_keys_total[1h]) > 0",
     ),
     "expired_keys": _counter(
-        "bullmq_redis_expired_keys_total", _CONNECTION, "Keys that expired, all databases."
+        "bullmq_redis_expired_keys_total",
+        _CONNECTION,
+        "Keys that expired, all databases.",
+        "rate(bullmq_redis_expired_keys_total[5m])",
     ),
     "commands_processed": _counter(
-        "bullmq_redis_commands_processed_total", _CONNECTION, "Commands that Redis executed."
+        "bullmq_redis_commands_processed_total",
+        _CONNECTION,
+        "Commands that Redis executed.",
+        "rate(bullmq_redis_commands_processed_total[5m])",
     ),
     "rejected_connections": _counter(
         "bullmq_redis_rejected_connections_total",
         _CONNECTION,
         "Clients turned away because of maxclients.",
+        "increase(bullmq_redis_rejected_connections_total[15m]) > 0",
     ),
     "connected_clients": _gauge(
-        "bullmq_redis_connected_clients", _CONNECTION, "Clients connected, replicas not counted."
+        "bullmq_redis_connected_clients",
+        _CONNECTION,
+        "Clients connected, replicas not counted.",
+        "bullmq_redis_connected_clients / bullmq_redis_max_clients > 0.8",
     ),
     "blocked_clients": _gauge(
         "bullmq_redis_blocked_clients",
         _CONNECTION,
         "Clients waiting in a blocking command, as idle workers do.",
+        "bullmq_redis_blocked_clients",
     ),
-    "max_clients": _gauge("bullmq_redis_max_clients", _CONNECTION, "maxclients."),
-    "keys": _gauge("bullmq_redis_keys", _CONNECTION, "Keys in the connection's database."),
+    "max_clients": _gauge(
+        "bullmq_redis_max_clients",
+        _CONNECTION,
+        "maxclients.",
+        "bullmq_redis_max_clients - bullmq_redis_connected_clients",
+    ),
+    "keys": _gauge(
+        "bullmq_redis_keys",
+        _CONNECTION,
+        "Keys in the connection's database.",
+        "deriv(bullmq_redis_keys[1h])",
+    ),
     "start_timestamp_seconds": _gauge(
         "bullmq_redis_start_timestamp_seconds",
         _CONNECTION,
         "Unix time at which the server started.",
+        "time() - bullmq_redis_start_timestamp_seconds < 600",
         "seconds",
     ),
     "master_link_up": _gauge(
         "bullmq_redis_master_link_up",
         _CONNECTION,
         "Whether a replica's link to its master is up; absent on a master.",
+        "bullmq_redis_master_link_up == 0",
     ),
     "connected_replicas": _gauge(
-        "bullmq_redis_connected_replicas", _CONNECTION, "Replicas connected to this server."
+        "bullmq_redis_connected_replicas",
+        _CONNECTION,
+        "Replicas connected to this server.",
+        "bullmq_redis_connected_replicas < 1",
     ),
 }
 """By the name that the server collector gives the value."""
@@ -200,8 +263,11 @@ QUEUE_JOBS = _gauge(
     "Jobs by BullMQ state as of the last poll. Jobs of a paused queue count as waiting in every "
     "BullMQ version, so waiting + prioritized is the ready work; Bull and BullMQ 3 keep "
     "prioritized jobs in waiting.",
+    'max by (connection, prefix, queue) (bullmq_queue_jobs{state="waiting"})',
 )
-QUEUE_PAUSED = _gauge("bullmq_queue_paused", _QUEUE, "Whether the queue is paused.")
+QUEUE_PAUSED = _gauge(
+    "bullmq_queue_paused", _QUEUE, "Whether the queue is paused.", "bullmq_queue_paused == 1"
+)
 QUEUE_OLDEST_WAITING = _gauge(
     "bullmq_queue_oldest_waiting_seconds",
     _QUEUE,
@@ -209,40 +275,47 @@ QUEUE_OLDEST_WAITING = _gauge(
     "a deliberate delay, for a job that went back from its last start. Looked at are the jobs at "
     "both ends of the lists and the first of up to four priorities; one in the middle of a list in "
     "which jobs were put in at both ends may be older.",
+    "topk(10, max by (connection, prefix, queue) (bullmq_queue_oldest_waiting_seconds))",
     "seconds",
 )
 QUEUE_OLDEST_ACTIVE = _gauge(
     "bullmq_queue_oldest_active_seconds",
     _QUEUE,
     "How long the active job that was started first has run, by its worker's clock; 0 if none.",
+    "max by (connection, prefix, queue) (bullmq_queue_oldest_active_seconds) > 3600",
     "seconds",
 )
 QUEUE_DELAYED_OVERDUE_JOBS = _gauge(
     "bullmq_queue_delayed_overdue_jobs",
     _QUEUE,
     "Delayed jobs that were due more than five seconds ago; workers promote them when they fetch.",
+    "bullmq_queue_delayed_overdue_jobs > 0",
 )
 QUEUE_DELAYED_OVERDUE_SECONDS = _gauge(
     "bullmq_queue_delayed_overdue_seconds",
     _QUEUE,
     "How late the latest of the overdue delayed jobs is; 0 if none.",
+    "bullmq_queue_delayed_overdue_seconds > 60",
     "seconds",
 )
 QUEUE_SCHEDULERS = _gauge(
     "bullmq_queue_schedulers",
     _QUEUE,
     "Job schedulers and repeatable jobs. Up to a minute old where there were none.",
+    "sum by (prefix, queue) (max by (connection, prefix, queue) (bullmq_queue_schedulers))",
 )
 QUEUE_SCHEDULERS_OVERDUE = _gauge(
     "bullmq_queue_schedulers_overdue",
     _QUEUE,
     "Schedulers whose next iteration was due more than five seconds ago: they move on when a "
     "worker starts it.",
+    "bullmq_queue_schedulers_overdue > 0",
 )
 QUEUE_SCHEDULERS_OVERDUE_SECONDS = _gauge(
     "bullmq_queue_schedulers_overdue_seconds",
     _QUEUE,
     "How late the latest of the overdue schedulers is; 0 if none.",
+    "bullmq_queue_schedulers_overdue_seconds > 300",
     "seconds",
 )
 QUEUE_WORKERS = _gauge(
@@ -250,6 +323,7 @@ QUEUE_WORKERS = _gauge(
     _QUEUE,
     "Workers connected, by CLIENT LIST; absent where that is refused or on a replica. A worker "
     "whose name has a space or is not ASCII has no name there, and is not counted.",
+    'bullmq_queue_workers == 0 and ignoring (state) bullmq_queue_jobs{state="waiting"} > 0',
 )
 QUEUE_BLOCKED = _gauge(
     "bullmq_queue_blocked",
@@ -257,34 +331,43 @@ QUEUE_BLOCKED = _gauge(
     "Always 1. Exists while ready work has not moved for poll.blocked_after_seconds, with the "
     "first reason that holds: paused, rate_limited, concurrency_limit, worker_isolated, "
     "no_workers, workers_idle, redis_readonly.",
+    "count by (reason) (max by (connection, prefix, queue, reason) (bullmq_queue_blocked))",
 )
 WORKER_ISOLATION = _gauge(
     "bullmq_worker_isolation",
     ("prefix", "queue", "producer_connection", "worker_connection"),
     "Always 1. Exists while jobs of the queue wait in one database and its workers listen in "
     "another, to which no job was ever added.",
+    "bullmq_worker_isolation",
 )
 QUEUE_CONCURRENCY_LIMIT = _gauge(
     "bullmq_queue_concurrency_limit",
     _QUEUE,
     "The most jobs of the whole queue that may be active; absent where there is no such limit. "
     "Up to a minute old.",
+    'bullmq_queue_jobs{state="active"} >= ignoring (state) bullmq_queue_concurrency_limit',
 )
 QUEUE_RATE_LIMIT_REMAINING = _gauge(
     "bullmq_queue_rate_limit_remaining_seconds",
     _QUEUE,
     "Time until the current rate limit window of a queue with ready jobs ends; absent where "
     "nothing limits its rate. Whether the window is used up is not told by this alone.",
+    "bullmq_queue_rate_limit_remaining_seconds > 60",
     "seconds",
 )
 QUEUE_EVENTS_STREAM_LENGTH = _gauge(
-    "bullmq_queue_events_stream_length", _QUEUE, "Events kept in the queue's event stream."
+    "bullmq_queue_events_stream_length",
+    _QUEUE,
+    "Events kept in the queue's event stream.",
+    "topk(10, bullmq_queue_events_stream_length)",
 )
 QUEUE_INFO = _gauge(
     "bullmq_queue_info",
     (*_QUEUE, "library_version"),
     "Always 1. The BullMQ version that last opened the queue to produce; empty if none left it. "
     "Up to a minute old.",
+    "count by (library_version) (max by (connection, prefix, queue, library_version) "
+    "(bullmq_queue_info))",
 )
 
 # --- events --------------------------------------------------------------------------------------
@@ -296,25 +379,40 @@ JOBS_ADDED = _counter(
     "Jobs added, by the queue's event stream since the exporter saw it first, as all families of "
     "jobs. job_name is empty unless events.job_names is on; names over events.max_job_names in a "
     "queue, and those that are not known, are __other__.",
+    "sum by (prefix, queue) (rate(bullmq_jobs_added_total[5m]))",
 )
 JOBS_STARTED = _counter(
-    "bullmq_jobs_started_total", _JOBS, "Jobs handed to a worker, once for each attempt."
+    "bullmq_jobs_started_total",
+    _JOBS,
+    "Jobs handed to a worker, once for each attempt.",
+    "sum by (prefix, queue) (rate(bullmq_jobs_started_total[5m]))",
 )
-JOBS_COMPLETED = _counter("bullmq_jobs_completed_total", _JOBS, "Jobs completed.")
+JOBS_COMPLETED = _counter(
+    "bullmq_jobs_completed_total",
+    _JOBS,
+    "Jobs completed.",
+    "sum by (prefix, queue) (rate(bullmq_jobs_completed_total[5m]))",
+)
 JOBS_FAILED = _counter(
-    "bullmq_jobs_failed_total", _JOBS, "Jobs failed for good, after their last attempt."
+    "bullmq_jobs_failed_total",
+    _JOBS,
+    "Jobs failed for good, after their last attempt.",
+    "sum by (prefix, queue) (rate(bullmq_jobs_failed_total[5m])) / sum by (prefix, "
+    "queue) (rate(bullmq_jobs_started_total[5m]))",
 )
 JOBS_RETRIED = _counter(
     "bullmq_jobs_retried_total",
     _JOBS,
     "Attempts after which the job went back to be tried again. The stream does not tell a retry "
     "from a job that its processor moved to delayed or put back for a rate limit: those count too.",
+    "sum by (prefix, queue) (increase(bullmq_jobs_retried_total[1h]))",
 )
 JOBS_STALLED = _counter(
     "bullmq_jobs_stalled_total",
     _JOBS,
     "Jobs taken from a worker that did not renew its lock, and put back. Before BullMQ 5.53.2 the "
     "last stall of a job that stalls too often is a failure only.",
+    "increase(bullmq_jobs_stalled_total[1h]) > 0",
 )
 JOB_WAIT = Family(
     "bullmq_job_wait_seconds",
@@ -322,6 +420,8 @@ JOB_WAIT = Family(
     _JOBS,
     "Time from ready to active, of each attempt; a deliberate delay is not in it, pauses and "
     "limits are. Appears with the queue's first event.",
+    "histogram_quantile(0.95, sum by (prefix, queue, le) "
+    "(rate(bullmq_job_wait_seconds_bucket[5m])))",
     "seconds",
 )
 JOB_RUN = Family(
@@ -331,19 +431,28 @@ JOB_RUN = Family(
     "Time from active to the outcome: completed, failed or retried, of each attempt whose start "
     "was seen; not of jobs that stalled too often or parents that a child has failed. Appears with "
     "the queue's first event.",
+    "sum by (prefix, queue) (rate(bullmq_job_run_seconds_sum[5m])) / sum by (prefix, "
+    "queue) (rate(bullmq_job_run_seconds_count[5m]))",
     "seconds",
 )
-EVENTS_READ = _counter("bullmq_events_read_total", _QUEUE, "Events read from the queue's stream.")
+EVENTS_READ = _counter(
+    "bullmq_events_read_total",
+    _QUEUE,
+    "Events read from the queue's stream.",
+    "rate(bullmq_events_read_total[5m])",
+)
 EVENTS_LOST = _counter(
     "bullmq_events_lost_total",
     _QUEUE,
     "Events trimmed from the stream before they were read; the counters above miss them. Before "
     "Redis 7 their number is unknown, and each time counts as one.",
+    "increase(bullmq_events_lost_total[1h]) > 0",
 )
 EVENTS_LAG = _gauge(
     "bullmq_events_lag_seconds",
     _CONNECTION,
     "Age of the oldest event that was not yet read when the last pass ended; 0 if all were.",
+    "bullmq_events_lag_seconds > 30",
     "seconds",
 )
 EVENTS_INFLIGHT_DROPPED = _counter(
@@ -351,6 +460,7 @@ EVENTS_INFLIGHT_DROPPED = _counter(
     _CONNECTION,
     "Jobs whose start was forgotten to keep memory bounded (events.max_inflight); their durations "
     "are missing.",
+    "increase(bullmq_events_inflight_dropped_total[1h]) > 0",
 )
 
 # --- sync test -----------------------------------------------------------------------------------
@@ -361,30 +471,43 @@ SYNC_SUCCESS = _gauge(
     _PAIR,
     "Whether the reader's connection sees what the writer's writes: 1 if every check of the last "
     "round passed. Absent where an ACL does not permit the test.",
+    "bullmq_sync_success == 0",
 )
 SYNC_CHECK_SUCCESS = _gauge(
     "bullmq_sync_check_success",
     (*_PAIR, "check"),
     "Whether this check of the sync test passed; absent if an earlier failure left it out.",
+    "bullmq_sync_check_success == 0",
 )
 SYNC_DURATION = _gauge(
-    "bullmq_sync_duration_seconds", _PAIR, "How long the pair's last test took.", "seconds"
+    "bullmq_sync_duration_seconds",
+    _PAIR,
+    "How long the pair's last test took.",
+    "max by (writer, reader) (bullmq_sync_duration_seconds)",
+    "seconds",
 )
 SYNC_PROPAGATION = _gauge(
     "bullmq_sync_propagation_seconds",
     _PAIR,
     "Time from the writer's confirmed write until the reader saw the value.",
+    "bullmq_sync_propagation_seconds > 0.1",
     "seconds",
 )
 SYNC_LAST_RUN = _gauge(
     "bullmq_sync_last_run_timestamp_seconds",
     _PAIR,
     "Unix time of the pair's last test.",
+    "time() - bullmq_sync_last_run_timestamp_seconds > 300",
     "seconds",
 )
-SYNC_RUNS = _counter("bullmq_sync_runs_total", _PAIR, "Tests of the pair.")
+SYNC_RUNS = _counter(
+    "bullmq_sync_runs_total", _PAIR, "Tests of the pair.", "rate(bullmq_sync_runs_total[15m]) * 60"
+)
 SYNC_FAILURES = _counter(
-    "bullmq_sync_failures_total", _PAIR, "Tests of the pair in which a check failed."
+    "bullmq_sync_failures_total",
+    _PAIR,
+    "Tests of the pair in which a check failed.",
+    "increase(bullmq_sync_failures_total[1h]) / increase(bullmq_sync_runs_total[1h])",
 )
 
 CATALOGUE: tuple[Family, ...] = (
@@ -446,7 +569,8 @@ CATALOGUE: tuple[Family, ...] = (
 def markdown() -> str:
     """The catalogue as documentation."""
     rows = [
-        f"| `{family.name}` | {family.kind} | {', '.join(family.labels)} | {family.help} |"
+        f"| `{family.name}` | {family.kind} | {', '.join(family.labels)} | {family.help} | "
+        f"`{family.example}` |"
         for family in CATALOGUE
     ]
     return "\n".join(
@@ -456,8 +580,8 @@ def markdown() -> str:
             "Generated from `exporter/metrics.py` by `make docs`. A sample that could not be read",
             "is absent, never 0, and one older than `poll.stale_after_seconds` is withdrawn.",
             "",
-            "| family | type | labels | meaning |",
-            "| --- | --- | --- | --- |",
+            "| family | type | labels | meaning | example |",
+            "| --- | --- | --- | --- | --- |",
             *rows,
             "",
             "`process_*`, `python_info` and `python_gc_*` come from the Prometheus client library.",

@@ -45,7 +45,16 @@ def _exporters() -> list[Panel]:
             legend=_NAMED,
             mappings=words.UP,
             no_value="no exporter",
-            width=6,
+            width=5,
+        ),
+        stats(
+            "Configuration",
+            "Was the last one that was read taken?",
+            f"bullmq_exporter_config_last_reload_successful{_HERE}",
+            legend=_NAMED,
+            mappings=words.IN_FORCE,
+            no_value="no exporter",
+            width=5,
         ),
         stats(
             "Version",
@@ -54,7 +63,7 @@ def _exporters() -> list[Panel]:
             legend="{{version}} on Python {{python_version}}",
             by_name=True,
             no_value="no exporter",
-            width=6,
+            width=5,
         ),
         stats(
             "Running for",
@@ -62,7 +71,7 @@ def _exporters() -> list[Panel]:
             f"time() - process_start_time_seconds{_HERE}",
             legend=_NAMED,
             unit="dtdurations",
-            width=6,
+            width=5,
         ),
         stats(
             "Oldest success",
@@ -71,7 +80,7 @@ def _exporters() -> list[Panel]:
             unit="s",
             steps=words.STALE,
             decimals=0,
-            width=6,
+            width=4,
         ),
     ]
 

@@ -26,6 +26,7 @@ REACHED: Final = {"1": ("reached", GREEN), "0": ("NOT REACHED", RED)}
 SEES: Final = {"1": ("sees it", GREEN), "0": ("DOES NOT", RED)}
 PASSED: Final = {"1": ("passed", GREEN), "0": ("FAILED", RED)}
 UP: Final = {"1": ("up", GREEN), "0": ("DOWN", RED)}
+IN_FORCE: Final = {"1": ("as in its file", GREEN), "0": ("REFUSED", RED)}
 PAUSED: Final = {"1": ("paused", YELLOW), "0": ("running", GREEN)}
 PAUSED_SHORT: Final = {"1": ("paused", YELLOW), "0": ("-", "text")}
 SAFE: Final = {"1": ("noeviction", GREEN), "0": ("MAY DELETE JOBS", RED)}

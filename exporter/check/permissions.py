@@ -32,7 +32,7 @@ class Use:
 
 USES: Final = (
     Use(("PING",), "nothing; the round trip is measured all the same"),
-    Use(("INFO",), "all bullmq_redis_* but the keys, and who reaches the same database"),
+    Use(("INFO",), "all bullmq_redis_*, and who reaches the same database"),
     Use(("DBSIZE",), "bullmq_redis_keys"),
     Use(("TIME",), "ages by the server's clock; the exporter's own is taken"),
     Use(("CLIENT", "LIST"), "bullmq_queue_workers; whether workers live is told less surely"),

@@ -57,7 +57,7 @@ class Printer:
 
     def progress(self, text: str) -> None:
         """Something takes its time."""
-        self._hint(f"… {text}")
+        self._hint(text)
 
     def verdict(self, report: CheckReport) -> None:
         """The last line."""

@@ -45,6 +45,7 @@ class Section(BaseModel):
         strict=True,
         arbitrary_types_allowed=True,
         hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
     @field_validator("*", mode="before")
@@ -138,10 +139,15 @@ class RedisTLS(Section):
     """How a rediss:// connection proves the server, and itself."""
 
     ca_file: FilePath | None = None
+    """PEM certificates that the server's is checked against; without it, the system's."""
     cert_file: FilePath | None = None
+    """The client's own certificate, PEM; with `key_file`."""
     key_file: FilePath | None = None
+    """Its key, PEM."""
     server_name: str | None = None
+    """The name that the server's certificate must have; without it, the host that is dialled."""
     verify: bool = True
+    """Whether the server's certificate and name are checked."""
 
     @model_validator(mode="after")
     def _pair(self) -> Self:
@@ -154,21 +160,36 @@ class Sentinel(Section):
     """A master that sentinels know by name."""
 
     master: Annotated[str, Field(min_length=1)]
+    """The name that the sentinels know the master by."""
     nodes: Annotated[tuple[NodeAddress, ...], Field(strict=False, min_length=1)]
+    """The sentinels, each `host:port`, asked in this order."""
     password_file: FilePath | None = None
+    """A file with the sentinels' own password."""
 
 
 class Connection(Section):
     """A vantage point: one service's way to its Redis."""
 
     url: URL
+    """`redis://`, `rediss://` or `unix://`. Special characters in user and password are
+    percent-encoded. With `sentinel` its host is not used; with `cluster` it is a start node.
+    """
     username: str | None = None
+    """Wins over the URL's."""
     password_file: FilePath | None = None
+    """A file with the password; wins over the URL's. Read at each connect, so that a new password
+    needs neither a restart nor a reload.
+    """
     connect_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """How long connecting may take, with TLS and login."""
     timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """How long the replies to a batch of commands may take."""
     tls: RedisTLS = RedisTLS()
     sentinel: Sentinel | None = None
     cluster: bool = False
+    """Whether the URL leads to a node of a cluster, all of which is read:
+    [Clusters](operations.md#clusters).
+    """
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -203,14 +224,30 @@ class Queues(Section):
     """Which queues are watched, and how they are found."""
 
     prefixes: Annotated[Texts, AfterValidator(_distinct)] = ("bull",)
+    """BullMQ's key prefixes. They may hold `:`, hash tags (`{bull}`) and glob characters; the
+    longest that fits a key wins.
+    """
     include: Texts = ("*",)
+    """Glob patterns; a queue is watched if its name matches one of them."""
     exclude: Texts = ()
+    """Glob patterns; a queue whose name matches one of them is not watched."""
     static: Texts = ()
+    """Names that are watched under every prefix whether or not a walk finds them."""
     discovery: bool = True
+    """Whether the keyspace is walked with SCAN to find queues; off: only `static`."""
     discovery_interval_seconds: Seconds = 60.0
+    """How often the keyspace is walked."""
     discovery_batch: Annotated[int, Field(ge=10, le=100_000)] = 1000
+    """SCAN's COUNT, keys a page; pages are spaced so that other clients are not held up."""
     max: Annotated[int, Field(ge=1)] = 10_000
+    """The most queues watched, for each connection, prefix and shard; more are counted in
+    `bullmq_exporter_queues_dropped`.
+    """
     shard: ShardText | None = None
+    """`2/5`: this process watches the queues whose names hash to the second of five parts;
+    `${POD_NAME}/5` takes the ordinal of a StatefulSet's pod:
+    [Shards](operations.md#many-queues-shards).
+    """
 
     @property
     def first_shard(self) -> bool:
@@ -228,8 +265,11 @@ class Poll(Section):
     """How often queues are read, and when what was read is too old to show."""
 
     interval_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
+    """Time from one poll to the next."""
     stale_after_seconds: Seconds = 15.0
+    """Samples older than this are withdrawn; must be more than `interval_seconds`."""
     blocked_after_seconds: Seconds = 60.0
+    """Ready work that has not moved for so long counts as blocked."""
 
     @model_validator(mode="after")
     def _outlives_a_poll(self) -> Self:
@@ -245,29 +285,47 @@ class Events(Section):
     """How the queues' event streams are followed."""
 
     enabled: bool = True
+    """Whether the event streams are followed, for the counters and histograms of jobs."""
     job_names: bool = False
+    """Whether jobs are told apart by name, in the label `job_name`."""
     max_job_names: Annotated[int, Field(ge=1)] = 100
+    """The most job names of a queue; the rest is `__other__`."""
     max_inflight: Annotated[int, Field(ge=1)] = 100_000
+    """The most jobs remembered between ready and finished, for each connection."""
     page_bytes: Annotated[int, Field(ge=65_536)] = 4_194_304
+    """Bounds what one read brings, since finished events carry return values."""
     wait_buckets: Buckets = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 21600)
+    """Bounds of the histogram `bullmq_job_wait_seconds`."""
     run_buckets: Buckets = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 15, 60, 300, 900, 3600)
+    """Bounds of the histogram `bullmq_job_run_seconds`."""
 
 
 class Sync(Section):
     """The test that every pair of connections sees the same data."""
 
     enabled: bool = True
+    """Whether the test runs; off, nothing is ever written."""
     interval_seconds: Annotated[float, Field(ge=1, le=86400)] = 30.0
+    """Time from one round of all pairs to the next."""
     timeout_seconds: Annotated[float, Field(gt=0, le=20)] = 2.0
+    """How long a reader may take to see the writer's value."""
     key_prefix: Annotated[str, Field(min_length=1, max_length=200)] = "bullmq-exporter:sync"
+    """What the test's own keys begin with."""
 
 
 class WebTLS(Section):
     """Certificates of the exporter's own HTTP server."""
 
     cert_file: FilePath | None = None
+    """The server's certificate, PEM, with its chain; with it, HTTPS alone is spoken. Read anew when
+    it changes: [Who may look](operations.md#who-may-look).
+    """
     key_file: FilePath | None = None
+    """Its key, PEM, not encrypted."""
     client_ca_file: FilePath | None = None
+    """PEM certificates of CAs, one of which must have signed a client's; without it, clients need
+    none.
+    """
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -283,22 +341,33 @@ class Web(Section):
 
     tls: WebTLS = WebTLS()
     basic_auth_users: dict[UserName, Hash] = {}
+    """Names with the bcrypt hashes that `htpasswd -nB` writes. With any user, all but `/-/healthy`
+    and `/-/ready` asks for a password.
+    """
     basic_auth_users_file: FilePath | None = None
+    """A YAML file of further users, `name: hash`."""
     enable_lifecycle: bool = False
+    """Whether `POST /-/reload` reads the configuration anew, as SIGHUP does:
+    [Changing the configuration](operations.md#changing-the-configuration).
+    """
     max_concurrent_requests: Annotated[int, Field(ge=1, le=10_000)] = 40
+    """The most connections and requests at a time; more are answered with 503."""
 
 
 class Log(Section):
     """What is logged, and how."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe lines that are written."""
     format: Literal["text", "json"] = "text"
+    """Lines of text, or one JSON object a line."""
 
 
 class Config(Section):
     """The whole configuration."""
 
     listen: HostPort = "0.0.0.0:9538"
+    """Where to serve, `host:port`; an empty host is every interface."""
     connections: Annotated[dict[ConnectionName, Connection], Field(min_length=1)]
     queues: Queues = Queues()
     poll: Poll = Poll()

@@ -14,11 +14,12 @@ import click
 
 from exporter.app import App
 from exporter.config import Config
-from exporter.demo.parts import parts_in_order
+from exporter.demo.parts import Parts, parts_in_order
 from exporter.demo.prometheus import local_prometheus
 from exporter.demo.scenarios import PRODUCERS, Outages, Scenario
 from exporter.demo.servers import embedded_server, outages, url_of
 from exporter.log import set_up
+from exporter.progress import Progress
 
 # shorter than in production, since people watch
 _OPTIONS: Final = {
@@ -33,25 +34,34 @@ _STOP_SECONDS: Final = 1.0
 def run_demo(listen: str, scenario: Scenario, *, prometheus: bool) -> None:
     """Run until Ctrl-C or SIGTERM. Raises `ListenError` and `MissingProgramError`."""
     with parts_in_order() as parts:
-        servers = {name: parts.start(embedded_server()) for name in scenario.connections}
-        urls = {name: url_of(server) for name, server in servers.items()}
-        config = Config.model_validate(
-            {
-                "listen": listen,
-                "connections": {name: {"url": url} for name, url in urls.items()},
-                **_OPTIONS,
-            }
-        )
-        set_up(config.log.level, config.log.format)
-        parts.start(_traffic(scenario, urls))
-        if isinstance(scenario.fault, Outages):
-            parts.start(outages(servers[scenario.connections[0]], scenario.fault))
-        pages: dict[str, str] = {}
-        if prometheus:
-            pages = parts.start(local_prometheus(_reachable(config.listen)))
-        parts.all_there()
-        click.echo(_welcome(scenario, config.listen, urls, pages))
+        with Progress("starting servers, producers and workers"):
+            config, welcome = _start(parts, listen, scenario, prometheus=prometheus)
+        click.echo(welcome)
         App(config).run()
+
+
+def _start(
+    parts: Parts, listen: str, scenario: Scenario, *, prometheus: bool
+) -> tuple[Config, str]:
+    """All but the exporter; its configuration, and what to tell people."""
+    servers = {name: parts.start(embedded_server()) for name in scenario.connections}
+    urls = {name: url_of(server) for name, server in servers.items()}
+    config = Config.model_validate(
+        {
+            "listen": listen,
+            "connections": {name: {"url": url} for name, url in urls.items()},
+            **_OPTIONS,
+        }
+    )
+    set_up(config.log.level, config.log.format)
+    parts.start(_traffic(scenario, urls))
+    if isinstance(scenario.fault, Outages):
+        parts.start(outages(servers[scenario.connections[0]], scenario.fault))
+    pages: dict[str, str] = {}
+    if prometheus:
+        pages = parts.start(local_prometheus(_reachable(config.listen)))
+    parts.all_there()
+    return config, _welcome(scenario, config.listen, urls, pages)
 
 
 @contextlib.contextmanager

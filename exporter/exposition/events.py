@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import compress
 from operator import attrgetter
 
@@ -22,6 +23,9 @@ _COUNTERS = (
     (metrics.JOBS_RETRIED, "retried"),
     (metrics.JOBS_STALLED, "stalled"),
 )
+
+_GROUP = 100
+"""Queues whose durations are written together: fewer compress worse, more are written in vain."""
 
 
 class _Layout:
@@ -53,8 +57,7 @@ class EventWriter:
         self._events: Mapping[Queue, QueueEvents] = {}
         self._shape: list[tuple[Queue, tuple[str, ...]]] = []
         self._layout = _Layout(connection, {})
-        self._durations: dict[str, tuple[JobEvents, str, str]] = {}
-        """The lines of both histograms, by labels."""
+        self._durations: list[_Durations] = []
         self._families: list[tuple[Family, Piece | None]] = []
 
     def lines(
@@ -89,18 +92,35 @@ class EventWriter:
     ) -> Iterator[tuple[Family, Piece | None]]:
         # a queue at rest has no durations, and sixty lines fewer
         timed = [events.read > 0 for events in shown for _ in events.jobs]
-        durations = {}
-        for text, told in compress(zip(self._layout.jobs, jobs, strict=True), timed):
-            known = self._durations.get(text)
-            if known is None or known[0] is not told:
-                wait = histogram_lines(metrics.JOB_WAIT.name, text, told.wait)
-                known = (told, wait, _runs(text, told))
-            durations[text] = known
-        self._durations = durations
-        waits = "".join([wait for _, wait, _ in durations.values()])
-        runs = "".join([run for _, _, run in durations.values()])
-        yield metrics.JOB_WAIT, _piece(waits)
-        yield metrics.JOB_RUN, _piece(runs)
+        rows = list(compress(zip(self._layout.jobs, jobs, strict=True), timed))
+        groups = [rows[start : start + _GROUP] for start in range(0, len(rows), _GROUP)]
+        known = {group.first: group for group in self._durations}
+        self._durations = [_durations(group, known.get(group[0][0])) for group in groups]
+        for durations in self._durations:
+            yield metrics.JOB_WAIT, durations.wait
+        for durations in self._durations:
+            yield metrics.JOB_RUN, durations.run
+
+
+@dataclass(frozen=True, slots=True)
+class _Durations:
+    """Both histograms of some queues that stand together, kept until one of them changes."""
+
+    first: str
+    """Labels of the first of them."""
+    rows: Sequence[tuple[str, JobEvents]]
+    wait: Piece | None
+    run: Piece | None
+
+
+def _durations(rows: Sequence[tuple[str, JobEvents]], known: _Durations | None) -> _Durations:
+    if known is not None and known.rows == rows:
+        return known
+    waits = "".join(
+        [histogram_lines(metrics.JOB_WAIT.name, text, told.wait) for text, told in rows]
+    )
+    runs = "".join([_runs(text, told) for text, told in rows])
+    return _Durations(rows[0][0], rows, _piece(waits), _piece(runs))
 
 
 def _piece(text: str) -> Piece | None:

@@ -56,9 +56,10 @@ def gzip_of(parts: Iterable[bytes | Piece]) -> bytes:
     """All parts as one gzip member."""
     crc = size = 0
     compressed = [_HEADER]
+    combine = getattr(_library, "crc32_combine", combined_crc)
     for piece in _pieces(parts):
         compressed.append(piece.deflated)
-        crc = combined_crc(crc, piece.crc, piece.size)
+        crc = combine(crc, piece.crc, piece.size)
         size += piece.size
     return b"".join([*compressed, _LAST_BLOCK, struct.pack("<II", crc, size & 0xFFFFFFFF)])
 
@@ -79,7 +80,10 @@ def _pieces(parts: Iterable[bytes | Piece]) -> Iterator[Piece]:
 
 
 def combined_crc(first: int, second: int, size: int) -> int:
-    """The CRC-32 of two texts in a row from theirs; `size` is the second one's."""
+    """The CRC-32 of two texts in a row from theirs; `size` is the second one's.
+
+    As zlib's crc32_combine, which Python does not offer and isal does.
+    """
     return _product(_power(size), first) ^ second
 
 

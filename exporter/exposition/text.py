@@ -10,9 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from enum import Enum
+from functools import lru_cache
 
 from exporter.metrics import Family, Kind
 from exporter.snapshot import Histogram
+
+_LABELS = "\0"
+"""Stands for the labels in a template; they come last, so that nothing in them is taken for one."""
 
 
 class Format(Enum):
@@ -73,12 +77,16 @@ def sample(name: str, label_text: str, value: float) -> str:
 
 def histogram_lines(name: str, label_text: str, histogram: Histogram) -> str:
     """All lines of a histogram with those labels."""
-    bounds = [*map(str, map(float, histogram.bounds)), "+Inf"]
-    counts = [*histogram.counts, histogram.count]
+    counts, total = histogram.counts, histogram.count
+    text = _histogram(name, histogram.bounds) % (*counts, total, number(histogram.sum), total)
+    return text.replace(_LABELS, label_text)
+
+
+@lru_cache(maxsize=64)
+def _histogram(name: str, bounds: tuple[float, ...]) -> str:
+    """The template of its lines."""
     lines = [
-        f'{name}_bucket{{{label_text},le="{bound}"}} {count}\n'
-        for bound, count in zip(bounds, counts, strict=True)
+        f'{name}_bucket{{{_LABELS},le="{bound}"}} %d\n'
+        for bound in [*map(str, map(float, bounds)), "+Inf"]
     ]
-    lines.append(sample(f"{name}_sum", label_text, histogram.sum))
-    lines.append(sample(f"{name}_count", label_text, histogram.count))
-    return "".join(lines)
+    return "".join([*lines, f"{name}_sum{{{_LABELS}}} %s\n", f"{name}_count{{{_LABELS}}} %d\n"])

@@ -65,6 +65,16 @@ ALERTS: Final = (
         seconds(10 * MINUTE),
     ),
     Alert(
+        "ConfigReloadFailed",
+        Severity.WARNING,
+        "bullmq_exporter_config_last_reload_successful == 0",
+        "The exporter {{ $labels.instance }} refused its new configuration",
+        "{{ $labels.instance }} ({{ $labels.job }}) goes on with the configuration before, and "
+        "would not start with the new one. Its log names each mistake.",
+        EXPORTER,
+        seconds(5 * MINUTE),
+    ),
+    Alert(
         "RedisUnreachable",
         Severity.CRITICAL,
         "max by (%connection) (bullmq_up) == 0",

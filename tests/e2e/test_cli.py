@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import platform
+import pty
+import re
+import subprocess
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from exporter import __version__
 from tests.contract.test_discovery import add
-from tests.support.daemon import command
+from tests.support.daemon import command, environment
+from tests.support.need import need
 from tests.support.pages import jobs, parse, value
+from tests.support.proxy import Proxy
 from tests.support.servers import Server, free_port
+
+LIBRARIES = {"redis": "redis-py", "hiredis": "hiredis", "prometheus-client": "prometheus-client"}
 
 
 def test_once_prints_a_page(server: Server) -> None:
@@ -57,5 +69,76 @@ def test_the_shipped_configuration_is_valid() -> None:
 
 
 def test_version_and_help() -> None:
-    assert command("--version").stdout == f"bullmq-exporter, version {__version__}\n"
+    lines = command("--version").stdout.splitlines()
+    assert lines == [
+        f"bullmq-exporter, version {__version__}",
+        f"Python {platform.python_version()}",
+        *(f"{shown} {version(name)}" for name, shown in LIBRARIES.items()),
+    ]
     assert "run" in command("--help").stdout
+
+
+def on_a_terminal(*arguments: str, **extra: str) -> str:
+    """What a terminal is sent on standard output and error, until the command ends."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "exporter", *arguments],
+        env=environment({"TERM": "xterm"} | extra),
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    sent = b""
+    # the terminal of a process that has ended cannot be read on Linux
+    with contextlib.suppress(OSError):
+        while data := os.read(ours, 4096):
+            sent += data
+    os.close(ours)
+    process.wait(timeout=10)
+    return sent.decode()
+
+
+RED = "\x1b[31m"
+
+
+def test_blocked_queues_are_red_unless_colours_are_unwanted(server: Server) -> None:
+    add(server.client(), "mail")
+    look = ("queues", "--once")
+    assert RED in on_a_terminal(*look, REDIS_URL=server.url)
+    assert RED not in on_a_terminal(*look, REDIS_URL=server.url, NO_COLOR="1")
+
+
+def test_a_terminal_is_told_what_takes_time_and_keeps_none_of_it(
+    server: Server, tmp_path: Path
+) -> None:
+    proxy = Proxy(server)
+    proxy.hang = True
+    file = tmp_path / "config.yaml"
+    file.write_text(f"connections: {{a: {{url: '{proxy.url}', timeout_seconds: 1.5}}}}")
+    sent = on_a_terminal("check", "--config", str(file))
+    assert re.search("… testing the connections, [12] s\r\x1b\\[K", sent)
+    left = re.sub("[^\n]*\r\x1b\\[K", "", sent)
+    assert "testing the connections" not in left
+    assert "NOT OK" in left
+
+
+def test_bash_completes(tmp_path: Path) -> None:
+    program = Path(sys.executable).parent
+    script = """
+    eval "$(_BULLMQ_EXPORTER_COMPLETE=bash_source bullmq-exporter)"
+    complete -p bullmq-exporter
+    COMP_WORDS=(bullmq-exporter qu) COMP_CWORD=1
+    _bullmq_exporter_completion bullmq-exporter
+    echo "${COMPREPLY[@]}"
+    """
+    done = subprocess.run(
+        [need("bash"), "-ec", script],
+        env=environment({"PATH": f"{program}:/usr/bin:/bin"}),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "queues"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from exporter.metrics import CATALOGUE
 from exporter.rules import ALERTS, rules_file, scaled
 from tests.support.daemon import daemon
 from tests.support.dashboards import (
@@ -161,6 +162,11 @@ def test_annotations_run(live: Live) -> None:
     for file in FILES:
         for annotation in load(file)["annotations"]["list"]:
             live.ask(annotation["target"]["expr"])
+
+
+def test_examples_of_the_catalogue_run(live: Live) -> None:
+    for family in CATALOGUE:
+        live.ask(family.example)
 
 
 def test_numbers_of_a_known_load(live: Live) -> None:

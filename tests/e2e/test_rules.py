@@ -20,6 +20,8 @@ def run(*command: str) -> str:
 def test_promtool_finds_nothing_in_the_rules() -> None:
     out = run(need("promtool"), "check", "rules", "--lint=all", "bullmq.rules.yml")
     assert "SUCCESS" in out
+    migration = sorted(map(str, FOLDER.glob("migration/*.yml")))
+    assert run(need("promtool"), "check", "rules", "--lint=all", *migration).count("SUCCESS") == 4
 
 
 def test_the_rules_do_what_their_tests_say() -> None:

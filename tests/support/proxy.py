@@ -57,7 +57,11 @@ class Proxy:
             threading.Thread(target=self._serve, args=(front,), daemon=True).start()
 
     def _serve(self, front: socket.socket) -> None:
-        back = socket.create_connection(("127.0.0.1", self._target))
+        try:
+            back = socket.create_connection(("127.0.0.1", self._target))
+        except OSError:
+            _close(front)
+            return
         answers = threading.Thread(target=self._answers, args=(back, front), daemon=True)
         answers.start()
         try:

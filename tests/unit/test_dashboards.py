@@ -44,7 +44,6 @@ FOREIGN = {
     "process_start_time_seconds",
 }
 NOT_SHOWN = {
-    "bullmq_exporter_config_last_reload_successful": "a refused configuration is told in the log",
     "bullmq_exporter_config_last_reload_success_timestamp_seconds": "of use in queries alone",
     "bullmq_redis_memory_fragmentation_ratio": "used and resident memory are side by side",
 }

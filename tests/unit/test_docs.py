@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from exporter.metrics import CATALOGUE, Kind
+from exporter.cli import main
+from exporter.metrics import CATALOGUE, Family, Kind, markdown
+from exporter.rules import ALERTS, RECORDINGS
+from tests.support.commands import PAGES, Block, all_blocks, exporter_commands, name_of
+from tests.support.promql import selectors
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MIGRATION = ROOT / "prometheus" / "migration"
 FAMILIES = {family.name: family for family in CATALOGUE}
 # of a label's values, and of Prometheus' own
 OTHER_LABELS = {"instance", "job", "le"}
@@ -24,23 +28,73 @@ def names() -> set[str]:
     return parts | set(FAMILIES)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_metrics_exist(page: Path) -> None:
+    recorded = set(re.findall(r"\b[a-z]+:bullmq_[a-z0-9_:]+", page.read_text()))
+    assert recorded <= {rule.name for rule in RECORDINGS}
+    old = set(re.findall(r"record: (\w+)", (MIGRATION / "exportPrometheusMetrics.yml").read_text()))
+    known_here = names() | (old if page.stem == "migration" else set())
     for name in re.findall(r"\bbullmq_[a-z_*]+", page.read_text()):
-        assert any(fnmatch(known, name) for known in names()), name
+        assert any(fnmatch(known, name) for known in known_here), name
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_labels_exist(page: Path) -> None:
     for name, matchers in re.findall(r"\b(bullmq_[a-z_]+)\{([^}]*)\}", page.read_text()):
         labels = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers))
         assert labels <= set(FAMILIES[name].labels) | OTHER_LABELS, name
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
-    text = page.read_text()
-    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)
-    for target in [*targets, *re.findall(r'\bsrc(?:set)?="([^"]+)"', text)]:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("family", CATALOGUE, ids=lambda family: family.name)
+def test_an_example_asks_for_its_family_and_for_what_exists(family: Family) -> None:
+    asked = selectors(family.example)
+    parts = names() - set(FAMILIES) if family.kind is Kind.HISTOGRAM else {family.name}
+    assert any(name in parts and name.startswith(family.name) for name, _ in asked)
+    for name, labels in asked:
+        assert name in names()
+        assert set(labels) <= set(FAMILIES[re.sub("_(bucket|sum|count)$", "", name)].labels)
+    assert "|" not in family.example, "it would end the table's cell"
+
+
+def test_the_page_of_metrics_is_as_generated() -> None:
+    assert (ROOT / "docs" / "metrics.md").read_text() == markdown() + "\n"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_alerts_exist(page: Path) -> None:
+    named = set(re.findall(r"\bBullMQ[A-Z]\w+", page.read_text()))
+    assert named <= {alert.full_name for alert in ALERTS}
+
+
+@pytest.mark.parametrize("block", all_blocks("promql"), ids=str)
+def test_queries_parse_and_ask_for_what_exists(block: Block) -> None:
+    for name, labels in selectors(block.text):
+        assert name in {*names(), *(rule.name for rule in RECORDINGS), "up"}
+        if name in FAMILIES:
+            assert set(labels) <= set(FAMILIES[name].labels)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_are_taken_by_the_command_line(page: Path) -> None:
+    for name, *arguments in exporter_commands(page.read_text()):
+        # parses without running: an option that is not there is an error
+        main.commands[name].make_context(name, arguments)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_nothing_looks_like_a_tag(page: Path) -> None:
+    """`<NAME>` outside code is taken for HTML, and gone."""
+    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"<(?!!--)[^>\n]*>", re.sub(r"`[^`]*`", "", text)) == []
+
+
+def test_alerts_are_counted() -> None:
+    (count,) = re.findall(r"^(\d+) alerts", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert int(count) == len(ALERTS)

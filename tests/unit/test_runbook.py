@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from exporter.cli import main
-from exporter.metrics import CATALOGUE
-from exporter.rules import ALERTS, RECORDINGS, Alert
+from exporter.rules import ALERTS, Alert
+from tests.support.commands import exporter_commands as commands
 from tests.support.dashboards import FILES, load, panels
-from tests.support.promql import selectors
 
 TEXT = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text()
 PARTS = ["Means", "Look first", "Do", "Over when"]
@@ -21,8 +19,6 @@ DASHBOARDS = {
     dashboard["title"].removeprefix("BullMQ / "): {panel["title"] for panel in panels(dashboard)}
     for dashboard in map(load, FILES)
 }
-FAMILIES = {family.name: family for family in CATALOGUE}
-METRICS = {*FAMILIES, *(rule.name for rule in RECORDINGS), "up"}
 
 
 def sections() -> dict[str, str]:
@@ -32,22 +28,10 @@ def sections() -> dict[str, str]:
     return dict(zip(found[::2], found[1::2], strict=True))
 
 
-def blocks(language: str) -> list[str]:
-    found = re.findall(rf"^```{language}\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
-    assert found
-    return found
-
-
 def prose() -> str:
     """The text without code, one paragraph a line."""
     plain = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"(?<!\n)\n(?!\n)", " ", re.sub(r"`[^`]+`", "", plain))
-
-
-def commands(text: str) -> list[list[str]]:
-    """Arguments of every `bullmq-exporter` command, in blocks and in sentences."""
-    found = re.findall(r"(?:^|`)bullmq-exporter ([^`\n|>]+)", text, flags=re.MULTILINE)
-    return [shlex.split(command) for command in found]
 
 
 def test_the_rules_have_their_sections_in_their_order() -> None:
@@ -60,13 +44,6 @@ def test_a_section_has_its_four_parts(alert: Alert) -> None:
     assert not found[0].strip()
     assert found[1::2] == PARTS
     assert all(re.search(r"\w", part) for part in found[2::2])
-
-
-def test_commands_are_taken_by_the_command_line() -> None:
-    for name, *arguments in commands(TEXT):
-        command = main.commands[name]
-        # parses without running: an option that is not there is an error
-        command.make_context(name, [*arguments])
 
 
 def test_settings_are_those_of_the_rules() -> None:
@@ -86,19 +63,6 @@ def test_a_section_changes_its_own_alert_only() -> None:
             assert named <= {heading.removeprefix("BullMQ")}, heading
 
 
-def test_metrics_exist() -> None:
-    named = set(re.findall(r"[a-z:]*\bbullmq_[a-z0-9_:]+", TEXT))
-    assert named
-    assert named <= METRICS
-
-
-def test_queries_parse_and_ask_for_what_exists() -> None:
-    for query in blocks("promql"):
-        for name, labels in selectors(query):
-            assert name in METRICS
-            assert set(labels) <= set(FAMILIES[name].labels)
-
-
 def test_panels_exist_on_their_dashboards() -> None:
     quoted = re.findall(r'"([^"]*)"', prose())
     placed = re.findall(r'"([^"]*)" \(([^)]*)\)', prose())
@@ -106,10 +70,3 @@ def test_panels_exist_on_their_dashboards() -> None:
     example, *named = placed
     assert example == ("Panel", "Dashboard")
     assert [pair for pair in named if pair[0] not in DASHBOARDS.get(pair[1], ())] == []
-
-
-def test_links_lead_somewhere() -> None:
-    anchors = {f"#{heading.lower()}" for heading in sections()}
-    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
-        file = Path(__file__).parents[2] / "docs" / target
-        assert target in anchors or file.is_file(), target

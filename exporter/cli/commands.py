@@ -1,8 +1,4 @@
-"""The command line: arguments, logging and exit codes.
-
-Exit codes: 0 all is well, 1 a check or a start has failed, 2 the configuration or the command line
-is wrong.
-"""
+"""The commands: their arguments, what they run, and how they end."""
 
 from __future__ import annotations
 
@@ -10,20 +6,22 @@ import json
 import logging
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from exporter import __version__
 from exporter.app import App
 from exporter.check import Printer, as_json, run_checks
+from exporter.cli import complete
+from exporter.cli.teach import GROUP, LESSONS
+from exporter.cli.version import print_version
 from exporter.config import Config, ConfigError, load, show
 from exporter.demo.scenarios import SCENARIOS
 from exporter.log import set_up
 from exporter.order import SORTS
 from exporter.overview import Overview
+from exporter.progress import Progress
 from exporter.queues_table import choose, table
 from exporter.rules import (
     ALERTS,
@@ -57,13 +55,24 @@ _listen_option = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="bullmq-exporter")
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=GROUP)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=print_version,
+    help="Show the versions of this, of Python and of libraries, and exit.",
+)
 def main() -> None:
-    """Tell Prometheus what waits in BullMQ queues, how late it is, and why nothing moves."""
+    """Tell Prometheus what waits in BullMQ queues, how late it is, and why nothing moves.
+
+    Queues are only read. Everything has a default; a configuration is a YAML file (--config) or
+    the environment: REDIS_URL, REDIS_URL_<NAME>, PORT.
+    """
 
 
-@main.command()
+@main.command(epilog=LESSONS["run"].epilog)
 @_config_option
 @_listen_option
 @click.option(
@@ -73,7 +82,8 @@ def run(path: Path | None, listen: str | None, *, once: bool) -> None:
     """Watch the queues and serve /metrics."""
     app = App(_load(path, listen), lambda: load(path, os.environ, listen))
     if once:
-        page, reached = app.page_once()
+        with Progress("reading every queue"):
+            page, reached = app.page_once()
         click.echo(page, nl=False)
         sys.exit(0 if reached else FAILED)
     try:
@@ -82,12 +92,12 @@ def run(path: Path | None, listen: str | None, *, once: bool) -> None:
         _fail(str(error), FAILED)
 
 
-@main.command()
+@main.command(short_help="Show the queues, and why nothing moves.", epilog=LESSONS["queues"].epilog)
 @_config_option
 @click.option("--once", is_flag=True, help="Watch for a second, print the table once and exit.")
 @click.option("--watch", is_flag=True, help="Print it anew at every poll; what a terminal gets.")
 @click.option("--json", "json_", is_flag=True, help="One JSON object a print instead of a table.")
-@click.option("--sort", type=click.Choice(SORTS), default="name", show_default=True)
+@click.option("--sort", type=click.Choice(SORTS), default="name", show_default=True, help="Order.")
 @click.option("--filter", "pattern", metavar="GLOB", default="*", help="Only these queues.")
 @click.option("--blocked", is_flag=True, help="Only queues whose work is not moving.")
 def queues(
@@ -115,7 +125,8 @@ def queues(
 
     app = App(effective)
     if once or not (watch or sys.stdout.isatty()):
-        overview, reached = app.overview_once(seconds=1.0)
+        with Progress("watching the queues"):
+            overview, reached = app.overview_once(seconds=1.0)
         show(overview)
         sys.exit(0 if reached else FAILED)
     for overview in app.overviews():
@@ -129,27 +140,38 @@ def _color() -> bool | None:
     return False if os.environ.get("NO_COLOR") else None
 
 
-@main.command()
+@main.command(epilog=LESSONS["check"].epilog)
 @_config_option
-@click.option("--connection", metavar="NAME", help="Only this connection.")
+@click.option(
+    "--connection",
+    metavar="NAME",
+    shell_complete=complete.connections,
+    help="Only this connection.",
+)
 @click.option("--json", "as_json_", is_flag=True, help="Print one JSON object instead of a table.")
 def check(path: Path | None, connection: str | None, *, as_json_: bool) -> None:
-    """Test every connection, step by step, and every pair; exit 0 only if all is well."""
+    """Test every connection, step by step, and every pair of them."""
     effective = _load(path, None)
     if connection is not None and connection not in effective.connections:
         known = ", ".join(effective.connections)
         _fail(f"no connection is called {connection}; there are: {known}", CONFIG_ERROR)
     names = [connection] if connection is not None else list(effective.connections)
-    printer = Printer(_nothing if as_json_ else click.echo, partial(click.echo, err=True))
-    report = run_checks(effective, names, printer)
+    with Progress("testing the connections") as progress:
+
+        def write(line: str) -> None:
+            if not as_json_:
+                with progress.quiet():
+                    click.echo(line)
+
+        printer = Printer(write, progress.says)
+        report = run_checks(effective, names, printer)
+        printer.verdict(report)
     if as_json_:
         click.echo(json.dumps(as_json(report), indent=2, ensure_ascii=False))
-    else:
-        printer.verdict(report)
     sys.exit(0 if report.ok else FAILED)
 
 
-@main.command()
+@main.command(short_help="Print the configuration in force.", epilog=LESSONS["config"].epilog)
 @_config_option
 @_listen_option
 @click.option("--check", is_flag=True, help="Only say whether the configuration is valid.")
@@ -162,7 +184,7 @@ def config(path: Path | None, listen: str | None, *, check: bool) -> None:
         click.echo(show(effective), nl=False)
 
 
-@main.command()
+@main.command(epilog=LESSONS["rules"].epilog)
 @click.option(
     "--format",
     "format_",
@@ -177,9 +199,17 @@ def config(path: Path | None, listen: str | None, *, check: bool) -> None:
     "changes",
     metavar="ALERT.SETTING=VALUE",
     multiple=True,
+    shell_complete=complete.changes,
     help="Another number or severity: NoWorkers.for=10m. May be repeated, as all that follow.",
 )
-@click.option("--without", "unwanted", metavar="ALERT", multiple=True, help="Leave this alert out.")
+@click.option(
+    "--without",
+    "unwanted",
+    metavar="ALERT",
+    multiple=True,
+    shell_complete=complete.alerts,
+    help="Leave this alert out.",
+)
 @click.option("--label", "labels", metavar="NAME=VALUE", multiple=True, help="Add to every alert.")
 @click.option(
     "--keep-label",
@@ -188,7 +218,13 @@ def config(path: Path | None, listen: str | None, *, check: bool) -> None:
     multiple=True,
     help="A target label that tells queues apart besides job, as namespace.",
 )
-@click.option("--runbook-url", default="docs/runbook.md", show_default=True, metavar="URL")
+@click.option(
+    "--runbook-url",
+    default="docs/runbook.md",
+    show_default=True,
+    metavar="URL",
+    help="Of the runbook.",
+)
 @click.option("--grafana-url", default="", metavar="URL", help="Put before dashboard links.")
 @click.option("--name", default="bullmq-exporter", show_default=True, help="Of the PrometheusRule.")
 @click.option("--namespace", help="Of the PrometheusRule.")
@@ -222,8 +258,17 @@ def rules(
 _SCENARIOS = "\n".join(f"  {each.name:<11}{each.summary}" for each in SCENARIOS.values())
 
 
-@main.command(epilog=f"\b\nScenarios:\n{_SCENARIOS}")
-@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:9538", show_default=True)
+@main.command(
+    short_help="Run it on embedded Valkeys with live BullMQ traffic.",
+    epilog=f"\b\nScenarios:\n{_SCENARIOS}\n\n{LESSONS['demo'].epilog}",
+)
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    default="127.0.0.1:9538",
+    show_default=True,
+    help="Where to serve.",
+)
 @click.option(
     "--scenario",
     metavar="NAME",
@@ -257,10 +302,6 @@ def _load(path: Path | None, listen: str | None) -> Config:
         _fail(str(error), CONFIG_ERROR)
     set_up(loaded.log.level, loaded.log.format)
     return loaded
-
-
-def _nothing(_: str) -> None:
-    """Print nothing."""
 
 
 def _fail(text: str, code: int) -> NoReturn:

@@ -1,0 +1,5 @@
+"""The command line: arguments, help, completion and exit codes."""
+
+from exporter.cli.commands import main
+
+__all__ = ["main"]

@@ -1,0 +1,226 @@
+"""The commands of README.md and docs/, run: the quick start as one walk, the others one by one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.contract.test_discovery import add
+from tests.support.commands import ROOT, Block, all_blocks, blocks
+from tests.support.daemon import daemon
+from tests.support.need import need, node_modules
+from tests.support.servers import Server, free_port, redis_server, wait_for
+
+QUICK_START = ROOT / "docs" / "quickstart.md"
+TOOLS = (
+    "bash",
+    "cat",
+    "curl",
+    "grep",
+    "jq",
+    "node",
+    "prometheus",
+    "promtool",
+    "redis-cli",
+    "sleep",
+)
+ONE_BY_ONE = [b for b in all_blocks("sh") if b.page != QUICK_START and not b.reason]
+
+
+@dataclass
+class Walk:
+    """The quick start after its last step."""
+
+    folder: Path
+    server: Server
+    environment: dict[str, str]
+    output: str
+    ports: dict[str, int]
+
+    def localized(self, text: str) -> str:
+        """The commands with this test's ports."""
+        for standard, port in self.ports.items():
+            text = re.sub(rf"\b(localhost|127\.0\.0\.1):{standard}\b", rf"\1:{port}", text)
+        return text
+
+
+def environment(folder: Path, wheels: Path, port: int) -> dict[str, str]:
+    """A fresh home, python3 and the tools, and a Node that finds bullmq."""
+    programs, modules = folder / "bin", folder / "node_modules"
+    programs.mkdir()
+    modules.mkdir()
+    base = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
+    (programs / "python3").symlink_to(base)
+    for name, library in (("bullmq", "bullmq6"), ("ioredis", "ioredis")):
+        (modules / name).symlink_to(node_modules() / library)
+    # where packages come from, and what a Python that is not the system's needs
+    kept = ("PIP_", "LD_LIBRARY_PATH")
+    passed = {name: value for name, value in os.environ.items() if name.startswith(kept)}
+    links = f"{wheels} {passed.get('PIP_FIND_LINKS', '')}".strip()
+    tools = {str(Path(need(tool)).parent) for tool in TOOLS}
+    path = ":".join([str(programs), *sorted(tools - {str(Path(sys.executable).parent)})])
+    return passed | {
+        "HOME": str(folder),
+        "PATH": path,
+        "PORT": str(port),
+        "NODE_PATH": str(modules),
+        "PIP_FIND_LINKS": links,
+    }
+
+
+def bash(script: str, folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """A script that ends at its first failure, and everything that it has started with it."""
+    ending = "trap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n"
+    return subprocess.run(
+        ["bash", "-emc", ending + script],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
+    folder, wheels = tmp_path_factory.mktemp("walk"), tmp_path_factory.mktemp("wheels")
+    build = [*(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"), "-w", str(wheels)]
+    subprocess.run([*build, str(ROOT)], check=True, timeout=120)
+    ports = {"9538": free_port(), "9090": free_port()}
+    env = environment(folder, wheels, ports["9538"])
+    with redis_server() as server:
+        add(server.client(), "mail")
+        found = Walk(folder, server, env, "", ports | {"6379": server.port})
+        steps = "".join(block.text for block in blocks(QUICK_START) if block.language == "sh")
+        done = bash(found.localized(steps), folder, env)
+        found.output = done.stdout
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield found
+
+
+def test_the_quick_start_leads_to_a_firing_alert(walk: Walk) -> None:
+    assert re.search(r"^OK: default sees what it writes", walk.output, re.MULTILINE)
+    assert 'bullmq_queue_jobs{connection="default",prefix="bull",queue="mail"' in walk.output
+    firing = [line for line in walk.output.splitlines() if "alertname=" in line]
+    assert len(firing) == 1
+    assert 'alertname="BullMQNoWorkers"' in firing[0]
+    assert 'queue="quickstart"' in firing[0]
+
+
+def test_the_quick_start_cleans_up(walk: Walk) -> None:
+    assert walk.server.client().keys("bull:quickstart*") == []
+    assert walk.server.client().exists("bull:mail:wait")
+    assert "for: 5m" in (walk.folder / "bullmq.rules.yml").read_text()
+
+
+@pytest.fixture(scope="module")
+def installed(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
+    """What the quick start has installed, beside an exporter that runs."""
+    bin_folder = walk.folder / "exporter-venv" / "bin"
+    env = walk.environment | {
+        "PATH": f"{bin_folder}:{walk.environment['PATH']}",
+        "REDIS_URL": walk.server.url,
+    }
+    folder = tmp_path_factory.mktemp("beside")
+    with daemon(folder, REDIS_URL=walk.server.url) as running:
+        yield replace(
+            walk, folder=folder, environment=env, ports=walk.ports | {"9538": running.port}
+        )
+
+
+@pytest.fixture(scope="module")
+def failures(installed: Walk) -> dict[Block, str]:
+    """Every block, run in a folder of its own, and what went wrong; some at a time."""
+
+    def run(block: Block) -> str:
+        folder = installed.folder / str(block).replace("/", "-")
+        folder.mkdir()
+        (folder / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+        here = replace(installed, folder=folder)
+        return (
+            run_until_ready(block.text, here) if block.stays else run_to_its_end(block.text, here)
+        )
+
+    with ThreadPoolExecutor(4) as threads:
+        return dict(zip(ONE_BY_ONE, threads.map(run, ONE_BY_ONE), strict=True))
+
+
+def run_to_its_end(text: str, here: Walk) -> str:
+    done = bash(here.localized(text), here.folder, here.environment)
+    output = done.stdout + done.stderr
+    said = re.search(r"^(curl|jq|node):|^\(error\)|^ERR|\bError\b", output, re.MULTILINE)
+    return output if done.returncode or said else ""
+
+
+def run_until_ready(text: str, here: Walk) -> str:
+    """Of a block that goes on until it is stopped."""
+    port = free_port()
+    localized = replace(here, ports=here.ports | {"9538": port}).localized(text)
+    log = here.folder / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            ["bash", "-ec", localized],
+            cwd=here.folder,
+            env=here.environment | {"PORT": str(port)},
+            process_group=0,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_for(lambda: _ready(port, process), 30, f"ready: {log}")
+        os.killpg(process.pid, signal.SIGTERM)
+        code = process.wait(timeout=10)
+    except AssertionError as error:
+        return f"{error}\n{log.read_text()}"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return "" if code in (0, -signal.SIGTERM) else f"exit code {code}\n{log.read_text()}"
+
+
+def _ready(port: int, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, "it has ended"
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready") as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("block", ONE_BY_ONE, ids=str)
+def test_a_block_runs(failures: dict[Block, str], block: Block) -> None:
+    assert failures[block] == ""
+
+
+PROMETHEUS = [
+    block
+    for block in all_blocks("yaml")
+    if yaml.safe_load(block.text).keys()
+    & {"scrape_configs", "rule_files", "metric_relabel_configs"}
+]
+
+
+@pytest.mark.parametrize("block", PROMETHEUS, ids=str)
+def test_prometheus_takes_its_snippets(block: Block, tmp_path: Path) -> None:
+    data = yaml.safe_load(block.text)
+    if "metric_relabel_configs" in data:
+        data = {"scrape_configs": [{"job_name": "bullmq"} | data]}
+    file = tmp_path / "prometheus.yml"
+    file.write_text(yaml.safe_dump(data))
+    command = [need("promtool"), "check", "config", "--syntax-only", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

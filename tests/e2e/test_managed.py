@@ -1,0 +1,61 @@
+"""docs/managed-redis.md: what a server without a command costs, and what the log says."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from tests.contract.test_discovery import add
+from tests.support.daemon import command
+from tests.support.pages import parse
+from tests.support.servers import Server, redis_server
+
+TEXT = (Path(__file__).parents[2] / "docs" / "managed-redis.md").read_text()
+ROWS = re.findall(r"^\| `([A-Z]+)` \| (.+?) \| (.*?) ?\|$", TEXT, re.MULTILINE)
+OF_THE_CONNECTION = {"bullmq_events_lag_seconds", "bullmq_events_inflight_dropped_total"}
+
+
+def page(server: Server) -> tuple[set[str], str]:
+    """The families of a page with a queue that has a job and an event, and the log."""
+    client = server.client()
+    add(client, "mail")
+    client.xadd("bull:mail:events", {"event": "added", "jobId": "1"})
+    done = command("run", "--once", REDIS_URL=server.url)
+    assert done.returncode == 0
+    return {name for name, _ in parse(done.stdout)}, done.stderr
+
+
+@pytest.fixture(scope="module")
+def whole(_redis: Server) -> set[str]:
+    """What a server that refuses nothing shows."""
+    _redis.client().flushall()
+    return page(_redis)[0]
+
+
+def test_the_table_is_read() -> None:
+    assert [row[0] for row in ROWS][:2] == ["CLIENT", "INFO"]
+    assert len(ROWS) == 7
+
+
+@pytest.mark.parametrize(("refused", "absent", "line"), ROWS, ids=[row[0] for row in ROWS])
+def test_a_refused_command_costs_what_is_said(
+    whole: set[str], refused: str, absent: str, line: str
+) -> None:
+    with redis_server("--rename-command", refused, "") as server:
+        found, log = page(server)
+    patterns = re.findall(r"`(bullmq_[a-z_*]+)`", absent)
+    missing = whole - found
+    if refused == "SCAN":
+        assert missing >= {name for name in whole if name.startswith("bullmq_queue_")}
+    else:
+        assert missing == {
+            name
+            for name in whole - OF_THE_CONNECTION
+            if any(fnmatch(name, pattern) for pattern in patterns)
+        }
+    warnings = [each for each in log.splitlines() if " WARNING " in each]
+    assert len(warnings) == bool(line)
+    assert not line or line.strip("`") in warnings[0]

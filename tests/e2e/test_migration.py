@@ -1,0 +1,37 @@
+"""BullMQ's own export against what the migration says of it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.contract.test_discovery import add
+from tests.support.alert_tests import FOLDER
+from tests.support.daemon import command
+from tests.support.need import node_modules
+from tests.support.pages import jobs, parse
+from tests.support.servers import Server
+
+
+@pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
+def test_the_old_names_and_states_are_those_of_the_library(server: Server, library: str) -> None:
+    add(server.client(), "mail")
+    script: Path = node_modules().parent / "export.mjs"
+    page = subprocess.run(
+        ["node", str(script), library, str(server.port), "mail"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    ).stdout
+    rules = (FOLDER / "migration" / "exportPrometheusMetrics.yml").read_text()
+    assert set(re.findall(r"^(\w+)\{", page, re.MULTILINE)) == set(
+        re.findall(r"record: (\w+)", rules)
+    )
+    old = dict(re.findall(r'state="([\w-]+)"\} (\d+)', page))
+    ours = jobs(parse(command("run", "--once", REDIS_URL=server.url).stdout))
+    assert old.pop("paused", "0") == "0"
+    assert {("mail", state): int(count) for state, count in old.items()} == ours

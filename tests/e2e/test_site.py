@@ -1,0 +1,79 @@
+"""The documentation as a site: whole, without a warning, and with what GitHub shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import PAGES, ROOT, blocks, name_of
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT,
+        # as make site does: the theme's maintainers advertise another program
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not re.search("^WARNING", done.stderr, re.MULTILINE)
+    return folder
+
+
+class Content(HTMLParser):
+    """How many elements of each kind the content has, and what it loads or links to."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.count: dict[str, int] = {}
+        self.targets: list[str] = []
+        self.feed(re.search(r"<article.*</article>", html, re.DOTALL)[0])  # type: ignore[index]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.count[tag] = self.count.get(tag, 0) + 1
+        self.targets += [value for name, value in attrs if name in ("href", "src") and value]
+
+
+def built(site: Path, page: Path) -> Path:
+    return site / name_of(page).removesuffix("README") / "index.html"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_page_has_what_its_text_has(site: Path, page: Path) -> None:
+    """Python's Markdown takes some lists and blocks for text that GitHub's does not."""
+    text = re.sub(r"^( *)```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    count = Content(built(site, page).read_text()).count
+    assert count.get("pre", 0) == len(list(blocks(page)))
+    assert count.get("table", 0) == len(re.findall(r"^\| -", text, re.MULTILINE))
+    assert count.get("li", 0) == len(re.findall(r"^ *(?:-|\d+\.) ", text, re.MULTILINE))
+    assert count.get("h2", 0) == len(re.findall(r"^## ", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere_in_the_site(site: Path, page: Path) -> None:
+    file = built(site, page)
+    for target in Content(file.read_text()).targets:
+        path = target.partition("#")[0]
+        if path and not path.startswith(("http://", "https://")):
+            assert (file.parent / path).exists(), target
+
+
+def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
+    for file in site.rglob("*.html"):
+        loaded = re.findall(
+            r"<(?:script|img|link|iframe)\b[^>]*?(?:src|href)=\"?(https?:[^\s\">]+)",
+            file.read_text(),
+        )
+        assert loaded == [], file

@@ -1,0 +1,1 @@
+"""Long runs: mixed traffic with random faults, and everything counted afterwards."""

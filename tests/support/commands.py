@@ -1,0 +1,83 @@
+"""Code blocks of every page for people, and which of them can be run here."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "deploy" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+)
+
+REASONS = {
+    "make": "works on the source tree itself; CI runs these targets",
+    "kubectl": "needs a cluster",
+    "docker": "needs Docker",
+    "systemctl": "needs systemd",
+    "demo": "needs the extra `demo`; tests/e2e/test_demo.py runs it",
+    "zsh": "needs zsh",
+    "fish": "needs fish",
+}
+"""Why a block is not run: `<!-- not run: kubectl -->` before it. Each is in the block."""
+
+_BLOCK = re.compile(
+    r"^(?P<indent> *)(?:<!-- (?P<mark>[^>]+) -->\n(?:\s*\n)* *)?"
+    r"```(?P<language>[^\n]*)\n(?P<text>.*?)^ *```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: where it begins, what it is in, and the comment before it."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+    mark: str
+
+    @property
+    def reason(self) -> str:
+        """Why it is not run; empty if it is."""
+        return self.mark.removeprefix("not run: ") if self.mark.startswith("not run: ") else ""
+
+    @property
+    def stays(self) -> bool:
+        """Whether its last command goes on until it is stopped."""
+        return self.mark == "stays"
+
+    def __str__(self) -> str:
+        return f"{name_of(self.page)}:{self.line}"
+
+
+def name_of(page: Path) -> str:
+    """As tests are called after it: `runbook`, `deploy/README`."""
+    return str(page.relative_to(ROOT).with_suffix("")).removeprefix("docs/")
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text()
+    for found in _BLOCK.finditer(text):
+        line = text.count("\n", 0, found.start("text"))
+        indent = len(found["indent"])
+        lines = [each[indent:] for each in found["text"].splitlines()]
+        yield Block(page, line, found["language"], "\n".join(lines) + "\n", found["mark"] or "")
+
+
+def all_blocks(language: str = "") -> list[Block]:
+    """Of every page; with a language, only those."""
+    return [b for page in PAGES for b in blocks(page) if not language or b.language == language]
+
+
+def exporter_commands(text: str) -> list[list[str]]:
+    """Arguments of every `bullmq-exporter` command, in blocks and in sentences."""
+    start = r"(?:^|`|[A-Z_]+=\S+ )"
+    found = re.findall(rf"{start}bullmq-exporter ([a-z][^`\n|>&]*)", text, flags=re.MULTILINE)
+    return [shlex.split(re.sub(r"\b2$", "", command), comments=True) for command in found]

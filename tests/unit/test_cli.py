@@ -1,0 +1,146 @@
+"""What the command line teaches, completes and shows while somebody waits."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from exporter.cli import main
+from exporter.cli.document import markdown
+from exporter.cli.teach import LESSONS
+from exporter.progress import Progress
+from exporter.rules import ALERTS
+from tests.support.commands import exporter_commands
+from tests.support.servers import wait_for
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = sorted(main.commands)
+
+
+def completed(*words: str, **environ: str) -> list[str]:
+    """What the shell would offer for the last word."""
+    variables = {
+        "_MAIN_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(["main", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+    found = CliRunner(env=variables | environ).invoke(main, prog_name="main")
+    return [line.partition(",")[2] for line in found.stdout.splitlines() if line]
+
+
+def test_every_command_has_its_lesson() -> None:
+    assert sorted(LESSONS) == COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_teaches(name: str) -> None:
+    text = CliRunner().invoke(main, [name, "--help"], terminal_width=80).output
+    assert all(each.command in text for each in LESSONS[name].examples)
+    codes = re.findall(r"^    (\d)  \w", text[text.index("Exit codes:") :], re.MULTILINE)
+    assert [int(code) for code in codes] == list(LESSONS[name].exit_codes)
+    for option in main.commands[name].params:
+        assert isinstance(option, click.Option)
+        assert option.help, option.opts
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_are_taken_by_the_command_line(name: str) -> None:
+    for example in LESSONS[name].examples:
+        ((command, *arguments),) = exporter_commands(example.command)
+        assert command == name
+        main.commands[name].make_context(name, arguments)
+
+
+def test_help_of_the_group_shows_whole_sentences() -> None:
+    text = CliRunner().invoke(main, ["--help"], terminal_width=80).output
+    for name in COMMANDS:
+        assert re.search(rf"^  {name} .*\.$", text, re.MULTILINE), name
+        assert not re.search(rf"^  {name} .*\.\.\.$", text, re.MULTILINE), name
+    for command, *arguments in exporter_commands(re.sub(r"\.\.\. ?", "redis://h ", text)):
+        main.commands[command].make_context(command, arguments)
+
+
+def test_the_page_is_as_generated() -> None:
+    assert (ROOT / "docs" / "cli.md").read_text() == markdown() + "\n"
+
+
+class TestCompletion:
+    def test_commands(self) -> None:
+        assert completed("c") == ["check", "config"]
+
+    def test_options(self) -> None:
+        assert completed("queues", "--b") == ["--blocked"]
+
+    def test_alerts(self) -> None:
+        assert completed("rules", "--without", "NoW") == ["NoWorkers"]
+        assert completed("rules", "--without", "") == [alert.name for alert in ALERTS]
+
+    def test_settings(self) -> None:
+        assert completed("rules", "--set", "NoWorkers.") == [
+            "NoWorkers.severity=",
+            "NoWorkers.for=",
+        ]
+
+    def test_connections_of_the_environment(self) -> None:
+        urls = {"REDIS_URL_API": "redis://a", "REDIS_URL_WORKER": "redis://b"}
+        assert completed("check", "--connection", "", **urls) == ["api", "worker"]
+
+    def test_connections_of_a_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "config.yaml"
+        file.write_text("connections: {mail: {url: 'redis://h'}}")
+        assert completed("check", "--config", str(file), "--connection", "m") == ["mail"]
+        file.write_text("connections: 5")
+        assert completed("check", "--config", str(file), "--connection", "m") == []
+
+
+class Terminal(io.StringIO):
+    """What a terminal would be sent."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class TestProgress:
+    def test_a_line_that_is_renewed_and_erased(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TERM", "xterm")
+        screen = Terminal()
+        with Progress("waiting", screen, every=0.01) as progress:
+            wait_for(lambda: screen.getvalue().count("… waiting, 0 s") > 1, 5)
+            progress.says("still there")
+            wait_for(lambda: "… still there, 0 s" in screen.getvalue(), 5)
+            with progress.quiet():
+                assert screen.getvalue().endswith("\r\x1b[K")
+        assert screen.getvalue().endswith("\r\x1b[K")
+
+    def test_what_is_over_soon_shows_nothing(self) -> None:
+        screen = Terminal()
+        with Progress("waiting", screen, every=60):
+            pass
+        assert screen.getvalue() == ""
+
+    @pytest.mark.parametrize(("screen", "term"), [(io.StringIO(), "xterm"), (Terminal(), "dumb")])
+    def test_nothing_where_a_line_cannot_be_erased(
+        self, screen: io.StringIO, term: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TERM", term)
+        progress = Progress("waiting", screen, every=0)
+        with progress, progress.quiet():
+            pass
+        assert screen.getvalue() == ""
+
+    def test_a_line_of_the_log_takes_its_place(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TERM", "xterm")
+        screen = Terminal()
+        handler = logging.StreamHandler(screen)
+        monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+        with Progress("waiting", screen, every=0.01):
+            wait_for(lambda: "waiting" in screen.getvalue(), 5)
+            logging.getLogger("test").warning("news")
+        assert "s\r\x1b[Knews\n" in screen.getvalue()
+        assert handler.filters == []

@@ -1,0 +1,65 @@
+"""Every block of every page has a language, and every command is run or says why not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.config import Config, ConfigError, load
+from tests.support.commands import REASONS, ROOT, Block, all_blocks
+
+LANGUAGES = {"sh", "text", "yaml", "promql", "mermaid"}
+PROGRAMS = ("make", "pip", "bullmq-exporter", "curl", "kubectl", "docker", "systemctl", "promtool")
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("block", all_blocks(), ids=str)
+def test_a_block_says_what_it_is(block: Block) -> None:
+    assert block.language in LANGUAGES
+    if block.language != "sh":
+        assert not any(line.startswith(PROGRAMS) for line in block.text.splitlines())
+
+
+@pytest.mark.parametrize("block", all_blocks("sh"), ids=str)
+def test_a_command_is_run_or_says_why_not(block: Block) -> None:
+    """tests/e2e/test_commands.py runs all that have no reason."""
+    assert not block.mark or block.stays or block.reason in REASONS
+    if block.reason:
+        assert block.reason in block.text
+
+
+def test_there_are_commands_to_run() -> None:
+    found = all_blocks("sh")
+    assert len([block for block in found if not block.reason]) > 2 * len(found) / 3
+
+
+def test_targets_of_make_exist() -> None:
+    named = {
+        target for b in all_blocks("sh") for target in re.findall(r"^make (\w+)", b.text, re.M)
+    }
+    assert named
+    assert named <= TARGETS
+
+
+def problems(file: Path) -> list[str]:
+    """What is wrong with a configuration whose variables are all set."""
+    variables = dict.fromkeys(re.findall(r"\$\{(\w+_URL)\}", file.read_text()), "redis://h")
+    try:
+        load(file, {"REDIS_PASSWORD": "secret"} | variables)
+    except ConfigError as error:
+        return [problem.message for problem in error.problems]
+    return []
+
+
+@pytest.mark.parametrize("block", all_blocks("yaml"), ids=str)
+def test_configurations_are_taken(block: Block, tmp_path: Path) -> None:
+    data = yaml.safe_load(block.text)
+    assert isinstance(data, dict)
+    if data.keys() <= Config.model_fields.keys():  # else it is Prometheus': promtool looks at it
+        file = tmp_path / "config.yaml"
+        file.write_text(block.text)
+        # files that an example names are not on this machine
+        assert [each for each in problems(file) if "cannot be read" not in each] == []
