@@ -164,6 +164,8 @@ class NodeClient(Client):
                 raise ConnectionError("Redis closed the connection")
             size += received
             reader.feed(self._buffer, 0, received)
+        if reader.has_data():  # from now on each answer would be taken for the next question's
+            raise hiredis.ProtocolError("more was answered than asked")
         return replies, size
 
     def _reply_error(self, text: str) -> ReplyError:

@@ -33,13 +33,18 @@ class Link:
 
     def check(self) -> bool:
         """Connect if need be and it is time to, and ping; whether Redis is reached."""
-        if not self._client.connected and not self._connect():
-            return False
         try:
+            if not self._client.connected and not self._connect():
+                return False
             self._client.confirm()
             self._ping()
         except RedisFailure as failure:
             self._lost(failure)
+            return False
+        except Exception as error:
+            # whatever it is, it may cost this poll only: the next one begins with a new connection
+            logger.exception("a connection failed by a mistake in the exporter; please report it")
+            self._lost(RedisFailure(ErrorClass.INTERNAL, type(error).__name__))
             return False
         self.failure = None
         return True
