@@ -96,12 +96,22 @@ class Poller:
             try:
                 self.poll()
                 self._discover(next_poll)
+                if self._link.failure is None:
+                    self._link.settle()
             except Exception:
                 logger.exception("a poll failed by a mistake in the exporter; please report it")
             if known or not self._discovery.complete:
-                self._stop.wait(max(0.0, next_poll - time.monotonic()))
+                self._rest(next_poll)
             # else the first pass has just ended: show its queues at once
         self._link.close()
+
+    def _rest(self, until: float) -> None:
+        """Wait for the next poll, which comes at once when Redis is back."""
+        while not self._stop.is_set() and (now := time.monotonic()) < until:
+            wake = min(until, self._link.next_try)
+            self._stop.wait(max(0.0, wake - now))
+            if wake < until and not self._stop.is_set() and self._link.check():
+                return
 
     def _collect(self, collector: Collector, found: Discovered) -> None:
         if self._link.failure is not None:

@@ -17,17 +17,8 @@ from tests.support.witness import Look, Witness, fallen, percentile, stale
 INTERVAL = 1.0
 STALE_AFTER = 3.0
 TIMEOUT = 0.5
-RECOVERY = 2 * INTERVAL
-"""Seconds within which all is as it was: two polls. The back-off is never longer than one."""
 _HUNG_AFTER = 4.0
 """A silent poller is stuck sooner than in real life, so that a fault could bring it about."""
-
-CONFIG = """
-poll: {{interval_seconds: {interval}, stale_after_seconds: {stale_after}}}
-sync: {{interval_seconds: 1, timeout_seconds: 0.3}}
-connections:
-  api: {{url: "{url}", connect_timeout_seconds: {timeout}, timeout_seconds: {timeout}}}
-"""
 
 CHILD = Path(__file__).parent / "child"
 _LOOKS_AT_REST = 30
@@ -35,13 +26,27 @@ COLLECTORS = frozenset({"server", "queues", "workers", "events", "discovery"})
 ERRORS = "bullmq_exporter_collector_errors_total"
 
 
+def config(url: str, interval: float = INTERVAL, stale_after: float = STALE_AFTER) -> str:
+    """One connection, `api`, that gives up early, and a sync test as often as may be."""
+    return f"""
+poll: {{interval_seconds: {interval}, stale_after_seconds: {stale_after}}}
+sync: {{interval_seconds: 1, timeout_seconds: 0.3}}
+connections:
+  api: {{url: "{url}", connect_timeout_seconds: {TIMEOUT}, timeout_seconds: {TIMEOUT}}}
+"""
+
+
 class Scene:
     """An exporter that is watched, a Redis with a queue at rest and a live one."""
 
-    def __init__(self, running: Daemon, server: Server, live: Live, stale_after: float) -> None:
+    def __init__(
+        self, running: Daemon, server: Server, live: Live, interval: float, stale_after: float
+    ) -> None:
         self.running = running
         self.server = server
         self.live = live
+        self.recovery = 2 * interval
+        """Seconds within which all is as it was: two polls. The back-off is no longer than one."""
         self.stale_after = stale_after
         self.witness = Witness(running.port, running.process.pid)
         self.collectors = COLLECTORS
@@ -83,14 +88,12 @@ class Scene:
         return up and worked >= self.collectors and self.completed(look) >= done
 
     def keys(self) -> set[bytes]:
-        """Those that neither BullMQ nor a round of the sync test, which end by themselves, made."""
+        """Those in Redis, but for the live queue's and the sync test's own, which all have a TTL."""
         client = self.server.client()
-        ours = {key for key in client.scan_iter("bullmq-exporter:sync:*", 1000)}
-        assert all(client.ttl(key) != -1 for key in ours)
-        return {key for key in client.scan_iter(count=1000)} - ours - self._live_keys(client)
-
-    def _live_keys(self, client: object) -> set[bytes]:
-        return set(self.server.client().scan_iter(f"bull:{QUEUE}:*", 1000))
+        found = set(client.scan_iter(count=1000))
+        own = {key for key in found if key.startswith(b"bullmq-exporter:sync:")}
+        assert all(client.ttl(key) != -1 for key in own)
+        return {key for key in found - own if not key.startswith(b"bull:%b:" % QUEUE.encode())}
 
     @contextlib.contextmanager
     def fault(self, name: str, *errors: str, keeps_keys: bool = True) -> Iterator[Fault]:
@@ -133,7 +136,7 @@ class Scene:
         assert not list(fallen(self.witness.looks))
         assert not list(stale(looks, self.stale_after, slack=0.5))
         assert _counted(before, self.samples) == set(errors)
-        assert recovery <= RECOVERY
+        assert recovery <= self.recovery
         assert p95 <= 0.1
         assert worst <= 1
         if not errors:
@@ -155,7 +158,9 @@ class Scene:
         looks = self._since(since)
         if not looks:
             return False
-        return all(now <= before for now, before in zip(_held(looks), self._held_before, strict=True))
+        return all(
+            now <= before for now, before in zip(_held(looks), self._held_before, strict=True)
+        )
 
 
 class Fault:
@@ -193,18 +198,16 @@ def scene(
     live: Live,
     *,
     url: str | None = None,
+    interval: float = INTERVAL,
     stale_after: float = STALE_AFTER,
     **extra: str,
 ) -> Iterator[Scene]:
     """An exporter that reaches the server by this URL, with work that has begun."""
     announce(server.client())
     add(server.client(), "still")
-    config = CONFIG.format(
-        url=url or server.url, interval=INTERVAL, stale_after=stale_after, timeout=TIMEOUT
-    )
     env = {"PYTHONPATH": str(CHILD), "TEST_HUNG_AFTER_SECONDS": str(_HUNG_AFTER)} | extra
-    with daemon(folder, config, **env) as running:
-        found = Scene(running, server, live, stale_after)
+    with daemon(folder, config(url or server.url, interval, stale_after), **env) as running:
+        found = Scene(running, server, live, interval, stale_after)
         try:
             found.begin()
             yield found
