@@ -11,7 +11,6 @@ import contextlib
 import subprocess
 import sys
 import threading
-import time
 from typing import Protocol
 
 import redis
@@ -69,8 +68,11 @@ class Written:
     that all of them are counted or none is.
     """
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, server: Server, replicas: int = 0) -> None:
+        self.server = server
+        """Where the next job is written that is written over a new connection."""
+        self._replicas = replicas
+        """How many must confirm a job."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.completed = 0
@@ -86,19 +88,25 @@ class Written:
             self._thread.join()
 
     def _run(self) -> None:
-        client = self._server.client(socket_timeout=0.5, retry=None)
-        number = 0
+        client, number = self._connect(), 0
         while not self._stop.wait(_EVERY_SECONDS):
             number += 1
             try:
                 _work(client, number)
+                if self._replicas and client.wait(self._replicas, 500) < self._replicas:
+                    raise redis.TimeoutError("not replicated")
             except redis.exceptions.ResponseError:
-                continue  # refused whole
+                client.connection_pool.disconnect()  # refused whole
+                client = self._connect()
             except redis.RedisError:
                 self.unconfirmed += 1
                 client.connection_pool.disconnect()
+                client = self._connect()
             else:
                 self.completed += 1
+
+    def _connect(self) -> redis.Redis:
+        return self.server.client(socket_timeout=0.5, retry=None)
 
 
 def _work(client: redis.Redis, number: int) -> None:

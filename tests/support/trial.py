@@ -88,7 +88,7 @@ class Scene:
         return up and worked >= self.collectors and self.completed(look) >= done
 
     def keys(self) -> set[bytes]:
-        """Those in Redis, but for the live queue's and the sync test's own, which all have a TTL."""
+        """Those in Redis but for the live queue's, and the sync test's own, which have a TTL."""
         client = self.server.client()
         found = set(client.scan_iter(count=1000))
         own = {key for key in found if key.startswith(b"bullmq-exporter:sync:")}
@@ -96,7 +96,7 @@ class Scene:
         return {key for key in found - own if not key.startswith(b"bull:%b:" % QUEUE.encode())}
 
     @contextlib.contextmanager
-    def fault(self, name: str, *errors: str, keeps_keys: bool = True) -> Iterator[Fault]:
+    def fault(self, name: str, *errors: str, loses_keys: bool = False) -> Iterator[Fault]:
         """A fault, begun and ended in the `with` block; what must hold is asserted at its end.
 
         `errors` are the classes that it is counted under, each of them; none where Redis is reached
@@ -141,8 +141,7 @@ class Scene:
         assert worst <= 1
         if not errors:
             assert {value(look.samples, "bullmq_up") for look in looks} == {1}
-        if keeps_keys:
-            assert self.keys() == keys
+        assert self.keys() <= keys if loses_keys else self.keys() == keys
 
     def end(self) -> None:
         """The work stops; every job was counted, once."""
@@ -171,15 +170,18 @@ class Fault:
         self.done: int | None = None
         """The jobs that must be on the page after it; all up to its end where it is None."""
 
-    def is_seen(self, *errors: str) -> None:
-        """Wait until `bullmq_up` is 0, and `/health/redis` tells one of these classes."""
-        scene = self._scene
-        wait_for(lambda: value(scene.samples, "bullmq_up") == 0, 8, "bullmq_up 0")
-        answer = scene.running.get("/health/redis")
+    def is_seen(self, error: str) -> None:
+        """Wait until `bullmq_up` is 0, and `/health/redis` tells this class."""
+        wait_for(lambda: value(self._scene.samples, "bullmq_up") == 0, 8, "bullmq_up 0")
+        wait_for(lambda: self.told()["error"] == error, 8, f"error {error}")
+
+    def told(self) -> dict[str, str]:
+        """The connection's last error, by `/health/redis`."""
+        answer = self._scene.running.get("/health/redis")
         connection = answer.json["connections"]["api"]
-        assert answer.status == 503
-        assert connection["status"] == "down"
-        assert connection["last_error"]["error"] in errors
+        assert (answer.status, connection["status"]) == (503, "down")
+        last: dict[str, str] = connection["last_error"]
+        return last
 
     def outlasts_the_samples(self) -> None:
         """Wait until all that was read is too old to be shown."""

@@ -1,4 +1,4 @@
-"""Watches an exporter without a pause: its pages, how fast they come, and what its process holds."""
+"""Watches an exporter without a pause: pages, how fast they come, and what its process holds."""
 
 from __future__ import annotations
 
