@@ -71,7 +71,7 @@ class Written:
     def __init__(self, server: Server, replicas: int = 0) -> None:
         self.server = server
         """Where the next job is written that is written over a new connection."""
-        self._replicas = replicas
+        self.replicas = replicas
         """How many must confirm a job."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -93,7 +93,7 @@ class Written:
             number += 1
             try:
                 _work(client, number)
-                if self._replicas and client.wait(self._replicas, 500) < self._replicas:
+                if self.replicas and client.wait(self.replicas, 500) < self.replicas:
                     raise redis.TimeoutError("not replicated")
             except redis.exceptions.ResponseError:
                 client.connection_pool.disconnect()  # refused whole

@@ -133,8 +133,8 @@ class Scene:
         )
         assert not self.witness.failures
         assert {look.healthy for look in looks} == {200}
-        assert not list(fallen(self.witness.looks))
-        assert not list(stale(looks, self.stale_after, slack=0.5))
+        assert list(fallen(self.witness.looks)) == []
+        assert list(stale(looks, self.stale_after, slack=0.5)) == []
         assert _counted(before, self.samples) == set(errors)
         assert recovery <= self.recovery
         assert p95 <= 0.1

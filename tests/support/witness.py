@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from tests.support.pages import Samples, parse
+from tests.support.pages import Samples, every, parse
 
 _PAUSE_SECONDS = 0.05
 
@@ -91,25 +91,23 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 _COUNTERS = ("_total", "_bucket", "_count", "_sum")
-_OF_REDIS = "bullmq_redis_"
 
 
 def fallen(looks: Sequence[Look]) -> Iterator[str]:
     """Counters that were ever less than before, also after having been absent.
 
-    What Redis counts itself begins anew with a new process of Redis, as its start tells.
+    What Redis counts itself begins anew with another process of Redis.
     """
-    known: dict[object, float] = {}
-    started: Samples = {}
-    last = ""
+    known: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+    run, last = "", ""
     for look in looks:
         if look.page is last:
             continue
         last, samples = look.page, look.samples
-        starts = {k: v for k, v in samples.items() if "_start_timestamp" in k[0]}
-        if starts and starts != started:
-            known = {k: v for k, v in known.items() if not k[0].startswith(_OF_REDIS)}
-            started = starts
+        reached = {dict(k[1])["run_id"] for k in every(samples, "bullmq_connection_info")}
+        if reached and reached != {run}:
+            known = {k: v for k, v in known.items() if not k[0].startswith("bullmq_redis_")}
+            (run,) = reached
         for key, value in samples.items():
             if key[0].endswith(_COUNTERS):
                 if value < known.get(key, value):

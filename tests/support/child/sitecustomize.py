@@ -3,6 +3,8 @@
 - `TEST_HUNG_AFTER_SECONDS`: sooner than after a minute, a silent poller counts as stuck.
 - `TEST_HOSTS`: a file that takes the resolver's place: `address`, `unknown` (there is no such name)
   or `stuck` (no answer comes as long as that stands there).
+- `TEST_CLOCK`: a file with the seconds by which `time.time` is ahead; monotonic time goes on. Under
+  libfaketime, `time.sleep` of Python 3.11 fails.
 """
 
 import os
@@ -26,3 +28,7 @@ if _hosts := os.environ.get("TEST_HOSTS"):
         return _resolve(address, *arguments, **options)
 
     socket.getaddrinfo = _resolved
+
+if _clock := os.environ.get("TEST_CLOCK"):
+    _time = time.time
+    time.time = lambda: _time() + float(Path(_clock).read_text())
