@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ class Board:
         self.reload: Reload | None = None
         """When the configuration was taken, and whether the last try to read it anew worked."""
         self._snapshots: dict[str, Snapshot] = {}
+        self._since = dict.fromkeys(self.connections, time.monotonic())
 
     def publish(self, snapshot: Snapshot) -> None:
         """Replace the connection's snapshot."""
@@ -46,11 +48,18 @@ class Board:
             if name not in kept:
                 self._snapshots.pop(name)
         self.connections = tuple(connections)
+        now = time.monotonic()
+        self._since = {name: self._since[name] if name in kept else now for name in connections}
         if self.sync is not None:
             pairs = tuple(p for p in self.sync.pairs if p.writer in kept and p.reader in kept)
             metadata = {name: known for name, known in self.sync.metadata.items() if name in kept}
             self.sync = replace(self.sync, pairs=pairs, metadata=metadata)
         self.changed.set()
+
+    def silences(self, now: float) -> dict[str, float]:
+        """Seconds for which each connection has published nothing, by monotonic time."""
+        heard = self._since | {snapshot.connection: snapshot.at for snapshot in self.snapshots()}
+        return {name: now - at for name, at in heard.items()}
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """The snapshots there are, in the order of the configuration."""
