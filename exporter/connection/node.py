@@ -13,7 +13,13 @@ import hiredis
 from exporter.config import Connection
 from exporter.connection.client import Batch, Client, Reply, pack
 from exporter.connection.dial import RedisConnection, dial
-from exporter.connection.errors import ErrorClass, RedisFailure, ReplyError, failure_of
+from exporter.connection.errors import (
+    ErrorClass,
+    RedisFailure,
+    ReplyError,
+    failure_of,
+    forget_frames,
+)
 from exporter.connection.metadata import Info, Metadata, parse_info
 from exporter.connection.sentinel import find_master
 
@@ -129,6 +135,7 @@ class NodeClient(Client):
     def close(self) -> None:
         connection, self._connection = self._connection, None
         self._socket = self._reader = None
+        forget_frames(self.failure)
         if connection is not None:
             with contextlib.suppress(Exception):
                 connection.disconnect()

@@ -92,7 +92,7 @@ class Written:
         while not self._stop.wait(_EVERY_SECONDS):
             number += 1
             try:
-                _work(client, number)
+                work(client, number)
                 if self.replicas and client.wait(self.replicas, 500) < self.replicas:
                     raise redis.TimeoutError("not replicated")
             except redis.exceptions.ResponseError:
@@ -109,7 +109,8 @@ class Written:
         return self.server.client(socket_timeout=0.5, retry=None)
 
 
-def _work(client: redis.Redis, number: int) -> None:
+def work(client: redis.Redis, number: int) -> None:
+    """Write the events of a job that is added, taken and completed, as one transaction."""
     stream = f"bull:{QUEUE}:events"
     with client.pipeline(transaction=True) as pipeline:
         pipeline.incr(f"bull:{QUEUE}:id")
