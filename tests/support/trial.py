@@ -102,10 +102,10 @@ class Scene:
         `errors` are the classes that it is counted under, each of them; none where Redis is reached
         all the time.
 
-        - Pages come within 100 ms. Of a hundred looks, that many may be slower by the machine's
-          doing, which the tests share with three other processes, that 95 are asserted to be that
-          fast and all of them to take less than a second. A page that waited for Redis would take
-          the timeout of half a second in each look of a fault that hangs.
+        - Pages come within 100 ms, 95 of a hundred, and all within a second. Tests share a machine
+          with others, so what the witness itself oversleeps, once for the question and once for the
+          answer, is allowed on top; it is next to nothing on a quiet machine. A page that waited
+          for Redis would take the timeout, half a second, at nearly every look.
         - `/-/healthy` says 200.
         - No counter falls, and no sample is shown that is older than `poll.stale_after_seconds`.
         - All is whole again within two polls after the end, with the work done meanwhile.
@@ -127,6 +127,7 @@ class Scene:
         looks = self.witness.looks[first:]
         times = [look.seconds for look in looks]
         p95, worst = percentile(times, 0.95), max(times)
+        late = percentile([look.late for look in looks], 0.95)
         print(
             f"fault: {name} | errors {', '.join(errors) or 'none'} | recovery {recovery:.2f} s | "
             f"/metrics p95 {p95 * 1000:.0f} ms, worst {worst * 1000:.0f} ms of {len(looks)}"
@@ -137,7 +138,7 @@ class Scene:
         assert list(stale(looks, self.stale_after, slack=0.5)) == []
         assert _counted(before, self.samples) == set(errors)
         assert recovery <= self.recovery
-        assert p95 <= 0.1
+        assert p95 <= 0.1 + 2 * late
         assert worst <= 1
         if not errors:
             assert {value(look.samples, "bullmq_up") for look in looks} == {1}

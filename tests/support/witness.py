@@ -23,6 +23,8 @@ class Look:
     """Monotonic time at which the page had come."""
     seconds: float
     """How long it took to come."""
+    late: float
+    """How much later than it had asked for the witness woke up for it: the machine's doing."""
     page: str
     healthy: int
     """The status of `/-/healthy`."""
@@ -56,15 +58,18 @@ class Witness:
 
     def _run(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        asked = time.monotonic()
         while not self._stop.wait(_PAUSE_SECONDS):
+            late = time.monotonic() - asked - _PAUSE_SECONDS
             try:
-                self._look(connection)
+                self._look(connection, late)
             except (OSError, http.client.HTTPException) as error:
                 self.failures.append(f"{type(error).__name__}: {error}")
                 connection.close()
+            asked = time.monotonic()
         connection.close()
 
-    def _look(self, connection: http.client.HTTPConnection) -> None:
+    def _look(self, connection: http.client.HTTPConnection, late: float) -> None:
         start = time.monotonic()
         status, body = _get(connection, "/metrics")
         at = time.monotonic()
@@ -76,7 +81,7 @@ class Witness:
             page = self.looks[-1].page
         healthy, _ = _get(connection, "/-/healthy")
         held = [len(list((self._process / kind).iterdir())) for kind in ("fd", "task")]
-        self.looks.append(Look(at, at - start, page, healthy, *held))
+        self.looks.append(Look(at, at - start, late, page, healthy, *held))
 
 
 def _get(connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes]:
