@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -26,6 +27,7 @@ class Board:
         """When the configuration was taken, and whether the last try to read it anew worked."""
         self._snapshots: dict[str, Snapshot] = {}
         self._past: dict[str, Past] = {}
+        self._since = dict.fromkeys(self.connections, time.monotonic())
 
     def publish(self, snapshot: Snapshot) -> None:
         """Replace the connection's snapshot."""
@@ -51,6 +53,8 @@ class Board:
                 self._snapshots.pop(name)
                 self._past.pop(name, None)
         self.connections = tuple(connections)
+        now = time.monotonic()
+        self._since = {name: self._since[name] if name in kept else now for name in connections}
         if self.sync is not None:
             pairs = tuple(p for p in self.sync.pairs if p.writer in kept and p.reader in kept)
             metadata = {name: known for name, known in self.sync.metadata.items() if name in kept}
@@ -60,6 +64,11 @@ class Board:
     def past(self, connection: str) -> Past:
         """What the connection's snapshots told of events within the last minute."""
         return self._past.get(connection, ())
+
+    def silences(self, now: float) -> dict[str, float]:
+        """Seconds for which each connection has published nothing, by monotonic time."""
+        heard = self._since | {snapshot.connection: snapshot.at for snapshot in self.snapshots()}
+        return {name: now - at for name, at in heard.items()}
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """The snapshots there are, in the order of the configuration."""

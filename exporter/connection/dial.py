@@ -75,6 +75,9 @@ def _prepare(settings: Connection, password: str | None) -> RedisConnection:
         # CLIENT SETINFO is unknown before Redis 7.2 and not worth a line in an ACL
         "driver_info": None,
         "decode_responses": False,
+        # it reads the answers to AUTH and SELECT only, and its parser, with a buffer of that size,
+        # stays until the cycle collector comes by
+        "socket_read_size": 1024,
     }
     if url.scheme == "unix":
         return _UnixConnection(path=url.path, **options)  # type: ignore[no-untyped-call]

@@ -114,9 +114,10 @@ _CLASSES_BY_EXCEPTION: Final = (
 
 
 def failure_of(error: Exception) -> RedisFailure:
-    """An exception of redis-py or of the socket as our own."""
+    """An exception of redis-py or of the socket as our own; its traceback is let go."""
     if isinstance(error, RedisFailure):
         return error
+    forget_frames(error)
     text = str(error) or type(error).__name__
     if isinstance(error, redis.ResponseError):
         reply = ReplyError(text if text.split(" ", 1)[0].isupper() else f"ERR {text}")
@@ -126,3 +127,14 @@ def failure_of(error: Exception) -> RedisFailure:
         if isinstance(error, kind):
             return RedisFailure(label, text)
     return RedisFailure(ErrorClass.INTERNAL, f"{type(error).__name__}: {text}")
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Drop the tracebacks of an exception, and of those that led to it.
+
+    Their frames hold connections, and often the exception itself: a cycle at every failed try, for
+    which the cycle collector, which comes by seldom, is too slow.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__

@@ -13,7 +13,13 @@ import hiredis
 from exporter.config import Connection
 from exporter.connection.client import Batch, Client, Reply, pack
 from exporter.connection.dial import RedisConnection, dial
-from exporter.connection.errors import ErrorClass, RedisFailure, ReplyError, failure_of
+from exporter.connection.errors import (
+    ErrorClass,
+    RedisFailure,
+    ReplyError,
+    failure_of,
+    forget_frames,
+)
 from exporter.connection.metadata import Info, Metadata, parse_info
 from exporter.connection.sentinel import find_master
 
@@ -41,6 +47,7 @@ class NodeClient(Client):
         self._reader: hiredis.Reader | None = None
         self._buffer: Any = bytearray(_RECEIVE_BYTES)
         self._errors_seen = 0
+        self._last_error: ReplyError | None = None
         self._confirm_at = 0.0
 
     @property
@@ -100,7 +107,13 @@ class NodeClient(Client):
             replies, size = self._exchange(self._socket, self._reader, packed, count)
         except Exception as error:
             self.close()
-            self.failure = failure_of(error)
+            told = self._last_error if self._errors_seen > errors_before else None
+            hung_up = isinstance(error, ConnectionError)
+            if hung_up and told is not None and told.kind in _CONNECTION_WIDE:
+                # whom Redis does not let in it tells why before it hangs up
+                self.failure = RedisFailure(told.kind, told.text)
+            else:
+                self.failure = failure_of(error)
             raise self.failure from None
         if self._errors_seen == errors_before:
             return Batch(replies, size=size)
@@ -122,6 +135,7 @@ class NodeClient(Client):
     def close(self) -> None:
         connection, self._connection = self._connection, None
         self._socket = self._reader = None
+        forget_frames(self.failure)
         if connection is not None:
             with contextlib.suppress(Exception):
                 connection.disconnect()
@@ -150,7 +164,8 @@ class NodeClient(Client):
         timeout = armed = self.settings.timeout_seconds
         deadline = time.monotonic() + timeout
         sock.settimeout(armed)
-        sock.sendall(packed)
+        with contextlib.suppress(ConnectionError):  # there may be a last answer that says why
+            sock.sendall(packed)
         size = 0
         while (replies := reader.gets()) is False:
             left = deadline - time.monotonic()
@@ -164,11 +179,14 @@ class NodeClient(Client):
                 raise ConnectionError("Redis closed the connection")
             size += received
             reader.feed(self._buffer, 0, received)
+        if reader.has_data():  # from now on each answer would be taken for the next question's
+            raise hiredis.ProtocolError("more was answered than asked")
         return replies, size
 
     def _reply_error(self, text: str) -> ReplyError:
         self._errors_seen += 1
-        return ReplyError(text)
+        self._last_error = ReplyError(text)
+        return self._last_error
 
     def _dial_and_introduce(self) -> Metadata:
         node, sentinel = self.settings, ""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from exporter.bullmq import Queue
 from exporter.diagnosis import Database, databases_of, diagnose
 from exporter.exposition.blocked import diagnosis_lines
 from exporter.exposition.events import EventWriter
@@ -18,7 +19,7 @@ from exporter.exposition.small import View, small_families
 from exporter.exposition.text import Format, ending, header
 from exporter.keyspaces import keyspace_owners
 from exporter.metrics import CATALOGUE, Family
-from exporter.snapshot import EventFacts, Reload, Snapshot, SyncReport
+from exporter.snapshot import Discovered, EventFacts, Reload, Snapshot, SyncReport, WorkerFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,27 +96,33 @@ class PageWriter:
         lines: dict[Family, list[bytes | Piece]] = defaultdict(list)
         for family, line in chain(small_families(view), diagnosis_lines(diagnosis)):
             lines[family].append(line.encode("utf-8", "replace"))
-        for family, text in chain(self._queue_lines(databases), self._event_lines(view, databases)):
+        shown = _shown(view, databases)
+        parts = chain(self._queue_lines(view, databases, shown), self._event_lines(view, shown))
+        for family, text in parts:
             if text is not None:
                 lines[family].append(text)
         return Page(lines, self._expiry(view))
 
-    def _queue_lines(self, databases: Sequence[Database]) -> Iterator[tuple[Family, Piece | None]]:
-        for database in databases:
-            writer = self._writers.setdefault(database.connection, QueueWriter(database.connection))
-            yield from writer.lines(database.table, database.workers)
+    def _queue_lines(
+        self, view: View, databases: Sequence[Database], shown: Mapping[str, tuple[Queue, ...]]
+    ) -> Iterator[tuple[Family, Piece | None]]:
+        tables = {database.connection: database.table for database in databases}
+        for snapshot in view.snapshots:
+            name = snapshot.connection
+            if name in shown:
+                writer = self._writers.setdefault(name, QueueWriter(name))
+                workers = snapshot.get(WorkerFacts, view.now, view.stale_after)
+                yield from writer.lines(shown[name], tables.get(name), workers)
 
     def _event_lines(
-        self, view: View, databases: Sequence[Database]
+        self, view: View, shown: Mapping[str, tuple[Queue, ...]]
     ) -> Iterator[tuple[Family, Piece | None]]:
-        """For the queues that are on the page."""
-        tables = {database.connection: database.table for database in databases}
         for snapshot in view.snapshots:
             facts = snapshot.get(EventFacts, view.now, view.stale_after)
             name = snapshot.connection
-            if facts is not None and name in tables:
+            if facts is not None and name in shown:
                 writer = self._events.setdefault(name, EventWriter(name))
-                yield from writer.lines(facts, tables[name].queues)
+                yield from writer.lines(facts, shown[name])
 
     def _expiry(self, view: View) -> float:
         ages = [dated.at for snapshot in view.snapshots for dated in snapshot.facts.values()]
@@ -124,3 +131,17 @@ class PageWriter:
         if view.sync is not None:
             ends.append(view.sync.at + view.sync.good_for)
         return min((end for end in ends if end > view.now), default=float("inf"))
+
+
+def _shown(view: View, databases: Sequence[Database]) -> dict[str, tuple[Queue, ...]]:
+    """The queues of each connection through which a keyspace is read.
+
+    Those that exist; where that could not be read, those that are known, so that a fault of the
+    queues' collector does not cost what others have read.
+    """
+    shown = {database.connection: database.table.queues for database in databases}
+    for snapshot in view.snapshots:
+        name, found = snapshot.connection, snapshot.get(Discovered, view.now, view.stale_after)
+        if view.owners[name] == name and found is not None:
+            shown.setdefault(name, found.queues)
+    return shown

@@ -60,17 +60,22 @@ class QueueWriter:
         self._layout = _Layout(connection, ())
 
     def lines(
-        self, table: QueueTable, workers: WorkerFacts | None
+        self, queues: tuple[Queue, ...], table: QueueTable | None, workers: WorkerFacts | None
     ) -> Iterator[tuple[Family, Piece | None]]:
-        """Each family with its lines; a family may come more than once, in order."""
-        if table.queues is not self._layout.queues:
-            self._layout = _Layout(self._connection, table.queues)
+        """Each family of what is known, with its lines; a family may come more than once, in order.
+
+        `table`, where there is one, is of these queues.
+        """
+        if queues is not self._layout.queues:
+            self._layout = _Layout(self._connection, queues)
         layout = self._layout
-        for family, name, column in layout.columns:
-            yield family, column.lines(table.columns.get(name, ()))
         if workers is not None:
             yield metrics.QUEUE_WORKERS, layout.workers.lines(_totals(workers, layout.rows))
-        if table.queues:
+        if table is None:
+            return
+        for family, name, column in layout.columns:
+            yield family, column.lines(table.columns.get(name, ()))
+        if queues:
             yield metrics.QUEUE_INFO, self._info(table.versions)
 
     def _info(self, versions: tuple[str, ...]) -> Piece | None:

@@ -23,6 +23,9 @@ class Link:
         self._connection = connection
         self._backoff = Backoff(base=0.25, cap=longest_wait)
         self._next_try = 0.0
+        self._tries = 0
+        self._unsettled = False
+        """Whether the connection was lost and no poll has worked since."""
         self._ever_connected = False
         self._said: tuple[ErrorClass, str] | None = None
         self._pings = Buckets(PING_BUCKETS)
@@ -33,13 +36,18 @@ class Link:
 
     def check(self) -> bool:
         """Connect if need be and it is time to, and ping; whether Redis is reached."""
-        if not self._client.connected and not self._connect():
-            return False
         try:
+            if not self._client.connected and not self._connect():
+                return False
             self._client.confirm()
             self._ping()
         except RedisFailure as failure:
             self._lost(failure)
+            return False
+        except Exception as error:
+            # whatever it is, it may cost this poll only: the next one begins with a new connection
+            logger.exception("a connection failed by a mistake in the exporter; please report it")
+            self._lost(RedisFailure(ErrorClass.INTERNAL, type(error).__name__))
             return False
         self.failure = None
         return True
@@ -48,6 +56,16 @@ class Link:
         """See whether a call that others made has cost the connection."""
         if self.failure is None and self._client.failure is not None:
             self._lost(self._client.failure)
+
+    def settle(self) -> None:
+        """A whole poll, and discovery after it, has worked: the next loss is a new one."""
+        self._backoff.reset()
+        self._unsettled = False
+
+    @property
+    def next_try(self) -> float:
+        """Monotonic time at which `check` connects again; infinite while Redis is reached."""
+        return self._next_try if self.failure is not None else float("inf")
 
     def close(self) -> None:
         """Close the connection for good."""
@@ -66,7 +84,9 @@ class Link:
             detail=failure.text,
         )
         # the first try comes at once: most losses are a restart or an idle timeout
-        self._next_try = 0.0
+        wait = self._backoff.next() if self._unsettled else 0.0
+        self._next_try = time.monotonic() + wait
+        self._unsettled = True
 
     @property
     def metadata(self) -> Metadata | None:
@@ -81,6 +101,7 @@ class Link:
     def _connect(self) -> bool:
         if time.monotonic() < self._next_try:
             return False
+        self._tries += 1
         try:
             metadata = self._client.connect()
         except RedisFailure as failure:
@@ -90,10 +111,10 @@ class Link:
         return True
 
     def _connected(self, metadata: Metadata) -> None:
-        again, tries = self._ever_connected, self._backoff.attempts + 1
+        again, tries = self._ever_connected, self._tries
         self._ever_connected = True
         self.reconnects += again
-        self._backoff.reset()
+        self._tries = 0
         self._said = None
         event(
             logger,
@@ -141,7 +162,7 @@ class Link:
             url_hash=url.hash,
             error=failure.kind,
             detail=failure.text,
-            tries=self._backoff.attempts,
+            tries=self._tries,
             next_try_seconds=round(wait, 3),
         )
 

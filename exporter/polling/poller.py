@@ -43,6 +43,7 @@ class Poller:
         self._walk = Walk(
             self._discovery, client, self._recorder, config.queues.discovery_interval_seconds
         )
+        self._found = Discovered((), {})
         self._facts: dict[str, Dated] = {}
         self._reached_at: float | None = None
         self._stop = threading.Event()
@@ -70,7 +71,7 @@ class Poller:
         if self._link.check():
             self._reached_at = time.monotonic()
         reads_queues = self._owns_keyspace()
-        found = self._discovery.current()
+        found = self._known_queues()
         for collector in self._collectors:
             if collector.scope is Scope.CONNECTION or reads_queues:
                 self._collect(collector, found)
@@ -96,12 +97,22 @@ class Poller:
             try:
                 self.poll()
                 self._discover(next_poll)
+                if self._link.failure is None:
+                    self._link.settle()
             except Exception:
                 logger.exception("a poll failed by a mistake in the exporter; please report it")
             if known or not self._discovery.complete:
-                self._stop.wait(max(0.0, next_poll - time.monotonic()))
+                self._rest(next_poll)
             # else the first pass has just ended: show its queues at once
         self._link.close()
+
+    def _rest(self, until: float) -> None:
+        """Wait for the next poll, which comes at once when Redis is back."""
+        while not self._stop.is_set() and (now := time.monotonic()) < until:
+            wake = min(until, self._link.next_try)
+            self._stop.wait(max(0.0, wake - now))
+            if wake < until and not self._stop.is_set() and self._link.check():
+                return
 
     def _collect(self, collector: Collector, found: Discovered) -> None:
         if self._link.failure is not None:
@@ -114,6 +125,12 @@ class Poller:
         if facts is not None:
             self._keep(collector.name, facts)
         self._notice_loss()
+
+    def _known_queues(self) -> Discovered:
+        """Those that discovery knows now; after a mistake in it, those of the last poll."""
+        found = self._recorder.guard(self._discovery.name, self._discovery.current)
+        self._found = self._found if found is None else found
+        return self._found
 
     def _discover(self, until: float) -> None:
         if self._link.failure is None and self._walk.due and self._owns_keyspace():

@@ -39,13 +39,19 @@ class Walk:
         return self._discovery.in_progress or time.monotonic() >= self._next_pass
 
     def advance(self, until: float, stop: threading.Event) -> None:
-        """Read pages, with pauses, until the pass ends, fails, or the time is over."""
-        while self.due and not stop.is_set() and (start := time.monotonic()) < until:
+        """Read pages, with pauses, until the pass ends, fails, or the time is over.
+
+        One page at the least: polls may take longer than their interval, and leave no time.
+        """
+        while self.due and not stop.is_set():
+            start = time.monotonic()
             if not self._page(start):
                 return
             share = _LATER_SHARE if self._discovery.complete else _FIRST_SHARE
             pause = (time.monotonic() - start) * (1 / share - 1)
             stop.wait(min(max(_SHORTEST_PAUSE, pause), max(0.0, until - time.monotonic())))
+            if time.monotonic() >= until:
+                return
 
     def _page(self, start: float) -> bool:
         """Read one page; False when the pass is over or has failed."""
@@ -60,5 +66,7 @@ class Walk:
             self._recorder.worked(name, time.monotonic() - self._began, self._faults)
         else:
             return True
-        self._next_pass = self._began + self._interval
+        # a fault may be over soon; what Redis refuses it will refuse again
+        failed = self._recorder.reports[name].success is False
+        self._next_pass = start if done is None and failed else self._began + self._interval
         return False

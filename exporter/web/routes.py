@@ -150,11 +150,10 @@ def _json(answer: dict[str, Any], status: int) -> Response:
 def hung_parts(config: Config, board: Board, press: Press) -> list[str]:
     """What of the exporter itself has stopped working, in words."""
     limit = max(_HUNG_AFTER_SECONDS, _HUNG_AFTER_POLLS * config.poll.interval_seconds)
-    now = time.monotonic()
     problems = [
-        f"the poller of {snapshot.connection} has been silent for {now - snapshot.at:.0f} s"
-        for snapshot in board.snapshots()
-        if now - snapshot.at > limit
+        f"the poller of {name} has been silent for {seconds:.0f} s"
+        for name, seconds in board.silences(time.monotonic()).items()
+        if seconds > limit
     ]
     if not press.alive:
         problems.append("pages are not being made any more")

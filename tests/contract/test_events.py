@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 import redis
@@ -165,6 +166,28 @@ class TestLoss:
         say(client, "active")  # another job of the same id
         found = follower.queue()
         assert (found.jobs[""].started, found.lost) == (1, 0)
+
+    def test_what_comes_while_it_begins_again(
+        self, real_server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = real_server.client()
+        for job in range(5):
+            say(client, "added", job)
+        follower = Follower(real_server, "q")
+        follower.collect()
+        client.flushall()
+        say(client, "added", 1)
+        drain = Reader.drain
+
+        def then_news(*arguments: Any) -> Any:
+            found = drain(*arguments)
+            say(client, "added", 2)
+            return found
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Reader, "drain", then_news)
+            assert follower.queue().jobs[""].added == 1
+        assert follower.queue().jobs[""].added == 2
 
     def test_a_server_that_is_behind(self, real_server: Server) -> None:
         """A failover to a replica that lacks the newest entries: ids and counts begin anew."""

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 import time
+from collections.abc import Callable
 
 from tests.support.servers import Server
+
+_TICK = 0.05
 
 
 class Proxy:
     """In front of a server. Attributes may be changed at any time, for all its connections."""
 
     def __init__(self, server: Server) -> None:
-        self._target = server.port
+        self.target = server.port
+        """Where new connections lead."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self.port = int(self._listener.getsockname()[1])
         self.delay = 0.0
         """Seconds before each answer."""
+        self.bytes_per_second: int | None = None
+        """How fast answers go."""
         self.drop = False
         """Swallow what the server answers."""
         self.hang = False
         """Accept, and never pass anything on."""
+        self.hang_after: int | None = None
+        """Swallow what a connection is answered after so many bytes."""
         self.cut_after: int | None = None
         """Close the connection after so many bytes of answers."""
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.reset = False
+        """Answer with a TCP reset."""
+        self.corrupt: Callable[[bytes], bytes] | None = None
+        """Gives what is passed on instead of an answer."""
+        self._listen()
 
     @property
     def url(self) -> str:
@@ -37,61 +50,93 @@ class Proxy:
         for sock in self._sockets:
             _close(sock)
 
-    def close(self) -> None:
+    def refuse(self) -> None:
+        """Close every connection, and let nobody in."""
         # a listener that is only closed still takes the client that accept() waits for
         _close(self._listener)
         self.cut()
+
+    def let_in(self) -> None:
+        """Listen again, on the same port."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listen()
+
+    def close(self) -> None:
+        self.refuse()
 
     @property
     def open_connections(self) -> int:
         """Connections that the client has not closed."""
         return sum(sock.fileno() != -1 for sock in self._sockets)
 
-    def _accept(self) -> None:
+    def _listen(self) -> None:
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                front, _ = self._listener.accept()
+                front, _ = listener.accept()
             except OSError:
                 return
-            self._sockets.append(front)
+            self._sockets = [sock for sock in self._sockets if sock.fileno() != -1] + [front]
             threading.Thread(target=self._serve, args=(front,), daemon=True).start()
 
     def _serve(self, front: socket.socket) -> None:
         try:
-            back = socket.create_connection(("127.0.0.1", self._target))
+            back = socket.create_connection(("127.0.0.1", self.target))
         except OSError:
             _close(front)
             return
         answers = threading.Thread(target=self._answers, args=(back, front), daemon=True)
         answers.start()
-        try:
+        with contextlib.suppress(OSError):
             while data := front.recv(1 << 16):
                 if not self.hang:
                     back.sendall(data)
-        except OSError:
-            pass
         _close(back)
         _close(front)
 
     def _answers(self, back: socket.socket, front: socket.socket) -> None:
         passed = 0
-        try:
+        with contextlib.suppress(OSError):
             while data := back.recv(1 << 16):
                 time.sleep(self.delay)
-                if self.drop:
-                    continue
-                if self.cut_after is not None and passed + len(data) > self.cut_after:
-                    front.sendall(data[: self.cut_after - passed])
+                if self.reset:
+                    _reset(front)
                     break
+                if self.corrupt is not None:
+                    data = self.corrupt(data)
+                if self.cut_after is not None and passed + len(data) > self.cut_after:
+                    front.sendall(data[: max(0, self.cut_after - passed)])
+                    break
+                self._pass(front, data, passed)
                 passed += len(data)
-                front.sendall(data)
-        except OSError:
-            pass
         _close(front)
         _close(back)
+
+    def _pass(self, front: socket.socket, data: bytes, passed: int) -> None:
+        if self.drop:
+            return
+        if self.hang_after is not None:
+            data = data[: max(0, self.hang_after - passed)]
+        while self.bytes_per_second is not None and data:
+            some = max(1, int(self.bytes_per_second * _TICK))
+            front.sendall(data[:some])
+            data = data[some:]
+            time.sleep(_TICK)
+        front.sendall(data)
 
 
 def _close(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
+
+
+def _reset(sock: socket.socket) -> None:
+    """Close with a reset instead of an end."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with contextlib.suppress(OSError):
+        # wakes the thread that reads, which would keep the socket open, and sends nothing
+        sock.shutdown(socket.SHUT_RD)
     sock.close()

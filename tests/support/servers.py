@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +33,28 @@ class Server:
     """A server process that can be killed and brought back on the same port."""
 
     def __init__(
-        self, binary: str, *options: str, port: int | None = None, config: Path | None = None
+        self,
+        binary: str,
+        *options: str,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+        config: Path | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
+        self.host = host
         self.port = port or free_port()
+        self._env = env
         self._folder = tempfile.TemporaryDirectory(prefix="bullmq-exporter-test-")
         self._arguments = [
             *(binary, *([str(config)] if config is not None else [])),
-            *("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir"),
+            *("--port", str(self.port), "--bind", host, "--save", "", "--dir"),
             *(self._folder.name, *options),
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.host}:{self.port}/0"
 
     @property
     def running(self) -> bool:
@@ -57,11 +65,13 @@ class Server:
         return Path(self._folder.name)
 
     def client(self, **options: Any) -> redis.Redis:
-        return redis.Redis(port=self.port, **options)
+        return redis.Redis(self.host, self.port, **options)
 
-    def start(self) -> Server:
+    def start(self, *options: str) -> Server:
+        """With these options beside those that it always has."""
         log = (self.folder / "log").open("ab")
-        self._process = subprocess.Popen(self._arguments, stdout=log, stderr=log)
+        words = [*self._arguments, *options]
+        self._process = subprocess.Popen(words, stdout=log, stderr=log, env=self._env)
         log.close()
         wait_for(self._answers, 10)
         return self
@@ -83,15 +93,15 @@ class Server:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 1):
+            with socket.create_connection((self.host, self.port), 1):
                 return True
         except OSError:
             return False
 
 
 @contextlib.contextmanager
-def valkey(*options: str, port: int | None = None) -> Iterator[Server]:
-    server = Server(str(get_binary_path()), *options, port=port)
+def valkey(*options: str, **more: Any) -> Iterator[Server]:
+    server = Server(str(get_binary_path()), *options, **more)
     try:
         yield server.start()
     finally:
@@ -99,8 +109,8 @@ def valkey(*options: str, port: int | None = None) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def redis_server(*options: str) -> Iterator[Server]:
-    server = Server(need("redis-server"), *options)
+def redis_server(*options: str, **more: Any) -> Iterator[Server]:
+    server = Server(need("redis-server"), *options, **more)
     try:
         yield server.start()
     finally:

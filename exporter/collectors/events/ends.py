@@ -29,9 +29,12 @@ def account(context: Context, streams: Sequence[Stream]) -> None:
     for stream, info in _asked(context, streams):
         last, added = info.get(b"last-generated-id", FIRST_ID), _number(info.get(b"entries-added"))
         position = stream.position or FIRST_ID
-        if id_order(last) < id_order(position) or _shrank(added, stream.added):
+        behind = id_order(last) < id_order(position)
+        if behind or _shrank(added, stream.added):
             stream.fold.reset()
-            stream.position, stream.added, stream.read = last, added, 0
+            # what came since it was read comes with the next read
+            stream.position = last if behind else position
+            stream.added, stream.read = added, 0
         elif last != position:
             continue  # news came in between: next time
         elif added is not None and stream.added is not None:

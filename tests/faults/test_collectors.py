@@ -1,0 +1,145 @@
+"""An exception anywhere in a collector costs that collector, and nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import cycle
+
+import pytest
+
+from exporter.board import Board
+from exporter.collectors import Discovery, SyncTest, collectors_for
+from exporter.connection import Clients
+from exporter.exposition import Format, PageWriter, Variant
+from exporter.polling import Poller, SyncRunner
+from tests.contract.test_discovery import add
+from tests.support.live import QUEUE, announce, work
+from tests.support.pages import Samples, every, parse, value
+from tests.support.servers import Server, wait_for
+from tests.support.watch import config_for
+
+STALE_AFTER = 1.0
+MISTAKES = (KeyError("key"), MemoryError(), RecursionError(), AssertionError())
+SUCCESS = "bullmq_exporter_collector_success"
+ERRORS = "bullmq_exporter_collector_errors_total"
+FAMILIES = {
+    "server": ("bullmq_redis_info", "bullmq_redis_keys"),
+    "queues": ("bullmq_queue_jobs", "bullmq_queue_paused", "bullmq_queue_info"),
+    "workers": ("bullmq_queue_workers",),
+    "events": ("bullmq_jobs_completed_total", "bullmq_job_run_seconds_count"),
+    "discovery": ("bullmq_exporter_queues", "bullmq_exporter_queues_dropped"),
+}
+
+
+class Polled:
+    """A poller that is driven by hand, whose collectors can be made to raise."""
+
+    def __init__(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.mistake: dict[str, Exception] = {}
+        config = config_for(server.url, discovery_interval_seconds=0.001)
+        self._board = Board(["default"])
+        self._client = Clients().get(config.connections["default"], "default")
+        collectors = collectors_for(config)
+        for collector in collectors:
+            self._inject(monkeypatch, collector, collector.name, "collect")
+        for method in ("step", "current"):
+            self._inject(monkeypatch, Discovery, "discovery", method)
+        self._poller = Poller(config, ["default"], self._client, collectors, self._board)
+        self._writer = PageWriter(STALE_AFTER, 60)
+
+    def _inject(
+        self, monkeypatch: pytest.MonkeyPatch, target: object, name: str, method: str
+    ) -> None:
+        real = getattr(target, method)
+
+        def double(*arguments: object) -> object:
+            if name in self.mistake:
+                raise self.mistake[name]
+            return real(*arguments)
+
+        monkeypatch.setattr(target, method, double)
+
+    def poll(self) -> Samples:
+        assert self._poller.poll_once()
+        page = self._writer.write(self._board.snapshots())
+        return parse(page.body(Variant(Format.TEXT, gzip=False)).decode())
+
+    def close(self) -> None:
+        self._client.close()
+
+
+@pytest.fixture
+def polled(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Polled]:
+    announce(server.client())
+    add(server.client(), "still")
+    found = Polled(server, monkeypatch)
+    yield found
+    found.close()
+
+
+def shown(samples: Samples) -> set[str]:
+    """The collectors of which all families are on the page."""
+    return {
+        collector
+        for collector, families in FAMILIES.items()
+        if all(every(samples, family) for family in families)
+    }
+
+
+def succeeded(samples: Samples) -> dict[str, float]:
+    return {dict(labels)["collector"]: ok for (_, labels), ok in every(samples, SUCCESS).items()}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_mistake_costs_that_collector(server: Server, polled: Polled, name: str) -> None:
+    client, others = server.client(), FAMILIES.keys() - {name}
+    polled.poll()
+    work(client, 1)
+    assert shown(polled.poll()) == FAMILIES.keys()
+
+    since, number, mistakes = time.monotonic(), 1, cycle(MISTAKES)
+    while time.monotonic() < since + STALE_AFTER:
+        polled.mistake = {name: next(mistakes)}
+        polled.poll()
+        number += 1
+        work(client, number)
+    samples = polled.poll()
+    assert succeeded(samples) == dict.fromkeys(others, 1) | {name: 0}
+    counted = {dict(labels)["collector"] for (_, labels), n in every(samples, ERRORS).items() if n}
+    assert counted == {name}
+    assert value(samples, ERRORS, collector=name, error="internal")
+    assert shown(samples) >= others
+    if name != "events":
+        assert value(samples, "bullmq_jobs_completed_total", queue=QUEUE) == number
+    if name != "discovery":  # what is known of the queues is as old as the last poll
+        assert not any(every(samples, family) for family in FAMILIES[name])
+
+    polled.mistake = {}
+    samples = polled.poll()
+    assert succeeded(samples) == dict.fromkeys(FAMILIES, 1)
+    assert shown(samples) == FAMILIES.keys()
+    assert value(samples, "bullmq_jobs_completed_total", queue=QUEUE) == number
+
+
+def test_a_mistake_in_the_sync_test_costs_a_round(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_for(server.url)
+    sync = config.sync.model_copy(update={"interval_seconds": 0.1})
+    config, board = config.model_copy(update={"sync": sync}), Board(["default"])
+    real, mistakes = SyncTest.run, list(MISTAKES)
+
+    def double(test: SyncTest) -> object:
+        if mistakes:
+            raise mistakes.pop()
+        return real(test)
+
+    monkeypatch.setattr(SyncTest, "run", double)
+    runner = SyncRunner(config, board)
+    runner.start()
+    report = wait_for(lambda: board.sync, 5, "a round")
+    runner.stop()
+    runner.join(1)
+    assert not mistakes
+    assert [pair.passed for pair in report.pairs] == [True]

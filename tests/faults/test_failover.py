@@ -1,0 +1,83 @@
+"""The address of Redis leads to another server, which may be a replica still."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.live import Written
+from tests.support.pages import every, value
+from tests.support.proxy import Proxy
+from tests.support.servers import Server, redis_server, wait_for
+from tests.support.trial import STALE_AFTER, Scene, scene
+
+INFO = "bullmq_connection_info"
+SYNC = "bullmq_sync_success"
+OTHER_HOST = "127.0.0.2"
+
+
+def follows(replica: Server, master: Server) -> None:
+    client = replica.client()
+    client.replicaof(master.host, master.port)
+    wait_for(lambda: client.info("replication")["master_link_status"] == "up", 10, "it follows")
+
+
+def test_read_only_after_a_failover(tmp_path: Path) -> None:
+    """What there is to read is read; the sync test tells that nothing can be written."""
+    with redis_server() as master, redis_server() as replica:
+        follows(replica, master)
+        proxy, live = Proxy(master), Written(master, replicas=1)
+        with scene(tmp_path, master, live, url=proxy.url) as found:
+            with found.fault("read-only after a failover", "connection"):
+                master.kill()
+                found.server = live.server = replica
+                live.replicas = 0
+                proxy.target = replica.port
+                _reads_a_replica(found)
+                replica.client().replicaof("NO", "ONE")
+            wait_for(lambda: value(found.samples, SYNC) == 1, 5, "it can be written")
+            assert value(found.samples, INFO, role="master") == 1
+            found.end()
+        proxy.close()
+
+
+def _reads_a_replica(found: Scene) -> None:
+    wait_for(lambda: value(found.samples, INFO, role="slave") == 1, 5, "a replica is read")
+    told = "/health/redis/sync"
+    wait_for(lambda: "READONLY" in found.running.get(told).text, 8, "the sync test's reason")
+    assert value(found.samples, SYNC) == 0
+    # workers are connected to the master, so nothing is known of them here
+    wait_for(lambda: not every(found.samples, "bullmq_queue_workers"), STALE_AFTER + 1, "workers")
+    assert value(found.samples, "bullmq_up") == 1
+
+
+def test_a_name_that_is_unknown_and_then_leads_elsewhere(tmp_path: Path) -> None:
+    """The name is looked up at each connect, by a resolver that the test has put in the process."""
+    hosts = tmp_path / "hosts"
+    with redis_server() as master, redis_server(host=OTHER_HOST, port=master.port) as replica:
+        follows(replica, master)
+        hosts.write_text(master.host)
+        live = Written(master, replicas=1)
+        url = f"redis://redis.test:{master.port}/0"
+        with scene(tmp_path, master, live, url=url, TEST_HOSTS=str(hosts)) as found:
+            with found.fault("DNS: name unknown", "connection") as fault:
+                hosts.write_text("unknown")
+                _disconnect(master)
+                fault.is_seen("connection")
+                wait_for(lambda: "Name or service" in fault.told()["detail"], 3, "the reason")
+                fault.outlasts_the_samples()
+                hosts.write_text(master.host)
+            with found.fault("DNS: another address", "connection") as fault:
+                master.kill()
+                replica.client().replicaof("NO", "ONE")
+                found.server = live.server = replica
+                live.replicas = 0
+                fault.is_seen("connection")
+                hosts.write_text(replica.host)
+            found.end()
+
+
+def _disconnect(server: Server) -> None:
+    client = server.client()
+    for known in client.client_list():
+        if known["name"] == "bullmq-exporter:api":
+            client.client_kill_filter(_id=known["id"])
