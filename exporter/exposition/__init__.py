@@ -1,6 +1,6 @@
 """From snapshots to bytes in Prometheus' text formats."""
 
-from exporter.exposition.negotiate import accepts_gzip, choose_format
+from exporter.exposition.negotiate import acceptable, accepts_gzip, choose_format
 from exporter.exposition.page import Page, PageWriter, Variant
 from exporter.exposition.press import Press
 from exporter.exposition.text import Format
@@ -11,6 +11,7 @@ __all__ = [
     "PageWriter",
     "Press",
     "Variant",
+    "acceptable",
     "accepts_gzip",
     "choose_format",
 ]

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from exporter.board import Board
 from exporter.config import Config
-from exporter.exposition import Press, Variant, accepts_gzip, choose_format
+from exporter.exposition import Format, Press, Variant, acceptable, accepts_gzip, choose_format
 from exporter.overview import overview
 from exporter.web.auth import BasicAuth, Users
 from exporter.web.health import redis_health
@@ -29,6 +29,7 @@ _HUNG_AFTER_POLLS = 3
 _HUNG_AFTER_SECONDS = 60.0
 
 
+Handler = Callable[[Request], Awaitable[Response]]
 Current = Callable[[], Config]
 """Gives the configuration that is in force."""
 Reload = Callable[[], Future[tuple[str, ...]]]
@@ -40,12 +41,13 @@ def application(
 ) -> ASGIApp:
     """The ASGI application, for those whom `users` lets in."""
     handlers = _Handlers(current, board, press, reload)
-    paths: dict[str, Callable[[Request], Awaitable[Response]]] = {
-        "/": handlers.landing,
+    paths: dict[str, Handler] = {
+        "/": _offered("text/html", handlers.landing),
         "/metrics": handlers.metrics,
-        "/health/redis": handlers.redis,
-        "/health/redis/sync": handlers.sync,
-        "/health/queues": handlers.queues,
+        "/health/redis": _offered("application/json", handlers.redis),
+        "/health/redis/sync": _offered("application/json", handlers.sync),
+        "/health/queues": _offered("application/json", handlers.queues),
+        # what a probe accepts says nothing of the exporter's health
         "/-/healthy": handlers.healthy,
         "/-/ready": handlers.ready,
     }
@@ -67,8 +69,10 @@ class _Handlers:
         self._reload = reload
 
     async def metrics(self, request: Request) -> Response:
-        form = choose_format(request.headers.get("accept", ""))
-        gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
+        form = choose_format(_header(request, "accept"))
+        if form is None:
+            return _not_acceptable(*(offer.value for offer in Format))
+        gzip = accepts_gzip(_header(request, "accept-encoding"))
         headers = {"content-type": form.value, "vary": "Accept, Accept-Encoding"}
         if gzip:
             headers["content-encoding"] = "gzip"
@@ -120,6 +124,29 @@ class _Handlers:
             return _json({"status": "disabled", "error": hint}, 404)
         answer, passed = sync_health(self._board.sync, time.monotonic())
         return _json(answer, 200 if passed else 503)
+
+
+def _offered(media: str, handler: Handler) -> Handler:
+    """The handler for those who accept what it answers; 406 for the others."""
+
+    async def answer(request: Request) -> Response:
+        if not acceptable(_header(request, "accept"), media):
+            return _not_acceptable(media)
+        found = await handler(request)
+        found.headers["vary"] = "Accept"
+        return found
+
+    return answer
+
+
+def _header(request: Request, name: str) -> str:
+    """A list, which may stand in several lines (RFC 9110, 5.3)."""
+    return ",".join(request.headers.getlist(name))
+
+
+def _not_acceptable(*offers: str) -> Response:
+    text = f"there is only {' and '.join(offers)}; correct the Accept header, or leave it out\n"
+    return PlainTextResponse(text, 406, {"vary": "Accept"})
 
 
 def _json(answer: dict[str, Any], status: int) -> Response:
