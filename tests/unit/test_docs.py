@@ -11,7 +11,7 @@ import pytest
 from exporter.metrics import CATALOGUE, Kind
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 FAMILIES = {family.name: family for family in CATALOGUE}
 # of a label's values, and of Prometheus' own
 OTHER_LABELS = {"instance", "job", "le"}
