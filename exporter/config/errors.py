@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
+
+from exporter.config.secret import MASK
+
+_CREDENTIALS: Final = re.compile(r"://.*@", re.DOTALL)
+
+
+def masked(text: str) -> str:
+    """A text that somebody wrote where no URL belongs, without the credentials if it is one."""
+    return _CREDENTIALS.sub(f"://{MASK}@", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +26,9 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"line {self.line}, " if self.line is not None else ""
-        return f"{where}{self.path}: {self.message}" if self.path else f"{where}{self.message}"
+        path = masked(self.path)
+        text = f"{where}{path}: {self.message}" if path else f"{where}{self.message}"
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 class ConfigError(Exception):

@@ -50,13 +50,13 @@ def check(config: Config, board: Board) -> None:
     json.dumps(overview(board, config.poll).as_json(), allow_nan=False)
 
 
-@fuzz(7)
+@fuzz(5)
 @given(victims, replies)
 def test_every_collector(wanted: set[str], given_: list[Any]) -> None:
     check(PLAIN, polled(PLAIN, wanted, given_))
 
 
-@fuzz(3)
+@fuzz(2)
 @given(victims, replies)
 def test_with_job_names(wanted: set[str], given_: list[Any]) -> None:
     check(NAMED, polled(NAMED, wanted, given_))
