@@ -63,6 +63,9 @@ def read_yaml(text: str, source: str) -> Document:
         raise ConfigError(source, [_syntax_problem(error)]) from None
     except RecursionError:
         raise ConfigError(source, [Problem("", "is nested too deeply")]) from None
+    except (ValueError, OverflowError):
+        what = "not valid YAML: an escape that is no character"
+        raise ConfigError(source, [Problem("", what)]) from None
     return document
 
 

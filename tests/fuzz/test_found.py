@@ -13,6 +13,7 @@ from exporter.collectors import SyncTest
 from exporter.collectors.server.info import server_values
 from exporter.collectors.sync import sides
 from exporter.config import ConfigError, load
+from exporter.config.users import read_users
 from exporter.connection import ErrorClass, RedisFailure, parse_info
 from exporter.connection.routing import _joined
 from exporter.connection.slots import read_slots, redirection
@@ -171,6 +172,8 @@ ALIASES = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
         ("queues: {max: " + "9" * 5000 + "}", {}, "is a number of too many digits"),
         ("queues: {max: '${X}'}", {"X": "9" * 5000}, "is a number of too many digits"),
         ("[" * 3000, {}, "is nested too deeply"),
+        ('listen: "\\Uffffffff"', {}, "an escape that is no character"),
+        ('listen: "\\U00110000"', {}, "an escape that is no character"),
         ("listen: !!bool x", {}, "has a tag that does not fit it"),
         ("listen: !!timestamp x", {}, "has a tag that does not fit it"),
         ("listen: !!int x", {}, "has a tag that does not fit it"),
@@ -184,3 +187,16 @@ def test_configuration(tmp_path: Path, text: str, environ: dict[str, str], told:
         load(file, environ)
     assert told in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{}: alice", "alice: {}\n{}: x", "alice: $2y$04$\n\n{rest}: x"])
+def test_a_hash_in_the_place_of_a_name(tmp_path: Path, text: str) -> None:
+    rest = "h" * 53
+    file = tmp_path / "users"
+    file.write_text(text.format(*["$2y$04$" + rest] * 2, rest=rest))
+    config = tmp_path / "config.yaml"
+    config.write_text("web: {basic_auth_users: {" + f"'$2y$04${rest}': alice, 'a:{rest}': x" + "}}")
+    for read in (lambda: read_users(file), lambda: load(config, {})):
+        with pytest.raises(ConfigError) as caught:
+            read()
+        assert "h" * 31 not in str(caught.value)
