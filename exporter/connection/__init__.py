@@ -8,12 +8,12 @@ from exporter.connection.errors import ErrorClass, NodeError, RedisFailure, Repl
 from exporter.connection.metadata import Info, Metadata, parse_info
 from exporter.connection.sentinel import ask_sentinels
 from exporter.connection.shapes import (
+    all_lists,
     all_of,
     are_fields,
     are_texts,
     finite,
     is_digits,
-    is_scored,
     text,
     unexpected,
     whole,
@@ -32,6 +32,7 @@ __all__ = [
     "RedisFailure",
     "Reply",
     "ReplyError",
+    "all_lists",
     "all_of",
     "are_fields",
     "are_texts",
@@ -39,7 +40,6 @@ __all__ = [
     "failure_of",
     "finite",
     "is_digits",
-    "is_scored",
     "open_client",
     "pack",
     "parse_info",

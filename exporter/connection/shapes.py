@@ -7,13 +7,15 @@ which may be somebody's data.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from types import NoneType
 from typing import Any, Final, TypeGuard
 
 from exporter.connection.errors import ErrorClass, RedisFailure
 
 _TEXT: Final = frozenset({bytes})
+_LIST: Final = frozenset({list})
 _OPTIONAL: Final = frozenset({bytes, NoneType})
 
 
@@ -25,6 +27,23 @@ def unexpected(what: str) -> RedisFailure:
 def all_of(kind: type, replies: Sequence[Any], what: str) -> None:
     """See that all are of that type, or None. Raises `RedisFailure`."""
     if not {kind, NoneType}.issuperset(map(type, replies)):
+        raise unexpected(what)
+
+
+def all_lists(
+    replies: Iterable[Any], what: str, sizes: frozenset[int] | None = None, *, gaps: bool = False
+) -> None:
+    """See that all are lists of texts, or None; with `sizes` so long, with `gaps` any may be None.
+
+    Raises `RedisFailure`.
+    """
+    lists = [reply for reply in replies if reply is not None]
+    if not _LIST.issuperset(map(type, lists)):
+        raise unexpected(what)
+    members = _OPTIONAL if gaps else _TEXT
+    if not members.issuperset(map(type, chain.from_iterable(lists))):
+        raise unexpected(what)
+    if sizes is not None and not sizes.issuperset(map(len, lists)):
         raise unexpected(what)
 
 
@@ -52,11 +71,6 @@ def are_fields(reply: Any, count: int) -> bool:
     return type(reply) is list and len(reply) == count and _OPTIONAL.issuperset(map(type, reply))
 
 
-def is_scored(reply: Any) -> bool:
-    """Whether it is a member with its score, or empty where there is no member."""
-    return are_texts(reply) and len(reply) in (0, 2) and (not reply or _is_number(reply[1]))
-
-
 def is_digits(value: Any) -> TypeGuard[bytes]:
     """Whether it is a text of digits, as many as an unsigned number of 64 bits has at the most."""
     return type(value) is bytes and value.isdigit() and len(value) <= 20
@@ -69,11 +83,3 @@ def finite(value: str | bytes) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
-
-
-def _is_number(value: bytes) -> bool:
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True

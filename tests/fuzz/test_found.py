@@ -36,7 +36,7 @@ from tests.fuzz.test_sync import OPTIONS, Store
         ("LRANGE", [7], "queues"),
         ("LRANGE", [Err("ERR x")], "queues"),
         ("ZRANGE", [b"7"], "queues"),
-        ("ZRANGE", [b"7", b"x"], "queues"),
+        ("ZRANGE", [None, None], "queues"),
         ("ZRANGEBYSCORE", [b"7", 1], "queues"),
         ("HMGET", [], "queues"),
         ("HMGET", [1, 2, 3], "queues"),
@@ -79,6 +79,7 @@ def test_a_reply_that_no_redis_gives(command: str, reply: Any, collector: str) -
     [
         ("ZRANGE", [b"7", b"inf"], "delayed_overdue_seconds"),
         ("ZRANGE", [b"7", b"-inf"], "schedulers_overdue_seconds"),
+        ("ZRANGE", [b"7", b"x"], "delayed_overdue_seconds"),
         ("ZRANGE", [b"7", b"nan"], "delayed_overdue_seconds"),
         ("GET", b"9" * 5000, "waiting"),
         ("HMGET", [b"9" * 5000, b"nan", b"{}"], "oldest_waiting_seconds"),

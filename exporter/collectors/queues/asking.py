@@ -9,9 +9,10 @@ from typing import Final
 from exporter.collectors.contract import Context
 from exporter.collectors.queues.kept import Seen
 from exporter.collectors.queues.plan import Batch, Commands
-from exporter.connection import Reply, all_of, unexpected
+from exporter.connection import Reply, all_lists, all_of
 
 WHAT: Final = "a command on the queues"
+_SCORED: Final = frozenset({0, 2})
 
 Answer = Callable[[Sequence[int], list[Reply]], None]
 """Takes all rows and all replies of a question; None stands where Redis had an error."""
@@ -43,27 +44,36 @@ def followed(
     commands: Commands,
     seen: Seen,
     note: Callable[[list[int]], object],
-    fits: Callable[[Reply], bool] | None = None,
+    see: Callable[[Sequence[Reply]], None] | None = None,
 ) -> Question:
     """One command for each row; `note` gets the rows whose replies differ from the last poll's.
 
-    `fits` says whether a reply of several parts is one that Redis gives.
+    `see` raises `RedisFailure` for replies of several parts that no Redis gives.
     """
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         if news := seen.news(asked, replies):
-            if fits is not None:
+            if see is not None:
                 # those that are the same have been looked at before
-                see_that(fits, [seen[row] for row in news])
+                see([seen[row] for row in news])
             note(news)
 
     return question(rows, commands, answer)
 
 
-def see_that(fits: Callable[[Reply], bool], replies: Iterable[Reply]) -> None:
-    """See that replies, but for None, are such as Redis gives. Raises `RedisFailure`."""
-    if not all(reply is None or fits(reply) for reply in replies):
-        raise unexpected(WHAT)
+def see_texts(replies: Iterable[Reply]) -> None:
+    """See that replies are lists of texts. Raises `RedisFailure`."""
+    all_lists(replies, WHAT)
+
+
+def see_scored(replies: Iterable[Reply]) -> None:
+    """See that replies are a member with its score, or empty. Raises `RedisFailure`."""
+    all_lists(replies, WHAT, _SCORED)
+
+
+def see_fields(replies: Iterable[Reply], count: int) -> None:
+    """See that replies are so many fields, of which any may be missing. Raises `RedisFailure`."""
+    all_lists(replies, WHAT, frozenset({count}), gaps=True)
 
 
 def ask(context: Context, packed: bytes, count: int, where: Callable[[int], str]) -> list[Reply]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 from exporter.bullmq import (
@@ -13,9 +12,9 @@ from exporter.bullmq import (
     is_marker,
     ready_since_ms,
 )
-from exporter.collectors.queues.asking import Question, question, see_that
+from exporter.collectors.queues.asking import Question, question, see_fields
 from exporter.collectors.queues.rows import Column, Rows, firsts_of
-from exporter.connection import Reply, are_fields, is_digits, pack
+from exporter.connection import Reply, is_digits, pack
 
 OVERDUE_GRACE_MS: Final = 5000
 """Workers promote delayed jobs when they fetch, Python's up to a second late."""
@@ -57,7 +56,7 @@ def _waiting_times(rows: Rows) -> Question:
         kept.jobs[row], kept.oldest_ms[row] = (), None
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
-        see_that(partial(are_fields, count=len(JOB_TIMES)), replies)
+        see_fields(replies, len(JOB_TIMES))
         start = 0
         for row, width in zip(asked, widths, strict=True):
             jobs = wanted[row]
@@ -101,7 +100,7 @@ def _active_times(rows: Rows) -> Question:
         kept.locks_asked[row] = b""
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
-        see_that(partial(are_fields, count=1), replies)
+        see_fields(replies, 1)
         for row, found in zip(asked, replies, strict=True):
             # v3 and v4 hand a job out a moment before its start is written
             started = found[0] if found else None

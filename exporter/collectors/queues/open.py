@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import chain
 from operator import or_
 from typing import Final
@@ -17,11 +16,18 @@ from exporter.bullmq import (
     jobs_in_list,
     settings_of,
 )
-from exporter.collectors.queues.asking import Question, followed, question, see_that
+from exporter.collectors.queues.asking import (
+    Question,
+    followed,
+    question,
+    see_fields,
+    see_scored,
+    see_texts,
+)
 from exporter.collectors.queues.jobs import note_stalled_check
 from exporter.collectors.queues.plan import TAIL_JOBS
 from exporter.collectors.queues.rows import Rows, firsts_of
-from exporter.connection import Reply, are_fields, are_texts, finite, is_scored
+from exporter.connection import Reply, finite
 
 MOST_BANDS: Final = 4
 """Priorities whose first job is looked at; one more is learned at each poll."""
@@ -50,7 +56,7 @@ def _settings(rows: Rows, due: Sequence[int]) -> Question:
     kept = rows.kept
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
-        see_that(partial(are_fields, count=len(SETTINGS)), replies[::2])
+        see_fields(replies[::2], len(SETTINGS))
         for row, fields, schedulers in zip(asked, replies[::2], replies[1::2], strict=True):
             kept.schedulers[row] = schedulers
             if fields is not None and fields != kept.fields[row]:
@@ -132,9 +138,9 @@ def _waiting_jobs(rows: Rows) -> list[Question]:
     wait, long_wait = rows.where(rows.wait), _longer(rows, rows.wait)
     paused, long_paused = rows.where(rows.paused), _longer(rows, rows.paused)
     return [
-        followed(wait, batch.wait_tail, kept.wait_tail, news, are_texts),
+        followed(wait, batch.wait_tail, kept.wait_tail, news, see_texts),
         followed(long_wait, batch.wait_head, kept.wait_head, news),
-        followed(paused, batch.paused_tail, kept.paused_tail, news, are_texts),
+        followed(paused, batch.paused_tail, kept.paused_tail, news, see_texts),
         followed(long_paused, batch.paused_head, kept.paused_head, news),
     ]
 
@@ -172,7 +178,7 @@ def _first_prioritized(rows: Rows) -> Question:
 
     def answer(_: Sequence[int], replies: list[Reply]) -> None:
         news = kept.firsts.news_of_several(asked, widths, replies)
-        see_that(is_scored, chain.from_iterable(kept.firsts[row] or () for row in news))
+        see_scored(chain.from_iterable(kept.firsts[row] or () for row in news))
         for row in news:
             rows.waiting_news.add(row)
             _take_bands(rows, row)
@@ -188,7 +194,7 @@ def _next_prioritized(rows: Rows, due: Sequence[int]) -> Question:
     kept, counts = rows.kept, rows.prioritized
 
     def answer(_: Sequence[int], replies: list[Reply]) -> None:
-        see_that(is_scored, replies)
+        see_scored(replies)
         for row, first in zip(asked, replies, strict=True):
             if first:
                 kept.firsts.put(row, [*(kept.firsts[row] or ()), first])
@@ -260,7 +266,7 @@ def _first_delayed(rows: Rows) -> Question:
             kept.delayed_ms[row] = due_ms(score) if score is not None else None
 
     asked = rows.where(rows.delayed)
-    return followed(asked, rows.batch.first_delayed, kept.first_delayed, note, is_scored)
+    return followed(asked, rows.batch.first_delayed, kept.first_delayed, note, see_scored)
 
 
 def _schedulers(rows: Rows) -> Question:
@@ -271,7 +277,7 @@ def _schedulers(rows: Rows) -> Question:
         for row, count in zip(asked, replies[::2], strict=True):
             kept.schedulers[row] = count
         news = kept.first_scheduled.news(asked, replies[1::2])
-        see_that(is_scored, [kept.first_scheduled[row] for row in news])
+        see_scored([kept.first_scheduled[row] for row in news])
         for row in news:
             kept.scheduled_ms[row] = _first_score(kept.first_scheduled[row])
 
