@@ -7,7 +7,7 @@ JOBS ?= 4
 OPERATOR := deploy/kubernetes/components/prometheus-operator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint type docs site pictures bench soak clean
+.PHONY: help demo test lowest fuzz audit check fmt lint type docs site pictures bench soak clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,22 @@ demo: .make/demo ## Run the exporter on an embedded Valkey with live BullMQ traf
 test: .make/dev ## Run the tests (ARGS="-k name" to choose, JOBS=0 for one process)
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope $(ARGS)
 
-check: fmt-check lint type docs-check test ## All that CI asks for
+fuzz: .make/dev ## Feed every parser with 200,000 bad inputs (FUZZ_INPUTS=n, ARGS="-k name" to choose)
+	FUZZ_INPUTS=$(or $(FUZZ_INPUTS),200000) $(BIN)/python -m pytest -q -p no:xdist tests/fuzz $(ARGS)
+
+lowest: .make/dev ## Run unit and contract tests on the lowest versions that pyproject.toml allows
+	$(BIN)/uv pip compile --quiet --no-header --resolution lowest-direct --python $(PYTHON) \
+	  --extra fast --output-file .make/lowest.txt pyproject.toml
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .make/lowest
+	# newer ones of check-jsonschema need a newer click than they say
+	$(BIN)/uv pip install --quiet --python .make/lowest/bin/python \
+	  --requirement .make/lowest.txt --editable '.[dev]' 'check-jsonschema<0.34'
+	.make/lowest/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope tests/unit tests/contract
+
+audit: .make/dev ## Ask for known vulnerabilities of what is installed (ARGS=--required: or fail)
+	$(BIN)/python .ci/audit.py $(ARGS)
+
+check: fmt-check lint type docs-check audit test ## All that CI asks for
 
 fmt: .make/dev ## Format the code
 	$(BIN)/ruff format .

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from exporter.connection import finite, is_digits
+
 
 @dataclass(frozen=True, slots=True)
 class Queue:
@@ -168,10 +170,7 @@ def settings_of(values: Sequence[object]) -> Settings:
 
 
 def _whole_number(value: object) -> int | None:
-    try:
-        return int(value) if isinstance(value, bytes) else None
-    except ValueError:
-        return None
+    return int(value) if isinstance(value, bytes) and is_digits(value) else None
 
 
 # --- liveness ------------------------------------------------------------------------------------
@@ -231,19 +230,17 @@ def ready_since_ms(job_id: bytes, values: Sequence[object]) -> float | None:
     The end of its deliberate delay or, for one that went back, the start of its last attempt,
     whichever is later. The iteration of a schedule has its time in its id, `repeat:<id>:<ms>`.
     """
-    created, processed = _time_of(values[0]), _time_of(values[1])
-    if job_id.startswith(b"repeat:") and (due := _time_of(job_id.rpartition(b":")[2])):
+    created, processed = time_ms(values[0]), time_ms(values[1])
+    if job_id.startswith(b"repeat:") and (due := time_ms(job_id.rpartition(b":")[2])):
         return max(due, processed or 0)
     if created is None:
         return None
     return max(created + _delay_of(values[2]), processed or 0)
 
 
-def _time_of(value: object) -> float | None:
-    try:
-        return float(value) if isinstance(value, bytes) else None
-    except ValueError:
-        return None
+def time_ms(value: object) -> float | None:
+    """A time that a job, a worker or a schedule has written; None where it is none."""
+    return finite(value) if isinstance(value, bytes) else None
 
 
 def _delay_of(options: object) -> float:
@@ -252,6 +249,7 @@ def _delay_of(options: object) -> float:
         return 0.0
     try:
         delay = json.loads(options).get("delay", 0)
-    except (ValueError, AttributeError):
+    # a text may be nested more deeply than the parser goes
+    except (ValueError, AttributeError, RecursionError):
         return 0.0
-    return float(delay) if isinstance(delay, int | float) else 0.0
+    return (finite(str(delay)) or 0.0) if isinstance(delay, int | float) else 0.0

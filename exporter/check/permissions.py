@@ -9,7 +9,7 @@ from typing import Final
 from exporter.check.model import Outcome, Step
 from exporter.connection import Argument, Client, ReplyError, pack
 
-_CONTAINERS: Final = ("client", "cluster", "xinfo")
+CONTAINERS: Final = ("client", "cluster", "xinfo")
 """Commands of which an ACL names the subcommand."""
 
 
@@ -27,7 +27,7 @@ class Use:
     def name(self) -> str:
         """As an ACL names it."""
         words = str(self.command[0]).lower()
-        return f"{words}|{str(self.command[1]).lower()}" if words in _CONTAINERS else words
+        return f"{words}|{str(self.command[1]).lower()}" if words in CONTAINERS else words
 
 
 USES: Final = (

@@ -9,7 +9,16 @@ from enum import Enum
 from typing import Protocol
 
 from exporter.bullmq import Queue
-from exporter.connection import Client, ErrorClass, NodeError, ReplyError, pack
+from exporter.connection import (
+    Client,
+    ErrorClass,
+    NodeError,
+    ReplyError,
+    are_texts,
+    is_digits,
+    pack,
+    unexpected,
+)
 
 
 class Scope(Enum):
@@ -56,11 +65,16 @@ class Context:
     faults: Faults = field(default_factory=Faults)
 
     def server_time_ms(self) -> float:
-        """The server's clock, which writes scores and ids; our own where TIME is refused."""
+        """The server's clock, which writes scores and ids; our own where TIME is refused.
+
+        Raises `RedisFailure`.
+        """
         reply = self.client.batch(pack("TIME"), 1).replies[0]
         if isinstance(reply, ReplyError):
             self.faults.add(reply, "TIME")
             return time.time() * 1000
+        if not (are_texts(reply) and len(reply) == 2 and all(map(is_digits, reply))):
+            raise unexpected("TIME")
         return int(reply[0]) * 1000 + int(reply[1]) / 1000
 
 

@@ -18,7 +18,17 @@ from exporter.bullmq import (
 )
 from exporter.collectors.contract import Context
 from exporter.config import Queues
-from exporter.connection import Client, NodeError, RedisFailure, Reply, ReplyError, pack
+from exporter.connection import (
+    Client,
+    NodeError,
+    RedisFailure,
+    Reply,
+    ReplyError,
+    are_texts,
+    is_digits,
+    pack,
+    unexpected,
+)
 from exporter.snapshot import Discovered, PrefixCount
 
 Name = tuple[bytes, bytes]
@@ -110,9 +120,13 @@ class Discovery:
 
     def _scan(self, run: _Pass) -> Sequence[bytes]:
         count = self._options.discovery_batch
-        run.cursor, keys = run.nodes[0].command(
-            "SCAN", run.cursor, "MATCH", self._pattern, "COUNT", count
-        )
+        page = run.nodes[0].command("SCAN", run.cursor, "MATCH", self._pattern, "COUNT", count)
+        if not (type(page) is list and len(page) == 2 and is_digits(page[0])):
+            raise unexpected("SCAN")
+        cursor, keys = page
+        if not are_texts(keys):
+            raise unexpected("SCAN")
+        run.cursor = cursor
         return list(keys)
 
     def _take(self, context: Context, run: _Pass, keys: Iterable[bytes]) -> None:

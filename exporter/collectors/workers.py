@@ -16,7 +16,7 @@ from typing import Final
 
 from exporter.bullmq import BLOCKING_COMMANDS, WORKER_SUFFIX, Queue, worker_names
 from exporter.collectors.contract import Context, Scope
-from exporter.connection import Client, ReplyError
+from exporter.connection import Client, ReplyError, text
 from exporter.snapshot import WorkerCount, WorkerFacts
 
 _FIELDS: Final = re.compile(rb"(?:^| )(name|db|flags|cmd)=(\S*)")
@@ -62,7 +62,7 @@ class WorkersCollector:
 
     def _counts(self, node: Client) -> dict[Queue, WorkerCount]:
         reply = node.command("CLIENT", "LIST")
-        lines = reply.splitlines() if isinstance(reply, bytes) else []
+        lines = text(reply, "CLIENT LIST").splitlines()
         metadata = node.metadata
         if metadata is not None and metadata.role == "slave":
             raise ReplyError("NOPERM on a replica, 'client|list' does not show the workers")

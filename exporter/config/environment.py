@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.config.errors import Problem
+from exporter.config.errors import Problem, masked
 from exporter.config.yaml_reader import Document, Path
 
 _REFERENCE = re.compile(r"\$\$(?=\{)|\$\{([^}]*)\}")
@@ -52,7 +52,7 @@ class _Interpolation:
             return "$"
         parsed = _NAME.fullmatch(inside)
         if parsed is None:
-            self._problem(path, f"${{{inside}}} is not a variable; write ${{NAME}}")
+            self._problem(path, f"${{{masked(inside)}}} is not a variable; write ${{NAME}}")
             return ""
         name, fallback = parsed.groups()
         if name not in self._environ and fallback is None:

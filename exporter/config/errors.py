@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
+
+from exporter.config.secret import MASK
+
+_CREDENTIALS: Final = re.compile(r"://.*@", re.DOTALL)
+_HASH: Final = re.compile(r"\$2[abxy]?\$.*", re.DOTALL)
+# in the place of a name: what a line break has left of a hash; no key is so long
+_REST_OF_HASH: Final = re.compile(r"[A-Za-z0-9/]{31,}")
+
+
+def masked(text: str) -> str:
+    """What somebody wrote where no secret belongs, without a URL's credentials or a hash in it."""
+    return _HASH.sub(MASK, _CREDENTIALS.sub(f"://{MASK}@", text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +29,9 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"line {self.line}, " if self.line is not None else ""
-        return f"{where}{self.path}: {self.message}" if self.path else f"{where}{self.message}"
+        path = _REST_OF_HASH.sub(MASK, masked(self.path))
+        text = f"{where}{path}: {self.message}" if path else f"{where}{self.message}"
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 class ConfigError(Exception):

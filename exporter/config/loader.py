@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from exporter.config.environment import connections_from, interpolate
-from exporter.config.errors import ConfigError, Problem
+from exporter.config.errors import ConfigError, Problem, masked
 from exporter.config.files import with_files
 from exporter.config.models import Config, split_host_port
 from exporter.config.secret import MASK
@@ -105,10 +105,14 @@ def _set_listen(
     port = environ.get("PORT", "")
     if flag is not None:
         data["listen"] = flag
-    elif port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        problems.append(Problem("PORT", f"must be a port number up to 65535, not {port!r}"))
+    elif port and not _is_port(port):
+        problems.append(Problem("PORT", f"must be a port number up to 65535, not {masked(port)!r}"))
     elif port:
         data["listen"] = _with_port(data.get("listen"), port)
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536
 
 
 def _with_port(listen: Any, port: str) -> Any:
@@ -147,7 +151,8 @@ def _message(detail: ErrorDetails, path: tuple[str, ...]) -> str:
     value = detail.get("input")
     if kind == "missing" or isinstance(value, dict | list | tuple):
         return text
-    return f"{text}, not {MASK if _SECRET_KEYS & set(path) else reprlib.repr(value)}"
+    shown = masked(value) if isinstance(value, str) else value
+    return f"{text}, not {MASK if _SECRET_KEYS & set(path) else reprlib.repr(shown)}"
 
 
 def _unknown_key(path: tuple[str, ...]) -> str:

@@ -33,6 +33,7 @@ from exporter.config.yaml_reader import read_scalar
 
 _CONNECTION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HOST_PORT = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:\s]*)):(?P<port>\d{1,5})")
+_HALVES = re.compile("[\ud800-\udfff]")
 _PAIR = "cert_file and key_file go together; set both or none"
 
 
@@ -51,6 +52,8 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _typed_environment(cls, value: Any, info: ValidationInfo) -> Any:
+        if not _is_unicode(value):
+            raise ValueError("holds half a character; write it as UTF-8")
         if not isinstance(value, Interpolated):
             return value
         if info.field_name in cls._text_fields():
@@ -64,6 +67,15 @@ class Section(BaseModel):
             for name, field in cls.model_fields.items()
             if field.annotation not in (int, float, bool)
         )
+
+
+def _is_unicode(value: Any) -> bool:
+    """Whether every text in it can be sent: YAML's escapes and the environment may hold halves."""
+    if isinstance(value, dict):
+        return all(map(_is_unicode, (*value, *value.values())))
+    if isinstance(value, list | tuple):
+        return all(map(_is_unicode, value))
+    return not (isinstance(value, str) and _HALVES.search(value))
 
 
 def split_host_port(text: str) -> tuple[str, int]:

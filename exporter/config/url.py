@@ -10,6 +10,7 @@ from exporter.config.secret import MASK, Secret
 
 SCHEMES = ("redis", "rediss", "unix")
 DEFAULT_PORT = 6379
+_DB_DIGITS = 9
 
 # `family` is an option of Node's ioredis, which people on IPv6-only networks (Railway) have in
 # their REDIS_URL; both address families are tried here anyhow.
@@ -96,6 +97,8 @@ def _split(text: str) -> SplitResult:
         raise ValueError(f"is not a URL; {_ENCODE_HINT}") from None
     if parts.fragment or text.count("@") > 1:
         raise ValueError(f"has a # or a second @ in it; {_ENCODE_HINT}")
+    if "@" in parts.query:
+        raise ValueError(f"has an @ behind a ?; {_ENCODE_HINT}")
     return parts
 
 
@@ -117,7 +120,7 @@ def _port(parts: SplitResult) -> int:
 
 
 def _db(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= _DB_DIGITS):
         raise ValueError(
             "needs a database number after the host, as in redis://localhost:6379/0; "
             f"{_ENCODE_HINT}"

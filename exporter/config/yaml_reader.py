@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from exporter.config.errors import ConfigError, Problem
+from exporter.config.errors import ConfigError, Problem, masked
 
 Path = tuple[str, ...]
 
@@ -24,6 +24,8 @@ class _CoreSchemaLoader(yaml.SafeLoader):
 
 
 _TAG = "tag:yaml.org,2002:"
+_MOST_DIGITS = 1000
+_MOST_VALUES = 100_000
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -31,7 +33,7 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
 ):
     _CoreSchemaLoader.add_implicit_resolver(_TAG + _tag, re.compile(f"^(?:{_pattern})$"), _first)
-_CoreSchemaLoader.add_constructor(_TAG + "int", lambda _, node: int(node.value))
+_CoreSchemaLoader.add_constructor(_TAG + "int", lambda _, node: _whole(node.value))
 _CoreSchemaLoader.add_constructor(_TAG + "float", lambda _, node: float(node.value))
 
 
@@ -59,6 +61,11 @@ def read_yaml(text: str, source: str) -> Document:
             document.data = _Builder(document).value(node, ())
     except yaml.YAMLError as error:
         raise ConfigError(source, [_syntax_problem(error)]) from None
+    except RecursionError:
+        raise ConfigError(source, [Problem("", "is nested too deeply")]) from None
+    except (ValueError, OverflowError):
+        what = "not valid YAML: an escape that is no character"
+        raise ConfigError(source, [Problem("", what)]) from None
     return document
 
 
@@ -69,10 +76,17 @@ def read_scalar(text: str) -> Any:
     return loader.construct_object(yaml.ScalarNode(tag, text))
 
 
+def _whole(text: str) -> int:
+    # Python refuses more than 4300 digits
+    if len(text) > _MOST_DIGITS:
+        raise ValueError("is a number of too many digits")
+    return int(text)
+
+
 def _syntax_problem(error: yaml.YAMLError) -> Problem:
     mark = getattr(error, "problem_mark", None)
     what = getattr(error, "problem", None) or "unreadable"
-    return Problem("", f"not valid YAML: {what}", mark.line + 1 if mark else None)
+    return Problem("", f"not valid YAML: {masked(what)}", mark.line + 1 if mark else None)
 
 
 class _Builder:
@@ -81,10 +95,14 @@ class _Builder:
     def __init__(self, document: Document) -> None:
         self._document = document
         self._open: set[int] = set()
+        self._values = 0
 
     def value(self, node: yaml.Node, path: Path) -> Any:
+        self._values += 1
+        if self._values > _MOST_VALUES:  # aliases of aliases of aliases
+            raise yaml.MarkedYAMLError(problem="its aliases make it too large")
         if isinstance(node, yaml.ScalarNode):
-            return _CoreSchemaLoader("").construct_object(node)
+            return self._scalar(node, path)
         if id(node) in self._open:
             self._problem(path, node, "an alias may not lead back to itself")
             return None
@@ -95,6 +113,18 @@ class _Builder:
             return [self.value(item, (*path, str(i))) for i, item in enumerate(node.value)]
         finally:
             self._open.discard(id(node))
+
+    def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
+        loader = _CoreSchemaLoader("")
+        kinds = (loader.resolve(yaml.ScalarNode, node.value, (True, False)), _TAG + "str")  # type: ignore[no-untyped-call]
+        if node.tag not in kinds:
+            self._problem(path, node, "has a tag that does not fit it; leave the tag out")
+            return None
+        try:
+            return loader.construct_object(node)
+        except ValueError as error:
+            self._problem(path, node, str(error))
+            return None
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         out: dict[str, Any] = {}

@@ -7,6 +7,17 @@ from exporter.connection.dial import tls_context
 from exporter.connection.errors import ErrorClass, NodeError, RedisFailure, ReplyError, failure_of
 from exporter.connection.metadata import Info, Metadata, parse_info
 from exporter.connection.sentinel import ask_sentinels
+from exporter.connection.shapes import (
+    all_lists,
+    all_of,
+    are_fields,
+    are_texts,
+    finite,
+    is_digits,
+    text,
+    unexpected,
+    whole,
+)
 
 __all__ = [
     "Argument",
@@ -21,10 +32,19 @@ __all__ = [
     "RedisFailure",
     "Reply",
     "ReplyError",
+    "all_lists",
+    "all_of",
+    "are_fields",
+    "are_texts",
     "ask_sentinels",
     "failure_of",
+    "finite",
+    "is_digits",
     "open_client",
     "pack",
     "parse_info",
+    "text",
     "tls_context",
+    "unexpected",
+    "whole",
 ]

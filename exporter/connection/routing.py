@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 from operator import itemgetter
+from types import NoneType
 from typing import Final
 
 import hiredis
@@ -14,6 +15,7 @@ from redis.crc import key_slot
 
 from exporter.connection.client import Reply, pack
 from exporter.connection.errors import ReplyError
+from exporter.connection.shapes import unexpected
 
 _KEYLESS: Final = frozenset(
     {b"PING", b"TIME", b"INFO", b"DBSIZE", b"SCAN", b"CLIENT", b"CLUSTER", b"ASKING"}
@@ -71,10 +73,12 @@ def plan_of(packed: bytes, count: int) -> Plan:
 
 
 def _joined(replies: list[Reply]) -> Reply:
-    """XREAD's reply: the streams with news, or null."""
+    """XREAD's reply: the streams with news, or null. Raises `RedisFailure`."""
     if len(replies) == 1:
         return replies[0]
     error = next((reply for reply in replies if isinstance(reply, ReplyError)), None)
+    if error is None and not {list, NoneType}.issuperset(map(type, replies)):
+        raise unexpected("XREAD")
     news = [stream for reply in replies if reply and not error for stream in reply]
     return error or news or None
 

@@ -10,6 +10,7 @@ from typing import Final
 from exporter.config import Connection, RedisURL, Sentinel, split_host_port
 from exporter.connection.dial import dial
 from exporter.connection.errors import ErrorClass, RedisFailure, failure_of
+from exporter.connection.shapes import are_texts, is_digits, unexpected
 
 _NOT_THERE: Final = (ErrorClass.CONNECTION, ErrorClass.TIMEOUT)
 
@@ -81,4 +82,8 @@ def _ask(settings: Connection, master: str) -> tuple[str, int] | None:
     finally:
         with contextlib.suppress(Exception):
             connection.disconnect()
-    return None if reply is None else (reply[0].decode(), int(reply[1]))
+    if reply is None:
+        return None
+    if not (are_texts(reply) and len(reply) == 2 and is_digits(reply[1])):
+        raise unexpected("SENTINEL")
+    return reply[0].decode("utf-8", "backslashreplace"), int(reply[1])

@@ -1,7 +1,7 @@
 """From snapshots to bytes in Prometheus' text formats."""
 
 from exporter.exposition.gzip import gzip_of
-from exporter.exposition.negotiate import accepts_gzip, choose_format
+from exporter.exposition.negotiate import acceptable, accepts_gzip, choose_format
 from exporter.exposition.page import Page, PageWriter, Variant
 from exporter.exposition.press import Press
 from exporter.exposition.text import Format
@@ -12,6 +12,7 @@ __all__ = [
     "PageWriter",
     "Press",
     "Variant",
+    "acceptable",
     "accepts_gzip",
     "choose_format",
     "gzip_of",

@@ -12,6 +12,8 @@ from typing import Any, Final
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from exporter.web.refusals import HUNG_UP
+
 REQUEST_SECONDS: Final = 10.0
 """For a whole request, from the connection's or the last answer's end; for a TLS handshake too."""
 ANSWER_SECONDS: Final = 60.0
@@ -35,6 +37,7 @@ class GuardedProtocol(H11Protocol):
         if self.limit_concurrency is not None:
             most = self.limit_concurrency + _SPARE_CONNECTIONS
             if len(self.connections) > most:
+                self.logger.warning(HUNG_UP)
                 transport.abort()
         self._watch()
 
@@ -42,6 +45,15 @@ class GuardedProtocol(H11Protocol):
         """A part of a request."""
         super().data_received(data)
         self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        """Garbage; where it comes in the body of a request that is being answered, that is all."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
+        if self.cycle is not None:
+            self.cycle.disconnected = True
 
     def on_response_complete(self) -> None:
         """An answer has been given to the transport, which may not have sent it."""

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from exporter.board import Board
 from exporter.config import Config
-from exporter.exposition import Press, Variant, accepts_gzip, choose_format
+from exporter.exposition import Format, Press, Variant, acceptable, accepts_gzip, choose_format
 from exporter.overview import overview
 from exporter.web.auth import BasicAuth, Users
 from exporter.web.caching import NoStore
@@ -30,6 +30,7 @@ _HUNG_AFTER_POLLS = 3
 _HUNG_AFTER_SECONDS = 60.0
 
 
+Handler = Callable[[Request], Awaitable[Response]]
 Current = Callable[[], Config]
 """Gives the configuration that is in force."""
 Reload = Callable[[], Future[tuple[str, ...]]]
@@ -41,12 +42,13 @@ def application(
 ) -> ASGIApp:
     """The ASGI application, for those whom `users` lets in."""
     handlers = _Handlers(current, board, press, reload)
-    paths: dict[str, Callable[[Request], Awaitable[Response]]] = {
-        "/": handlers.status,
+    paths: dict[str, Handler] = {
+        "/": _offered("text/html", handlers.status),
         "/metrics": handlers.metrics,
-        "/health/redis": handlers.redis,
-        "/health/redis/sync": handlers.sync,
-        "/health/queues": handlers.queues,
+        "/health/redis": _offered("application/json", handlers.redis),
+        "/health/redis/sync": _offered("application/json", handlers.sync),
+        "/health/queues": _offered("application/json", handlers.queues),
+        # what a probe accepts says nothing of the exporter's health
         "/-/healthy": handlers.healthy,
         "/-/ready": handlers.ready,
     }
@@ -70,8 +72,10 @@ class _Handlers:
         self._status = StatusPage(current, board)
 
     async def metrics(self, request: Request) -> Response:
-        form = choose_format(request.headers.get("accept", ""))
-        gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
+        form = choose_format(_header(request, "accept"))
+        if form is None:
+            return _not_acceptable(*(offer.value for offer in Format))
+        gzip = accepts_gzip(_header(request, "accept-encoding"))
         headers = {"content-type": form.value, "vary": "Accept, Accept-Encoding"}
         if gzip:
             headers["content-encoding"] = "gzip"
@@ -82,7 +86,7 @@ class _Handlers:
             query = Query.of(request.query_params)
         except QueryError as error:
             return PlainTextResponse(f"{error}\n", 400)
-        gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
+        gzip = accepts_gzip(_header(request, "accept-encoding"))
         headers = {"vary": "Accept-Encoding"} | ({"content-encoding": "gzip"} if gzip else {})
         return HTMLResponse(await self._status.body(query, gzip=gzip), headers=headers)
 
@@ -131,7 +135,7 @@ class _Handlers:
         return _json(answer, 200 if passed else 503)
 
 
-def _served(asset: Asset) -> Callable[[Request], Awaitable[Response]]:
+def _served(asset: Asset) -> Handler:
     """A handler for a file whose address changes with its content."""
     headers = {"cache-control": "private, max-age=31536000, immutable"}
 
@@ -139,6 +143,29 @@ def _served(asset: Asset) -> Callable[[Request], Awaitable[Response]]:
         return Response(asset.content, headers=headers, media_type=asset.media_type)
 
     return handler
+
+
+def _offered(media: str, handler: Handler) -> Handler:
+    """The handler for those who accept what it answers; 406 for the others."""
+
+    async def answer(request: Request) -> Response:
+        if not acceptable(_header(request, "accept"), media):
+            return _not_acceptable(media)
+        found = await handler(request)
+        found.headers.add_vary_header("Accept")
+        return found
+
+    return answer
+
+
+def _header(request: Request, name: str) -> str:
+    """A list, which may stand in several lines (RFC 9110, 5.3)."""
+    return ",".join(request.headers.getlist(name))
+
+
+def _not_acceptable(*offers: str) -> Response:
+    text = f"there is only {' and '.join(offers)}; correct the Accept header, or leave it out\n"
+    return PlainTextResponse(text, 406, {"vary": "Accept"})
 
 
 def _json(answer: dict[str, Any], status: int) -> Response:

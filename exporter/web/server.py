@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 import threading
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp
 
 from exporter.config import split_host_port
 from exporter.web.protocol import REQUEST_SECONDS, GuardedProtocol
+from exporter.web.refusals import UVICORN, Refusals
 
 _BACKLOG: Final = 128
 _HEAD_BYTES: Final = 16_384
@@ -95,10 +97,12 @@ class WebServer:
         config.load()
         config.ssl = context
         self._server = uvicorn.Server(config)
+        self._refusals = Refusals()
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
     def start(self) -> None:
         """Begin to serve."""
+        logging.getLogger(UVICORN).addFilter(self._refusals)
         self._thread.start()
 
     def stop(self) -> None:
@@ -106,6 +110,7 @@ class WebServer:
         self._server.should_exit = True
         self._thread.join(timeout=1.5)
         self._socket.close()
+        logging.getLogger(UVICORN).removeFilter(self._refusals)
 
     @property
     def alive(self) -> bool:

@@ -12,12 +12,11 @@ import trustme
 from exporter.check.permissions import USES
 from exporter.collectors import SYNC_COMMANDS
 from tests.contract.test_discovery import add
+from tests.support.acl import commands_of, published_acls
 from tests.support.daemon import Daemon, command, daemon
 from tests.support.pages import every, jobs, parse, value
 from tests.support.servers import Server, valkey, wait_for
 from tests.support.tls import TLSFront, write_certificates
-
-ACL_FILE = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 def last_error(running: Daemon) -> dict[str, str]:
@@ -125,16 +124,6 @@ def test_scan_refused_leaves_static_queues(restricted: Server, tmp_path: Path) -
         success = "bullmq_exporter_collector_success"
         assert value(running.samples(), success, collector="discovery") is None
         assert "discovery is not available" in running.log
-
-
-def published_acls() -> list[list[str]]:
-    """The rules of the documentation's users: with the sync test, and without."""
-    lines = ACL_FILE.read_text().splitlines()
-    return [line.split()[5:] for line in lines if line.startswith("ACL SETUSER monitor on >pass")]
-
-
-def commands_of(rules: list[str]) -> set[str]:
-    return {rule[1:] for rule in rules if rule.startswith("+")}
 
 
 def test_the_published_acls_are_what_the_exporter_uses() -> None:

@@ -9,13 +9,10 @@ from typing import Any
 
 import pytest
 
-from exporter.check.permissions import USES
 from tests.contract.test_discovery import add
 from tests.support.daemon import command
 from tests.support.servers import Server, free_port, valkey
 from tests.support.tls import TLSFront, write_certificates
-
-SERVER_USES = [use for use in USES if not use.cluster]
 
 
 def checked(*arguments: str, **environ: str) -> tuple[int, dict[str, Any]]:
@@ -135,16 +132,6 @@ class TestPermissions:
         assert "  warn  permissions    2 of 24 commands are refused" in done.stdout
         assert "xlen is refused, which costs bullmq_queue_events_stream_length" in done.stdout
         assert "client|id is refused" in done.stdout
-
-    @pytest.mark.parametrize("use", SERVER_USES, ids=[use.name for use in SERVER_USES])
-    def test_every_use_is_found_out(self, server: Server, url: str, use: Any) -> None:
-        rules = ("reset", "on", ">pw", "~*", "+@all", f"-{use.name}")
-        server.client().execute_command("ACL", "SETUSER", "monitor", *rules)
-        _, report = checked(REDIS_URL=url)
-        step = next(
-            s for s in report["connections"]["default"]["steps"] if s["name"] == "permissions"
-        )
-        assert step["data"] == {"refused": {use.name: use.cost}}
 
     def test_the_sync_test_is_not_permitted(self, server: Server, url: str) -> None:
         rules = ("reset", "on", ">pw", "~*", "+@all", "-@write")

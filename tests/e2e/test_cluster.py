@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.test_discovery import add
-from tests.e2e.test_access import published_acls
+from tests.support.acl import published_acls
 from tests.support.actors import Act
 from tests.support.cluster import Cluster
 from tests.support.daemon import Daemon, command, daemon
@@ -133,7 +133,7 @@ def test_the_published_acls_suffice(nodes: Cluster, tmp_path: Path) -> None:
 def test_what_is_refused_on_a_cluster(
     nodes: Cluster, tmp_path: Path, refused: str, told: str
 ) -> None:
-    acl(nodes, "~*", "+@all", f"-{refused}")
+    acl(nodes, *published_acls()[1], f"-{refused}")
     file = tmp_path / "config.yaml"
     file.write_text(monitor_config(nodes))
     assert told in command("check", "--config", str(file)).stdout

@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = (
     ROOT / "README.md",
+    ROOT / "SECURITY.md",
     ROOT / "deploy" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 )

@@ -15,7 +15,14 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from exporter.bullmq import STATES, queue_of
 from exporter.connection import ErrorClass, Metadata
-from exporter.exposition import Format, PageWriter, Variant, accepts_gzip, choose_format
+from exporter.exposition import (
+    Format,
+    PageWriter,
+    Variant,
+    acceptable,
+    accepts_gzip,
+    choose_format,
+)
 from exporter.keyspaces import keyspace_owners
 from exporter.metrics import CATALOGUE, REDIS_VALUES
 from exporter.snapshot import (
@@ -317,7 +324,33 @@ class TestNegotiation:
             ("application/openmetrics-text", Format.OPENMETRICS),
             ("application/openmetrics-text;version=9.0.0,*/*;q=0.1", Format.TEXT),
             ("application/openmetrics-text;q=0.3,text/plain;version=0.0.4;q=0.5", Format.TEXT),
-            ("application/openmetrics-text;q=0, text/plain;q=0", Format.TEXT),
+            ("application/openmetrics-text;q=0, text/plain;q=0", None),
+            ("application/openmetrics-text;version=9.0.0", None),
+            ("application/json", None),
+            ("text/html, application/json;q=0.1", None),
+            ("*/*;q=0", None),
+            # the closest range counts, whatever the others allow
+            ("text/plain;q=0, */*", Format.OPENMETRICS),
+            ("text/plain;version=0.0.4;q=0, text/*", None),
+            ("text/*;q=0, application/*", Format.OPENMETRICS),
+            # of equals the first
+            ("text/plain, application/openmetrics-text", Format.TEXT),
+            ("application/openmetrics-text, text/plain", Format.OPENMETRICS),
+            # Java, curl, Prometheus 1, 2.5 and 3, vmagent, axios, a browser
+            ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", Format.TEXT),
+            (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+                "encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
+                Format.TEXT,
+            ),
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+                "application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;"
+                "escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+                Format.OPENMETRICS,
+            ),
+            ("text/plain;version=0.0.4;q=1,*/*;q=0.1", Format.TEXT),
+            ("application/json, text/plain, */*", Format.TEXT),
             (
                 "application/openmetrics-text;version=1.0.0,application/openmetrics-text;"
                 "version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
@@ -326,13 +359,22 @@ class TestNegotiation:
             ("garbage;;;q=x,,", Format.TEXT),
         ],
     )
-    def test_formats(self, accept: str, form: Format) -> None:
+    def test_formats(self, accept: str, form: Format | None) -> None:
         assert choose_format(accept) is form
+
+    @pytest.mark.parametrize(
+        ("accept", "allowed"),
+        [("", True), ("*/*", True), ("application/*", True), ("Application/JSON;q=0.1", True)]
+        + [("application/json;q=0", False), ("text/html", False), ("text/html,*/*;q=0.8", True)]
+        + [("application/json;q=0,*/*", False), ("x", True), (",;=,", True)],
+    )
+    def test_pages(self, accept: str, allowed: bool) -> None:
+        assert acceptable(accept, "application/json") is allowed
 
     @pytest.mark.parametrize(
         ("header", "accepted"),
         [("", False), ("gzip", True), ("deflate, gzip;q=0.5", True), ("gzip;q=0", False)]
-        + [("*", True), ("br", False), ("identity", False)],
+        + [("*", True), ("br", False), ("identity", False), ("gzip;q=0, *", False)],
     )
     def test_gzip(self, header: str, accepted: bool) -> None:
         assert accepts_gzip(header) is accepted

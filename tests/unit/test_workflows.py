@@ -1,4 +1,4 @@
-"""GitHub's workflows: by their schema, by zizmor, and true to this repository."""
+"""GitHub's workflows and Dependabot: by their schemas, by zizmor, and true to this repository."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ from tests.support.need import beside_python
 
 FOLDER = ROOT / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
+DEPENDABOT = ROOT / ".github" / "dependabot.yml"
+# what Dependabot looks for in a folder
+READ_BY = {
+    "pip": "pyproject.toml",
+    "npm": "package.json",
+    "github-actions": ".github/workflows",
+    "docker": "Dockerfile",
+    "docker-compose": "compose.yaml",
+}
 # who may do more than read, and what
 WRITERS = {("pypi", "id-token"), ("image", "packages")}
 
@@ -41,9 +50,8 @@ def run(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def check(*files: Path) -> subprocess.CompletedProcess[str]:
-    schema = ("--builtin-schema", "vendor.github-workflows")
-    return run("check-jsonschema", *schema, *map(str, files))
+def check(*files: Path, schema: str = "github-workflows") -> subprocess.CompletedProcess[str]:
+    return run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *map(str, files))
 
 
 def audit(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -74,7 +82,7 @@ def test_the_schema_finds_a_wrong_key(tmp_path: Path) -> None:
 
 
 def test_the_auditor_finds_nothing() -> None:
-    done = audit(FOLDER)
+    done = audit(ROOT / ".github")
     assert done.returncode == 0, done.stdout
 
 
@@ -140,3 +148,35 @@ def test_what_is_asked_of_compose_is_there() -> None:
 def test_the_image_is_ours() -> None:
     (build,) = [s["with"] for s in steps("image") if "build-push-action" in s.get("uses", "")]
     assert ROOT / build["context"] / build["file"] == image.FILE
+
+
+def test_dependabot_follows_the_schema(tmp_path: Path) -> None:
+    assert check(DEPENDABOT, schema="dependabot").returncode == 0
+    bad = tmp_path / "dependabot.yml"
+    bad.write_text(DEPENDABOT.read_text().replace("weekly", "sometimes"))
+    assert check(bad, schema="dependabot").returncode != 0
+
+
+def test_dependabot_looks_where_there_is_something() -> None:
+    updates = load(DEPENDABOT)["updates"]
+    assert {update["package-ecosystem"] for update in updates} == set(READ_BY)
+    for update in updates:
+        folder = ROOT / update["directory"].lstrip("/")
+        assert (folder / READ_BY[update["package-ecosystem"]]).exists(), update
+
+
+def test_targets_of_make_exist() -> None:
+    asked = [s["run"] for job in ("lowest", "audit") for s in steps(job) if "run" in s]
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"make ([a-z]+)", "\n".join(asked))) == {"lowest", "audit"} <= targets
+
+
+def test_the_audit_must_be_answered_in_ci() -> None:
+    assert "--required" in script("audit", "Without an answer it fails")
+
+
+def test_the_lowest_python_is_tested_with_the_lowest_versions() -> None:
+    (version,) = [s["with"]["python-version"] for s in steps("lowest") if "python" in str(s)]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f">={version}" == project["requires-python"]
+    assert all(">=" in dependency for dependency in project["dependencies"])

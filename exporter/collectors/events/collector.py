@@ -15,7 +15,7 @@ from exporter.collectors.events.fold import Fold
 from exporter.collectors.events.named import NamedFold, PlainFold, StreamFold
 from exporter.collectors.events.streams import FIRST_ID, Reader, Stream, id_ms
 from exporter.config import Events
-from exporter.connection import pack
+from exporter.connection import are_fields, pack
 from exporter.snapshot import EventFacts, QueueEvents
 
 _BUDGET_SHARE: Final = 0.5
@@ -123,7 +123,7 @@ class EventsCollector:
         )
         replies = context.client.batch(packed, len(streams)).replies
         for stream, reply in zip(streams, replies, strict=True):
-            if isinstance(reply, list):
+            if are_fields(reply, 1):
                 stream.enabled = reply[0] != b"0"
                 stream.announced = reply[0] is not None
             if not stream.enabled and self._frozen.pop(stream.queue, None) is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from exporter.collectors.contract import Context
-from exporter.collectors.events.streams import FIRST_ID, Stream, id_order
-from exporter.connection import Reply, ReplyError, pack
+from exporter.collectors.events.streams import FIRST_ID, Stream, id_order, is_entry, is_id
+from exporter.connection import Reply, ReplyError, are_texts, pack, unexpected
 
 
 def look_up_ends(context: Context, streams: Sequence[Stream]) -> None:
@@ -73,8 +73,20 @@ def _asked(
             else:
                 context.faults.add(reply, f"XINFO {stream.key[:200]!r}")
         else:
-            yield stream, dict(zip(reply[::2], reply[1::2], strict=False))
+            yield stream, _info(reply)
+
+
+def _info(reply: Reply) -> dict[bytes, Reply]:
+    if type(reply) is not list or not are_texts(reply[::2]):
+        raise unexpected("XINFO")
+    info = dict(zip(reply[::2], reply[1::2], strict=False))
+    first = info.get(b"first-entry")
+    if not is_id(info.get(b"last-generated-id", FIRST_ID)) or not (
+        first is None or is_entry(first)
+    ):
+        raise unexpected("XINFO")
+    return info
 
 
 def _number(value: Reply) -> int | None:
-    return value if isinstance(value, int) else None
+    return value if type(value) is int else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,9 +13,10 @@ from exporter.bullmq import Queue
 from exporter.collectors.contract import Context
 from exporter.collectors.events.fold import Entry
 from exporter.collectors.events.named import StreamFold
-from exporter.connection import Reply, ReplyError, pack
+from exporter.connection import Reply, ReplyError, are_fields, are_texts, pack, unexpected
 
 FIRST_ID: Final = b"0-0"
+_ID: Final = re.compile(rb"\d{1,20}-\d{1,20}")
 
 _MOST_ENTRIES: Final = 500
 """Streams times COUNT of one XREAD: it holds Redis for less than half a millisecond, and twice as
@@ -68,7 +71,7 @@ class NameLookup:
         packed = b"".join(pack("HMGET", stream.queue.key + job, "name") for stream, job in wanted)
         replies = context.client.batch(packed, len(wanted)).replies
         for (stream, job), reply in zip(wanted, replies, strict=True):
-            if isinstance(reply, list) and reply[0]:
+            if are_fields(reply, 1) and reply[0]:
                 stream.fold.learn({job: reply[0].decode("utf-8", "backslashreplace")})
 
 
@@ -151,13 +154,15 @@ class Reader:
                 news += _one_by_one(context, group, count)
             elif reply is not None:
                 by_key = {stream.key: stream for stream in group}
+                _check(reply, by_key)
                 news += [(by_key[key], entries) for key, entries in reply]
-        self._names.look_up(context, news)
-        for stream, entries in news:
-            self._news[stream.key] = stream
-            stream.fold.feed(entries)
-            stream.position = entries[-1][0]
-            stream.read += len(entries)
+        with _entries_at_fault(news):
+            self._names.look_up(context, news)
+            for stream, entries in news:
+                self._news[stream.key] = stream
+                stream.fold.feed(entries)
+                stream.position = entries[-1][0]
+                stream.read += len(entries)
         return [(stream, len(entries)) for stream, entries in news]
 
     def _learn(self, size: int, entries: int) -> None:
@@ -209,8 +214,49 @@ def _one_by_one(
                 raise reply
             context.faults.add(reply, f"XREAD {stream.key[:200]!r}")
         elif reply is not None:
-            news.append((stream, reply[0][1]))
+            _check(reply, (stream.key,))
+            news += [(stream, entries) for _, entries in reply]
     return news
+
+
+def _check(reply: Reply, asked: Container[bytes]) -> None:
+    """See that it is XREAD's: streams that were asked for, each with entries."""
+    whole = type(reply) is list and all(
+        type(found) is list
+        and len(found) == 2
+        and type(found[0]) is bytes
+        and found[0] in asked
+        and type(found[1]) is list
+        and found[1]
+        and is_entry(found[1][-1])
+        for found in reply
+    )
+    if not whole:
+        raise unexpected("XREAD")
+
+
+@contextmanager
+def _entries_at_fault(news: Sequence[tuple[Stream, Sequence[Entry]]]) -> Iterator[None]:
+    """A failure over entries that are none is Redis' one.
+
+    To look at each of them before would take half as long as to fold them.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, TypeError, ValueError):
+        if all(is_entry(entry) for _, entries in news for entry in entries):
+            raise
+        raise unexpected("XREAD") from None
+
+
+def is_entry(entry: Reply) -> bool:
+    """Whether it is an entry of a stream: its id, and its fields and values in turn."""
+    return type(entry) is list and len(entry) == 2 and is_id(entry[0]) and are_texts(entry[1])
+
+
+def is_id(entry_id: Reply) -> bool:
+    """Whether it is the id of an entry."""
+    return type(entry_id) is bytes and _ID.fullmatch(entry_id) is not None
 
 
 def id_ms(entry_id: bytes) -> int:
@@ -221,4 +267,4 @@ def id_ms(entry_id: bytes) -> int:
 def id_order(entry_id: bytes) -> tuple[int, int]:
     """An id as numbers that compare."""
     ms, _, sequence = entry_id.partition(b"-")
-    return int(ms), int(sequence or 0)
+    return int(ms), int(sequence)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from exporter.collectors.contract import Context
 from exporter.collectors.queues.kept import Seen
 from exporter.collectors.queues.plan import Batch, Commands
-from exporter.connection import Reply
+from exporter.connection import Reply, all_lists, all_of
+
+WHAT: Final = "a command on the queues"
+_SCORED: Final = frozenset({0, 2})
 
 Answer = Callable[[Sequence[int], list[Reply]], None]
 """Takes all rows and all replies of a question; None stands where Redis had an error."""
@@ -23,24 +27,53 @@ class Question:
     """The commands of all rows."""
     widths: Sequence[int]
     """How many commands there are for each row."""
+    kinds: Sequence[type]
+    """The types of a row's replies, over again where there are more of them."""
     answer: Answer
 
 
 def question(rows: Sequence[int], commands: Commands, answer: Answer) -> Question:
     """The same commands for each row."""
-    return Question(rows, commands.of(rows), [commands.width] * len(rows), answer)
+    return Question(
+        rows, commands.of(rows), [len(commands.kinds)] * len(rows), commands.kinds, answer
+    )
 
 
 def followed(
-    rows: Sequence[int], commands: Commands, seen: Seen, note: Callable[[list[int]], object]
+    rows: Sequence[int],
+    commands: Commands,
+    seen: Seen,
+    note: Callable[[list[int]], object],
+    see: Callable[[Sequence[Reply]], None] | None = None,
 ) -> Question:
-    """One command for each row; `note` gets the rows whose replies differ from the last poll's."""
+    """One command for each row; `note` gets the rows whose replies differ from the last poll's.
+
+    `see` raises `RedisFailure` for replies of several parts that no Redis gives.
+    """
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         if news := seen.news(asked, replies):
+            if see is not None:
+                # those that are the same have been looked at before
+                see([seen[row] for row in news])
             note(news)
 
     return question(rows, commands, answer)
+
+
+def see_texts(replies: Iterable[Reply]) -> None:
+    """See that replies are lists of texts. Raises `RedisFailure`."""
+    all_lists(replies, WHAT)
+
+
+def see_scored(replies: Iterable[Reply]) -> None:
+    """See that replies are a member with its score, or empty. Raises `RedisFailure`."""
+    all_lists(replies, WHAT, _SCORED)
+
+
+def see_fields(replies: Iterable[Reply], count: int) -> None:
+    """See that replies are so many fields, of which any may be missing. Raises `RedisFailure`."""
+    all_lists(replies, WHAT, frozenset({count}), gaps=True)
 
 
 def ask(context: Context, packed: bytes, count: int, where: Callable[[int], str]) -> list[Reply]:
@@ -61,7 +94,10 @@ def ask_all(context: Context, batch: Batch, questions: Sequence[Question]) -> No
         replies = ask(context, packed, sum(counts), lambda place: _owner(batch, questions, place))
     start = 0
     for asked, count in zip(questions, counts, strict=True):
-        asked.answer(asked.rows, replies[start : start + count])
+        found = replies[start : start + count]
+        for place, kind in enumerate(asked.kinds):
+            all_of(kind, found[place :: len(asked.kinds)], WHAT)
+        asked.answer(asked.rows, found)
         start += count
 
 

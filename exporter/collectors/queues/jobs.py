@@ -12,9 +12,9 @@ from exporter.bullmq import (
     is_marker,
     ready_since_ms,
 )
-from exporter.collectors.queues.asking import Question, question
+from exporter.collectors.queues.asking import Question, question, see_fields
 from exporter.collectors.queues.rows import Column, Rows, firsts_of
-from exporter.connection import Reply, pack
+from exporter.connection import Reply, is_digits, pack
 
 OVERDUE_GRACE_MS: Final = 5000
 """Workers promote delayed jobs when they fetch, Python's up to a second late."""
@@ -42,7 +42,7 @@ def job_questions(rows: Rows) -> list[Question]:
 def note_stalled_check(rows: Rows, row: int, value: Reply) -> None:
     """Every worker writes its time there; the greatest value seen tells whether one is alive."""
     seen = rows.kept.stalled_check_ms
-    if isinstance(value, bytes) and value.isdigit():
+    if is_digits(value):
         seen[row] = max(seen[row], float(value))
 
 
@@ -56,6 +56,7 @@ def _waiting_times(rows: Rows) -> Question:
         kept.jobs[row], kept.oldest_ms[row] = (), None
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
+        see_fields(replies, len(JOB_TIMES))
         start = 0
         for row, width in zip(asked, widths, strict=True):
             jobs = wanted[row]
@@ -70,7 +71,7 @@ def _waiting_times(rows: Rows) -> Question:
     packed = [
         pack("HMGET", rows.batch.key(row, job), *JOB_TIMES) for row in asked for job in wanted[row]
     ]
-    return Question(asked, b"".join(packed), widths, answer)
+    return Question(asked, b"".join(packed), widths, (list,), answer)
 
 
 def _waiting(rows: Rows, row: int) -> tuple[bytes, ...]:
@@ -99,16 +100,17 @@ def _active_times(rows: Rows) -> Question:
         kept.locks_asked[row] = b""
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
+        see_fields(replies, 1)
         for row, found in zip(asked, replies, strict=True):
             # v3 and v4 hand a job out a moment before its start is written
             started = found[0] if found else None
-            known = isinstance(started, bytes) and started.isdigit()
-            kept.started_ms[row] = float(started or 0) if known else None
+            kept.started_ms[row] = float(started) if is_digits(started) else None
 
     started = zip(rows.all, kept.active_job, kept.started_ms, strict=True)
     asked = [(row, job) for row, job, since in started if since is None and job is not None]
     packed = [pack("HMGET", rows.batch.key(row, job), "processedOn") for row, job in asked]
-    return Question([row for row, _ in asked], b"".join(packed), [1] * len(asked), answer)
+    places = [row for row, _ in asked]
+    return Question(places, b"".join(packed), [1] * len(asked), (list,), answer)
 
 
 def active_ends(rows: Rows, row: int) -> list[bytes]:
@@ -139,7 +141,7 @@ def _locks(rows: Rows) -> Question:
         else:
             asked.append(row)
     packed = [kept.locks_asked[row] or _lock_command(rows, row) for row in asked]
-    return Question(asked, b"".join(packed), [1] * len(asked), answer)
+    return Question(asked, b"".join(packed), [1] * len(asked), (int,), answer)
 
 
 def _lock_command(rows: Rows, row: int) -> bytes:
@@ -166,7 +168,7 @@ def _rate_counts(rows: Rows) -> Question:
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         for row, started in zip(asked, replies, strict=True):
             most = rows.kept.rate_max[row]
-            count = int(started) if isinstance(started, bytes) and started.isdigit() else None
+            count = int(started) if is_digits(started) else None
             # a worker's own limit is not in Redis: its window is open, and that is all one knows
             used_up = most is None or count is None or count >= min(most, MANUAL_RATE_LIMIT)
             rows.columns["rate_limited"][row] = int(used_up)
@@ -203,4 +205,4 @@ def _overdue(rows: Rows, key: str, late: Column, before: int) -> Question:
 
     asked = rows.where(late)
     packed = [rows.batch.command("ZCOUNT", row, key.encode(), "-inf", before) for row in asked]
-    return Question(asked, b"".join(packed), [1] * len(asked), answer)
+    return Question(asked, b"".join(packed), [1] * len(asked), (int,), answer)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from operator import or_
 from typing import Final
 
 from exporter.bullmq import (
     LISTS,
     PRIORITY_BAND,
+    SETTINGS,
     STALLED_CHECK_GRACE_SECONDS,
     due_ms,
     jobs_in_list,
     settings_of,
 )
-from exporter.collectors.queues.asking import Question, followed, question
+from exporter.collectors.queues.asking import (
+    Question,
+    followed,
+    question,
+    see_fields,
+    see_scored,
+    see_texts,
+)
 from exporter.collectors.queues.jobs import note_stalled_check
 from exporter.collectors.queues.plan import TAIL_JOBS
 from exporter.collectors.queues.rows import Rows, firsts_of
-from exporter.connection import Reply
+from exporter.connection import Reply, finite
 
 MOST_BANDS: Final = 4
 """Priorities whose first job is looked at; one more is learned at each poll."""
@@ -47,6 +56,7 @@ def _settings(rows: Rows, due: Sequence[int]) -> Question:
     kept = rows.kept
 
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
+        see_fields(replies[::2], len(SETTINGS))
         for row, fields, schedulers in zip(asked, replies[::2], replies[1::2], strict=True):
             kept.schedulers[row] = schedulers
             if fields is not None and fields != kept.fields[row]:
@@ -107,7 +117,8 @@ def _list_ends(rows: Rows) -> Question:
         for row, places in zip(suspects, filled, strict=True)
         for place in places
     ]
-    return Question(suspects, b"".join(packed), [3 * len(places) for places in filled], answer)
+    widths = [3 * len(places) for places in filled]
+    return Question(suspects, b"".join(packed), widths, commands[0].kinds, answer)
 
 
 def _take_ends(rows: Rows, row: int, ends: Mapping[int, tuple[Reply, Reply, Reply]]) -> None:
@@ -127,9 +138,9 @@ def _waiting_jobs(rows: Rows) -> list[Question]:
     wait, long_wait = rows.where(rows.wait), _longer(rows, rows.wait)
     paused, long_paused = rows.where(rows.paused), _longer(rows, rows.paused)
     return [
-        followed(wait, batch.wait_tail, kept.wait_tail, news),
+        followed(wait, batch.wait_tail, kept.wait_tail, news, see_texts),
         followed(long_wait, batch.wait_head, kept.wait_head, news),
-        followed(paused, batch.paused_tail, kept.paused_tail, news),
+        followed(paused, batch.paused_tail, kept.paused_tail, news, see_texts),
         followed(long_paused, batch.paused_head, kept.paused_head, news),
     ]
 
@@ -166,14 +177,16 @@ def _first_prioritized(rows: Rows) -> Question:
     kept = rows.kept
 
     def answer(_: Sequence[int], replies: list[Reply]) -> None:
-        for row in kept.firsts.news_of_several(asked, widths, replies):
+        news = kept.firsts.news_of_several(asked, widths, replies)
+        see_scored(chain.from_iterable(kept.firsts[row] or () for row in news))
+        for row in news:
             rows.waiting_news.add(row)
             _take_bands(rows, row)
 
     asked = rows.where(rows.prioritized)
     packed = [kept.bands_asked[row] or _band_commands(rows, row) for row in asked]
     widths = [kept.bands_width[row] for row in asked]
-    return Question(asked, b"".join(packed), widths, answer)
+    return Question(asked, b"".join(packed), widths, (list,), answer)
 
 
 def _next_prioritized(rows: Rows, due: Sequence[int]) -> Question:
@@ -181,6 +194,7 @@ def _next_prioritized(rows: Rows, due: Sequence[int]) -> Question:
     kept, counts = rows.kept, rows.prioritized
 
     def answer(_: Sequence[int], replies: list[Reply]) -> None:
+        see_scored(replies)
         for row, first in zip(asked, replies, strict=True):
             if first:
                 kept.firsts.put(row, [*(kept.firsts[row] or ()), first])
@@ -193,7 +207,7 @@ def _next_prioritized(rows: Rows, due: Sequence[int]) -> Question:
     looking.update(row for row in due if counts[row])
     asked = [row for row in looking if 0 < len(kept.bands[row]) < MOST_BANDS]
     packed = [_band_command(rows, row, kept.bands[row][-1] + 1) for row in asked]
-    return Question(asked, b"".join(packed), [1] * len(asked), answer)
+    return Question(asked, b"".join(packed), [1] * len(asked), (list,), answer)
 
 
 def _band_commands(rows: Rows, row: int) -> bytes:
@@ -252,7 +266,7 @@ def _first_delayed(rows: Rows) -> Question:
             kept.delayed_ms[row] = due_ms(score) if score is not None else None
 
     asked = rows.where(rows.delayed)
-    return followed(asked, rows.batch.first_delayed, kept.first_delayed, note)
+    return followed(asked, rows.batch.first_delayed, kept.first_delayed, note, see_scored)
 
 
 def _schedulers(rows: Rows) -> Question:
@@ -262,7 +276,9 @@ def _schedulers(rows: Rows) -> Question:
     def answer(asked: Sequence[int], replies: list[Reply]) -> None:
         for row, count in zip(asked, replies[::2], strict=True):
             kept.schedulers[row] = count
-        for row in kept.first_scheduled.news(asked, replies[1::2]):
+        news = kept.first_scheduled.news(asked, replies[1::2])
+        see_scored([kept.first_scheduled[row] for row in news])
+        for row in news:
             kept.scheduled_ms[row] = _first_score(kept.first_scheduled[row])
 
     # not asked where there were none; whether there are some now comes with the settings
@@ -272,4 +288,4 @@ def _schedulers(rows: Rows) -> Question:
 
 def _first_score(reply: Reply) -> float | None:
     """The score of a sorted set's first member; None where there is none, or it is not known."""
-    return float(reply[1]) if reply else None
+    return finite(reply[1]) if reply else None

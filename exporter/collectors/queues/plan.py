@@ -20,12 +20,14 @@ TAIL_JOBS: Final = 4
 class Commands:
     """The same commands for each row."""
 
-    def __init__(self, queues: Sequence[Queue], make: Callable[[bytes], bytes], width: int) -> None:
+    def __init__(
+        self, queues: Sequence[Queue], make: Callable[[bytes], bytes], kinds: Sequence[type]
+    ) -> None:
         self._queues = queues
         self._make = make
         self._packed: list[bytes] = [b""] * len(queues)
-        self.width = width
-        """How many there are for a row."""
+        self.kinds = kinds
+        """The types of their replies, for a row."""
 
     def of(self, rows: Sequence[int]) -> bytes:
         """Those of some rows, in order."""
@@ -47,25 +49,27 @@ class Batch:
         self.counts = b"".join([_count_commands(queue.key) for queue in queues])
         """The commands that count, for all rows."""
 
-        def commands(make: Callable[[bytes], bytes], width: int = 1) -> Commands:
-            return Commands(queues, make, width)
+        def commands(make: Callable[[bytes], bytes], *kinds: type) -> Commands:
+            return Commands(queues, make, kinds)
 
-        self.settings = commands(_settings, 2)
-        self.existence = commands(_existence, 3)
-        self.list_ends = [commands(_list_ends(name.encode()), 3) for name in LISTS]
-        self.rate_limit = commands(lambda key: pack("PTTL", key + b"limiter"))
-        self.rate_count = commands(lambda key: pack("GET", key + b"limiter"))
-        self.wait_tail = commands(lambda key: pack("LRANGE", key + b"wait", -TAIL_JOBS, -1))
-        self.wait_head = commands(lambda key: pack("LINDEX", key + b"wait", 0))
-        self.paused_tail = commands(lambda key: pack("LRANGE", key + b"paused", -TAIL_JOBS, -1))
-        self.paused_head = commands(lambda key: pack("LINDEX", key + b"paused", 0))
-        self.oldest_active = commands(lambda key: pack("LINDEX", key + b"active", -1))
-        self.newest_active = commands(lambda key: pack("LINDEX", key + b"active", 0))
-        self.first_delayed = commands(
-            lambda key: pack("ZRANGE", key + b"delayed", 0, 0, "WITHSCORES")
+        self.settings = commands(_settings, list, int)
+        self.existence = commands(_existence, int, int, bytes)
+        self.list_ends = [commands(_list_ends(n.encode()), int, bytes, bytes) for n in LISTS]
+        self.rate_limit = commands(lambda key: pack("PTTL", key + b"limiter"), int)
+        self.rate_count = commands(lambda key: pack("GET", key + b"limiter"), bytes)
+        self.wait_tail = commands(lambda key: pack("LRANGE", key + b"wait", -TAIL_JOBS, -1), list)
+        self.wait_head = commands(lambda key: pack("LINDEX", key + b"wait", 0), bytes)
+        self.paused_tail = commands(
+            lambda key: pack("LRANGE", key + b"paused", -TAIL_JOBS, -1), list
         )
-        self.schedulers = commands(_schedulers, 2)
-        self.stalled_check = commands(lambda key: pack("GET", key + b"stalled-check"))
+        self.paused_head = commands(lambda key: pack("LINDEX", key + b"paused", 0), bytes)
+        self.oldest_active = commands(lambda key: pack("LINDEX", key + b"active", -1), bytes)
+        self.newest_active = commands(lambda key: pack("LINDEX", key + b"active", 0), bytes)
+        self.first_delayed = commands(
+            lambda key: pack("ZRANGE", key + b"delayed", 0, 0, "WITHSCORES"), list
+        )
+        self.schedulers = commands(_schedulers, int, list)
+        self.stalled_check = commands(lambda key: pack("GET", key + b"stalled-check"), bytes)
 
     def key(self, row: int, suffix: bytes) -> bytes:
         """A key of the row's queue."""

@@ -7,7 +7,7 @@ from itertools import chain
 
 from exporter.bullmq import COUNTS, STALLED_CHECK_GRACE_SECONDS, is_marker
 from exporter.collectors.contract import Context
-from exporter.collectors.queues.asking import ask, ask_all, shown
+from exporter.collectors.queues.asking import WHAT, ask, ask_all, shown
 from exporter.collectors.queues.jobs import active_ends, job_questions
 from exporter.collectors.queues.kept import Progress
 from exporter.collectors.queues.movement import note_idle, note_progress
@@ -15,6 +15,7 @@ from exporter.collectors.queues.open import open_questions
 from exporter.collectors.queues.plan import Batch
 from exporter.collectors.queues.rows import Column, Rows, added, firsts_of
 from exporter.collectors.queues.turns import Turns
+from exporter.connection import all_of
 
 
 def read_batch(batch: Batch, context: Context, turns: Turns, now_ms: float) -> Rows:
@@ -26,6 +27,7 @@ def read_batch(batch: Batch, context: Context, turns: Turns, now_ms: float) -> R
         len(batch.queues) * width,
         lambda place: _count_name(batch, *divmod(place, width)),
     )
+    all_of(int, replies, WHAT)
     rows = Rows(batch, context.now, now_ms, [replies[place::width] for place in range(width)])
     ask_all(context, batch, open_questions(rows, turns.settings(batch.kept)))
     rows.asked_lives = turns.lives(batch.kept, rows.ready)

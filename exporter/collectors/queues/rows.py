@@ -7,7 +7,7 @@ from itertools import compress
 from typing import Final
 
 from exporter.collectors.queues.plan import Batch
-from exporter.connection import Reply
+from exporter.connection import Reply, finite
 
 Column = list[int | float | None]
 
@@ -61,5 +61,6 @@ def added(a: Column, b: Column) -> Column:
 
 
 def firsts_of(replies: Sequence[Reply] | None) -> list[tuple[bytes, float]]:
-    """The first job of each priority with its score."""
-    return [(job, float(score)) for job, score in replies or ()]
+    """The first job of each priority with its score; without those whose score has no end."""
+    found = [(job, finite(score)) for job, score in replies or ()]
+    return [(job, score) for job, score in found if score is not None]

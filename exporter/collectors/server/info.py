@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from exporter.connection import finite, is_digits
+
 # our name → INFO's field, for numbers that are taken as they are
 _NUMBERS: Final = {
     "memory_used_bytes": "used_memory",
@@ -66,9 +68,6 @@ def persistence_ok(info: Mapping[str, str]) -> dict[str, bool]:
 
 
 def _number(text: str | None) -> float | None:
-    try:
-        if not text:
-            return None
-        return int(text) if text.isdigit() else float(text)
-    except ValueError:
+    if not text:
         return None
+    return int(text) if is_digits(text.encode()) else finite(text)

@@ -10,7 +10,16 @@ from typing import Final
 
 from exporter.collectors.sync.keys import SHORT_TTL_SECONDS, TTL_SECONDS, Keys
 from exporter.collectors.sync.sides import Side
-from exporter.connection import Argument, Client, Metadata, RedisFailure, Reply, ReplyError, pack
+from exporter.connection import (
+    Argument,
+    Client,
+    Metadata,
+    RedisFailure,
+    Reply,
+    ReplyError,
+    pack,
+    whole,
+)
 from exporter.snapshot import Check
 
 SYNC_COMMANDS: Final = ("SET", "GET", "PTTL", "EXISTS", "DEL")
@@ -152,7 +161,7 @@ def _integrity(reader: Client, keys: Keys) -> tuple[str | None, str]:
 
 def _ttl(reader: Client, keys: Keys) -> tuple[float, int]:
     """When the TTL was read, and what it was in ms (-1 without one, -2 without a key)."""
-    left: int = _ask(reader, "PTTL", keys.value_key)
+    left = whole(_ask(reader, "PTTL", keys.value_key), "PTTL")
     return time.monotonic(), left
 
 

@@ -1,0 +1,1 @@
+"""Everything that parses what comes from outside, fed with anything: `make fuzz`."""

@@ -1,0 +1,238 @@
+"""What Redis tells, as parsers get it: INFO, CLIENT LIST, streams, job hashes, key names."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.bullmq import (
+    QUEUE_KEYS,
+    queue_of,
+    ready_since_ms,
+    scan_pattern,
+    settings_of,
+    split_queue_key,
+    time_ms,
+    worker_names,
+)
+from exporter.collectors.events.fold import Entry, Fold
+from exporter.collectors.events.named import NamedFold, PlainFold
+from exporter.collectors.server.info import persistence_ok, server_identity, server_values
+from exporter.collectors.workers import count_workers, names_of
+from exporter.connection import ErrorClass, Metadata, RedisFailure, parse_info
+from exporter.connection.errors import ReplyError, failure_of
+from exporter.connection.slots import Slots, read_slots, redirection
+from exporter.exposition.text import number
+from exporter.keyspaces import keyspace_owners
+from exporter.snapshot import JobEvents
+from tests.fuzz.answers import anything, number_texts, texts
+from tests.fuzz.profile import fuzz
+
+# --- INFO ----------------------------------------------------------------------------------------
+
+_FIELDS = (
+    *(b"redis_version", b"run_id", b"role", b"used_memory", b"maxmemory", b"uptime_in_seconds"),
+    *(b"server_time_usec", b"mem_fragmentation_ratio", b"connected_slaves", b"master_link_status"),
+    *(b"rdb_last_bgsave_time_sec", b"rdb_last_bgsave_status", b"aof_enabled", b"maxmemory_policy"),
+    *(b"server_name", b"valkey_version", b"redis_mode", b"evicted_keys", b"maxclients"),
+)
+info_lines = st.lists(
+    st.tuples(st.sampled_from(_FIELDS), st.sampled_from([b":", b"", b"::"]), texts).map(b"".join)
+    | texts,
+    max_size=12,
+)
+
+
+@fuzz(9)
+@given(info_lines, st.sampled_from([b"\r\n", b"\n", b"\r"]))
+def test_info(lines: list[bytes], end: bytes) -> None:
+    info = parse_info(end.join(lines))
+    for value in server_values(info).values():
+        assert math.isfinite(value)
+        assert len(number(value)) < 30
+    assert all(isinstance(text, str) for text in server_identity(info).values())
+    assert set(persistence_ok(info)) <= {"rdb", "aof"}
+    known = Metadata("n", "h:1", "redis://h:1/0", "0", 0, 0.0).with_info(info)
+    assert known.same_keyspace(known) or not known.run_id
+    assert keyspace_owners([], 0, 15, None) == {}
+
+
+# --- CLIENT LIST ---------------------------------------------------------------------------------
+
+QUEUES = [queue_of("bull", name) for name in ("mail", "a:b", "žluť", ":w:", "a b", "")]
+names = st.sampled_from([name for queue in QUEUES for name in worker_names(queue)]) | texts
+pairs = st.tuples(
+    st.sampled_from([b"id", b"name", b"db", b"flags", b"cmd", b"lib-name"]), names | texts
+).map(b"=".join)
+client_lines = st.lists(
+    st.lists(pairs | names.map(lambda name: b"db=0 flags=b name=" + name), max_size=6).map(
+        b" ".join
+    ),
+    max_size=8,
+)
+
+
+@fuzz(8)
+@given(client_lines, st.binary(max_size=30))
+def test_client_list(lines: list[bytes], more: bytes) -> None:
+    reply = b"\n".join([*lines, more])
+    counts = count_workers(reply.splitlines(), names_of(QUEUES), 0)
+    assert set(counts) <= set(QUEUES)
+    for count in counts.values():
+        assert 0 <= count.idle <= count.total or count.total == 0
+        assert count.total <= len(lines) + 1
+
+
+# --- event streams -------------------------------------------------------------------------------
+
+_EVENTS = (
+    *(b"added", b"waiting", b"active", b"completed", b"failed", b"delayed", b"stalled"),
+    *(b"removed", b"waiting-children", b"drained", b"progress", b"retries-exhausted"),
+)
+jobs = st.sampled_from([b"1", b"2", b"3", b"", b"\xff"])
+fields = st.one_of(
+    st.tuples(
+        st.just(b"event"),
+        st.sampled_from(_EVENTS),
+        st.just(b"jobId"),
+        jobs,
+        st.sampled_from([b"prev", b"failedReason", b"name", b"x"]),
+        st.sampled_from([b"active", b"delayed", b"waiting-children", b"failed", b"job stalled"])
+        | texts,
+    ).map(list),
+    st.permutations([b"event", b"active", b"jobId", b"1"]).map(list),
+    st.lists(texts | st.sampled_from([b"event", b"jobId", *_EVENTS]), max_size=7),
+)
+times = st.integers(0, 5000) | st.integers(0, (1 << 64) - 1)
+entries = st.lists(st.tuples(times.map(lambda ms: b"%d-0" % ms), fields), min_size=1, max_size=25)
+
+
+def check_events(told: JobEvents, read: int) -> None:
+    for name in ("added", "started", "completed", "failed", "retried", "stalled"):
+        assert 0 <= getattr(told, name) <= read
+    for histogram in (told.wait, *told.runs.values()):
+        assert 0 <= histogram.count <= read
+        assert list(histogram.counts) == sorted(histogram.counts)
+        assert 0 <= histogram.sum < math.inf
+    assert told.wait.count <= told.started
+    assert sum(run.count for run in told.runs.values()) <= read
+
+
+@fuzz(9)
+@given(entries, st.integers(0, 3), st.integers(1, 25))
+def test_events(given_: list[Entry], forget: int, page: int) -> None:
+    def fold() -> Fold:
+        return Fold((1.0, 5.0), (1.0,))
+
+    whole = PlainFold(fold, {"": fold().frozen()})
+    parts = PlainFold(fold, {"": fold().frozen()})
+    whole.feed(given_)
+    for start in range(0, len(given_), page):
+        parts.feed(given_[start : start + page])
+    assert whole.frozen() == parts.frozen(), "pages of another size tell something else"
+    for _ in range(forget):
+        whole.forget_oldest()
+    assert whole.inflight >= 0
+    assert whole.oldest_ms >= 0
+    whole.settle()
+    check_events(whole.frozen().jobs[""], len(given_))
+    whole.reset()
+    assert whole.inflight == 0
+
+
+@fuzz(5)
+@given(entries, st.integers(1, 3), st.booleans())
+def test_events_by_job_name(given_: list[Entry], most: int, answered: bool) -> None:
+    named = NamedFold((1.0, 5.0), (1.0,), most)
+    nameless = named.nameless(given_)
+    assert len(set(nameless)) == len(nameless)
+    if answered:
+        named.learn({job: job.decode("utf-8", "backslashreplace") for job in nameless})
+    named.feed(given_)
+    while named.inflight:
+        before = named.inflight
+        assert named.forget_oldest() is not None
+        assert named.inflight == before - 1
+    named.settle()
+    frozen = named.frozen()
+    assert len(frozen.jobs) <= most + 1
+    for told in frozen.jobs.values():
+        check_events(told, len(given_))
+
+
+# --- jobs, settings, keys ------------------------------------------------------------------------
+
+optional = st.none() | texts
+
+
+@fuzz(6)
+@given(texts, optional, optional, optional)
+def test_times_of_a_job(
+    job: bytes, created: bytes | None, processed: bytes | None, options: bytes | None
+) -> None:
+    since = ready_since_ms(job, [created, processed, options])
+    assert since is None or math.isfinite(since)
+    assert time_ms(created) is None or math.isfinite(time_ms(created) or 0)
+    settings = settings_of([created, processed, options])
+    for limit in (settings.concurrency, settings.rate_max):
+        assert limit is None or 0 <= limit < 10**20
+    assert settings.may_have_markers in (True, False)
+
+
+prefixes = st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=3, unique=True)
+keys = st.one_of(
+    st.binary(max_size=20),
+    st.lists(
+        st.sampled_from([b"bull", b"mail", b"", b"id", b"meta", b"relay", b"repeat", b"\xff"]),
+        max_size=6,
+    ).map(b":".join),
+)
+
+
+@fuzz(5)
+@given(keys, prefixes, st.sampled_from(QUEUE_KEYS))
+def test_keys(key: bytes, given_: list[str], kind: str) -> None:
+    raw = sorted((prefix.encode() for prefix in given_), key=len, reverse=True)
+    for found in (key, raw[0] + b":" + key + b":" + kind.encode()):
+        parts = split_queue_key(found, raw)
+        if parts is not None:
+            assert b":".join([parts[0], parts[1], parts[2].encode()]) == found
+            assert parts[2] in QUEUE_KEYS
+            assert parts[1]
+    assert scan_pattern(given_).endswith(":[ims][det]*")
+
+
+# --- clusters and errors -------------------------------------------------------------------------
+
+nodes = st.tuples(
+    st.none() | st.sampled_from([b"", b"?", b"h", b"\xff"]), st.integers(0, 70000), texts
+).map(list)
+slots = st.tuples(st.integers(-1, 16384), st.integers(-1, 16384), nodes, nodes | anything)
+
+
+@fuzz(2)
+@given(st.lists(slots.map(list) | anything, max_size=4) | anything)
+def test_cluster_slots(reply: object) -> None:
+    with suppress(RedisFailure):
+        found = read_slots(reply, ("h", 1))  # type: ignore[arg-type]
+        assert isinstance(found, Slots)
+        assert len(found.owners) == 16384
+
+
+words = st.sampled_from(
+    ["MOVED", "ASK", "1", "3999", "16384", "h:1", "h:70000", "h:", ":7", "²", ""]
+)
+
+
+@fuzz(3)
+@given(st.lists(words | st.text(max_size=8), max_size=5).map(" ".join), number_texts)
+def test_error_replies(text: str, more: bytes) -> None:
+    error = ReplyError(text)
+    assert error.kind in ErrorClass
+    assert isinstance(error.refused, str)
+    to = redirection(text, ("h", 1))
+    assert to is None or (0 <= to.slot < 16384 and 0 <= to.address[1] < 65536)
+    assert failure_of(ValueError(more)).kind is ErrorClass.INTERNAL

@@ -1,0 +1,203 @@
+"""What fuzzing has found, each as its smallest input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.bullmq import ready_since_ms, settings_of
+from exporter.collectors import SyncTest
+from exporter.collectors.server.info import server_values
+from exporter.collectors.sync import sides
+from exporter.config import ConfigError, load
+from exporter.config.users import read_users
+from exporter.connection import ErrorClass, RedisFailure, parse_info
+from exporter.connection.routing import _joined
+from exporter.connection.slots import read_slots, redirection
+from exporter.snapshot import QueueTable
+from tests.fuzz.answers import RIGHT, SETTINGS, Err
+from tests.fuzz.test_replies import NAMED, PLAIN, check, polled
+from tests.fuzz.test_sync import OPTIONS, Store
+
+
+@pytest.mark.parametrize(
+    ("command", "reply", "collector"),
+    [
+        ("LLEN", b"5", "queues"),
+        ("LLEN", 1.5, "queues"),
+        ("ZCARD", [], "queues"),
+        ("HEXISTS", b"", "queues"),
+        ("XLEN", True, "queues"),
+        ("LINDEX", 7, "queues"),
+        ("LRANGE", b"7", "queues"),
+        ("LRANGE", [7], "queues"),
+        ("LRANGE", [Err("ERR x")], "queues"),
+        ("ZRANGE", [b"7"], "queues"),
+        ("ZRANGE", [None, None], "queues"),
+        ("ZRANGEBYSCORE", [b"7", 1], "queues"),
+        ("HMGET", [], "queues"),
+        ("HMGET", [1, 2, 3], "queues"),
+        ("GET", 5, "queues"),
+        ("PTTL", b"5", "queues"),
+        ("EXISTS", [], "queues"),
+        ("ZCOUNT", {}, "queues"),
+        ("TIME", b"OK", "queues"),
+        ("TIME", [b"x", b"y"], "queues"),
+        ("INFO", 5, "server"),
+        ("DBSIZE", b"5", "server"),
+        ("CLIENT", [5], "workers"),
+        ("XINFO", 5, "events"),
+        ("XINFO", [5, 5], "events"),
+        ("XINFO", [b"last-generated-id", b"x"], "events"),
+        ("XINFO", [b"first-entry", [b"x", []]], "events"),
+        ("XREAD", b"", "events"),
+        ("XREAD", [[b"unasked", [[b"1-0", []]]]], "events"),
+        ("XREAD", [[b"bull:mail:events", []]], "events"),
+        ("XREAD", [[b"bull:mail:events", [[b"x", []]]]], "events"),
+        ("XREAD", [[b"bull:mail:events", [[b"1-0", None]]]], "events"),
+        ("SCAN", 5, "discovery"),
+        ("SCAN", [b"0"], "discovery"),
+        ("SCAN", [None, []], "discovery"),
+        ("SCAN", [b"0", [5]], "discovery"),
+    ],
+)
+def test_a_reply_that_no_redis_gives(command: str, reply: Any, collector: str) -> None:
+    for config in (PLAIN, NAMED):
+        board = polled(config, {command}, [reply])
+        check(config, board)
+        report = board.snapshots()[0].reports[collector]
+        assert report.errors[ErrorClass.PROTOCOL]
+        assert report.problem is not None
+        assert "no Redis answers" in report.problem.text
+
+
+@pytest.mark.parametrize(
+    ("command", "reply", "column"),
+    [
+        ("ZRANGE", [b"7", b"inf"], "delayed_overdue_seconds"),
+        ("ZRANGE", [b"7", b"-inf"], "schedulers_overdue_seconds"),
+        ("ZRANGE", [b"7", b"x"], "delayed_overdue_seconds"),
+        ("ZRANGE", [b"7", b"nan"], "delayed_overdue_seconds"),
+        ("GET", b"9" * 5000, "waiting"),
+        ("HMGET", [b"9" * 5000, b"nan", b"{}"], "oldest_waiting_seconds"),
+        ("HMGET", [b"1", b"2", b'{"delay":' + b"[" * 100_000], "oldest_waiting_seconds"),
+    ],
+)
+def test_odd_values_of_one_queue_cost_no_other(command: str, reply: Any, column: str) -> None:
+    """A queue's keys hold what its users write: that is no failure of the collector."""
+    given = [reply] if command != "HMGET" else [RIGHT, reply, RIGHT, RIGHT]
+    board = polled(PLAIN, {command} if command != "HMGET" else set(), given)
+    check(PLAIN, board)
+    snapshot = board.snapshots()[0]
+    assert snapshot.reports["queues"].success
+    table = snapshot.facts[QueueTable].facts
+    assert isinstance(table, QueueTable)
+    assert column in table.columns
+
+
+@pytest.mark.parametrize(
+    ("options", "since"),
+    [
+        (b'{"delay":' + b"[" * 100_000, 5.0),
+        (b'{"delay":1e400}', 5.0),
+        (b'{"delay":' + b"9" * 400 + b"}", 5.0),
+        (b'{"delay":2}', 7.0),
+    ],
+)
+def test_options_of_a_job(options: bytes, since: float) -> None:
+    assert ready_since_ms(b"1", [b"5", None, options]) == since
+
+
+def test_times_without_end() -> None:
+    assert ready_since_ms(b"1", [b"inf", None, None]) is None
+    assert ready_since_ms(b"1", [b"5", b"nan", None]) == 5.0
+    assert settings_of([None, b"9" * 5000, b"1_0"]).concurrency is None
+
+
+def test_numbers_of_info() -> None:
+    info = parse_info(
+        b"used_memory:" + b"9" * 400 + b"\r\nmaxmemory:nan\r\nmaxclients:\xc2\xb2\r\n"
+    )
+    assert server_values(info) == {}
+
+
+@pytest.mark.parametrize("reply", [5, [5], [[0, 1, [b"h", 1]]], [[0, 16384, [b"h", 1, b"i"]]]])
+def test_slots(reply: Any) -> None:
+    with pytest.raises(RedisFailure, match="CLUSTER SLOTS was answered"):
+        read_slots(reply, ("h", 1))
+
+
+@pytest.mark.parametrize("text", ["MOVED x h:1", "MOVED 16384 h:1", "ASK 5 h", "ASK 5 h:99999"])
+def test_redirections(text: str) -> None:
+    assert redirection(text, ("h", 1)) is None
+
+
+def test_xread_of_several_nodes() -> None:
+    with pytest.raises(RedisFailure, match="XREAD was answered"):
+        _joined([[], 5])
+
+
+def test_a_ttl_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sides, "open_client", Store)
+    Store.wanted, Store.given, Store.kept = {"PTTL"}, [b"5"], {}
+    (pair,) = SyncTest({"api": SETTINGS}, OPTIONS).run().pairs
+    assert "PTTL was answered" in pair.checks["ttl"].detail
+    json.dumps(pair.checks["ttl"].detail)
+
+
+SECRET = "hunter2"
+ALIASES = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"{name}: &{name} [{', '.join(['*' + before] * 10)}]\n"
+    for before, name in zip("abcdef", "bcdefg", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "told"),
+    [
+        ("", {"PORT": "9" * 5000}, "PORT: must be a port number"),
+        ("", {"PORT": f"redis://:{SECRET}@h"}, "not 'redis://***@h'"),
+        (f"connections: {{api: 'redis://:{SECRET}@h'}}", {}, "must be a mapping of keys to values"),
+        (f"connections: {{api: {{'redis://:{SECRET}@h'}}}}", {}, "redis://***@h: unknown key"),
+        (f"log: {{level: 'redis://u:{SECRET}@h'}}", {}, "redis://***@h"),
+        (f"listen: '${{redis://:{SECRET}@h}}'", {}, "is not a variable"),
+        (f"listen: *redis://:{SECRET}@h", {}, "not valid YAML"),
+        ("", {"REDIS_URL": f"redis://u:a?{SECRET}@h"}, "has an @ behind a ?"),
+        ("", {"REDIS_URL": "redis://\ud800"}, "holds half a character"),
+        ('queues: {static: ["\\ud800"]}', {}, "holds half a character"),
+        ('"\\ud800": 1', {}, "unable to parse raw data as a unicode string"),
+        ("", {"REDIS_URL": "redis://h/" + "9" * 5000}, "needs a database number"),
+        ("queues: {max: " + "9" * 5000 + "}", {}, "is a number of too many digits"),
+        ("queues: {max: '${X}'}", {"X": "9" * 5000}, "is a number of too many digits"),
+        ("[" * 3000, {}, "is nested too deeply"),
+        ('listen: "\\Uffffffff"', {}, "an escape that is no character"),
+        ('listen: "\\U00110000"', {}, "an escape that is no character"),
+        ("listen: !!bool x", {}, "has a tag that does not fit it"),
+        ("listen: !!timestamp x", {}, "has a tag that does not fit it"),
+        ("listen: !!int x", {}, "has a tag that does not fit it"),
+        (ALIASES, {}, "its aliases make it too large"),
+    ],
+)
+def test_configuration(tmp_path: Path, text: str, environ: dict[str, str], told: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(file, environ)
+    assert told in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{}: alice", "alice: {}\n{}: x", "alice: $2y$04$\n\n{rest}: x"])
+def test_a_hash_in_the_place_of_a_name(tmp_path: Path, text: str) -> None:
+    rest = "h" * 53
+    file = tmp_path / "users"
+    file.write_text(text.format(*["$2y$04$" + rest] * 2, rest=rest))
+    config = tmp_path / "config.yaml"
+    config.write_text("web: {basic_auth_users: {" + f"'$2y$04${rest}': alice, 'a:{rest}': x" + "}}")
+    for read in (lambda: read_users(file), lambda: load(config, {})):
+        with pytest.raises(ConfigError) as caught:
+            read()
+        assert "h" * 31 not in str(caught.value)

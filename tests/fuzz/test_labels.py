@@ -1,0 +1,134 @@
+"""Names of any characters and bytes: what the official parsers read is what was found."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.bullmq import STATES, Queue, queue_of
+from exporter.collectors import Context, Discovery
+from exporter.config import Queues
+from exporter.connection import RedisFailure
+from exporter.exposition import Format, PageWriter, Variant
+from exporter.snapshot import (
+    Dated,
+    EventFacts,
+    Histogram,
+    JobEvents,
+    QueueEvents,
+    QueueTable,
+    ServerFacts,
+    Snapshot,
+)
+from tests.fuzz.answers import SETTINGS, AnsweringClient
+from tests.fuzz.profile import fuzz
+from tests.support.pages import Samples, every, parse
+
+ANY = st.text(max_size=12) | st.text(alphabet='"\\\n\r\t,={}# %s\x00\x85\u2028a', max_size=8)
+RUN = Histogram((1.0,), (1,), 0.5, 1)
+
+
+def snapshot(queues: list[Queue], version: str, job: str, policy: str) -> Snapshot:
+    """What the page is made of, with a text from outside in each place that takes one."""
+    now = time.monotonic()
+    columns = dict.fromkeys((*STATES, "paused"), [1] * len(queues))
+    told = JobEvents(1, 1, 1, 0, 0, 0, RUN, {"completed": RUN})
+    facts: list[object] = [
+        QueueTable(tuple(queues), columns, (version,) * len(queues)),
+        EventFacts({queue: QueueEvents(1, 0, {job: told}) for queue in queues}, 0.0, 0),
+        ServerFacts({"version": version, "maxmemory_policy": policy}, {"keys": 1.0}, {}),
+    ]
+    return Snapshot(
+        *("api", now, time.time(), True, now, None, 0.1, RUN, 0, None, {}),
+        facts={type(fact): Dated(fact, now) for fact in facts},
+    )
+
+
+def read(shown: Snapshot, form: Format, name: str) -> Samples:
+    page = PageWriter(15, 60).write([shown])
+    return parse(page.body(Variant(form, gzip=False)).decode(), form=name)
+
+
+def values(samples: Samples, family: str, label: str) -> set[str]:
+    return {dict(key[1]).get(label, "") for key in every(samples, family)}
+
+
+@fuzz(6)
+@given(
+    st.lists(st.tuples(ANY, ANY), min_size=1, max_size=4, unique=True),
+    *(ANY, ANY, ANY),
+    st.sampled_from([(Format.TEXT, "text"), (Format.OPENMETRICS, "openmetrics")]),
+)
+def test_texts_come_back(
+    names: list[tuple[str, str]], version: str, job: str, policy: str, form: tuple[Format, str]
+) -> None:
+    # two queues with one key are one
+    queues = list({q.key: q for q in (queue_of(prefix, name) for prefix, name in names)}.values())
+    samples = read(snapshot(queues, version, job, policy), *form)
+    found = {
+        (dict(key[1])["prefix"], dict(key[1])["queue"])
+        for key in every(samples, "bullmq_queue_jobs")
+    }
+    assert found == {(queue.prefix, queue.name) for queue in queues}
+    assert values(samples, "bullmq_queue_info", "library_version") == {version}
+    assert values(samples, "bullmq_jobs_added_total", "job_name") == {job}
+    assert values(samples, "bullmq_redis_info", "maxmemory_policy") == {policy}
+    assert len(every(samples, "bullmq_job_wait_seconds_bucket")) == 2 * len(queues)
+
+
+class Scanned(AnsweringClient):
+    """A keyspace with these keys."""
+
+    def __init__(self, keys: list[bytes]) -> None:
+        super().__init__({"SCAN"}, [[b"0", keys]])
+        self._socket = self._reader = object()  # type: ignore[assignment]
+
+
+raw = st.binary(max_size=8) | st.sampled_from(
+    [b"\xff", b"\\xff", b"a:b", b":relay", b"\xed\xa0\x80", b"\n", b'"', b"mail", b"repeat:x"]
+)
+kinds = st.sampled_from([b"meta", b"id", b"stalled-check", b"wait"])
+
+
+@fuzz(4)
+@given(
+    st.lists(st.tuples(raw, kinds), max_size=8),
+    st.lists(st.sampled_from(["bull", "bull:a", "é", "{x}", "[*"]), min_size=1, unique=True),
+    st.integers(1, 5),
+    st.lists(ANY, max_size=2),
+)
+def test_bytes_come_back(
+    keys: list[tuple[bytes, bytes]], prefixes: list[str], most: int, static: list[str]
+) -> None:
+    given_ = [b":".join([p.encode(), name, kind]) for p in prefixes for name, kind in keys]
+    discovery = Discovery(Queues(prefixes=tuple(prefixes), max=most, static=tuple(static)))
+    while not discovery.step(Context(Scanned(given_), 0.0)):
+        pass
+    queues = discovery.current().queues
+    for queue in queues:
+        raw_name = queue.key[len(queue.prefix.encode()) + 1 : -1]
+        assert queue.static or queue.name == raw_name.decode("utf-8", "backslashreplace")
+        assert queue.static or any(key.startswith(queue.key) for key in given_)
+    samples = read(snapshot(list(queues), "", "", ""), Format.TEXT, "text")
+    shown = {
+        (dict(k[1])["prefix"], dict(k[1])["queue"]) for k in every(samples, "bullmq_queue_jobs")
+    }
+    assert shown == {(queue.prefix, queue.name) for queue in queues}
+    assert len(shown) == len(queues)
+
+
+@fuzz(1)
+@given(st.lists(st.none() | st.integers() | st.binary(max_size=5) | st.lists(raw), max_size=3))
+def test_pages_of_scan(reply: list[Any]) -> None:
+    client = AnsweringClient({"SCAN"}, [reply])
+    client._socket = client._reader = object()  # type: ignore[assignment]
+    discovery = Discovery(Queues())
+    try:
+        discovery.step(Context(client, 0.0))
+    except RedisFailure:
+        discovery.abandon()
+    assert client.settings == SETTINGS
+    assert not discovery.current().queues

@@ -1,0 +1,73 @@
+"""What is said about known vulnerabilities, and when it fails."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FILE = Path(__file__).parents[2] / ".ci" / "audit.py"
+
+
+@pytest.fixture(scope="module")
+def audit() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("audit", FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# as pip-audit 2.10 writes them
+FINE = {"name": "h11", "version": "0.16.0", "vulns": []}
+VULNERABLE = {
+    "name": "h11",
+    "version": "0.14.0",
+    "vulns": [{"id": "PYSEC-1", "fix_versions": ["0.16.0"], "aliases": [], "description": ""}],
+}
+SKIPPED = {"name": "x", "skip_reason": "Dependency not found on PyPI and could not be audited"}
+
+
+@pytest.mark.parametrize(
+    ("packages", "codes", "said"),
+    [
+        ([FINE], (0, 0), ["1 of 1 packages audited"]),
+        (
+            [FINE, VULNERABLE],
+            (1, 1),
+            ["2 of 2 packages audited", "h11 0.14.0: PYSEC-1, fixed in 0.16.0"],
+        ),
+        (
+            [FINE, SKIPPED],
+            (0, 1),
+            [
+                "1 of 2 packages audited",
+                f"NOT AUDITED: 1 packages, the first because: {SKIPPED['skip_reason']}",
+            ],
+        ),
+    ],
+)
+def test_reports(
+    audit: ModuleType, packages: list[object], codes: tuple[int, int], said: list[str]
+) -> None:
+    report = json.dumps({"dependencies": packages, "fixes": []})
+    assert audit.verdict(report, "", required=False) == (said, codes[0])
+    assert audit.verdict(report, "", required=True) == (said, codes[1])
+
+
+def test_a_service_that_cannot_be_reached(audit: ModuleType) -> None:
+    errors = "Traceback …\nConnectionError: no way to pypi.org\n"
+    said = ["NOT AUDITED: the vulnerability service cannot be asked: ConnectionError: no way"]
+    lines, code = audit.verdict("", errors, required=False)
+    assert [line[: len(said[0])] for line in lines] == said
+    assert code == 0
+    assert audit.verdict("", errors, required=True)[1] == 1
+
+
+def test_pip_audit_is_asked_as_it_is(audit: ModuleType) -> None:
+    """Its options and the shape of its report; of no package, so that no service is asked."""
+    assert audit.verdict(*audit.asked(""), required=True) == (["0 of 0 packages audited"], 0)
