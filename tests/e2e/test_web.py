@@ -205,7 +205,7 @@ class TestAnswers:
         packed = running.get("/", Accept_Encoding="gzip")
         assert packed.headers["content-encoding"] == "gzip"
         assert b"<h1" in gzip.decompress(packed.body)
-        assert packed.headers["vary"] == "Accept-Encoding"
+        assert packed.headers["vary"] == "Accept-Encoding, Accept"
 
     def test_a_mistake_in_the_address_is_told(self, running: Daemon) -> None:
         answer = running.get("/?sort=%3Cb%3E")
