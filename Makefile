@@ -19,7 +19,8 @@ test: .make/dev ## Run the tests (ARGS="-k name" to choose, JOBS=0 for one proce
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope $(ARGS)
 
 fuzz: .make/dev ## Feed every parser with 200,000 bad inputs (FUZZ_INPUTS=n, ARGS="-k name" to choose)
-	FUZZ_INPUTS=$(or $(FUZZ_INPUTS),200000) $(BIN)/python -m pytest -q -p no:xdist tests/fuzz $(ARGS)
+	FUZZ_INPUTS=$(or $(FUZZ_INPUTS),200000) $(BIN)/python -m pytest -q --numprocesses $(JOBS) \
+	  --dist load tests/fuzz $(ARGS)
 
 lowest: .make/dev ## Run unit and contract tests on the lowest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --no-header --resolution lowest-direct --python $(PYTHON) \

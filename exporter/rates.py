@@ -27,6 +27,9 @@ class Counts(NamedTuple):
     """For good."""
 
 
+_NOTHING: Final = Counts(0, 0, 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """What was known of every queue's events at a time.
@@ -55,6 +58,8 @@ class Rates:
 
 def counts_of(events: QueueEvents) -> Counts:
     """The counts of a queue."""
+    if not events.read:
+        return _NOTHING
     jobs = events.jobs.values()
     return Counts(
         events.read,
@@ -78,7 +83,8 @@ def remembered(past: Past, snapshot: Snapshot) -> Past:
         else counts_of(events)
         for queue, events in dated.facts.queues.items()
     }
-    longer = (*past, Totals(dated.at, queues))
+    # the same mapping for as long as nothing moves
+    longer = (*past, Totals(dated.at, known if queues == known else queues))
     # the youngest that is a whole window old is where a window begins
     too_old = sum(dated.at - each.at >= _WINDOW_SECONDS for each in longer) - 1
     return longer[max(0, too_old) :]

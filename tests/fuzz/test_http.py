@@ -62,13 +62,13 @@ def running() -> Iterator[Running]:
     logging.getLogger().removeHandler(errors)
 
 
-def asked(address: tuple[str, int], parts: list[bytes]) -> bytes:
-    """All that comes back; the client then hangs up."""
+def asked(address: tuple[str, int], parts: list[bytes], quiet: float = QUIET_SECONDS) -> bytes:
+    """All that comes back until nothing more does for so long; the client then hangs up."""
     answer = b""
     with socket.create_connection(address, 5) as sock, contextlib.suppress(ConnectionError):
         for part in parts:
             sock.sendall(part)
-        sock.settimeout(QUIET_SECONDS)
+        sock.settimeout(quiet)
         with contextlib.suppress(TimeoutError):
             while more := sock.recv(1 << 16):
                 answer += more
@@ -139,7 +139,7 @@ def test_requests(running: Running, parts: list[bytes], cut: int) -> None:
     assert statuses <= STATUSES
     healthy = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     if len(sent) % 8 == 0:
-        assert asked(address, [healthy]).startswith(b"HTTP/1.1 200 ")
+        assert asked(address, [healthy], 10).startswith(b"HTTP/1.1 200 ")
     assert errors.found == []
 
 
