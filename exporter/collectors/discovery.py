@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from exporter.bullmq import (
     JOB_FIELDS,
@@ -156,7 +157,7 @@ class Discovery:
             run.overflow.setdefault(name[0], set()).add(hash(name[1]))
 
     def _finish(self, run: _Pass, *, several_nodes: bool) -> None:
-        kept = {name: frozenset(kinds) for name, kinds in run.found.items()}
+        kept = {name: _shared(frozenset(kinds)) for name, kinds in run.found.items()}
         # one pass is no proof: a worker's stalled-check may be missing for up to an interval, and a
         # slot may have moved to a node that had been walked already
         missed = {
@@ -241,6 +242,12 @@ def _labelled(
             taken.add(text)
             queues.append(Queue(prefix, text, b":".join(name) + b":"))
     return queues
+
+
+@lru_cache(maxsize=64)
+def _shared(kinds: frozenset[str]) -> frozenset[str]:
+    """The same object for the same kinds: thousands of queues have few combinations."""
+    return kinds
 
 
 def _static_queues(options: Queues) -> tuple[Queue, ...]:
