@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.connection import finite, is_digits
+from exporter.numerals import finite, is_digits
 
 
 @dataclass(frozen=True, slots=True)

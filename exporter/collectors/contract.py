@@ -15,10 +15,10 @@ from exporter.connection import (
     NodeError,
     ReplyError,
     are_texts,
-    is_digits,
     pack,
     unexpected,
 )
+from exporter.numerals import is_digits
 
 
 class Scope(Enum):

@@ -26,10 +26,10 @@ from exporter.connection import (
     Reply,
     ReplyError,
     are_texts,
-    is_digits,
     pack,
     unexpected,
 )
+from exporter.numerals import is_digits
 from exporter.snapshot import Discovered, PrefixCount
 
 Name = tuple[bytes, bytes]

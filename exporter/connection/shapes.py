@@ -6,11 +6,10 @@ which may be somebody's data.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from types import NoneType
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 from exporter.connection.errors import ErrorClass, RedisFailure
 
@@ -69,17 +68,3 @@ def are_texts(reply: Any) -> bool:
 def are_fields(reply: Any, count: int) -> bool:
     """Whether it is a list of so many texts, of which any may be missing."""
     return type(reply) is list and len(reply) == count and _OPTIONAL.issuperset(map(type, reply))
-
-
-def is_digits(value: Any) -> TypeGuard[bytes]:
-    """Whether it is a text of digits, as many as an unsigned number of 64 bits has at the most."""
-    return type(value) is bytes and value.isdigit() and len(value) <= 20
-
-
-def finite(value: str | bytes) -> float | None:
-    """The number that a text says; None where it is none, or has no end."""
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2] / "exporter"
 # each may import only those before it (and itself)
 LAYERS = (
     "log",
+    "numerals",
     "progress",
     "config",
     "connection",

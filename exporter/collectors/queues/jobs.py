@@ -14,7 +14,8 @@ from exporter.bullmq import (
 )
 from exporter.collectors.queues.asking import Question, question, see_fields
 from exporter.collectors.queues.rows import Column, Rows, firsts_of
-from exporter.connection import Reply, is_digits, pack
+from exporter.connection import Reply, pack
+from exporter.numerals import is_digits
 
 OVERDUE_GRACE_MS: Final = 5000
 """Workers promote delayed jobs when they fetch, Python's up to a second late."""

@@ -27,7 +27,8 @@ from exporter.collectors.queues.asking import (
 from exporter.collectors.queues.jobs import note_stalled_check
 from exporter.collectors.queues.plan import TAIL_JOBS
 from exporter.collectors.queues.rows import Rows, firsts_of
-from exporter.connection import Reply, finite
+from exporter.connection import Reply
+from exporter.numerals import finite
 
 MOST_BANDS: Final = 4
 """Priorities whose first job is looked at; one more is learned at each poll."""

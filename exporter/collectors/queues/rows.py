@@ -7,7 +7,8 @@ from itertools import compress
 from typing import Final
 
 from exporter.collectors.queues.plan import Batch
-from exporter.connection import Reply, finite
+from exporter.connection import Reply
+from exporter.numerals import finite
 
 Column = list[int | float | None]
 
