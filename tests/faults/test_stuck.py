@@ -56,6 +56,7 @@ def test_a_poller_that_is_stuck(server: Server, hosts: Path, running: Daemon) ->
     assert HUNG_AFTER - INTERVAL < time.monotonic() - began < HUNG_AFTER + 2 * INTERVAL
     wait_for(lambda: not jobs(running.samples()), 3, "samples are withdrawn")
     assert value(running.samples(), "bullmq_up") == 0
+    wait_for(lambda: witness.looks[-1].healthy == 503, 3, "the witness has seen it too")
     hosts.write_text("127.0.0.1")
     ended = time.monotonic()
     wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
