@@ -13,6 +13,7 @@ from tests.support.daemon import Daemon
 from tests.support.pages import Samples, every, parse
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_PAUSE_SECONDS = 0.5
 _ENDINGS = ("_total", "_count", "_bucket")
 
 
@@ -42,6 +43,8 @@ class Vitals:
     sizes: list[Size] = field(default_factory=list)
     scrapes: list[float] = field(default_factory=list)
     """Seconds each took."""
+    overslept: list[float] = field(default_factory=list)
+    """Seconds by which the observer woke up late before each: the machine's doing."""
     polls: list[float] = field(default_factory=list)
     """Wall times at which a poll of the queues was successful."""
     wrong: list[str] = field(default_factory=list)
@@ -66,11 +69,14 @@ class Observer:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.wait(0.5):
+        asked = time.monotonic()
+        while not self._over.wait(_PAUSE_SECONDS):
+            self.vitals.overslept.append(time.monotonic() - asked - _PAUSE_SECONDS)
             try:
                 self._look()
             except Exception as error:
                 self.vitals.wrong.append(f"{type(error).__name__}: {error}")
+            asked = time.monotonic()
 
     def _look(self) -> None:
         vitals = self.vitals
