@@ -132,5 +132,7 @@ def test_it_runs(installed: Installed, server: Server, tmp_path: Path) -> None:
         assert value(running.samples(), "bullmq_up", connection="default") == 1
         page = running.get("/metrics", accept_encoding="gzip")
         assert page.headers["Content-Encoding"] == "gzip"
+        # its template, style and script are files of the package
+        assert running.get("/").status == 200
         assert running.stop() == 0
     assert installed.run("run", "--once", REDIS_URL=server.url).returncode == 0
