@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.support.proxy import Proxy
 from tests.support.servers import Server
@@ -80,8 +82,11 @@ def busy(server: Server, _: Proxy, seconds: float) -> None:
 
 
 def _script(server: Server) -> None:
+    # once: a client that tries again would start it again when it has been killed
+    client = server.client(socket_timeout=60, retry=Retry(NoBackoff(), 0))
     with contextlib.suppress(redis.RedisError):
-        server.client().eval(_SCRIPT, 0, int(time.time()) + 60)
+        client.eval(_SCRIPT, 0, int(time.time()) + 60)
+    client.close()
 
 
 def frozen(server: Server, _: Proxy, seconds: float) -> None:
