@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from tests.support.witness import percentile
 _WARM_SHARE = 0.25
 """Of the run: what is first loaded and learned is no leak."""
 _MAY_GROW = {"memory_mb": 8.0, "descriptors": 0, "threads": 0}
+_MAY_MISS = 0.01
 _SLOW_SECONDS = 0.1
 
 Counts = dict[str, dict[str, int]]
@@ -91,7 +93,10 @@ class Report:
             if not any(self._disturbed(outage, before, later) for outage in self.outages)
         ]
         missed = sum(max(0, round(gap / self.interval) - 1) for gap in gaps)
-        return Row("polls missed outside faults", f"{missed} of {len(gaps)}", missed == 0)
+        found = f"{missed} of {len(gaps)}"
+        # one that the machine holds up for half an interval counts as missed
+        most = math.ceil(len(gaps) * _MAY_MISS)
+        return Row("polls missed outside faults", found, missed <= most)
 
     def _disturbed(self, outage: Outage, begin: float, end: float) -> bool:
         return begin <= outage.end + 2 * self.interval and end >= outage.begin
@@ -107,7 +112,7 @@ class Report:
         return Row(
             "longest until the next successful poll after a fault",
             found,
-            worst is None or worst[0] <= 2 * self.interval + 0.5,
+            worst is None or worst[0] <= 2 * self.interval + 0.5 + max(self.vitals.overslept),
         )
 
     def _scrapes(self) -> Row:
