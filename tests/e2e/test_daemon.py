@@ -38,7 +38,7 @@ def test_redis_absent_at_start(tmp_path: Path) -> None:
         assert "REDIS connection-test failed connection=api" in running.log
         with valkey(port=port) as server:
             add(server.client(), "mail")
-            wait_for(lambda: jobs(running.samples()), 5, "recovery")
+            wait_for(lambda: jobs(running.samples()), 75, "recovery, and a pass of discovery")
             assert up(running) == 1
             assert running.get("/health/redis").status == 200
         assert "REDIS connected connection=api" in running.log

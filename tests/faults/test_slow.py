@@ -36,6 +36,7 @@ def test_200_ms_of_latency(tmp_path: Path) -> None:
             proxy.delay = 0.2
             done = found.live.completed
             wait_for(lambda: found.completed(found.look) >= done, 3 * INTERVAL + 2, "news come")
+            wait_for(lambda: len(found.witness.looks) > first + 5, 5, "the witness has looked")
             shown = [len(jobs(look.samples)) for look in found.witness.looks[first:]]
             assert set(shown) == {2 * len(STATES)}
             proxy.delay = 0.0
