@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import Any, Final
 
 from exporter.overview import QueueView
@@ -43,6 +44,7 @@ def in_order(views: Iterable[QueueView], sort: str, *, backwards: bool = False) 
     if sort in _TEXTS:
         return sorted(found, key=_TEXTS[sort], reverse=backwards)
     number = _NUMBERS[sort]
-    known = [view for view in found if number(view) is not None]
+    known = [(value, view) for view in found if (value := number(view)) is not None]
     unknown = [view for view in found if number(view) is None]
-    return sorted(known, key=number, reverse=not backwards) + unknown  # type: ignore[arg-type]
+    known.sort(key=itemgetter(0), reverse=not backwards)
+    return [view for _, view in known] + unknown

@@ -26,7 +26,11 @@ def _installed(name: str) -> str:
         return "unknown"
 
 
-def print_version(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001
+def print_version(
+    context: click.Context,
+    _: click.Parameter,
+    value: bool,  # noqa: FBT001 - click gives it by position
+) -> None:
     """click's callback of the flag."""
     if value and not context.resilient_parsing:
         click.echo(versions())

@@ -72,8 +72,13 @@ def read_yaml(text: str, source: str) -> Document:
 def read_scalar(text: str) -> Any:
     """The value that `text` has as a plain YAML scalar: 5, 0.5, true, null or the text itself."""
     loader = _CoreSchemaLoader("")
-    tag = loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-    return loader.construct_object(yaml.ScalarNode(tag, text))
+    return loader.construct_object(yaml.ScalarNode(_plain_tag(loader, text), text))
+
+
+def _plain_tag(loader: yaml.SafeLoader, text: str) -> str:
+    """The tag that the text has where none is written."""
+    tag: str = loader.resolve(yaml.ScalarNode, text, (True, False))
+    return tag
 
 
 def _whole(text: str) -> int:
@@ -116,8 +121,7 @@ class _Builder:
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
         loader = _CoreSchemaLoader("")
-        kinds = (loader.resolve(yaml.ScalarNode, node.value, (True, False)), _TAG + "str")  # type: ignore[no-untyped-call]
-        if node.tag not in kinds:
+        if node.tag not in (_plain_tag(loader, node.value), _TAG + "str"):
             self._problem(path, node, "has a tag that does not fit it; leave the tag out")
             return None
         try:

@@ -39,7 +39,9 @@ class Content(HTMLParser):
         super().__init__()
         self.count: dict[str, int] = {}
         self.targets: list[str] = []
-        self.feed(re.search(r"<article.*</article>", html, re.DOTALL)[0])  # type: ignore[index]
+        article = re.search(r"<article.*</article>", html, re.DOTALL)
+        assert article is not None
+        self.feed(article[0])
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.count[tag] = self.count.get(tag, 0) + 1

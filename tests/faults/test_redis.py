@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 
 import pytest
 import redis
 
+from tests.support.busy import busy_script
 from tests.support.live import Written
 from tests.support.pages import value
 from tests.support.servers import redis_server, wait_for
@@ -50,21 +50,14 @@ def test_client_pause(found: Scene, admin: redis.Redis) -> None:
         admin.ping()  # UNPAUSE would have to wait as well
 
 
-def test_busy_script(found: Scene, admin: redis.Redis) -> None:
+def test_busy_script(found: Scene) -> None:
     """Redis answers BUSY once a script has run for longer than `busy-reply-threshold`."""
-    admin.config_set("busy-reply-threshold", 200)
-
-    def endless() -> None:
-        with pytest.raises(redis.ResponseError):
-            found.server.client().eval("while true do end", 0)
-
-    script = threading.Thread(target=endless)
-    with found.fault("busy script", "loading") as fault:
-        script.start()
+    with (
+        found.fault("busy script", "loading") as fault,
+        busy_script(found.server, threshold_ms=200),
+    ):
         fault.is_seen("loading")
         fault.outlasts_the_samples()
-        admin.script_kill()
-        script.join()
 
 
 def test_out_of_memory(found: Scene, admin: redis.Redis) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 
 from exporter.exposition import Format, Page, Variant
 from tests.support.pages import parse
@@ -10,16 +11,14 @@ from tests.support.pages import parse
 _FORMS = ((Format.TEXT, "text"), (Format.OPENMETRICS, "openmetrics"))
 _known: set[str] = set()
 """Lines that the parser has taken already; samples do not depend on the lines around them."""
-_asked = 0
+_turns = count()
 
 
 def check_page(page: Page) -> None:
     """Every new line is parsed, and every so often the whole page, in both formats."""
-    global _asked  # noqa: PLW0603 - one count for all targets
-    if _asked % 100 == 0:
+    if next(_turns) % 100 == 0:
         for form, name in _FORMS:
             parse(page.body(Variant(form, gzip=False)).decode(), form=name)
-    _asked += 1
     lines = page.body(Variant(Format.TEXT, gzip=False)).decode().split("\n")
     samples = [line for line in lines if line and not line.startswith("#")]
     series = [line.rpartition(" ")[0] for line in samples]

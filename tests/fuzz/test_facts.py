@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -215,9 +216,9 @@ slots = st.tuples(st.integers(-1, 16384), st.integers(-1, 16384), nodes, nodes |
 
 @fuzz(2)
 @given(st.lists(slots.map(list) | anything, max_size=4) | anything)
-def test_cluster_slots(reply: object) -> None:
+def test_cluster_slots(reply: Any) -> None:
     with suppress(RedisFailure):
-        found = read_slots(reply, ("h", 1))  # type: ignore[arg-type]
+        found = read_slots(reply, ("h", 1))
         assert isinstance(found, Slots)
         assert len(found.owners) == 16384
 

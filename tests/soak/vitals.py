@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import time
@@ -11,10 +10,10 @@ from pathlib import Path
 
 from tests.support.daemon import Daemon
 from tests.support.pages import Samples, every, parse
+from tests.support.witness import fallen_since
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PAUSE_SECONDS = 0.5
-_ENDINGS = ("_total", "_count", "_bucket")
 
 
 @dataclass(frozen=True)
@@ -86,21 +85,11 @@ class Observer:
         answer = self._daemon.get("/metrics")
         vitals.scrapes.append(answer.seconds)
         samples = parse(answer.text)
-        vitals.wrong += _fallen(self._before, samples)
-        self._before |= samples
+        # those of Redis itself begin anew with its process
+        ours = {key: value for key, value in samples.items() if key[0].startswith("bullmq_job")}
+        vitals.wrong += fallen_since(self._before, ours)
         for at in every(
             samples, "bullmq_exporter_collector_last_success_timestamp_seconds", collector="queues"
         ).values():
             if at not in vitals.polls[-1:]:
                 vitals.polls.append(at)
-
-
-def _fallen(before: Samples, now: Samples) -> list[str]:
-    """Counters that are less than they were, even if they were away in between."""
-    return [
-        f"{name}{dict(labels)} fell from {before[name, labels]} to {value}"
-        for (name, labels), value in now.items()
-        if name.endswith(_ENDINGS)
-        and name.startswith("bullmq_job")
-        and value < before.get((name, labels), -math.inf)
-    ]

@@ -103,7 +103,7 @@ def fallen(looks: Sequence[Look]) -> Iterator[str]:
 
     What Redis counts itself begins anew with another process of Redis.
     """
-    known: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+    known: Samples = {}
     run, last = "", ""
     for look in looks:
         if look.page is last:
@@ -113,11 +113,16 @@ def fallen(looks: Sequence[Look]) -> Iterator[str]:
         if reached and reached != {run}:
             known = {k: v for k, v in known.items() if not k[0].startswith("bullmq_redis_")}
             (run,) = reached
-        for key, value in samples.items():
-            if key[0].endswith(_COUNTERS):
-                if value < known.get(key, value):
-                    yield f"{key[0]} {dict(key[1])} fell from {known[key]:g} to {value:g}"
-                known[key] = value
+        yield from fallen_since(known, samples)
+
+
+def fallen_since(known: Samples, samples: Samples) -> Iterator[str]:
+    """Counters that are less than in `known`, which learns what they are now."""
+    for key, value in samples.items():
+        if key[0].endswith(_COUNTERS):
+            if value < known.get(key, value):
+                yield f"{key[0]} {dict(key[1])} fell from {known[key]:g} to {value:g}"
+            known[key] = value
 
 
 _SHOWN_BY = {

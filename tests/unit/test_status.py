@@ -392,8 +392,8 @@ class TestRows:
                 {queue_of(*MAIL): QueueEvents(2 * completed, 0, {"": jobs})}, 0.0, 0
             )
             made = snapshot(queues={MAIL: {}}, ago=ago)
-            made.facts[EventFacts] = Dated(events, made.at)  # type: ignore[index]
-            return made
+            facts = {**made.facts, EventFacts: Dated(events, made.at)}
+            return replace(made, facts=facts)
 
         page = page_of(told(30, 100), told(0, 160))
         assert page.count("<td>120</td>") == 2

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -78,9 +79,9 @@ class StatusPage:
     async def body(self, query: Query, *, gzip: bool) -> bytes:
         """The page as of now, without making the event loop wait."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self.write, query, gzip)
+        return await loop.run_in_executor(self._pool, partial(self.write, query, gzip=gzip))
 
-    def write(self, query: Query, gzip: bool = False) -> bytes:  # noqa: FBT001, FBT002
+    def write(self, query: Query, *, gzip: bool = False) -> bytes:
         """The page as of now; for one thread at a time."""
         look = self._newest()
         page = look.pages.get((query, gzip))
