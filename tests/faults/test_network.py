@@ -33,67 +33,47 @@ def test_refused(proxied: tuple[Scene, Proxy]) -> None:
         proxy.let_in()
 
 
-def test_hang_after_accept(proxied: tuple[Scene, Proxy]) -> None:
+def in_trouble(proxied: tuple[Scene, Proxy], name: str, error: str, **trouble: object) -> None:
+    """A fault that is in how the proxy is set, until the samples are withdrawn."""
     found, proxy = proxied
-    with found.fault("hang after accept", "timeout") as fault:
-        proxy.hang = True
-        fault.is_seen("timeout")
+    well = {setting: getattr(proxy, setting) for setting in trouble}
+    with found.fault(name, error) as fault:
+        vars(proxy).update(trouble)
+        fault.is_seen(error)
         fault.outlasts_the_samples()
-        proxy.hang = False
+        vars(proxy).update(well)
+
+
+def test_hang_after_accept(proxied: tuple[Scene, Proxy]) -> None:
+    in_trouble(proxied, "hang after accept", "timeout", hang=True)
 
 
 def test_hang_in_the_middle_of_a_reply(proxied: tuple[Scene, Proxy]) -> None:
-    found, proxy = proxied
-    with found.fault("hang mid-reply", "timeout") as fault:
-        proxy.hang_after = 3000  # within INFO's
-        fault.is_seen("timeout")
-        fault.outlasts_the_samples()
-        proxy.hang_after = None
+    # within INFO's
+    in_trouble(proxied, "hang mid-reply", "timeout", hang_after=3000)
 
 
 def test_cut_in_the_middle_of_a_reply(proxied: tuple[Scene, Proxy]) -> None:
-    found, proxy = proxied
-    with found.fault("cut mid-reply", "connection") as fault:
-        proxy.cut_after = 3000
-        fault.is_seen("connection")
-        fault.outlasts_the_samples()
-        proxy.cut_after = None
+    in_trouble(proxied, "cut mid-reply", "connection", cut_after=3000)
 
 
 def test_one_kilobyte_a_second(proxied: tuple[Scene, Proxy]) -> None:
-    found, proxy = proxied
-    with found.fault("1 kB/s", "timeout") as fault:
-        proxy.bytes_per_second = 1000
-        fault.is_seen("timeout")
-        fault.outlasts_the_samples()
-        proxy.bytes_per_second = None
+    in_trouble(proxied, "1 kB/s", "timeout", bytes_per_second=1000)
 
 
 def test_garbage(proxied: tuple[Scene, Proxy]) -> None:
-    found, proxy = proxied
-    with found.fault("garbage", "protocol") as fault:
-        proxy.corrupt = lambda data: b"\0" + os.urandom(len(data))
-        fault.is_seen("protocol")
-        fault.outlasts_the_samples()
-        proxy.corrupt = None
+    def corrupt(data: bytes) -> bytes:
+        return b"\0" + os.urandom(len(data))
+
+    in_trouble(proxied, "garbage", "protocol", corrupt=corrupt)
 
 
 def test_answers_to_other_questions(proxied: tuple[Scene, Proxy]) -> None:
-    found, proxy = proxied
-    with found.fault("answers of another kind", "protocol") as fault:
-        proxy.corrupt = lambda _: b":1\r\n" * 200
-        fault.is_seen("protocol")
-        fault.outlasts_the_samples()
-        proxy.corrupt = None
+    in_trouble(proxied, "answers of another kind", "protocol", corrupt=lambda _: b":1\r\n" * 200)
 
 
 def test_reset(proxied: tuple[Scene, Proxy]) -> None:
-    found, proxy = proxied
-    with found.fault("RST", "connection") as fault:
-        proxy.reset = True
-        fault.is_seen("connection")
-        fault.outlasts_the_samples()
-        proxy.reset = False
+    in_trouble(proxied, "RST", "connection", reset=True)
 
 
 def test_every_job_was_counted_once(proxied: tuple[Scene, Proxy]) -> None:
