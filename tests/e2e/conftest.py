@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests.support.actors import Act
+from tests.support.browser import Screen, chromium, screens
 from tests.support.need import node_modules
 from tests.support.servers import Server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def look(browser: Browser) -> Iterator[Callable[..., Screen]]:
+    """Opens an exporter's status page; nothing may go wrong in the browser."""
+    with screens(browser) as opened:
+        yield opened
 
 
 @pytest.fixture

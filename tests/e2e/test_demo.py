@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 
 from exporter.demo.scenarios import SCENARIOS
 from tests.support.agreement import agrees, rate
-from tests.support.browser import Screen, chromium, screens
+from tests.support.browser import Screen
 from tests.support.daemon import command
 from tests.support.demo import Demo, running_demos, start_demo
 from tests.support.pages import Samples, every, jobs, value
@@ -27,19 +26,6 @@ def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Demo]]
     """All scenarios at once, since most of their time is waiting; outage twice."""
     with running_demos([*SCENARIOS, "outage again"], tmp_path_factory.mktemp("demo")) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def look(browser: Browser) -> Iterator[Look]:
-    """Opens a demo's status page; nothing may go wrong in the browser."""
-    with screens(browser) as opened:
-        yield opened
 
 
 # the outages first: they take a minute, in which every other scenario unfolds

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 
-from tests.support.browser import DESK, Screen, chromium, screens
+from tests.support.browser import DESK, Screen
 from tests.support.daemon import Daemon, daemon
 from tests.support.pages import value
 from tests.support.servers import Server, valkey, wait_for
@@ -24,18 +23,6 @@ OPTIONS = (
 )
 
 Open = Callable[..., Screen]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def look(browser: Browser) -> Iterator[Open]:
-    with screens(browser) as opened:
-        yield opened
 
 
 def fill(server: Server, queues: int = 60) -> None:
