@@ -176,6 +176,7 @@ class TestLoss:
         follower = Follower(real_server, "q")
         follower.collect()
         client.flushall()
+        time.sleep(0.005)  # as above
         say(client, "added", 1)
         drain = Reader.drain
 
