@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.daemon import Daemon
-from tests.support.pages import Samples, every, parse
+from tests.support.pages import Samples, every, parse, value
 from tests.support.witness import fallen_since
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -35,6 +35,16 @@ class Size:
         )
 
 
+@dataclass(frozen=True)
+class Poll:
+    """A successful poll of the queues."""
+
+    at: float
+    """Wall time."""
+    number: int
+    """How many there have been, by the exporter's own count of PINGs."""
+
+
 @dataclass
 class Vitals:
     """What was seen so far. Written by one thread, read by others."""
@@ -44,8 +54,8 @@ class Vitals:
     """Seconds each took."""
     overslept: list[float] = field(default_factory=list)
     """Seconds by which the observer woke up late before each: the machine's doing."""
-    polls: list[float] = field(default_factory=list)
-    """Wall times at which a poll of the queues was successful."""
+    polls: list[Poll] = field(default_factory=list)
+    """Those that were seen; others may have come in between."""
     wrong: list[str] = field(default_factory=list)
     """What must never be seen."""
 
@@ -91,5 +101,7 @@ class Observer:
         for at in every(
             samples, "bullmq_exporter_collector_last_success_timestamp_seconds", collector="queues"
         ).values():
-            if at not in vitals.polls[-1:]:
-                vitals.polls.append(at)
+            if not vitals.polls or at != vitals.polls[-1].at:
+                number = value(samples, "bullmq_connection_ping_seconds_count")
+                assert number is not None
+                vitals.polls.append(Poll(at, int(number)))
