@@ -6,9 +6,21 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.cluster import Cluster, cluster
 from tests.support.servers import FakeServer, Server, redis_server, valkey
+
+# the same inputs on every machine and in every run, however long one of them takes
+settings.register_profile(
+    "suite",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("suite")
 
 for _name in [name for name in os.environ if name.startswith("REDIS_URL")]:
     del os.environ[_name]

@@ -14,7 +14,8 @@ from tests.contract.test_discovery import add
 from tests.support.cluster import Cluster
 from tests.support.keyspaces import expected_jobs, keyspace, load_keyspace
 from tests.support.pages import Samples, every, jobs, value
-from tests.support.servers import Server, wait_for
+from tests.support.servers import Server
+from tests.support.waiting import wait_for
 from tests.support.watch import Watch, config_for
 
 QUEUES = [f"{{{tag}}}" for tag in "abcdefgh"]
@@ -134,7 +135,7 @@ def test_a_master_dies_and_its_replica_takes_over(filled: Cluster) -> None:
     assert added(down) == added(before)
 
     filled.await_failover(master)
-    wait_for(lambda: waiting(watch.poll()) == ALL_WAIT, 10, "the replica is read")
+    wait_for(lambda: waiting(watch.poll()) == ALL_WAIT, "the replica is read")
     event(filled, "{a}")
     after = watch.poll()
     assert added(after)["{a}"] == 2
@@ -170,7 +171,7 @@ def test_discovery_without_one_of_the_masters(filled: Cluster) -> None:
 
     filled.await_failover(master)
     everything = {*QUEUES, f"{here}new"}
-    wait_for(lambda: set(waiting(fresh.discover_and_poll())) == everything, 10, "all are found")
+    wait_for(lambda: set(waiting(fresh.discover_and_poll())) == everything, "all are found")
     assert value(fresh.poll(), success, collector="discovery") == 1
     assert value(fresh.poll(), "bullmq_exporter_queues") == len(everything)
 
@@ -188,7 +189,7 @@ def test_a_node_that_hangs(filled: Cluster, caplog: pytest.LogCaptureFixture) ->
         assert waiting(hung) == {q: 3 for q in QUEUES if q not in theirs}
         told = f"queues: node 127.0.0.1:{master.port}: "
         assert len([r for r in caplog.records if r.message.startswith(told)]) == outage
-        wait_for(lambda: waiting(watch.poll()) == ALL_WAIT, 10, "all of it is back")
+        wait_for(lambda: waiting(watch.poll()) == ALL_WAIT, "all of it is back")
 
 
 def test_a_start_node_that_is_a_replica_or_gone(filled: Cluster) -> None:
@@ -219,7 +220,7 @@ def test_history_is_not_news_where_a_stream_could_not_be_looked_up_at_first(
     watch = Watch(start.url, cluster=True, static=tuple(QUEUES), discovery=False)
     assert "{a}" not in added(watch.poll())
     filled.await_failover(master)
-    wait_for(lambda: "{a}" in added(watch.poll()), 10, "the replica is read")
+    wait_for(lambda: "{a}" in added(watch.poll()), "the replica is read")
     assert set(added(watch.poll()).values()) == {0}
     event(filled, "{a}")
     assert added(watch.poll())["{a}"] == 1

@@ -11,7 +11,8 @@ import redis
 
 from exporter.connection import Batch, ErrorClass, RedisFailure
 from tests.support.pages import Samples, every, value
-from tests.support.servers import FakeServer, Server, wait_for
+from tests.support.servers import FakeServer, Server
+from tests.support.waiting import wait_for
 from tests.support.watch import Watch
 
 Any_ = Server | FakeServer
@@ -222,6 +223,6 @@ def test_what_becomes_due_is_late(any_server: Any_) -> None:
     watch = Watch(any_server.url)
     assert value(watch.discover_and_poll(), "bullmq_queue_delayed_overdue_jobs") == 0
     assert value(watch.poll(), "bullmq_queue_delayed_overdue_jobs") == 0
-    wait_for(lambda: value(watch.poll(), "bullmq_queue_delayed_overdue_jobs") == 1, 10, "late")
+    wait_for(lambda: value(watch.poll(), "bullmq_queue_delayed_overdue_jobs") == 1, "late")
     samples = watch.poll()
     assert (value(samples, "bullmq_queue_delayed_overdue_seconds") or 0) > 5

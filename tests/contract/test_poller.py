@@ -11,7 +11,8 @@ from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller
 from tests.contract.test_discovery import add
 from tests.support.pages import jobs, parse, value
-from tests.support.servers import Server, valkey, wait_for
+from tests.support.servers import Server, valkey
+from tests.support.waiting import wait_for
 from tests.support.watch import Watch, config_for
 
 
@@ -52,7 +53,7 @@ def test_a_replica_is_read_by_its_own_url(server: Server) -> None:
     add(server.client(), "mail")
     with valkey("--replicaof", "127.0.0.1", str(server.port)) as replica:
         link = "master_link_status"
-        wait_for(lambda: replica.client().info("replication")[link] == "up", 10, "it follows")
+        wait_for(lambda: replica.client().info("replication")[link] == "up", "it follows")
         samples = Watch(replica.url).discover_and_poll()
     assert jobs(samples)[("mail", "waiting")] == 1
     assert value(samples, "bullmq_connection_info", role="slave") == 1

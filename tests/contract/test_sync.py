@@ -15,7 +15,8 @@ from exporter.config import Sync, load
 from exporter.diagnosis import explain_pair, verdict
 from exporter.snapshot import SYNC_CHECKS, SyncReport
 from tests.support.proxy import Proxy
-from tests.support.servers import Server, valkey, wait_for
+from tests.support.servers import Server, valkey
+from tests.support.waiting import wait_for
 
 OPTIONS = Sync(timeout_seconds=0.5)
 
@@ -50,7 +51,7 @@ def no_keys_left(*servers: Server) -> None:
 def no_threads_left() -> Iterator[None]:
     before = threading.active_count()
     yield
-    wait_for(lambda: threading.active_count() <= before, 3, "threads have ended")
+    wait_for(lambda: threading.active_count() <= before, "threads have ended")
 
 
 ALL = dict.fromkeys(SYNC_CHECKS, True)
@@ -128,9 +129,7 @@ class TestReplica:
         server.client().config_set("repl-diskless-sync-delay", 0)
         with valkey("--replicaof", "127.0.0.1", str(server.port)) as found:
             client = found.client()
-            wait_for(
-                lambda: client.info("replication")["master_link_status"] == "up", 10, "link up"
-            )
+            wait_for(lambda: client.info("replication")["master_link_status"] == "up", "link up")
             yield found
 
     def test_one_that_follows(self, server: Server, replica: Server) -> None:
@@ -148,9 +147,7 @@ class TestReplica:
     def test_one_whose_link_is_cut(self, server: Server, replica: Server) -> None:
         client = replica.client()
         client.execute_command("REPLICAOF", "127.0.0.1", "1")
-        wait_for(
-            lambda: client.info("replication")["master_link_status"] == "down", 10, "link down"
-        )
+        wait_for(lambda: client.info("replication")["master_link_status"] == "down", "link down")
         report = sync_test(api=server.url, worker=replica.url).run()
         pair = report.pair("api", "worker")
         assert pair is not None
@@ -232,7 +229,7 @@ class TestNetwork:
         assert words(report, "api", "worker").startswith(
             "worker does not reach its Redis: the reader failed: timeout"
         )
-        wait_for(lambda: proxy.open_connections == 0, 3, "sockets are closed")
+        wait_for(lambda: proxy.open_connections == 0, "sockets are closed")
         no_keys_left(server)
 
     def test_one_that_is_refused(self, server: Server, proxy: Proxy) -> None:
@@ -251,8 +248,8 @@ class TestNetwork:
         assert outcome(report, "api", "api") == ALL
         if size < 70_000:
             assert not any(pair.passed for pair in failed if pair.reader == "worker")
-        wait_for(lambda: proxy.open_connections == 0, 3, "sockets are closed")
-        wait_for(lambda: _left_with_ttl(server), 3)
+        wait_for(lambda: proxy.open_connections == 0, "sockets are closed")
+        wait_for(lambda: _left_with_ttl(server))
 
     def test_answers_that_never_come(self, server: Server, proxy: Proxy) -> None:
         tester = sync_test(api=server.url, worker=proxy.url)

@@ -15,8 +15,9 @@ from tests.contract.test_discovery import add
 from tests.support.acl import commands_of, published_acls
 from tests.support.daemon import Daemon, command, daemon
 from tests.support.pages import every, jobs, parse, value
-from tests.support.servers import Server, valkey, wait_for
+from tests.support.servers import Server, valkey
 from tests.support.tls import TLSFront, write_certificates
+from tests.support.waiting import wait_for
 
 
 def last_error(running: Daemon) -> dict[str, str]:
@@ -90,7 +91,7 @@ def test_one_command_refused_costs_its_family_alone(
     add(restricted.client(), "mail")
     acl(restricted, "~*", "+@all", f"-{command_}")
     with daemon(tmp_path, REDIS_URL=monitor_url(restricted)) as running:
-        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        wait_for(lambda: jobs(running.samples()), "queues on the page")
         samples = running.samples()
         assert not every(samples, missing)
         assert len(jobs(samples)) == 7
@@ -104,7 +105,7 @@ def test_info_refused(restricted: Server, tmp_path: Path) -> None:
     add(restricted.client(), "mail")
     acl(restricted, "~*", "+@all", "-info")
     with daemon(tmp_path, REDIS_URL=monitor_url(restricted)) as running:
-        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        wait_for(lambda: jobs(running.samples()), "queues on the page")
         samples = running.samples()
         assert value(samples, "bullmq_up") == 1
         assert value(samples, "bullmq_exporter_collector_success", collector="server") is None
@@ -119,7 +120,7 @@ def test_scan_refused_leaves_static_queues(restricted: Server, tmp_path: Path) -
         f'connections: {{api: {{url: "{monitor_url(restricted)}"}}}}\nqueues: {{static: [mail]}}'
     )
     with daemon(tmp_path, config) as running:
-        found = wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        found = wait_for(lambda: jobs(running.samples()), "queues on the page")
         assert {queue for queue, _ in found} == {"mail"}
         success = "bullmq_exporter_collector_success"
         assert value(running.samples(), success, collector="discovery") is None
@@ -150,9 +151,9 @@ def test_the_exporter_sends_only_what_it_says(server: Server, tmp_path: Path) ->
     server.client().config_resetstat()
     config = f'connections: {{a: {{url: "{server.url}"}}}}\npoll: {{interval_seconds: 0.5}}'
     with daemon(tmp_path, config) as running:
-        wait_for(lambda: every(running.samples(), "bullmq_sync_success"), 5, "a sync round")
+        wait_for(lambda: every(running.samples(), "bullmq_sync_success"), "a sync round")
         name = "bullmq_connection_ping_seconds_count"
-        wait_for(lambda: (value(running.samples(), name) or 0) > 3, 15, "some polls")
+        wait_for(lambda: (value(running.samples(), name) or 0) > 3, "some polls")
         sent = {
             name.removeprefix("cmdstat_")
             for name in server.client().info("commandstats")
@@ -169,9 +170,9 @@ def test_the_published_acls_suffice(restricted: Server, tmp_path: Path, with_syn
     fill(client)
     acl(restricted, *published_acls()[0 if with_sync else 1])
     with daemon(tmp_path, REDIS_URL=monitor_url(restricted)) as running:
-        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        wait_for(lambda: jobs(running.samples()), "queues on the page")
         page = wait_for(
-            lambda: (p := running.get("/health/redis/sync").json)["status"] != "starting" and p, 5
+            lambda: (p := running.get("/health/redis/sync").json)["status"] != "starting" and p
         )
         assert page["status"] == ("passed" if with_sync else "not permitted")
         success = value(running.samples(), "bullmq_sync_success")

@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.alert_tests import FOLDER, firing_labels
 from tests.support.need import need
-from tests.support.servers import free_port, wait_for
+from tests.support.servers import free_port
+from tests.support.waiting import wait_for
 
 Alert = dict[str, Any]
 
@@ -33,7 +34,7 @@ def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process = subprocess.Popen([program, *arguments], stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}/api/v2/alerts"
     try:
-        wait_for(lambda: _answers(address), 20, f"Alertmanager is ready: {folder}")
+        wait_for(lambda: _answers(address), f"Alertmanager is ready: {folder}")
         yield address
     finally:
         process.kill()
@@ -56,7 +57,7 @@ def nothing_fires(alertmanager: str) -> Iterator[None]:
         {"labels": each["labels"], "endsAt": each["startsAt"]} for each in now_at(alertmanager)
     ]
     send(alertmanager, ended)
-    wait_for(lambda: not now_at(alertmanager), 10, "nothing fires any more")
+    wait_for(lambda: not now_at(alertmanager), "nothing fires any more")
 
 
 def send(alertmanager: str, alerts: list[Alert]) -> None:
@@ -90,7 +91,7 @@ def leaves(alertmanager: str, alerts: list[Alert], expected: set[str]) -> None:
         return len(found) == len(alerts) and len(seen) > 10 and seen[-10:] == [expected] * 10
 
     try:
-        wait_for(settled, 15)
+        wait_for(settled)
     except AssertionError:
         assert seen[-1] == expected
         raise

@@ -16,7 +16,8 @@ import pytest
 from tests.support.actors import Act
 from tests.support.daemon import Daemon, command, daemon, environment
 from tests.support.pages import every, value
-from tests.support.servers import Server, valkey, wait_for
+from tests.support.servers import Server, valkey
+from tests.support.waiting import wait_for
 
 BLOCKED_AFTER = 2.0
 CONFIG = """
@@ -40,16 +41,16 @@ def reasons(found: Daemon) -> dict[str, str]:
 
 
 def becomes(found: Daemon, reason: str, queue: str = "mail") -> None:
-    wait_for(lambda: reasons(found).get(queue) == reason, BLOCKED_AFTER + 6, reason)
+    wait_for(lambda: reasons(found).get(queue) == reason, reason)
 
 
 def clears(found: Daemon) -> None:
-    wait_for(lambda: not reasons(found), 6, "nothing is blocked any more")
+    wait_for(lambda: not reasons(found), "nothing is blocked any more")
 
 
 def test_no_workers_and_then_one(running: Daemon, act: Act) -> None:
     act("producer", count=3)
-    wait_for(lambda: value(running.samples(), "bullmq_queue_workers") == 0, 5)
+    wait_for(lambda: value(running.samples(), "bullmq_queue_workers") == 0)
     assert not reasons(running)  # new work is not blocked work
     becomes(running, "no_workers")
     page = running.get("/health/queues").json
@@ -112,7 +113,7 @@ def test_a_worker_that_is_busy_for_long_is_no_fault(running: Daemon, act: Act) -
     act("producer", count=3)
     act("producer", count=1, options={"delay": 100})
     overdue = "bullmq_queue_delayed_overdue_jobs"
-    wait_for(lambda: value(running.samples(), overdue) == 1, 10, "an overdue delayed job")
+    wait_for(lambda: value(running.samples(), overdue) == 1, "an overdue delayed job")
     late = value(running.samples(), "bullmq_queue_delayed_overdue_seconds")
     assert late is not None
     assert 5 <= late < 10
@@ -123,11 +124,11 @@ def test_a_worker_that_is_busy_for_long_is_no_fault(running: Daemon, act: Act) -
 def test_a_scheduler_without_a_worker(running: Daemon, act: Act) -> None:
     act("admin", call="upsertJobScheduler", args=["tick", {"every": 500}, {"name": "tick"}])
     worker = act("worker")
-    wait_for(lambda: value(running.samples(), "bullmq_queue_schedulers") == 1, 10)
+    wait_for(lambda: value(running.samples(), "bullmq_queue_schedulers") == 1)
     assert value(running.samples(), "bullmq_queue_schedulers_overdue") == 0
     worker.kill()
     name = "bullmq_queue_schedulers_overdue"
-    wait_for(lambda: value(running.samples(), name) == 1, 15, "an overdue scheduler")
+    wait_for(lambda: value(running.samples(), name) == 1, "an overdue scheduler")
     assert (value(running.samples(), "bullmq_queue_schedulers_overdue_seconds") or 0) >= 5
 
 
@@ -141,7 +142,7 @@ def test_the_founding_case(real_server: Server, act: Act, tmp_path: Path) -> Non
         began = time.monotonic()
         act("producer", port=real_server.port, count=3)
         name = "bullmq_worker_isolation"
-        wait_for(lambda: every(running.samples(), name), BLOCKED_AFTER + 5, "the isolation")
+        wait_for(lambda: every(running.samples(), name), "the isolation")
         assert time.monotonic() - began >= BLOCKED_AFTER - 0.5
         labels = {"queue": "mail", "producer_connection": "api", "worker_connection": "worker"}
         assert value(running.samples(), name, **labels) == 1
@@ -154,7 +155,7 @@ def test_the_founding_case(real_server: Server, act: Act, tmp_path: Path) -> Non
         # the worker is pointed right
         worker.kill()
         act("worker", port=real_server.port)
-        wait_for(lambda: not every(running.samples(), name), 6, "the isolation is over")
+        wait_for(lambda: not every(running.samples(), name), "the isolation is over")
         clears(running)
 
 
@@ -170,7 +171,7 @@ def test_a_healthy_busy_system_raises_no_alarm(running: Daemon, act: Act) -> Non
     act("worker", queue="urgent", ms=50)
     act("producer", queue="urgent", every=60, options={"priority": 3, "removeOnComplete": True})
     act("producer", queue="urgent", every=150, options={"lifo": True, "removeOnComplete": True})
-    wait_for(lambda: len(every(running.samples(), "bullmq_queue_workers")) == 4, 10)
+    wait_for(lambda: len(every(running.samples(), "bullmq_queue_workers")) == 4)
     until = time.monotonic() + 60
     seen_waiting = 0.0
     while time.monotonic() < until:
@@ -192,7 +193,7 @@ def test_ages_agree_with_bullmqs_own_times(running: Daemon, act: Act, server: Se
     assert shown is not None
     assert abs(shown - (time.time() - created / 1000)) < 0.25 + 0.2
     act("worker", ms=30_000)
-    wait_for(lambda: client.llen("bull:mail:active") == 1, 5)
+    wait_for(lambda: client.llen("bull:mail:active") == 1)
     time.sleep(1)
     job = client.lindex("bull:mail:active", -1).decode()
     started = float(client.hget(f"bull:mail:{job}", "processedOn"))

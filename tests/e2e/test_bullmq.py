@@ -14,7 +14,8 @@ import pytest
 from tests.support.daemon import daemon
 from tests.support.need import node_modules
 from tests.support.pages import jobs, value
-from tests.support.servers import Server, wait_for
+from tests.support.servers import Server
+from tests.support.waiting import wait_for
 
 Counts = dict[str, dict[str, int]]
 
@@ -41,7 +42,7 @@ def agree(server: Server, counts: Counts, folder: Path) -> None:
             key = (queue, "waiting" if state == "paused" else state)
             expected[key] = expected.get(key, 0) + count
     with daemon(folder, REDIS_URL=server.url) as running:
-        found = wait_for(lambda: jobs(running.samples()), 10, "queues on the page")
+        found = wait_for(lambda: jobs(running.samples()), "queues on the page")
         assert {key: found.get(key) for key in expected} == expected
         paused = value(running.samples(), "bullmq_queue_paused", queue="paused")
         assert paused == (1 if "paused" in counts else None)

@@ -12,7 +12,7 @@ from tests.support.actors import Act
 from tests.support.cluster import Cluster
 from tests.support.daemon import Daemon, command, daemon
 from tests.support.pages import every, jobs, value
-from tests.support.servers import wait_for
+from tests.support.waiting import wait_for
 
 COMPLETED = "bullmq_jobs_completed_total"
 WORKERS = "bullmq_queue_workers"
@@ -53,11 +53,11 @@ def test_live_queues_under_two_tags(nodes: Cluster, act: Act, tmp_path: Path, li
         act("worker", queue="mail", prefix="{bull}", concurrency=2, **live)
         act("worker", queue="{reports}", **live)
         act("worker", queue="{reports}", **live)
-        wait_for(lambda: len(every(running.samples(), WORKERS)) == 2, 10, "both queues")
+        wait_for(lambda: len(every(running.samples(), WORKERS)) == 2, "both queues")
         act("producer", queue="mail", prefix="{bull}", count=20, **live)
         act("producer", queue="{reports}", count=10, **live)
         done = {"mail": 20, "{reports}": 10}
-        wait_for(lambda: completed(running) == done, 10, "every job is counted")
+        wait_for(lambda: completed(running) == done, "every job is counted")
         samples = running.samples()
         assert value(samples, WORKERS, queue="mail") == 1
         assert value(samples, WORKERS, queue="{reports}") == 2
@@ -68,12 +68,12 @@ def test_live_queues_under_two_tags(nodes: Cluster, act: Act, tmp_path: Path, li
 def test_one_cluster_through_two_nodes(nodes: Cluster, tmp_path: Path) -> None:
     add(nodes.client(), "{a}", "{b}", "{c}")
     with daemon(tmp_path, config(nodes)) as running:
-        wait_for(lambda: len(jobs(running.samples())) == 3 * 7, 10, "each queue once")
+        wait_for(lambda: len(jobs(running.samples())) == 3 * 7, "each queue once")
         samples = running.samples()
         names = {dict(key[1])["connection"] for key in every(samples, "bullmq_queue_jobs")}
         assert names == {"api"}
         assert value(samples, "bullmq_connection_info", connection="worker", database="api") == 1
-        wait_for(lambda: running.get("/health/redis/sync").status == 200, 10, "sync passes")
+        wait_for(lambda: running.get("/health/redis/sync").status == 200, "sync passes")
         health = running.get("/health/redis").json["connections"]["worker"]
         assert len(health["metadata"]["masters"]) == 3
 
@@ -83,11 +83,11 @@ def test_jobs_are_counted_through_a_failover(nodes: Cluster, act: Act, tmp_path:
     with daemon(tmp_path, config(nodes)) as running:
         act("worker", **live)
         act("producer", every=20, **live)
-        wait_for(lambda: completed(running).get("{reports}", 0) > 20, 10, "jobs are counted")
+        wait_for(lambda: completed(running).get("{reports}", 0) > 20, "jobs are counted")
         master = nodes.master_of("{reports}")
         nodes.fail_over_on_demand(master)
         before = completed(running)["{reports}"]
-        wait_for(lambda: completed(running).get("{reports}", 0) > before + 20, 20, "and go on")
+        wait_for(lambda: completed(running).get("{reports}", 0) > before + 20, "and go on")
         assert nodes.master_of("{reports}") is not master
         assert value(running.samples(), "bullmq_up", connection="api") == 1
         assert value(running.samples(), "bullmq_events_lost_total", queue="{reports}") == 0
@@ -111,8 +111,8 @@ def test_the_published_acls_suffice(nodes: Cluster, tmp_path: Path) -> None:
     acl(nodes, *published_acls()[0])
     add(nodes.client(), "{a}", "{b}", "{c}")
     with daemon(tmp_path, monitor_config(nodes)) as running:
-        wait_for(lambda: len(jobs(running.samples())) == 3 * 7, 10, "the queues")
-        wait_for(lambda: running.get("/health/redis/sync").status == 200, 10, "sync passes")
+        wait_for(lambda: len(jobs(running.samples())) == 3 * 7, "the queues")
+        wait_for(lambda: running.get("/health/redis/sync").status == 200, "sync passes")
         errors = every(running.samples(), "bullmq_exporter_collector_errors_total")
         assert set(errors.values()) == {0}
         assert "WARNING" not in running.log

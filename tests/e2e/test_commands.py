@@ -21,7 +21,8 @@ from tests.contract.test_discovery import add
 from tests.support.commands import ROOT, Block, all_blocks, blocks
 from tests.support.daemon import daemon
 from tests.support.need import need, node_modules
-from tests.support.servers import Server, free_port, redis_server, wait_for
+from tests.support.servers import Server, free_port, redis_server
+from tests.support.waiting import wait_for
 
 QUICK_START = ROOT / "docs" / "quickstart.md"
 TOOLS = (
@@ -180,7 +181,7 @@ def run_until_ready(text: str, here: Walk) -> str:
             stderr=output,
         )
     try:
-        wait_for(lambda: _ready(port, process), 30, f"ready: {log}")
+        wait_for(lambda: _ready(port, process), f"ready: {log}")
         os.killpg(process.pid, signal.SIGTERM)
         code = process.wait(timeout=10)
     except AssertionError as error:

@@ -14,7 +14,8 @@ from tests.support.compose import SERVICES, command, mounts
 from tests.support.daemon import daemon
 from tests.support.need import need
 from tests.support.pages import jobs, value
-from tests.support.servers import Server, wait_for
+from tests.support.servers import Server
+from tests.support.waiting import wait_for
 
 CONFIG = """
 poll: {interval_seconds: 0.5}
@@ -66,4 +67,4 @@ def test_the_traffic_flows(traffic: None, server: Server, tmp_path: Path) -> Non
                 for queue in ("emails", "images", "albums", "payments", "reports")
             )
 
-        wait_for(flows, 30, "jobs of every queue are completed by its worker")
+        wait_for(flows, "jobs of every queue are completed by its worker")

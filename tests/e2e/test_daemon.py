@@ -14,7 +14,8 @@ from tests.contract.test_discovery import add
 from tests.support.daemon import Daemon, command, daemon
 from tests.support.keyspaces import FOLDER
 from tests.support.pages import every, jobs, value
-from tests.support.servers import Server, free_port, valkey, wait_for
+from tests.support.servers import Server, free_port, valkey
+from tests.support.waiting import wait_for
 
 FAST = """
 poll: {{interval_seconds: 0.2, stale_after_seconds: 1}}
@@ -40,7 +41,7 @@ def test_redis_absent_at_start(tmp_path: Path) -> None:
         assert "REDIS connection-test failed connection=api" in running.log
         with valkey(port=port) as server:
             add(server.client(), "mail")
-            wait_for(lambda: jobs(running.samples()), 5, "recovery")
+            wait_for(lambda: jobs(running.samples()), "recovery")
             assert up(running) == 1
             assert running.get("/health/redis").status == 200
         assert "REDIS connected connection=api" in running.log
@@ -54,7 +55,7 @@ def test_one_connection_down_leaves_the_other_alone(tmp_path: Path) -> None:
         )
         config = config.replace("connections: {api:", "connections:\n  api:").replace("}}\n", "}\n")
         with daemon(tmp_path, config) as running:
-            wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+            wait_for(lambda: jobs(running.samples()), "queues on the page")
             samples = running.samples()
             assert value(samples, "bullmq_up", connection="api") == 1
             assert value(samples, "bullmq_up", connection="worker") == 0
@@ -77,7 +78,7 @@ def _read_once(server: Server, folder: Path) -> None:
         "REDIS_URL_ZTWIN": server.url,  # the same URL as the first, so the same client
     }
     with daemon(folder, **urls) as running:
-        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        wait_for(lambda: jobs(running.samples()), "queues on the page")
         samples = running.samples()
         assert {dict(k[1])["connection"] for k in every(samples, "bullmq_queue_jobs")} == {"api"}
         owners = {
@@ -137,8 +138,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     with valkey() as server:
         add(server.client(), "mail")
         with daemon(tmp_path_factory.mktemp("http"), REDIS_URL=server.url) as found:
-            wait_for(lambda: jobs(found.samples()), 10, "queues on the page")
-            wait_for(lambda: found.get("/health/redis/sync").status == 200, 10, "a sync round")
+            wait_for(lambda: jobs(found.samples()), "queues on the page")
+            wait_for(lambda: found.get("/health/redis/sync").status == 200, "a sync round")
             yield found
 
 

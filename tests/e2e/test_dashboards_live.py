@@ -26,7 +26,8 @@ from tests.support.dashboards import (
 )
 from tests.support.need import need, node_modules
 from tests.support.prometheus import Prometheus, Series, prometheus
-from tests.support.servers import valkey, wait_for
+from tests.support.servers import valkey
+from tests.support.waiting import wait_for
 
 NO_DATA = {
     "Replication link": "no connection reads a replica here; contract tests have one",
@@ -85,7 +86,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             config = CONFIG.format(api=api.url, worker=worker.url)
             rules = rules_file(scaled(ALERTS, 1 / 60, 5))
             with daemon(folder, config) as running, prometheus(folder, [running.port], rules) as p:
-                wait_for(lambda: p.query('bullmq_events_read_total{queue="known"}'), 15, "known")
+                wait_for(lambda: p.query('bullmq_events_read_total{queue="known"}'), "known")
                 # a name's counter begins with its first job, and increases are seen after that
                 known(traffic, p, good=1, bad=1, total=2)
                 known(traffic, p, good=30, bad=10, total=42)
@@ -107,8 +108,8 @@ def known(
     of_known = '{queue="known"}'
     by_events = f"sum(bullmq_jobs_completed_total{of_known} + bullmq_jobs_failed_total{of_known})"
     kept = 'sum(bullmq_queue_jobs{queue="known",state=~"completed|failed"})'
-    wait_for(lambda: asked.value(by_events) == total, 15, f"{total} events are counted")
-    wait_for(lambda: asked.value(kept) == total, 15, f"{total} jobs are kept")
+    wait_for(lambda: asked.value(by_events) == total, f"{total} events are counted")
+    wait_for(lambda: asked.value(kept) == total, f"{total} jobs are kept")
 
 
 def without_data(live: Live, **values: str) -> set[str]:
@@ -123,9 +124,7 @@ def without_data(live: Live, **values: str) -> set[str]:
 
 def test_every_query_has_data(live: Live) -> None:
     allowed = set(NO_DATA)
-    wait_for(
-        lambda: without_data(live) <= allowed, 60, f"data, but in {without_data(live) - allowed}"
-    )
+    wait_for(lambda: without_data(live) <= allowed, f"data, but in {without_data(live) - allowed}")
 
 
 def test_every_query_has_data_for_one_queue(live: Live) -> None:
@@ -135,7 +134,7 @@ def test_every_query_has_data_for_one_queue(live: Live) -> None:
     def missing() -> set[str]:
         return without_data(live, **chosen) - allowed
 
-    wait_for(lambda: not missing(), 60, f"data, but in {missing()}")
+    wait_for(lambda: not missing(), f"data, but in {missing()}")
 
 
 def test_every_variable_has_values(live: Live) -> None:
@@ -184,7 +183,7 @@ def test_numbers_of_a_known_load(live: Live) -> None:
     assert one("Finished jobs kept", 1) == 11
     # increase() adds half a scrape at both ends of what it has
     samples = 'min(count_over_time(bullmq_jobs_added_total{queue="known"}[5m]))'
-    wait_for(lambda: (live.prometheus.value(samples) or 0) > 15, 30, "fifteen scrapes")
+    wait_for(lambda: (live.prometheus.value(samples) or 0) > 15, "fifteen scrapes")
     finished, failed, retried, stalled, p95 = live.panel("queue", "Job names", queue="known")
     assert by_name(finished) == pytest.approx({"good": 30, "bad": 10}, rel=0.15)
     assert by_name(failed) == pytest.approx({"good": 0, "bad": 10}, rel=0.15)
@@ -206,7 +205,7 @@ def test_numbers_of_the_overview(live: Live) -> None:
         return {labels["queue"]: labels["reason"] for labels, _ in found}
 
     expected = {"lost": "worker_isolated", "resting": "paused"}
-    wait_for(lambda: expected.items() <= blocked().items(), 20, f"blocked: {blocked()}")
+    wait_for(lambda: expected.items() <= blocked().items(), f"blocked: {blocked()}")
     assert {"mail", "known", "children"}.isdisjoint(blocked())
 
 

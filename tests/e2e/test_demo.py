@@ -14,7 +14,7 @@ from tests.support.browser import Screen
 from tests.support.daemon import command
 from tests.support.demo import Demo, running_demos, start_demo
 from tests.support.pages import Samples, every, jobs, value
-from tests.support.servers import wait_for
+from tests.support.waiting import wait_for
 
 _DONE = ("emails", "completed")
 
@@ -33,23 +33,23 @@ def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Demo]]
 
 def test_outage_ends_cleanly_while_redis_is_down(demos: dict[str, Demo]) -> None:
     demo = demos["outage again"]
-    demo.until(_is_down, 60, "down")
+    demo.until(_is_down, "down")
     demo.ends_cleanly(signal.SIGTERM, children=3)
 
 
 def test_outage_is_down_and_up_again_and_jobs_go_on(demos: dict[str, Demo], look: Look) -> None:
     demo = demos["outage"]
-    demo.until(lambda samples: jobs(samples).get(_DONE, 0) > 10, 60, "emails done")
-    down = demo.until(lambda found: _is_down(found) and not jobs(found), 60, "down, no jobs")
+    demo.until(lambda samples: jobs(samples).get(_DONE, 0) > 10, "emails done")
+    down = demo.until(lambda found: _is_down(found) and not jobs(found), "down, no jobs")
     assert every(down, "bullmq_queue_blocked") == {}
     screen = look(demo)
     assert screen.headline == "Redis is not reached: default"
     assert screen.rows() == []
-    up = demo.until(lambda samples: not _is_down(samples) and bool(jobs(samples)), 60, "up")
+    up = demo.until(lambda samples: not _is_down(samples) and bool(jobs(samples)), "up")
     assert jobs(up)[_DONE] > 10
-    screen.until(lambda s: s.headline.startswith("All is well: 5 queues"), 20, "well, untouched")
+    screen.until(lambda s: s.headline.startswith("All is well: 5 queues"), "well, untouched")
     done = _total(up, "completed", "emails")
-    demo.until(lambda samples: _total(samples, "completed", "emails") > done, 40, "jobs go on")
+    demo.until(lambda samples: _total(samples, "completed", "emails") > done, "jobs go on")
     demo.ends_cleanly(signal.SIGINT, children=4)
 
 
@@ -60,12 +60,12 @@ def test_the_status_page_says_what_the_metrics_say(
     demo = demos[name]
     faulty = name in ("stuck", "isolation", "paused")
     if faulty:
-        demo.until(lambda found: bool(_blocked(found)), 90, "blocked")
+        demo.until(lambda found: bool(_blocked(found)), "blocked")
     screen = look(demo)
-    screen.until(lambda s: agrees(s, demo), 15, "the same as the metrics")
+    screen.until(lambda s: agrees(s, demo), "the same as the metrics")
     reasons = list(_blocked(demo.samples()).values())
     start = f"{len(reasons)} of " if faulty else "All is well: 5 queues, none is blocked"
-    screen.until(lambda s: s.headline.startswith(start), 15, "the verdict")
+    screen.until(lambda s: s.headline.startswith(start), "the verdict")
     assert screen.violations() == []
     if faulty:
         assert screen.rows()[0].reason == reasons[0]
@@ -73,7 +73,7 @@ def test_the_status_page_says_what_the_metrics_say(
         for text in ("The sync test fails", "reach different Redis", "give both the same URL"):
             assert text in screen.verdict
     else:
-        screen.until(lambda s: rate(s, "images", "done") > 10, 30, "rates")
+        screen.until(lambda s: rate(s, "images", "done") > 10, "rates")
 
 
 def test_healthy_has_every_kind_of_job_and_nothing_waits(demos: dict[str, Demo]) -> None:
@@ -83,7 +83,7 @@ def test_healthy_has_every_kind_of_job_and_nothing_waits(demos: dict[str, Demo])
     kinds |= {(load.queue, load.scheduler.name) for load in loads if load.scheduler}
     kinds |= {(load.queue, load.flow.name) for load in loads if load.flow}
     kinds |= {(load.flow.child_queue, load.flow.child) for load in loads if load.flow}
-    demo.until(lambda samples: kinds <= _completed_kinds(samples), 60, "every kind completed")
+    demo.until(lambda samples: kinds <= _completed_kinds(samples), "every kind completed")
     for _ in range(4):
         samples = demo.next_poll()
         assert _blocked(samples) == {}
@@ -99,7 +99,7 @@ def test_healthy_has_every_kind_of_job_and_nothing_waits(demos: dict[str, Demo])
 
 def test_failing_fails_most_of_the_payments(demos: dict[str, Demo]) -> None:
     demo = demos["failing"]
-    samples = demo.until(lambda found: _total(found, "failed", "payments") > 40, 60, "failures")
+    samples = demo.until(lambda found: _total(found, "failed", "payments") > 40, "failures")
     failed, completed = (_total(samples, end, "payments") for end in ("failed", "completed"))
     assert 0.6 < failed / (failed + completed) < 0.9
     assert _total(samples, "retried", "payments") > 0
@@ -112,19 +112,19 @@ def test_failing_fails_most_of_the_payments(demos: dict[str, Demo]) -> None:
 
 def test_paused_names_the_paused_queue_alone(demos: dict[str, Demo]) -> None:
     demo = demos["paused"]
-    first = demo.until(lambda samples: bool(_blocked(samples)), 60, "blocked")
+    first = demo.until(lambda samples: bool(_blocked(samples)), "blocked")
     assert _blocked(first) == {("default", "emails"): "paused"}
     paused = every(first, "bullmq_queue_paused")
     assert [dict(key[1])["queue"] for key, is_ in paused.items() if is_] == ["emails"]
     waiting = jobs(first)["emails", "waiting"]
-    demo.until(lambda samples: jobs(samples)["emails", "waiting"] > waiting, 15, "more emails")
+    demo.until(lambda samples: jobs(samples)["emails", "waiting"] > waiting, "more emails")
     demo.ends_cleanly(signal.SIGTERM, children=4)
 
 
 def test_isolation_has_jobs_here_and_workers_there(demos: dict[str, Demo]) -> None:
     demo = demos["isolation"]
     fed = {load.queue for load in SCENARIOS["isolation"].loads if load.kinds}
-    samples = demo.until(lambda found: len(_blocked(found)) == len(fed), 60, "all blocked")
+    samples = demo.until(lambda found: len(_blocked(found)) == len(fed), "all blocked")
     assert _blocked(samples) == {("api", queue): "worker_isolated" for queue in fed}
     found = every(
         samples, "bullmq_worker_isolation", producer_connection="api", worker_connection="worker"
@@ -143,7 +143,7 @@ def test_isolation_has_jobs_here_and_workers_there(demos: dict[str, Demo]) -> No
 
 def test_stuck_has_a_frozen_worker_with_jobs_in_flight(demos: dict[str, Demo]) -> None:
     demo = demos["stuck"]
-    samples = demo.until(lambda found: bool(_blocked(found)), 90, "blocked")
+    samples = demo.until(lambda found: bool(_blocked(found)), "blocked")
     assert _blocked(samples) == {("default", "reports"): "workers_idle"}
     assert value(samples, "bullmq_queue_workers", queue="reports") == 1
     found = jobs(samples)
@@ -154,21 +154,21 @@ def test_stuck_has_a_frozen_worker_with_jobs_in_flight(demos: dict[str, Demo]) -
     assert views["reports"]["reason"] == "workers_idle"
     assert {view["reason"] for name, view in views.items() if name != "reports"} == {None}
     emails = _total(samples, "completed", "emails")
-    demo.until(lambda later: _total(later, "completed", "emails") > emails, 15, "other jobs")
+    demo.until(lambda later: _total(later, "completed", "emails") > emails, "other jobs")
     assert [_state(pid) for pid in demo.children].count("T") == 1
     demo.ends_cleanly(signal.SIGTERM, children=4)
 
 
 def test_busy_has_a_backlog_that_grows_while_jobs_finish(demos: dict[str, Demo]) -> None:
     demo = demos["busy"]
-    first = demo.until(lambda samples: _ready(samples, "images") > 1000, 60, "a backlog")
+    first = demo.until(lambda samples: _ready(samples, "images") > 1000, "a backlog")
 
     def grown(samples: Samples) -> bool:
         return _ready(samples, "images") > _ready(first, "images") and (
             _total(samples, "completed", "images") > _total(first, "completed", "images")
         )
 
-    later = demo.until(grown, 60, "more ready, and more completed")
+    later = demo.until(grown, "more ready, and more completed")
     assert _blocked(later) == {}
     assert all(
         n < 100
@@ -181,7 +181,7 @@ def test_busy_has_a_backlog_that_grows_while_jobs_finish(demos: dict[str, Demo])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_during_the_start_leaves_nothing_behind(tmp_path: Path, number: int) -> None:
     demo = start_demo("healthy", tmp_path)
-    pids = wait_for(lambda: demo.children, 30, "a first child")
+    pids = wait_for(lambda: demo.children, "a first child")
     demo.process.send_signal(number)
     demo.process.wait(timeout=10)
     demo.left_nothing(pids)

@@ -18,7 +18,8 @@ import pytest
 from exporter.demo.scenarios import SCENARIOS
 from tests.support.daemon import command, environment
 from tests.support.need import need
-from tests.support.servers import free_port, wait_for
+from tests.support.servers import free_port
+from tests.support.waiting import wait_for
 
 Alert = tuple[str, str]
 """Name without BullMQ, and what it is about: a queue, a connection or a pair."""
@@ -113,7 +114,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Runn
                 )
             demos[name] = Running(process, log, time.monotonic())
         for demo in demos.values():
-            wait_for(lambda log=demo.log: "Ctrl-C" in log.read_text(), 60, f"started: {demo.log}")
+            wait_for(lambda log=demo.log: "Ctrl-C" in log.read_text(), f"started: {demo.log}")
         yield demos
     finally:
         for demo in demos.values():
@@ -127,7 +128,6 @@ def test_a_scenario_fires_its_alerts(scenario: str, running: dict[str, Running])
     demo = running[scenario]
     wait_for(
         lambda: demo.firing() >= EXPECTED[scenario],
-        120,
         f"{EXPECTED[scenario]} fire",
     )
     if scenario in ABOUT:
@@ -150,13 +150,13 @@ def test_their_texts_are_whole(running: dict[str, Running]) -> None:
 
 def test_an_outage_is_over_when_redis_is_back(running: dict[str, Running]) -> None:
     demo = running["outage"]
-    wait_for(lambda: not demo.firing(), 120, "nothing fires any more")
+    wait_for(lambda: not demo.firing(), "nothing fires any more")
 
 
 def test_healthy_fires_nothing(running: dict[str, Running]) -> None:
     """For longer than the others took, and the rules did run."""
     demo = running["healthy"]
-    wait_for(lambda: time.monotonic() - demo.started > 60, 60)
+    wait_for(lambda: time.monotonic() - demo.started > 60)
     assert demo.firing() == set()
     with urllib.request.urlopen(f"{demo.page('Prometheus')}/api/v1/rules") as answer:
         groups = json.load(answer)["data"]["groups"]

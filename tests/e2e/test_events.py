@@ -16,7 +16,8 @@ from tests.support.actors import Act
 from tests.support.daemon import Daemon, daemon
 from tests.support.need import node_modules
 from tests.support.pages import value
-from tests.support.servers import Server, wait_for
+from tests.support.servers import Server
+from tests.support.waiting import wait_for
 
 CONFIG = """
 poll: {{interval_seconds: 0.3, stale_after_seconds: 3}}
@@ -46,7 +47,7 @@ def run_traffic(running: Daemon, *arguments: str) -> dict[str, float]:
     assert process.stdout is not None
     try:
         assert process.stdout.readline() == "ready\n"
-        wait_for(lambda: value(running.samples(), "bullmq_queue_paused") == 0, 10, "discovered")
+        wait_for(lambda: value(running.samples(), "bullmq_queue_paused") == 0, "discovered")
         time.sleep(0.7)  # and its stream looked up
         process.stdin.write("go\n")
         process.stdin.flush()
@@ -63,7 +64,7 @@ def agree(running: Daemon, own: dict[str, float], unseen_waits: int = 0) -> None
     def found() -> dict[str, int]:
         return {kind: count for kind, count in counted(running).items() if kind in expected}
 
-    wait_for(lambda: found() == expected, 5, f"{expected}, not {found()}")
+    wait_for(lambda: found() == expected, f"{expected}, not {found()}")
     samples = running.samples()
     assert value(samples, "bullmq_events_lost_total") == 0
     assert value(samples, "bullmq_jobs_stalled_total") == 0
@@ -98,32 +99,32 @@ def test_python(running: Daemon, server: Server) -> None:
 
 def test_a_worker_that_is_killed_stalls_its_job(running: Daemon, act: Act) -> None:
     act("admin", queue="traffic", call="waitUntilReady")
-    wait_for(lambda: value(running.samples(), "bullmq_queue_paused") == 0, 10, "discovered")
+    wait_for(lambda: value(running.samples(), "bullmq_queue_paused") == 0, "discovered")
     short = {"lockDuration": 1000, "stalledInterval": 1000}
     first = act("worker", queue="traffic", ms=60_000, options=short)
     act("producer", queue="traffic", count=1)
-    wait_for(lambda: counted(running).get("started") == 1, 10, "the job is started")
+    wait_for(lambda: counted(running).get("started") == 1, "the job is started")
     first.send_signal(signal.SIGKILL)
     act("worker", queue="traffic", ms=10, options=short)
     expected = {"added": 1, "started": 2, "completed": 1, "failed": 0, "retried": 0, "stalled": 1}
-    wait_for(lambda: counted(running) == expected, 15, f"{expected}, not {counted(running)}")
+    wait_for(lambda: counted(running) == expected, f"{expected}, not {counted(running)}")
     # the run that died has no duration
     assert value(running.samples(), "bullmq_job_run_seconds_sum", outcome="completed") < 1
 
 
 def test_obliterate(running: Daemon, act: Act) -> None:
     act("admin", queue="traffic", call="waitUntilReady")
-    wait_for(lambda: value(running.samples(), "bullmq_queue_paused") == 0, 10, "discovered")
+    wait_for(lambda: value(running.samples(), "bullmq_queue_paused") == 0, "discovered")
     act("producer", queue="traffic", count=5)
-    wait_for(lambda: counted(running).get("added") == 5, 10, "five jobs")
+    wait_for(lambda: counted(running).get("added") == 5, "five jobs")
     act("admin", queue="traffic", call="obliterate", args=[{"force": True}])
-    wait_for(lambda: not counted(running), 5, "the queue is gone")
+    wait_for(lambda: not counted(running), "the queue is gone")
     # the queue may have been forgotten meanwhile; then it is a new one and begins at 0
     act("producer", queue="traffic", count=2)
-    wait_for(lambda: counted(running), 10, "it is back")
+    wait_for(lambda: counted(running), "it is back")
     time.sleep(1)
     before = counted(running)["added"]
     assert before in (0, 2, 7)
     act("producer", queue="traffic", count=3)
-    wait_for(lambda: counted(running)["added"] == before + 3, 5, "three more")
+    wait_for(lambda: counted(running)["added"] == before + 3, "three more")
     assert value(running.samples(), "bullmq_events_lost_total") == 0

@@ -11,7 +11,8 @@ from tests.contract.test_discovery import add
 from tests.support.daemon import daemon
 from tests.support.pages import Samples, every
 from tests.support.proxy import Proxy
-from tests.support.servers import Server, free_port, valkey, wait_for
+from tests.support.servers import Server, free_port, valkey
+from tests.support.waiting import wait_for
 
 CONNECTIONS = 50
 INTERVAL = 0.5
@@ -59,7 +60,7 @@ def test_the_others_stay_on_time(
         "sync: {enabled: false}\n"
     )
     with daemon(tmp_path, config) as running:
-        wait_for(lambda: jobs_of(running.samples()) == {*healthy, SLOW}, 20, "every database")
+        wait_for(lambda: jobs_of(running.samples()) == {*healthy, SLOW}, "every database")
         slow.delay = 0.4
         before = polls(running.samples())
 
@@ -68,7 +69,7 @@ def test_the_others_stay_on_time(
 
         first = "db0"
         samples = wait_for(
-            lambda: (s := running.samples()) and done(first, s) >= POLLS and s, 30, "some polls"
+            lambda: (s := running.samples()) and done(first, s) >= POLLS and s, "some polls"
         )
         counts = {name: done(name, samples) for name in healthy}
         # in the time of eight polls, each has made about as many

@@ -10,14 +10,15 @@ from tests.support.daemon import daemon
 from tests.support.need import need
 from tests.support.pages import jobs
 from tests.support.prometheus import prometheus
-from tests.support.servers import Server, wait_for
+from tests.support.servers import Server
+from tests.support.waiting import wait_for
 
 
 def test_promtool_is_silent(server: Server, tmp_path: Path) -> None:
     promtool = need("promtool")
     add(server.client(), "mail")
     with daemon(tmp_path, REDIS_URL=server.url) as running:
-        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        wait_for(lambda: jobs(running.samples()), "queues on the page")
         page = running.get("/metrics").body
     done = subprocess.run(
         [promtool, "check", "metrics"], input=page, capture_output=True, check=False
@@ -32,7 +33,7 @@ def test_prometheus_scrapes_and_answers(server: Server, tmp_path: Path) -> None:
     add(client, "mail", 'quo"ted\nline', "ünï")
     client.rpush("bull:mail:wait", *range(2, 43))
     with daemon(tmp_path, REDIS_URL=server.url) as running:
-        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        wait_for(lambda: jobs(running.samples()), "queues on the page")
         with prometheus(tmp_path, [running.port]) as asked:
             total = 'sum by (queue) (bullmq_queue_jobs{state=~"waiting|prioritized"})'
             found = {labels["queue"]: value for labels, value in asked.query(total)}

@@ -14,8 +14,9 @@ from tests.contract.test_discovery import add
 from tests.contract.test_events import say
 from tests.support.daemon import Daemon, daemon
 from tests.support.pages import every, jobs, value
-from tests.support.servers import Server, free_port, valkey, wait_for
+from tests.support.servers import Server, free_port, valkey
 from tests.support.users import hashed
+from tests.support.waiting import wait_for
 
 SUCCESSFUL = "bullmq_exporter_config_last_reload_successful"
 SUCCESS_TIME = "bullmq_exporter_config_last_reload_success_timestamp_seconds"
@@ -49,7 +50,7 @@ def reload(running: Daemon, config: str) -> None:
     before = running.log.count(" reloaded ")
     write(running, config)
     running.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: running.log.count(" reloaded ") > before, 5, running.log)
+    wait_for(lambda: running.log.count(" reloaded ") > before, running.log)
 
 
 def clients(server: Server) -> dict[str, str]:
@@ -67,19 +68,19 @@ def test_what_has_not_changed_goes_on(a: Server, b: Server, tmp_path: Path) -> N
     for server in (a, b):
         add(server.client(), "mail")
     with daemon(tmp_path, text({"api": a.url})) as running:
-        wait_for(lambda: jobs(running.samples(), connection="api"), 5, "queues on the page")
-        wait_for(lambda: _follows(running, a), 5, "events are followed")
+        wait_for(lambda: jobs(running.samples(), connection="api"), "queues on the page")
+        wait_for(lambda: _follows(running, a), "events are followed")
         say(a.client(), "failed", 1, queue="mail")
-        wait_for(lambda: count(running, "bullmq_jobs_failed_total"), 5, "all of them are read")
-        wait_for(lambda: count(running, "bullmq_sync_runs_total"), 5, "a sync round")
+        wait_for(lambda: count(running, "bullmq_jobs_failed_total"), "all of them are read")
+        wait_for(lambda: count(running, "bullmq_sync_runs_total"), "a sync round")
         before, socket = running.samples(), clients(a)
 
         reload(running, text({"api": a.url, "worker": b.url}))
         say(a.client(), "added", 99, queue="mail")  # falls in between
-        wait_for(lambda: jobs(running.samples(), connection="worker"), 5, "the new one's queues")
+        wait_for(lambda: jobs(running.samples(), connection="worker"), "the new one's queues")
         added = value(before, "bullmq_jobs_added_total", connection="api")
-        wait_for(lambda: count(running, "bullmq_jobs_added_total", connection="api") > added, 5)
-        wait_for(lambda: len(every(running.samples(), "bullmq_sync_success")) == 4, 5, "all pairs")
+        wait_for(lambda: count(running, "bullmq_jobs_added_total", connection="api") > added)
+        wait_for(lambda: len(every(running.samples(), "bullmq_sync_success")) == 4, "all pairs")
 
         after = running.samples()
         fallen = {
@@ -106,19 +107,19 @@ def test_one_is_removed(a: Server, b: Server, tmp_path: Path) -> None:
     for server in (a, b):
         add(server.client(), "mail")
     with daemon(tmp_path, text({"api": a.url, "worker": b.url})) as running:
-        wait_for(lambda: jobs(running.samples(), connection="worker"), 5, "queues on the page")
+        wait_for(lambda: jobs(running.samples(), connection="worker"), "queues on the page")
         socket = clients(a)
         reload(running, text({"api": a.url}))
-        wait_for(lambda: not _named(running, "worker"), 5, "no sample of it")
+        wait_for(lambda: not _named(running, "worker"), "no sample of it")
         assert clients(a) == socket
-        wait_for(lambda: not clients(b), 5, "its socket is closed")
+        wait_for(lambda: not clients(b), "its socket is closed")
         assert list(running.get("/health/redis").json["connections"]) == ["api"]
         assert running.get("/health/redis?connection=worker").status == 404
         assert running.get("/-/ready").status == 200
         assert "reloaded kept=api stopped=worker" in running.log
         # and comes back as one that was never there
         reload(running, text({"api": a.url, "worker": b.url}))
-        wait_for(lambda: jobs(running.samples(), connection="worker"), 5, "queues on the page")
+        wait_for(lambda: jobs(running.samples(), connection="worker"), "queues on the page")
 
 
 def _named(running: Daemon, name: str) -> list[Any]:
@@ -129,11 +130,11 @@ def test_one_is_led_elsewhere(a: Server, b: Server, tmp_path: Path) -> None:
     add(a.client(), "old")
     add(b.client(), "new")
     with daemon(tmp_path, text({"api": a.url})) as running:
-        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        wait_for(lambda: jobs(running.samples()), "queues on the page")
         reload(running, text({"api": b.url}))
-        found = wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        found = wait_for(lambda: jobs(running.samples()), "queues on the page")
         assert {queue for queue, _ in found} == {"new"}
-        wait_for(lambda: not clients(a), 5, "the old socket is closed")
+        wait_for(lambda: not clients(a), "the old socket is closed")
         assert set(clients(b)) == {"bullmq-exporter:api"}
 
 
@@ -141,10 +142,10 @@ def test_two_names_for_one_client(a: Server, tmp_path: Path) -> None:
     with daemon(tmp_path, text({"api": a.url})) as running:
         socket = clients(a)
         reload(running, text({"api": a.url, "twin": a.url}))
-        wait_for(lambda: count(running, "bullmq_up", connection="twin"), 5, "the twin")
+        wait_for(lambda: count(running, "bullmq_up", connection="twin"), "the twin")
         assert clients(a) == socket
         reload(running, text({"api": a.url}))
-        wait_for(lambda: not _named(running, "twin"), 5, "no twin")
+        wait_for(lambda: not _named(running, "twin"), "no twin")
         assert clients(a) == socket
 
 
@@ -152,9 +153,9 @@ def test_other_options_begin_anew(a: Server, tmp_path: Path) -> None:
     add(a.client(), "mail")
     add(a.client(), "other")
     with daemon(tmp_path, text({"api": a.url})) as running:
-        wait_for(lambda: len(every(running.samples(), "bullmq_queue_paused")) == 2, 5, "queues")
+        wait_for(lambda: len(every(running.samples(), "bullmq_queue_paused")) == 2, "queues")
         reload(running, text({"api": a.url}, queues="{exclude: [other]}"))
-        found = wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        found = wait_for(lambda: jobs(running.samples()), "queues on the page")
         assert {queue for queue, _ in found} == {"mail"}
         assert len(clients(a)) == 1
 
@@ -163,7 +164,7 @@ def test_a_bad_one_is_refused_whole(a: Server, b: Server, tmp_path: Path) -> Non
     add(a.client(), "mail")
     good = text({"api": a.url})
     with daemon(tmp_path, good) as running:
-        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        wait_for(lambda: jobs(running.samples()), "queues on the page")
         assert count(running, SUCCESSFUL) == 1
         taken, socket = count(running, SUCCESS_TIME), clients(a)
         bad = text({"worker": b.url.replace("redis://", "redis://:hunter2@")}, log="{levle: debug}")
@@ -173,7 +174,7 @@ def test_a_bad_one_is_refused_whole(a: Server, b: Server, tmp_path: Path) -> Non
         assert answer.text.splitlines()[0] == "not reloaded"
         assert "connections.worker.url: needs a database number" in answer.text
         assert "log.levle: unknown key; did you mean level?" in answer.text
-        wait_for(lambda: value(running.samples(), SUCCESSFUL) == 0, 5, "the gauge")
+        wait_for(lambda: value(running.samples(), SUCCESSFUL) == 0, "the gauge")
         assert running.log.count("ERROR   exporter reload failed") == 2
         assert "hunter2" not in answer.text + running.log
         assert count(running, SUCCESS_TIME) == taken
@@ -183,7 +184,7 @@ def test_a_bad_one_is_refused_whole(a: Server, b: Server, tmp_path: Path) -> Non
         write(running, good)
         answer = running.get("/-/reload", method="POST")
         assert (answer.status, answer.text) == (200, "reloaded\n")
-        wait_for(lambda: count(running, SUCCESSFUL) == 1, 5, "the gauge")
+        wait_for(lambda: count(running, SUCCESSFUL) == 1, "the gauge")
         assert count(running, SUCCESS_TIME) > taken
         assert clients(a) == socket
         assert "Traceback" not in running.log
@@ -193,7 +194,7 @@ def test_a_file_that_is_gone(a: Server, tmp_path: Path) -> None:
     with daemon(tmp_path, text({"api": a.url})) as running:
         (tmp_path / "config.yaml").unlink()
         running.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: value(running.samples(), SUCCESSFUL) == 0, 5, "the gauge")
+        wait_for(lambda: value(running.samples(), SUCCESSFUL) == 0, "the gauge")
         assert "No such file or directory" in running.log
         assert running.stop() == 0
 
@@ -232,12 +233,12 @@ def test_users_come_and_go(a: Server, tmp_path: Path) -> None:
 
 def test_the_sync_test_can_be_turned_off_and_on(a: Server, tmp_path: Path) -> None:
     with daemon(tmp_path, text({"api": a.url})) as running:
-        wait_for(lambda: running.get("/health/redis/sync").status == 200, 5, "a round")
+        wait_for(lambda: running.get("/health/redis/sync").status == 200, "a round")
         reload(running, text({"api": a.url}, sync="{enabled: false}"))
         assert running.get("/health/redis/sync").status == 404
-        wait_for(lambda: not every(running.samples(), "bullmq_sync_success"), 5, "no samples")
+        wait_for(lambda: not every(running.samples(), "bullmq_sync_success"), "no samples")
         reload(running, text({"api": a.url}))
-        wait_for(lambda: running.get("/health/redis/sync").status == 200, 5, "a round")
+        wait_for(lambda: running.get("/health/redis/sync").status == 200, "a round")
 
 
 def test_many_reloads_leave_nothing_behind(a: Server, tmp_path: Path) -> None:
@@ -254,7 +255,7 @@ def test_many_reloads_leave_nothing_behind(a: Server, tmp_path: Path) -> None:
         for _ in range(10):
             reload(running, text(two))
             reload(running, text(one))
-        wait_for(lambda: held() <= before, 10, "threads and sockets as before")
+        wait_for(lambda: held() <= before, "threads and sockets as before")
         assert "Traceback" not in running.log
         assert running.stop() == 0
 
@@ -270,13 +271,13 @@ def test_a_new_password_needs_no_restart(a: Server, tmp_path: Path) -> None:
     file.write_text("first-s3cret\n")
     config = text({"api": a.url}).replace("}", f", username: monitor, password_file: {file}}}", 1)
     with daemon(tmp_path, config) as running:
-        wait_for(lambda: count(running, "bullmq_up"), 5, "up")
+        wait_for(lambda: count(running, "bullmq_up"), "up")
         set_password("second-s3cret")
         admin.client_kill_filter(user="monitor")
-        wait_for(lambda: value(running.samples(), "bullmq_up") == 0, 5, "down")
-        wait_for(lambda: _last_error(running) == "auth", 5, "the old password is refused")
+        wait_for(lambda: value(running.samples(), "bullmq_up") == 0, "down")
+        wait_for(lambda: _last_error(running) == "auth", "the old password is refused")
         file.write_text("second-s3cret\n")
-        wait_for(lambda: count(running, "bullmq_up"), 5, "up again")
+        wait_for(lambda: count(running, "bullmq_up"), "up again")
         assert "s3cret" not in running.log
 
 

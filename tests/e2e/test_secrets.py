@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import command, daemon
-from tests.support.servers import Server, free_port, valkey, wait_for
+from tests.support.servers import Server, free_port, valkey
 from tests.support.users import hashed
+from tests.support.waiting import wait_for
 
 PASSWORD = "s3cr3t/p@ss w:rd"
 FILE_PASSWORD = "f1le-s3cr3t"
@@ -91,7 +92,7 @@ def test_a_running_exporter(locked: Server, tmp_path: Path, form: str) -> None:
     file = write(tmp_path, locked.port, form=form)
     right = {"Authorization": f"Basic {AUTHORIZATION}"}
     with daemon(tmp_path, file.read_text()) as running:
-        wait_for(lambda: running.get("/health/redis/sync", **right).status == 200, 10, "a round")
+        wait_for(lambda: running.get("/health/redis/sync", **right).status == 200, "a round")
         pages = [running.get(page, **right).text for page in PAGES]
         pages += [running.get(page).text for page in PAGES]
         locked.client(password=PASSWORD).client_kill_filter(user="filed")
@@ -99,7 +100,7 @@ def test_a_running_exporter(locked: Server, tmp_path: Path, form: str) -> None:
         answer = running.get("/-/reload", method="POST", **right)
         assert answer.status == 500
         (tmp_path / "password").write_text(f"{FILE_PASSWORD}-wrong")
-        wait_for(lambda: "reconnected" in running.log or "auth" in running.log, 5, "a reconnect")
+        wait_for(lambda: "reconnected" in running.log or "auth" in running.log, "a reconnect")
         pages += [running.get(page, **right).text for page in PAGES]
         assert running.stop(signal.SIGTERM) == 0
         assert leaks("\n".join([*pages, answer.text, running.log])) == []

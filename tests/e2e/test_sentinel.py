@@ -12,7 +12,7 @@ from tests.contract.test_discovery import add
 from tests.support.daemon import Daemon, command, daemon
 from tests.support.pages import jobs, value
 from tests.support.sentinels import MASTER, SentinelGroup, sentinel_group
-from tests.support.servers import wait_for
+from tests.support.waiting import wait_for
 
 PASSWORD = "0f-the-sentinels"
 DATA_PASSWORD = "0f-the-data"
@@ -63,25 +63,25 @@ def put(group: SentinelGroup, port: int) -> None:
 
 def test_a_failover_is_followed(group: SentinelGroup, tmp_path: Path) -> None:
     with daemon(tmp_path, config(tmp_path, group.nodes)) as running:
-        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        wait_for(lambda: jobs(running.samples()), "queues on the page")
         assert reached(running) == f"127.0.0.1:{group.master.port}"
         metadata = running.get("/health/redis").json["connections"]["api"]["metadata"]
         assert metadata["sentinel"] in group.nodes
         put(group, group.master.port)
-        wait_for(lambda: events(running) == 1, 5, "the event is counted")
+        wait_for(lambda: events(running) == 1, "the event is counted")
         group.client(group.master).wait(1, 1000)
         before = running.samples()
 
         group.master.kill()
-        wait_for(lambda: value(running.samples(), "bullmq_up") == 0, 5, "the loss is seen")
-        wait_for(lambda: group.named() == group.replica.port, 30, "the sentinels' decision")
-        wait_for(lambda: value(running.samples(), "bullmq_up") == 1, 5, "up again")
+        wait_for(lambda: value(running.samples(), "bullmq_up") == 0, "the loss is seen")
+        wait_for(lambda: group.named() == group.replica.port, "the sentinels' decision")
+        wait_for(lambda: value(running.samples(), "bullmq_up") == 1, "up again")
 
         assert reached(running) == f"127.0.0.1:{group.replica.port}"
-        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        wait_for(lambda: jobs(running.samples()), "queues on the page")
         assert events(running) == 1
         put(group, group.replica.port)
-        wait_for(lambda: events(running) == 2, 5, "counting goes on")
+        wait_for(lambda: events(running) == 2, "counting goes on")
         after = running.samples()
         assert value(after, "bullmq_connection_info", role="master") == 1
         run_ids = [
@@ -91,7 +91,7 @@ def test_a_failover_is_followed(group: SentinelGroup, tmp_path: Path) -> None:
         assert run_ids[0] != run_ids[1]
         assert value(after, "bullmq_connection_reconnects_total") == 1
         assert jobs(after) == jobs(before)
-        sync = wait_for(lambda: running.get("/health/redis/sync").status == 200, 5, "sync passes")
+        sync = wait_for(lambda: running.get("/health/redis/sync").status == 200, "sync passes")
         assert sync
         assert PASSWORD not in running.log
         assert DATA_PASSWORD not in running.log
@@ -99,11 +99,11 @@ def test_a_failover_is_followed(group: SentinelGroup, tmp_path: Path) -> None:
 
 def test_a_master_that_becomes_a_replica_is_left(group: SentinelGroup, tmp_path: Path) -> None:
     with daemon(tmp_path, config(tmp_path, group.nodes)) as running:
-        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        wait_for(lambda: jobs(running.samples()), "queues on the page")
         group.fail_over()
-        wait_for(lambda: group.named() == group.replica.port, 30, "the sentinels' decision")
+        wait_for(lambda: group.named() == group.replica.port, "the sentinels' decision")
         address = f"127.0.0.1:{group.replica.port}"
-        wait_for(lambda: reached(running) == address, 7, "the new master is polled")
+        wait_for(lambda: reached(running) == address, "the new master is polled")
         assert value(running.samples(), "bullmq_connection_info", role="master") == 1
 
 
@@ -112,9 +112,9 @@ def test_a_demotion_is_noticed_where_the_connection_stays(
 ) -> None:
     """Sentinels cut a demoted master's clients off; someone with REPLICAOF does not."""
     with daemon(tmp_path, config(tmp_path, group.nodes)) as running:
-        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        wait_for(lambda: jobs(running.samples()), "queues on the page")
         group.client(group.master).replicaof("127.0.0.1", group.replica.port)
-        wait_for(lambda: "is a replica" in running.log, 5, "the demotion is noticed")
+        wait_for(lambda: "is a replica" in running.log, "the demotion is noticed")
         assert "error=readonly" in running.log
 
 

@@ -12,7 +12,8 @@ import pytest
 from tests.support.browser import DESK, Screen
 from tests.support.daemon import Daemon, daemon
 from tests.support.pages import value
-from tests.support.servers import Server, valkey, wait_for
+from tests.support.servers import Server, valkey
+from tests.support.waiting import wait_for
 
 PHONE = {"width": 360, "height": 740}
 HOSTILE = '<img src=x onerror="document.title=1">'
@@ -52,7 +53,7 @@ def running(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("status")
     config = f"connections: {{default: {{url: {redis.url}}}}}\n{OPTIONS}"
     with daemon(folder, config) as found:
-        wait_for(lambda: "2 of 63" in found.get("/").text, 20, "two are blocked")
+        wait_for(lambda: "2 of 63" in found.get("/").text, "two are blocked")
         yield found
 
 
@@ -122,19 +123,19 @@ class TestWithJavaScript:
         screen = look(running)
         screen.page.evaluate("window.same = true")
         screen.page.get_by_label("Search").press_sequentially("queue-000")
-        screen.until(lambda s: len(s.names()) == 10, 5, "ten match")
+        screen.until(lambda s: len(s.names()) == 10, "ten match")
         assert "q=queue-000" in screen.address
         for order in ("ascending", "descending"):
             screen.page.get_by_role("link", name="Queue", exact=True).click()
             head = screen.page.locator(f'[aria-sort="{order}"]:has-text("Queue")')
-            screen.until(lambda _, head=head: head.count() == 1, 5, order)
-        screen.until(lambda s: s.names()[:1] == ["queue-0009"], 5, "the other way round")
+            screen.until(lambda _, head=head: head.count() == 1, order)
+        screen.until(lambda s: s.names()[:1] == ["queue-0009"], "the other way round")
         screen.page.get_by_label("Search").fill("")
         screen.page.get_by_label("blocked only").check()
-        screen.until(lambda s: set(s.names()) == {HOSTILE, "mail"}, 5, "the blocked ones")
+        screen.until(lambda s: set(s.names()) == {HOSTILE, "mail"}, "the blocked ones")
         screen.page.locator("#prefix").select_option("bull")
         screen.page.locator("#connection").select_option("default")
-        screen.until(lambda s: "connection=default&prefix=bull" in s.address, 5, "an address")
+        screen.until(lambda s: "connection=default&prefix=bull" in s.address, "an address")
         assert len(screen.names()) == 2
         assert screen.page.evaluate("window.same")
         reloaded = screen.open(screen.address.removeprefix(running.url))
@@ -149,13 +150,13 @@ class TestWithJavaScript:
         keyboard.press("Tab")
         assert screen.focused == "q"
         keyboard.type("queue-00")
-        screen.until(lambda s: len(s.names()) == 60, 5, "sixty match")
+        screen.until(lambda s: len(s.names()) == 60, "sixty match")
         for name in ("connection", "prefix", "only", "Queue", "Blocked", "Waiting"):
             keyboard.press("Tab")
             assert screen.focused == name
         keyboard.press("Enter")
         sorted_by = screen.page.locator('[aria-sort="descending"]')
-        screen.until(lambda _: sorted_by.count() == 1, 5, "sorted")
+        screen.until(lambda _: sorted_by.count() == 1, "sorted")
         assert sorted_by.inner_text() == "Waiting"
         assert screen.focused == "Waiting"
 
@@ -172,7 +173,7 @@ class TestWithJavaScript:
         top = page.evaluate("row.getBoundingClientRect().top")
         redis.client().zadd("bull:queue-0030:completed", {"x": 1, "y": 2})
         done = "window.row.cells[7].textContent"
-        screen.until(lambda s: s.page.evaluate(done) == "3", 10, "news in the same row")
+        screen.until(lambda s: s.page.evaluate(done) == "3", "news in the same row")
         assert page.evaluate("row.isConnected")
         assert page.evaluate("getSelection().toString()") == "queue-0030"
         assert abs(page.evaluate("row.getBoundingClientRect().top") - top) < 1
@@ -186,9 +187,9 @@ class TestWithJavaScript:
         assert screen.alarm.startswith("Paused. What is shown is as of")
         assert screen.page.locator("body.stale").count() == 1
         age = screen.page.locator("#age")
-        screen.until(lambda _: age.inner_text() == "4 s ago", 10, "no news")
+        screen.until(lambda _: age.inner_text() == "4 s ago", "no news")
         pause.click()
-        screen.until(lambda s: not s.alarm, 5, "fresh again")
+        screen.until(lambda s: not s.alarm, "fresh again")
         assert pause.get_attribute("aria-pressed") == "false"
 
 
@@ -198,16 +199,16 @@ def test_redis_goes_away_and_returns(tmp_path: Path, look: Open) -> None:
         config = f"connections: {{api: {{url: {server.url}}}}}\n{OPTIONS}"
         with daemon(tmp_path, config) as running:
             screen = look(running)
-            screen.until(lambda s: "2 of 63" in s.headline, 20, "queues")
+            screen.until(lambda s: "2 of 63" in s.headline, "queues")
             screen.page.get_by_label("Search").fill("ma")
             screen.page.locator("#prefix").select_option("bull")
             screen.page.get_by_label("Search").focus()
-            screen.until(lambda s: len(s.names()) == 1, 5, "the search")
+            screen.until(lambda s: len(s.names()) == 1, "the search")
             server.kill()
-            screen.until(lambda s: s.headline == "Redis is not reached: api", 10, "the loss")
+            screen.until(lambda s: s.headline == "Redis is not reached: api", "the loss")
             assert [row.classes for row in screen.rows()] == [["blocked", "old"]]
             assert "its queues are shown as they were then" in screen.verdict
-            screen.until(lambda s: "its queues are not shown" in s.verdict, 10, "withdrawn")
+            screen.until(lambda s: "its queues are not shown" in s.verdict, "withdrawn")
             assert screen.rows() == []
             assert value(running.samples(), "bullmq_up") == 0
             assert "connection: " in screen.verdict
@@ -215,7 +216,7 @@ def test_redis_goes_away_and_returns(tmp_path: Path, look: Open) -> None:
             assert screen.page.locator("#connections tbody tr").inner_text().count("?") >= 3
             server.start()
             fill(server)
-            screen.until(lambda s: "2 of 63" in s.headline and s.names() == ["mail"], 20, "back")
+            screen.until(lambda s: "2 of 63" in s.headline and s.names() == ["mail"], "back")
             assert screen.focused == "q"
             assert screen.page.get_by_label("Search").input_value() == "ma"
             assert screen.page.locator("#prefix").input_value() == "bull"
@@ -225,18 +226,18 @@ def test_the_exporter_goes_away_and_returns(redis: Server, tmp_path: Path, look:
     config = f"connections: {{api: {{url: {redis.url}}}}}\n{OPTIONS}"
     with daemon(tmp_path, config) as running:
         screen = look(running, "/?q=ma")
-        screen.until(lambda s: "2 of 63" in s.headline, 20, "queues")
+        screen.until(lambda s: "2 of 63" in s.headline, "queues")
         assert screen.page.locator(".stale").count() == 0
         port = running.port
         running.stop(signal.SIGKILL)
-        screen.until(lambda s: s.alarm, 10, "an alarm")
+        screen.until(lambda s: s.alarm, "an alarm")
         assert screen.alarm.startswith("The exporter does not answer (it cannot be reached).")
         assert screen.page.locator("body.stale").count() == 1
         assert screen.page.title() == "? Not up to date - bullmq-exporter"
         assert screen.names() == ["mail"], "as it was"
         assert screen.violations() == []
     with daemon(tmp_path, config, port=port):
-        screen.until(lambda s: not s.alarm and "2 of 63" in s.headline, 20, "an answer")
+        screen.until(lambda s: not s.alarm and "2 of 63" in s.headline, "an answer")
         assert screen.page.locator(".stale").count() == 0
         assert screen.page.title().startswith("✖ 2 of 63")
 
@@ -246,13 +247,13 @@ def test_many_queues_stay_fluent(tmp_path: Path, look: Open) -> None:
         fill(server, queues=2_000)
         config = f"connections: {{api: {{url: {server.url}}}}}\n{OPTIONS}"
         with daemon(tmp_path, config) as running:
-            wait_for(lambda: "2 of 2,003" in running.get("/").text, 30, "all of them")
+            wait_for(lambda: "2 of 2,003" in running.get("/").text, "all of them")
             screen = look(running)
             assert "the first 2,000 are shown" in screen.page.locator("#count").inner_text()
             assert len(screen.rows()) == 2_000
             start = time.monotonic()
             screen.page.get_by_label("Search").fill("queue-1234")
-            screen.until(lambda s: s.page.locator("#table tbody tr").count() == 1, 5, "one")
+            screen.until(lambda s: s.page.locator("#table tbody tr").count() == 1, "one")
             screen.page.get_by_label("Search").fill("")
-            screen.until(lambda s: s.page.locator("#table tbody tr").count() == 2_000, 5, "all")
+            screen.until(lambda s: s.page.locator("#table tbody tr").count() == 2_000, "all")
             assert time.monotonic() - start < 4

@@ -9,7 +9,8 @@ from tests.contract.test_discovery import add
 from tests.support.daemon import daemon
 from tests.support.pages import every, jobs, value
 from tests.support.proxy import Proxy
-from tests.support.servers import Server, valkey, wait_for
+from tests.support.servers import Server, valkey
+from tests.support.waiting import wait_for
 
 FAST = """
 poll: {{interval_seconds: 0.2, stale_after_seconds: 1}}
@@ -26,13 +27,11 @@ def test_two_servers_are_caught_in_one_interval(server: Server, tmp_path: Path) 
         with daemon(tmp_path, config) as running:
             name = "bullmq_sync_success"
             pair = {"writer": "api", "reader": "worker"}
-            wait_for(lambda: value(running.samples(), name, **pair) == 0, 5, "the pair fails")
+            wait_for(lambda: value(running.samples(), name, **pair) == 0, "the pair fails")
             assert value(running.samples(), name, writer="api", reader="api") == 1
             check = "bullmq_sync_check_success"
             assert value(running.samples(), check, **pair, check="same_database") == 0
-            wait_for(
-                lambda: (value(running.samples(), "bullmq_sync_runs_total", **pair) or 0) > 1, 5
-            )
+            wait_for(lambda: (value(running.samples(), "bullmq_sync_runs_total", **pair) or 0) > 1)
             answer = running.get("/health/redis/sync")
             assert answer.status == 503
             page = answer.json
@@ -55,7 +54,7 @@ def test_one_database_passes(server: Server, tmp_path: Path) -> None:
     config = FAST.format(api=server.url, worker=server.url.replace("127.0.0.1", "localhost"))
     with daemon(tmp_path, config) as running:
         answer = wait_for(
-            lambda: (a := running.get("/health/redis/sync")).status == 200 and a, 5, "it passes"
+            lambda: (a := running.get("/health/redis/sync")).status == 200 and a, "it passes"
         )
         assert answer.json["verdict"] == "every connection sees what the others write"
         assert answer.json["differences"][0]["same_keyspace"] is True
@@ -83,9 +82,9 @@ def test_a_dead_peer_delays_no_poll(server: Server, tmp_path: Path) -> None:
             labels = {"connection": "api", "collector": "queues"}
             return value(running.samples(), name, **labels) or 0.0
 
-        wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+        wait_for(lambda: jobs(running.samples()), "queues on the page")
         success = "bullmq_sync_success"
-        wait_for(lambda: every(running.samples(), success, writer="worker"), 8, "a round ends")
+        wait_for(lambda: every(running.samples(), success, writer="worker"), "a round ends")
         assert set(every(running.samples(), success, writer="worker").values()) == {0}
         assert value(running.samples(), success, writer="api", reader="api") == 1
         for _ in range(20):
@@ -114,10 +113,9 @@ def test_hidden_identities_are_told_by_what_the_test_sees(server: Server, tmp_pa
                     connection="worker",
                     database="api",
                 ),
-                8,
                 "worker is recognised",
             )
-            wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+            wait_for(lambda: jobs(running.samples()), "queues on the page")
             owners = {
                 dict(labels)["connection"]
                 for _, labels in every(running.samples(), "bullmq_queue_jobs")
@@ -133,11 +131,11 @@ def test_a_failover_is_noticed_without_a_new_connection(tmp_path: Path) -> None:
         master.client().config_set("repl-diskless-sync-delay", 0)
         with valkey("--replicaof", "127.0.0.1", str(master.port)) as replica:
             client = replica.client()
-            wait_for(lambda: client.info("replication")["master_link_status"] == "up", 10)
+            wait_for(lambda: client.info("replication")["master_link_status"] == "up")
             with daemon(tmp_path, FAST.format(api=master.url, worker=replica.url)) as running:
                 info = "bullmq_connection_info"
                 replica_of = {"connection": "worker", "database": "api", "role": "slave"}
-                wait_for(lambda: value(running.samples(), info, **replica_of), 5, "a replica")
+                wait_for(lambda: value(running.samples(), info, **replica_of), "a replica")
                 client.execute_command("REPLICAOF", "NO", "ONE")
                 alone = {"connection": "worker", "database": "worker", "role": "master"}
-                wait_for(lambda: value(running.samples(), info, **alone), 5, "a master")
+                wait_for(lambda: value(running.samples(), info, **alone), "a master")

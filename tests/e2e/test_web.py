@@ -19,9 +19,10 @@ from exporter.web import WebServer, open_socket, protocol
 from exporter.web.protocol import REQUEST_SECONDS
 from exporter.web.status import ASSETS
 from tests.support.daemon import Answer, Daemon, daemon
-from tests.support.servers import Server, valkey, wait_for
+from tests.support.servers import Server, valkey
 from tests.support.tls import client_context, renew, write_certificates
 from tests.support.users import hashed
+from tests.support.waiting import wait_for
 
 ASSET_PATHS = tuple(f"/{asset.path}" for asset in ASSETS)
 PATHS = ("/", "/metrics", "/health/redis", "/health/redis/sync", "/health/queues")
@@ -60,7 +61,7 @@ class TestTLS:
         text = config(redis, self.web(tmp_path))
         with daemon(tmp_path, text, context=client_context(ca)) as running:
             for path in (*PATHS, *OPEN):
-                wait_for(lambda path=path: running.get(path).status == 200, 5, path)
+                wait_for(lambda path=path: running.get(path).status == 200, path)
             running.context = client_context(trustme.CA())
             with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
                 running.get("/metrics")
@@ -388,7 +389,7 @@ class TestLimits:
                 crowd.enter_context(dialled(running)).sendall(b"GET /")
             answer = running.get("/metrics")
             assert (answer.status, answer.headers["connection"]) == (503, "close")
-        wait_for(lambda: running.get("/metrics").status == 200, 5, "room again")
+        wait_for(lambda: running.get("/metrics").status == 200, "room again")
 
     def test_a_large_crowd_is_not_let_in(self, running: Daemon) -> None:
         with contextlib.ExitStack() as crowd:
@@ -396,7 +397,7 @@ class TestLimits:
             with contextlib.suppress(ConnectionError):
                 socks[-1].settimeout(2)
                 assert socks[-1].recv(1) == b""
-        wait_for(lambda: reached(running), 5, "room again")
+        wait_for(lambda: reached(running), "room again")
 
     def test_nothing_a_visitor_sends_reaches_redis(self, running: Daemon, redis: Server) -> None:
         with redis.client().monitor() as monitor:
@@ -419,7 +420,7 @@ def reached(running: Daemon) -> bool:
 def test_an_exporter_that_is_open_to_all_says_so_once(redis: Server, tmp_path: Path) -> None:
     said = "open to all networks"
     with daemon(tmp_path, config(redis, ""), listen="0.0.0.0") as running:
-        wait_for(lambda: said in running.log, 5, said)
+        wait_for(lambda: said in running.log, said)
         assert running.log.count(said) == 1
     web = f"basic_auth_users: {{alice: {hashed('x')}}}"
     with daemon(tmp_path, config(redis, web), listen="0.0.0.0") as running:
@@ -439,9 +440,9 @@ def test_a_client_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) 
     try:
         with socket.create_connection(address, 5) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            wait_for(lambda: connections, 5, "the connection")
+            wait_for(lambda: connections, "the connection")
             start = time.monotonic()
-            wait_for(lambda: not connections, 5, "the end of the connection")
+            wait_for(lambda: not connections, "the end of the connection")
             assert time.monotonic() - start > 0.5
     finally:
         server.stop()

@@ -9,8 +9,9 @@ from pathlib import Path
 from tests.support.clock import Clock
 from tests.support.live import Written
 from tests.support.pages import value
-from tests.support.servers import valkey, wait_for
-from tests.support.trial import INTERVAL, Scene, scene
+from tests.support.servers import valkey
+from tests.support.trial import Scene, scene
+from tests.support.waiting import wait_for
 
 HOUR = 3600
 TIME = "bullmq_exporter_collector_last_success_timestamp_seconds"
@@ -32,9 +33,9 @@ def test_of_the_exporter(tmp_path: Path) -> None:
         for seconds in JUMPS:
             with found.fault(f"clock of the exporter {seconds:+d} s"):
                 clock.jump(seconds)
-                wait_for(lambda s=seconds: abs(by_its_clock(found) - s) < 60, 5, "it has jumped")
+                wait_for(lambda s=seconds: abs(by_its_clock(found) - s) < 60, "it has jumped")
                 done = found.live.completed
-                wait_for(lambda n=done: found.completed(found.look) >= n, 2 * INTERVAL, "polls")
+                wait_for(lambda n=done: found.completed(found.look) >= n, "polls")
                 clock.jump(0)
         found.end()
 
@@ -49,7 +50,7 @@ def test_of_redis(tmp_path: Path) -> None:
                 clock.jump(seconds)
                 assert abs(server.client().time()[0] - time.time() - seconds) < 60
                 done = found.live.completed
-                wait_for(lambda n=done: found.completed(found.look) > n, 2 * INTERVAL, "polls")
+                wait_for(lambda n=done: found.completed(found.look) > n, "polls")
                 samples = found.samples.items()
                 assert not [k for k, v in samples if k[0].startswith("bullmq_") and v < 0]
                 clock.jump(0)

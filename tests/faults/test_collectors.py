@@ -16,7 +16,8 @@ from exporter.polling import Poller, SyncRunner
 from tests.contract.test_discovery import add
 from tests.support.live import QUEUE, announce, work
 from tests.support.pages import Samples, every, parse, value
-from tests.support.servers import Server, wait_for
+from tests.support.servers import Server
+from tests.support.waiting import wait_for
 from tests.support.watch import config_for
 
 STALE_AFTER = 1.0
@@ -138,7 +139,7 @@ def test_a_mistake_in_the_sync_test_costs_a_round(
     monkeypatch.setattr(SyncTest, "run", double)
     runner = SyncRunner(config, board)
     runner.start()
-    report = wait_for(lambda: board.sync, 5, "a round")
+    report = wait_for(lambda: board.sync, "a round")
     runner.stop()
     runner.join(1)
     assert not mistakes

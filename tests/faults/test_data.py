@@ -10,8 +10,9 @@ from exporter.bullmq import STATES
 from tests.contract.test_discovery import add
 from tests.support.live import Written
 from tests.support.pages import jobs
-from tests.support.servers import redis_server, wait_for
+from tests.support.servers import redis_server
 from tests.support.trial import Scene, scene
+from tests.support.waiting import wait_for
 
 MANY = [f"many-{number}" for number in range(100)]
 JOBS = 97
@@ -44,7 +45,7 @@ def test_ten_thousand_keys_deleted_at_once(found: Scene) -> None:
     assert len(shown(found)) == 102
     with found.fault("10,000 keys deleted", loses_keys=True):
         client.delete(*keys)
-        wait_for(lambda: shown(found) == {"live", "still"}, 2, "the queues are gone")
+        wait_for(lambda: shown(found) == {"live", "still"}, "the queues are gone")
     assert len(jobs(found.samples)) == 2 * len(STATES)
 
 
@@ -53,7 +54,7 @@ def test_flushall(found: Scene) -> None:
     with found.fault("FLUSHALL", loses_keys=True) as fault:
         fault.done = found.completed(found.look) + 20
         found.server.client().flushall()
-        wait_for(lambda: shown(found) == {"live"}, 2, "the queue at rest is gone")
+        wait_for(lambda: shown(found) == {"live"}, "the queue at rest is gone")
 
 
 def test_restarted_without_its_data(found: Scene) -> None:
@@ -63,7 +64,7 @@ def test_restarted_without_its_data(found: Scene) -> None:
         fault.is_seen("connection")
         fault.outlasts_the_samples()
         found.server.start()
-        wait_for(lambda: found.server.client().exists("bull:live:id"), 2, "work goes on")
+        wait_for(lambda: found.server.client().exists("bull:live:id"), "work goes on")
 
 
 def test_no_job_was_counted_twice(found: Scene) -> None:

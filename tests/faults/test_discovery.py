@@ -12,8 +12,9 @@ from tests.contract.test_discovery import add
 from tests.support.daemon import daemon
 from tests.support.pages import jobs, value
 from tests.support.proxy import Proxy
-from tests.support.servers import redis_server, wait_for
+from tests.support.servers import redis_server
 from tests.support.trial import config
+from tests.support.waiting import wait_for
 
 INTERVAL = 0.5
 ERRORS = "bullmq_exporter_collector_errors_total"
@@ -32,7 +33,7 @@ def test_polls_that_leave_no_time(proxy: Proxy, tmp_path: Path) -> None:
     """Three round trips without any queue, and the next poll is due before all have come."""
     proxy.delay = 0.2
     with daemon(tmp_path, config(proxy.url, INTERVAL, stale_after=8)) as running:
-        wait_for(lambda: jobs(running.samples()), 10, "queues on the page")
+        wait_for(lambda: jobs(running.samples()), "queues on the page")
 
 
 def test_a_pass_that_broke_off_is_begun_again(proxy: Proxy, tmp_path: Path) -> None:
@@ -43,10 +44,10 @@ def test_a_pass_that_broke_off_is_begun_again(proxy: Proxy, tmp_path: Path) -> N
             found = value(running.samples(), ERRORS, collector="discovery", error="protocol")
             return found or 0
 
-        wait_for(lambda: broken() >= 2, 10, "passes broke off")
+        wait_for(lambda: broken() >= 2, "passes broke off")
         # a poll that works does not make light of the passes, which cost the connection each time
         assert running.log.count("REDIS lost") <= 5
         proxy.corrupt = None
         ended = time.monotonic()
-        wait_for(lambda: jobs(running.samples()), 10, "queues on the page")
+        wait_for(lambda: jobs(running.samples()), "queues on the page")
         assert time.monotonic() - ended < 2 * INTERVAL

@@ -7,8 +7,9 @@ from pathlib import Path
 from tests.support.live import Written
 from tests.support.pages import every, value
 from tests.support.proxy import Proxy
-from tests.support.servers import Server, redis_server, wait_for
-from tests.support.trial import STALE_AFTER, Scene, scene
+from tests.support.servers import Server, redis_server
+from tests.support.trial import Scene, scene
+from tests.support.waiting import wait_for
 
 INFO = "bullmq_connection_info"
 SYNC = "bullmq_sync_success"
@@ -18,7 +19,7 @@ OTHER_HOST = "127.0.0.2"
 def follows(replica: Server, master: Server) -> None:
     client = replica.client()
     client.replicaof(master.host, master.port)
-    wait_for(lambda: client.info("replication")["master_link_status"] == "up", 10, "it follows")
+    wait_for(lambda: client.info("replication")["master_link_status"] == "up", "it follows")
 
 
 def test_read_only_after_a_failover(tmp_path: Path) -> None:
@@ -34,19 +35,19 @@ def test_read_only_after_a_failover(tmp_path: Path) -> None:
                 proxy.target = replica.port
                 _reads_a_replica(found)
                 replica.client().replicaof("NO", "ONE")
-            wait_for(lambda: value(found.samples, SYNC) == 1, 5, "it can be written")
+            wait_for(lambda: value(found.samples, SYNC) == 1, "it can be written")
             assert value(found.samples, INFO, role="master") == 1
             found.end()
         proxy.close()
 
 
 def _reads_a_replica(found: Scene) -> None:
-    wait_for(lambda: value(found.samples, INFO, role="slave") == 1, 5, "a replica is read")
+    wait_for(lambda: value(found.samples, INFO, role="slave") == 1, "a replica is read")
     told = "/health/redis/sync"
-    wait_for(lambda: "READONLY" in found.running.get(told).text, 8, "the sync test's reason")
+    wait_for(lambda: "READONLY" in found.running.get(told).text, "the sync test's reason")
     assert value(found.samples, SYNC) == 0
     # workers are connected to the master, so nothing is known of them here
-    wait_for(lambda: not every(found.samples, "bullmq_queue_workers"), STALE_AFTER + 1, "workers")
+    wait_for(lambda: not every(found.samples, "bullmq_queue_workers"), "workers")
     assert value(found.samples, "bullmq_up") == 1
 
 
@@ -63,7 +64,7 @@ def test_a_name_that_is_unknown_and_then_leads_elsewhere(tmp_path: Path) -> None
                 hosts.write_text("unknown")
                 _disconnect(master)
                 fault.is_seen("connection")
-                wait_for(lambda: "Name or service" in fault.told()["detail"], 3, "the reason")
+                wait_for(lambda: "Name or service" in fault.told()["detail"], "the reason")
                 fault.outlasts_the_samples()
                 hosts.write_text(master.host)
             with found.fault("DNS: another address", "connection") as fault:

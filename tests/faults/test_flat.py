@@ -11,8 +11,9 @@ from tests.support.daemon import Daemon, daemon
 from tests.support.live import Written, announce
 from tests.support.pages import value
 from tests.support.proxy import Proxy
-from tests.support.servers import valkey, wait_for
+from tests.support.servers import valkey
 from tests.support.trial import config
+from tests.support.waiting import wait_for
 
 INTERVAL = 0.1
 WARM_UP, ROUNDS = 4, 12
@@ -75,13 +76,13 @@ def test_descriptors_threads_and_memory(tmp_path: Path) -> None:
                     begin()
                     time.sleep(0.05)
                     end()
-                    wait_for(lambda: up(running), 5, "bullmq_up 1")
+                    wait_for(lambda: up(running), "bullmq_up 1")
                 if number == WARM_UP:
                     before = {kind: least(running, kind) for kind in ("fd", "task")}
                 sizes.append(resident(running))
             for kind, count in before.items():
                 # the sync test has some of its own for a moment
-                wait_for(lambda k=kind, n=count: held(running, k) <= n, 5, f"{kind}: {before}")
+                wait_for(lambda k=kind, n=count: held(running, k) <= n, f"{kind}: {before}")
             found = running.samples()
             print(
                 f"flat: {value(found, PINGS):.0f} polls, {value(found, RECONNECTS):.0f} losses | "

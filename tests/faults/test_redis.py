@@ -11,8 +11,9 @@ import redis
 from tests.support.busy import busy_script
 from tests.support.live import Written
 from tests.support.pages import value
-from tests.support.servers import redis_server, wait_for
+from tests.support.servers import redis_server
 from tests.support.trial import Scene, scene
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def admin(found: Scene) -> redis.Redis:
 
 
 def until_sync(found: Scene, success: float) -> None:
-    wait_for(lambda: value(found.samples, "bullmq_sync_success") == success, 8, "the sync test")
+    wait_for(lambda: value(found.samples, "bullmq_sync_success") == success, "the sync test")
 
 
 def test_frozen(found: Scene) -> None:
@@ -66,7 +67,7 @@ def test_out_of_memory(found: Scene, admin: redis.Redis) -> None:
         admin.config_set("maxmemory", 1)
         until_sync(found, 0)
         assert "OOM command not allowed" in found.running.get("/health/redis/sync").text
-        wait_for(lambda: value(found.samples, "bullmq_redis_memory_max_bytes") == 1, 3, "the limit")
+        wait_for(lambda: value(found.samples, "bullmq_redis_memory_max_bytes") == 1, "the limit")
         admin.config_set("maxmemory", 0)
     until_sync(found, 1)
 
@@ -80,7 +81,7 @@ def test_no_more_clients(found: Scene, admin: redis.Redis) -> None:
             if client["name"].startswith("bullmq-exporter:"):
                 admin.client_kill_filter(_id=client["id"])
         fault.is_seen("connection")
-        wait_for(lambda: "max number of clients" in fault.told()["detail"], 3, "the reason")
+        wait_for(lambda: "max number of clients" in fault.told()["detail"], "the reason")
         fault.outlasts_the_samples()
         admin.config_set("maxclients", most)
 

@@ -10,8 +10,9 @@ import pytest
 from tests.support.daemon import daemon
 from tests.support.live import Written
 from tests.support.pages import every, value
-from tests.support.servers import redis_server, valkey, wait_for
+from tests.support.servers import redis_server, valkey
 from tests.support.trial import Scene, config, scene
+from tests.support.waiting import wait_for
 
 # each write is on disk before it is confirmed
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
@@ -51,7 +52,7 @@ def test_loading(found: Scene) -> None:
         found.server.start(*SLOW_LOADING, "--appendonly", "no")
         fault.is_seen("loading")
         fault.outlasts_the_samples()
-        wait_for(lambda: client.info("persistence")["loading"] == 0, 10, "loaded")
+        wait_for(lambda: client.info("persistence")["loading"] == 0, "loaded")
 
 
 def test_every_job_was_counted_once(found: Scene) -> None:
@@ -65,8 +66,8 @@ def test_a_short_outage_is_over_before_the_next_poll(tmp_path: Path) -> None:
         def up() -> float | None:
             return value(running.samples(), "bullmq_up")
 
-        wait_for(lambda: up() == 1, 5, "bullmq_up 1")
+        wait_for(lambda: up() == 1, "bullmq_up 1")
         server.kill()
-        wait_for(lambda: up() == 0, interval + 1, "the next poll")
+        wait_for(lambda: up() == 0, "the next poll")
         server.start()
-        wait_for(lambda: up() == 1, interval / 2, "back before the poll after it")
+        wait_for(lambda: up() == 1, "back before the poll after it")

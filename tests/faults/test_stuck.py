@@ -13,8 +13,9 @@ import pytest
 from tests.contract.test_discovery import add
 from tests.support.daemon import Daemon, daemon
 from tests.support.pages import every, jobs, value
-from tests.support.servers import Server, valkey, wait_for
+from tests.support.servers import Server, valkey
 from tests.support.trial import CHILD, config
+from tests.support.waiting import wait_for
 from tests.support.witness import Witness, percentile
 
 INTERVAL = 0.5
@@ -41,7 +42,7 @@ def running(server: Server, hosts: Path, tmp_path: Path) -> Iterator[Daemon]:
     env = {"TEST_HOSTS": str(hosts), "TEST_HUNG_AFTER_SECONDS": str(HUNG_AFTER)}
     # the sync test, which is stuck in the same resolver, tells nothing of the pollers
     with daemon(tmp_path, config(url, INTERVAL), PYTHONPATH=str(CHILD), **env) as found:
-        wait_for(lambda: jobs(found.samples()), 5, "queues on the page")
+        wait_for(lambda: jobs(found.samples()), "queues on the page")
         yield found
 
 
@@ -50,18 +51,18 @@ def test_a_poller_that_is_stuck(server: Server, hosts: Path, running: Daemon) ->
     hosts.write_text("stuck")
     began = time.monotonic()
     server.client().client_kill_filter(skipme=True)
-    answer = wait_for(lambda: (a := running.get("/-/healthy")).status == 503 and a, 8, "503")
+    answer = wait_for(lambda: (a := running.get("/-/healthy")).status == 503 and a, "503")
     assert answer.text.startswith("the poller of api has been silent for ")
     # of the time, the last poll before it may have taken an interval
     assert HUNG_AFTER - INTERVAL < time.monotonic() - began < HUNG_AFTER + 2 * INTERVAL
-    wait_for(lambda: not jobs(running.samples()), 3, "samples are withdrawn")
+    wait_for(lambda: not jobs(running.samples()), "samples are withdrawn")
     assert value(running.samples(), "bullmq_up") == 0
-    wait_for(lambda: witness.looks[-1].healthy == 503, 3, "the witness has seen it too")
+    wait_for(lambda: witness.looks[-1].healthy == 503, "the witness has seen it too")
     hosts.write_text("127.0.0.1")
     ended = time.monotonic()
-    wait_for(lambda: jobs(running.samples()), 5, "queues on the page")
+    wait_for(lambda: jobs(running.samples()), "queues on the page")
     assert time.monotonic() - ended < 2 * INTERVAL
-    wait_for(lambda: witness.looks[-1].healthy == 200, 3, "200")
+    wait_for(lambda: witness.looks[-1].healthy == 200, "200")
     witness.close()
     told = [status for status, _ in groupby(look.healthy for look in witness.looks)]
     assert told == [200, 503, 200]
@@ -76,10 +77,10 @@ def test_one_that_is_stuck_before_it_has_told_anything(
     file = tmp_path / "config.yaml"
     file.write_text(file.read_text().replace("  api:", "  other:"))
     running.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: not every(running.samples(), "bullmq_up"), 5, "a new poller")
+    wait_for(lambda: not every(running.samples(), "bullmq_up"), "a new poller")
     assert running.get("/-/healthy").status == 200
-    answer = wait_for(lambda: (a := running.get("/-/healthy")).status == 503 and a, 8, "503")
+    answer = wait_for(lambda: (a := running.get("/-/healthy")).status == 503 and a, "503")
     assert answer.text.startswith("the poller of other has been silent for ")
     hosts.write_text("127.0.0.1")
-    wait_for(lambda: running.get("/-/healthy").status == 200, 3, "200")
+    wait_for(lambda: running.get("/-/healthy").status == 200, "200")
     assert value(running.samples(), "bullmq_up", connection="other") == 1

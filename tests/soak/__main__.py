@@ -26,14 +26,14 @@ from tests.soak.traffic import QUEUES
 from tests.soak.vitals import Observer
 from tests.support.daemon import Daemon, daemon
 from tests.support.proxy import Proxy
-from tests.support.servers import Server, wait_for
+from tests.support.servers import Server
+from tests.support.waiting import wait_for
 
 INTERVAL = 1.0
 _CONFIG = """
 connections: {{queues: {{url: "redis://127.0.0.1:{port}/0", timeout_seconds: 1}}}}
 poll: {{interval_seconds: {interval}, stale_after_seconds: 4}}
 """
-_DRAIN_SECONDS = 60.0
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def _soak(seconds: float, rng: random.Random) -> Report:
         config = _CONFIG.format(port=proxy.port, interval=INTERVAL)
         traffic = stack.enter_context(_traffic(server))
         running = stack.enter_context(daemon(folder, config))
-        wait_for(lambda: len(_told(running)) == len(QUEUES), 30, "the exporter sees all queues")
+        wait_for(lambda: len(_told(running)) == len(QUEUES), "the exporter sees all queues")
         assert traffic.stdin is not None
         traffic.stdin.write("go\n")
         traffic.stdin.flush()
@@ -135,9 +135,7 @@ def _drained(server: Server, traffic: subprocess.Popen[str]) -> dict[str, dict[s
     traffic.stdin.close()
     tallies: dict[str, dict[str, int]] = json.loads(traffic.stdout.readline())
     client = server.client()
-    wait_for(
-        lambda: not any(_unfinished(client, queue) for queue in QUEUES), _DRAIN_SECONDS, "drained"
-    )
+    wait_for(lambda: not any(_unfinished(client, queue) for queue in QUEUES), "drained")
     client.close()
     return tallies
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support.daemon import Daemon
 from tests.support.need import need, node_modules
-from tests.support.servers import wait_for
+from tests.support.waiting import wait_for
 
 DESK: Any = {"width": 1280, "height": 800}
 _ROWS = """() => [...document.querySelectorAll("#table tbody tr")].map(row => ({
@@ -118,10 +118,10 @@ class Screen:
     def names(self) -> list[str]:
         return [row.key.rpartition("|")[2] for row in self.rows()]
 
-    def until(self, condition: Any, seconds: float, what: str) -> Any:
+    def until(self, condition: Any, what: str) -> Any:
         """The condition's first true answer, asked of this screen."""
         try:
-            return wait_for(lambda: condition(self), seconds, what)
+            return wait_for(lambda: condition(self), what)
         except AssertionError as error:
             body = self.page.locator("body").inner_text()
             raise AssertionError(f"{error}\n{body}") from None

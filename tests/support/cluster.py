@@ -11,7 +11,8 @@ import redis
 from redis.crc import key_slot
 
 from tests.support.need import need
-from tests.support.servers import Server, free_port, wait_for
+from tests.support.servers import Server, free_port
+from tests.support.waiting import wait_for
 
 MASTERS = 3
 NODE_TIMEOUT_MS = 1000
@@ -37,7 +38,7 @@ class Cluster:
             server.start()
         nodes = [f"127.0.0.1:{server.port}" for server in self.servers]
         self._manage("create", *nodes, "--cluster-replicas", "1", "--cluster-yes")
-        wait_for(lambda: all(map(self._complete, self.servers)), 20, "the cluster is complete")
+        wait_for(lambda: all(map(self._complete, self.servers)), "the cluster is complete")
 
     def close(self) -> None:
         for server in self.servers:
@@ -63,7 +64,7 @@ class Cluster:
         for server in self.servers:
             if not server.running:
                 server.start()
-        wait_for(lambda: all(map(self._complete, self.servers)), 30, "the cluster is complete")
+        wait_for(lambda: all(map(self._complete, self.servers)), "the cluster is complete")
 
     def settle(self, master: Server) -> None:
         """Wait until the master's replica has all that it has."""
@@ -73,18 +74,17 @@ class Cluster:
                 master.client().info("replication")["slave0"]["offset"]
                 >= info["master_repl_offset"]
             ),
-            10,
         )
 
     def fail_over_on_demand(self, master: Server) -> None:
         """The master and its replica change places."""
         port = next(nodes[0][1] for _, _, node, *nodes in self._slots() if node[1] == master.port)
         self._server(port).client().execute_command("CLUSTER", "FAILOVER")
-        wait_for(lambda: self._left(master), 20, "they have changed places")
+        wait_for(lambda: self._left(master), "they have changed places")
 
     def await_failover(self, killed: Server) -> None:
         """Wait until a replica has taken over."""
-        wait_for(lambda: self._left(killed), 20, "a replica takes over")
+        wait_for(lambda: self._left(killed), "a replica takes over")
 
     def begin_move(self, slot: int, source: Server, target: Server) -> None:
         """The slot is on its way: keys may be on either side."""

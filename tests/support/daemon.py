@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.pages import Samples, parse
-from tests.support.servers import free_port, wait_for
+from tests.support.servers import free_port
+from tests.support.waiting import wait_for
 
 _CLEAN = ("REDIS_URL", "PORT", "BULLMQ_EXPORTER_CONFIG")
 
@@ -129,7 +130,7 @@ def started(
         process = subprocess.Popen(words, env=env, stderr=log, text=True)
     running = Daemon(process, port, log_file, context)
     try:
-        wait_for(lambda: _ready(running), 15, f"the exporter is ready: {log_file}")
+        wait_for(lambda: _ready(running), f"the exporter is ready: {log_file}")
         yield running
     finally:
         if process.poll() is None:

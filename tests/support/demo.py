@@ -14,7 +14,8 @@ from pathlib import Path
 
 from tests.support.daemon import Daemon, environment
 from tests.support.pages import Samples, value
-from tests.support.servers import free_port, wait_for
+from tests.support.servers import free_port
+from tests.support.waiting import wait_for
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Demo(Daemon):
 
     temporary: Path = field(kw_only=True)
 
-    def until(self, condition: Callable[[Samples], bool], seconds: float, what: str) -> Samples:
+    def until(self, condition: Callable[[Samples], bool], what: str) -> Samples:
         """The first page for which the condition holds."""
 
         def look() -> Samples | None:
@@ -34,13 +35,13 @@ class Demo(Daemon):
                 return None
             return samples if condition(samples) else None
 
-        found: Samples = wait_for(look, seconds, f"{what}: {self.log_file}")
+        found: Samples = wait_for(look, f"{what}: {self.log_file}")
         return found
 
     def next_poll(self) -> Samples:
         """The page of the next poll of the queues."""
         before = _polled(self.samples())
-        return self.until(lambda samples: _polled(samples) != before, 15, "another poll")
+        return self.until(lambda samples: _polled(samples) != before, "another poll")
 
     @property
     def children(self) -> list[int]:

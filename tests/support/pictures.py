@@ -41,7 +41,7 @@ if __name__ == "__main__":
         chromium() as browser,
         running_demos(names, Path(folder)) as demos,
     ):
-        demos["stuck"].until(lambda found: bool(every(found, "bullmq_queue_blocked")), 60, "stuck")
+        demos["stuck"].until(lambda found: bool(every(found, "bullmq_queue_blocked")), "stuck")
         for name in names:
-            demos[name].until(_done, 180, "a minute of traffic")
+            demos[name].until(_done, "a minute of traffic")
             take(browser, demos[name], name)

@@ -16,7 +16,8 @@ from typing import Any
 import yaml
 
 from tests.support.need import need
-from tests.support.servers import free_port, wait_for
+from tests.support.servers import free_port
+from tests.support.waiting import wait_for
 
 Series = tuple[dict[str, str], float]
 
@@ -81,7 +82,7 @@ def prometheus(
         )
     try:
         asked = Prometheus(port)
-        wait_for(lambda: scraped(asked, len(targets)), 30, f"Prometheus has scraped: {folder}")
+        wait_for(lambda: scraped(asked, len(targets)), f"Prometheus has scraped: {folder}")
         yield asked
     finally:
         process.kill()

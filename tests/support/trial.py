@@ -11,7 +11,8 @@ from tests.contract.test_discovery import add
 from tests.support.daemon import Daemon, daemon
 from tests.support.live import QUEUE, Live, announce
 from tests.support.pages import Samples, every, value
-from tests.support.servers import Server, wait_for
+from tests.support.servers import Server
+from tests.support.waiting import wait_for
 from tests.support.witness import Look, Witness, fallen, percentile, stale
 
 INTERVAL = 1.0
@@ -71,13 +72,13 @@ class Scene:
 
     def begin(self) -> None:
         """The exporter has seen the queue before its first job; then the work begins."""
-        wait_for(self.witness.looks.__len__, 5, "a first page")
+        wait_for(self.witness.looks.__len__, "a first page")
         seen = "bullmq_jobs_completed_total"
-        wait_for(lambda: value(self.samples, seen, queue=QUEUE) == 0, 10, "the live queue is seen")
+        wait_for(lambda: value(self.samples, seen, queue=QUEUE) == 0, "the live queue is seen")
         self.live.start()
-        wait_for(lambda: self.completed(self.look) > 0, 20, "live work is seen")
+        wait_for(lambda: self.completed(self.look) > 0, "live work is seen")
         since = time.monotonic()
-        wait_for(lambda: len(self._since(since)) >= _LOOKS_AT_REST, 10, "looks at rest")
+        wait_for(lambda: len(self._since(since)) >= _LOOKS_AT_REST, "looks at rest")
         self._held_before = _held(self._since(since))
 
     def whole(self, look: Look, done: int) -> bool:
@@ -112,7 +113,7 @@ class Scene:
         - The process has no more descriptors and threads, and Redis no more keys, than before.
         """
         done = self.live.completed
-        wait_for(lambda: self.whole(self.look, done), 5, "all is well before")
+        wait_for(lambda: self.whole(self.look, done), "all is well before")
         keys = self.keys()
         before, first = self.samples, len(self.witness.looks)
         fault = Fault(self)
@@ -120,10 +121,10 @@ class Scene:
         ended = time.monotonic()
         done = fault.done if fault.done is not None else self.live.completed
         back = wait_for(
-            lambda: next((k for k in self._since(ended) if self.whole(k, done)), None), 15, "back"
+            lambda: next((k for k in self._since(ended) if self.whole(k, done)), None), "back"
         )
         recovery = back.at - ended
-        wait_for(lambda: self._released(back.at), 5, f"no more is held than {self._held_before}")
+        wait_for(lambda: self._released(back.at), f"no more is held than {self._held_before}")
         looks = self.witness.looks[first:]
         times = [look.seconds for look in looks]
         p95, worst = percentile(times, 0.95), max(times)
@@ -148,7 +149,7 @@ class Scene:
         """The work stops; every job was counted, once."""
         self.live.stop()
         done, unsure = self.live.completed, getattr(self.live, "unconfirmed", 0)
-        wait_for(lambda: self.completed(self.look) >= done, 5, f"{done} jobs")
+        wait_for(lambda: self.completed(self.look) >= done, f"{done} jobs")
         assert self.completed(self.look) <= done + unsure
 
     def _since(self, moment: float) -> Sequence[Look]:
@@ -173,8 +174,8 @@ class Fault:
 
     def is_seen(self, error: str) -> None:
         """Wait until `bullmq_up` is 0, and `/health/redis` tells this class."""
-        wait_for(lambda: value(self._scene.samples, "bullmq_up") == 0, 8, "bullmq_up 0")
-        wait_for(lambda: self.told()["error"] == error, 8, f"error {error}")
+        wait_for(lambda: value(self._scene.samples, "bullmq_up") == 0, "bullmq_up 0")
+        wait_for(lambda: self.told()["error"] == error, f"error {error}")
 
     def told(self) -> dict[str, str]:
         """The connection's last error, by `/health/redis`."""
@@ -186,7 +187,7 @@ class Fault:
 
     def outlasts_the_samples(self) -> None:
         """Wait until all that was read is too old to be shown."""
-        wait_for(self._nothing_shown, self._scene.stale_after + 3, "samples are withdrawn")
+        wait_for(self._nothing_shown, "samples are withdrawn")
 
     def _nothing_shown(self) -> bool:
         samples = self._scene.samples

@@ -17,7 +17,7 @@ from exporter.cli.teach import LESSONS
 from exporter.progress import Progress
 from exporter.rules import ALERTS
 from tests.support.commands import exporter_commands
-from tests.support.servers import wait_for
+from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = sorted(main.commands)
@@ -111,9 +111,9 @@ class TestProgress:
         monkeypatch.setenv("TERM", "xterm")
         screen = Terminal()
         with Progress("waiting", screen, every=0.01) as progress:
-            wait_for(lambda: screen.getvalue().count("… waiting, 0 s") > 1, 5)
+            wait_for(lambda: screen.getvalue().count("… waiting, 0 s") > 1)
             progress.says("still there")
-            wait_for(lambda: "… still there, 0 s" in screen.getvalue(), 5)
+            wait_for(lambda: "… still there, 0 s" in screen.getvalue())
             with progress.quiet():
                 assert screen.getvalue().endswith("\r\x1b[K")
         assert screen.getvalue().endswith("\r\x1b[K")
@@ -140,7 +140,7 @@ class TestProgress:
         handler = logging.StreamHandler(screen)
         monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
         with Progress("waiting", screen, every=0.01):
-            wait_for(lambda: "waiting" in screen.getvalue(), 5)
+            wait_for(lambda: "waiting" in screen.getvalue())
             logging.getLogger("test").warning("news")
         assert "s\r\x1b[Knews\n" in screen.getvalue()
         assert handler.filters == []

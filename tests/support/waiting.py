@@ -1,0 +1,27 @@
+"""Waiting in tests: for the thing itself, never for a number of seconds.
+
+A machine that is busy with other things may take ten times as long as a quiet one, so a wait has
+one generous limit that no healthy run comes near. It only decides how long a broken test takes to
+fail.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+LIMIT_SECONDS = 120.0
+"""After which a wait is given up. Timeouts of subprocesses and sockets in tests use it too."""
+
+_PAUSE_SECONDS = 0.02
+
+
+def wait_for(condition: Callable[[], Any], what: str = "") -> Any:
+    """The condition's first true value; an `AssertionError` that names `what` if none comes."""
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"still not after {LIMIT_SECONDS:.0f} s: {what or condition}")
+        time.sleep(_PAUSE_SECONDS)
+    return value
