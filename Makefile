@@ -4,19 +4,26 @@ BIN := $(VENV)/bin
 ARGS ?=
 # tests wait for servers more than they compute, so twice the cores of a small machine
 JOBS ?= 4
+PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
 OPERATOR := deploy/kubernetes/components/prometheus-operator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lowest fuzz audit check fmt lint type docs site pictures bench soak clean
+.PHONY: help demo test unit test-under-load lowest fuzz audit check fmt lint type docs site pictures bench soak clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .make/demo ## Run the exporter on an embedded Valkey with live BullMQ traffic
 	$(BIN)/bullmq-exporter demo $(ARGS)
 
 test: .make/dev ## Run the tests (ARGS="-k name" to choose, JOBS=0 for one process)
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope $(ARGS)
+	$(PYTEST) $(ARGS)
+
+unit: .make/dev ## Run the unit and contract tests alone, in under a minute
+	$(PYTEST) tests/unit tests/contract $(ARGS)
+
+test-under-load: .make/dev ## Run the tests on a machine that is busy (RUNS=5)
+	bash .ci/under-load $(or $(RUNS),5)
 
 fuzz: .make/dev ## Feed every parser with 200,000 bad inputs (FUZZ_INPUTS=n, ARGS="-k name" to choose)
 	FUZZ_INPUTS=$(or $(FUZZ_INPUTS),200000) $(BIN)/python -m pytest -q --numprocesses $(JOBS) \
