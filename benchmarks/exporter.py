@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable
 
 from exporter.board import Board
-from exporter.bullmq import COUNTS
 from exporter.collectors import collectors_for
-from exporter.collectors.queues.plan import make_batches
+from exporter.collectors.queues import COUNTS
+from exporter.collectors.queues.batches import make_batches
 from exporter.config import Config, load
 from exporter.connection import Clients
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller
-from exporter.snapshot import QueueTable, Snapshot
+from exporter.snapshot import Snapshot
+from exporter.state.queue_table import QueueTable
 
 OPENMETRICS_GZIP = Variant(Format.OPENMETRICS, gzip=True)
 """As Prometheus asks."""

@@ -20,7 +20,8 @@ from benchmarks.measure import cpu_ms, pythons_own_thresholds
 from benchmarks.server import private_redis
 from benchmarks.table import Line
 from exporter.exposition import Format, PageWriter, Press, Variant
-from exporter.snapshot import Dated, QueueTable, Snapshot
+from exporter.snapshot import Dated, Snapshot
+from exporter.state.queue_table import QueueTable
 from exporter.web import Users, WebServer, application, open_socket
 
 TEXT = Variant(Format.TEXT, gzip=False)
@@ -86,8 +87,8 @@ def _changing_pages(exporter: Exporter) -> Callable[[Variant], bytes]:
 def _shifted(exporter: Exporter, by: int) -> Snapshot:
     table = exporter.table
     columns = {
-        name: [None if value is None else value + by for value in column]
-        for name, column in table.columns.items()
+        column: [value + by if isinstance(value, int | float) else value for value in values]
+        for column, values in table.columns.items()
     }
     dated = Dated(replace(table, columns=columns), time.monotonic())
     return replace(exporter.snapshot, facts={QueueTable: dated})

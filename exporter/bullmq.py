@@ -85,41 +85,10 @@ JOB_FIELDS: Final = ("data", "timestamp", "pattern", "every", "name")
 """Fields of a job's or a schedule's hash; a queue's `meta` has none of them."""
 
 
-# --- states ------------------------------------------------------------------------------------
-
-STATES: Final = (
-    "waiting",
-    "active",
-    "delayed",
-    "prioritized",
-    "waiting-children",
-    "completed",
-    "failed",
-)
-"""In BullMQ's words; jobs of a paused queue are waiting."""
-
 # --- counting ------------------------------------------------------------------------------------
 
-COUNTS: Final = (
-    ("LLEN", "wait"),
-    ("LLEN", "paused"),
-    ("LLEN", "active"),
-    ("ZCARD", "prioritized"),
-    ("ZCARD", "delayed"),
-    ("ZCARD", "waiting-children"),
-    ("ZCARD", "completed"),
-    ("ZCARD", "failed"),
-    ("HEXISTS", "meta", "paused"),
-    ("XLEN", "events"),
-)
-"""The commands that are sent for every queue at every poll: command, suffix, more arguments.
-
-`meta.paused` is tested for existence: resume deletes the field. Both `wait` and `paused` are read
-in every version, because an upgrade from 5 to 6 leaves a paused queue's jobs in `paused`.
-"""
-
 LISTS: Final = ("wait", "paused", "active")
-"""The lists that can hold markers, in the order of their LLEN in `COUNTS`."""
+"""The lists that can hold markers."""
 
 
 def is_marker(entry: object) -> bool:

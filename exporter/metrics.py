@@ -8,6 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+from exporter.collectors.queues import COLUMNS, STATES
+from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE
+from exporter.collectors.queues.subjects.events_stream import EVENTS_STREAM_LENGTH
+from exporter.collectors.queues.subjects.limits import PAUSED, RATE_LIMIT_REMAINING
+from exporter.collectors.queues.subjects.scheduled import (
+    DELAYED_OVERDUE_JOBS,
+    DELAYED_OVERDUE_SECONDS,
+    SCHEDULERS,
+    SCHEDULERS_OVERDUE,
+    SCHEDULERS_OVERDUE_SECONDS,
+)
+from exporter.collectors.queues.subjects.settings import CONCURRENCY_LIMIT, LIBRARY_VERSION
+from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
+from exporter.state.queue_table import Column
 
 
 class Kind(StrEnum):
@@ -16,6 +32,14 @@ class Kind(StrEnum):
     GAUGE = "gauge"
     COUNTER = "counter"
     HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownColumn:
+    """A column of the queue table, with the values of the labels that follow the queue's."""
+
+    column: Column[Any]
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +53,8 @@ class Family:
     example: str
     """A query that asks for it."""
     unit: str = ""
+    columns: tuple[ShownColumn, ...] = ()
+    """The columns of the queue table that its samples show."""
 
 
 _CONNECTION = ("connection",)
@@ -39,6 +65,10 @@ _QUEUE = ("connection", "prefix", "queue")
 
 def _gauge(name: str, labels: tuple[str, ...], text: str, example: str, unit: str = "") -> Family:
     return Family(name, Kind.GAUGE, labels, text, example, unit)
+
+
+def _queue_gauge(name: str, column: Column[Any], text: str, example: str, unit: str = "") -> Family:
+    return Family(name, Kind.GAUGE, _QUEUE, text, example, unit, (ShownColumn(column),))
 
 
 def _counter(name: str, labels: tuple[str, ...], text: str, example: str) -> Family:
@@ -257,20 +287,22 @@ REDIS_VALUES = {
 
 # --- queues --------------------------------------------------------------------------------------
 
-QUEUE_JOBS = _gauge(
+QUEUE_JOBS = Family(
     "bullmq_queue_jobs",
+    Kind.GAUGE,
     (*_QUEUE, "state"),
     "Jobs by BullMQ state as of the last poll. Jobs of a paused queue count as waiting in every "
     "BullMQ version, so waiting + prioritized is the ready work; Bull and BullMQ 3 keep "
     "prioritized jobs in waiting.",
     'max by (connection, prefix, queue) (bullmq_queue_jobs{state="waiting"})',
+    columns=tuple(ShownColumn(column, (state,)) for state, column in STATES.items()),
 )
-QUEUE_PAUSED = _gauge(
-    "bullmq_queue_paused", _QUEUE, "Whether the queue is paused.", "bullmq_queue_paused == 1"
+QUEUE_PAUSED = _queue_gauge(
+    "bullmq_queue_paused", PAUSED, "Whether the queue is paused.", "bullmq_queue_paused == 1"
 )
-QUEUE_OLDEST_WAITING = _gauge(
+QUEUE_OLDEST_WAITING = _queue_gauge(
     "bullmq_queue_oldest_waiting_seconds",
-    _QUEUE,
+    OLDEST_WAITING,
     "Age of the oldest ready job, 0 if there is none: the queue's latency. Counted from the end of "
     "a deliberate delay, for a job that went back from its last start. Looked at are the jobs at "
     "both ends of the lists and the first of up to four priorities; one in the middle of a list in "
@@ -278,42 +310,42 @@ QUEUE_OLDEST_WAITING = _gauge(
     "topk(10, max by (connection, prefix, queue) (bullmq_queue_oldest_waiting_seconds))",
     "seconds",
 )
-QUEUE_OLDEST_ACTIVE = _gauge(
+QUEUE_OLDEST_ACTIVE = _queue_gauge(
     "bullmq_queue_oldest_active_seconds",
-    _QUEUE,
+    OLDEST_ACTIVE,
     "How long the active job that was started first has run, by its worker's clock; 0 if none.",
     "max by (connection, prefix, queue) (bullmq_queue_oldest_active_seconds) > 3600",
     "seconds",
 )
-QUEUE_DELAYED_OVERDUE_JOBS = _gauge(
+QUEUE_DELAYED_OVERDUE_JOBS = _queue_gauge(
     "bullmq_queue_delayed_overdue_jobs",
-    _QUEUE,
+    DELAYED_OVERDUE_JOBS,
     "Delayed jobs that were due more than five seconds ago; workers promote them when they fetch.",
     "bullmq_queue_delayed_overdue_jobs > 0",
 )
-QUEUE_DELAYED_OVERDUE_SECONDS = _gauge(
+QUEUE_DELAYED_OVERDUE_SECONDS = _queue_gauge(
     "bullmq_queue_delayed_overdue_seconds",
-    _QUEUE,
+    DELAYED_OVERDUE_SECONDS,
     "How late the latest of the overdue delayed jobs is; 0 if none.",
     "bullmq_queue_delayed_overdue_seconds > 60",
     "seconds",
 )
-QUEUE_SCHEDULERS = _gauge(
+QUEUE_SCHEDULERS = _queue_gauge(
     "bullmq_queue_schedulers",
-    _QUEUE,
+    SCHEDULERS,
     "Job schedulers and repeatable jobs. Up to a minute old where there were none.",
     "sum by (prefix, queue) (max by (connection, prefix, queue) (bullmq_queue_schedulers))",
 )
-QUEUE_SCHEDULERS_OVERDUE = _gauge(
+QUEUE_SCHEDULERS_OVERDUE = _queue_gauge(
     "bullmq_queue_schedulers_overdue",
-    _QUEUE,
+    SCHEDULERS_OVERDUE,
     "Schedulers whose next iteration was due more than five seconds ago: they move on when a "
     "worker starts it.",
     "bullmq_queue_schedulers_overdue > 0",
 )
-QUEUE_SCHEDULERS_OVERDUE_SECONDS = _gauge(
+QUEUE_SCHEDULERS_OVERDUE_SECONDS = _queue_gauge(
     "bullmq_queue_schedulers_overdue_seconds",
-    _QUEUE,
+    SCHEDULERS_OVERDUE_SECONDS,
     "How late the latest of the overdue schedulers is; 0 if none.",
     "bullmq_queue_schedulers_overdue_seconds > 300",
     "seconds",
@@ -340,34 +372,36 @@ WORKER_ISOLATION = _gauge(
     "another, to which no job was ever added.",
     "bullmq_worker_isolation",
 )
-QUEUE_CONCURRENCY_LIMIT = _gauge(
+QUEUE_CONCURRENCY_LIMIT = _queue_gauge(
     "bullmq_queue_concurrency_limit",
-    _QUEUE,
+    CONCURRENCY_LIMIT,
     "The most jobs of the whole queue that may be active; absent where there is no such limit. "
     "Up to a minute old.",
     'bullmq_queue_jobs{state="active"} >= ignoring (state) bullmq_queue_concurrency_limit',
 )
-QUEUE_RATE_LIMIT_REMAINING = _gauge(
+QUEUE_RATE_LIMIT_REMAINING = _queue_gauge(
     "bullmq_queue_rate_limit_remaining_seconds",
-    _QUEUE,
+    RATE_LIMIT_REMAINING,
     "Time until the current rate limit window of a queue with ready jobs ends; absent where "
     "nothing limits its rate. Whether the window is used up is not told by this alone.",
     "bullmq_queue_rate_limit_remaining_seconds > 60",
     "seconds",
 )
-QUEUE_EVENTS_STREAM_LENGTH = _gauge(
+QUEUE_EVENTS_STREAM_LENGTH = _queue_gauge(
     "bullmq_queue_events_stream_length",
-    _QUEUE,
+    EVENTS_STREAM_LENGTH,
     "Events kept in the queue's event stream.",
     "topk(10, bullmq_queue_events_stream_length)",
 )
-QUEUE_INFO = _gauge(
+QUEUE_INFO = Family(
     "bullmq_queue_info",
+    Kind.GAUGE,
     (*_QUEUE, "library_version"),
     "Always 1. The BullMQ version that last opened the queue to produce; empty if none left it. "
     "Up to a minute old.",
     "count by (library_version) (max by (connection, prefix, queue, library_version) "
     "(bullmq_queue_info))",
+    columns=(ShownColumn(LIBRARY_VERSION),),
 )
 
 # --- events --------------------------------------------------------------------------------------
@@ -564,6 +598,17 @@ CATALOGUE: tuple[Family, ...] = (
     WORKER_ISOLATION,
 )
 """In the order of the page."""
+
+
+def _check_columns() -> None:
+    """Every column that subjects fill is on the page, and the page has no other."""
+    filled = {column for column in COLUMNS if not column.internal}
+    shown = {each.column for family in CATALOGUE for each in family.columns}
+    if filled != shown:
+        raise ValueError(f"no family shows {filled - shown}; no subject fills {shown - filled}")
+
+
+_check_columns()
 
 
 def markdown() -> str:

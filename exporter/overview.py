@@ -8,7 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from exporter.board import Board
-from exporter.bullmq import STATES, Queue
+from exporter.bullmq import Queue
+from exporter.collectors.queues import STATES
+from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE
+from exporter.collectors.queues.subjects.limits import PAUSED
+from exporter.collectors.queues.subjects.scheduled import DELAYED_OVERDUE_JOBS
+from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
 from exporter.config import Poll
 from exporter.diagnosis import Database, Diagnosis, Isolation, databases_of, diagnose, hint, row_of
 from exporter.keyspaces import keyspace_owners
@@ -111,25 +116,17 @@ def _rates(
 def _view(
     database: Database, index: int, diagnosis: Diagnosis, now: float, grown: Rates | None
 ) -> QueueView:
-    row, columns = row_of(database, index, now), database.table.columns
-
-    def fact(name: str) -> float | None:
-        return columns[name][index] if name in columns else None
-
-    def count(name: str) -> int | None:
-        value = fact(name)
-        return None if value is None else int(value)
-
+    row, table = row_of(database, index, now), database.table
     reason = diagnosis.blocked.get((database.connection, row.queue))
     return QueueView(
         connection=database.connection,
         prefix=row.queue.prefix,
         queue=row.queue.name,
-        jobs={state: count(state) for state in STATES},
-        paused=None if fact("paused") is None else row.paused,
-        oldest_waiting_seconds=fact("oldest_waiting_seconds"),
-        oldest_active_seconds=fact("oldest_active_seconds"),
-        delayed_overdue_jobs=count("delayed_overdue_jobs"),
+        jobs={state: table.value(column, index) for state, column in STATES.items()},
+        paused=table.flag(PAUSED, index),
+        oldest_waiting_seconds=table.value(OLDEST_WAITING, index),
+        oldest_active_seconds=table.value(OLDEST_ACTIVE, index),
+        delayed_overdue_jobs=table.value(DELAYED_OVERDUE_JOBS, index),
         workers=row.workers.total if row.workers is not None else None,
         idle_workers=row.workers.idle if row.workers is not None else None,
         added_per_minute=grown.added if grown is not None else None,

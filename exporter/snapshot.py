@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import compress
 from typing import TypeVar
 
-from exporter.bullmq import STATES, Queue
+from exporter.bullmq import Queue
 from exporter.connection import ErrorClass, Metadata
 
 Facts = TypeVar("Facts")
@@ -39,29 +38,6 @@ class Discovered:
 
     queues: tuple[Queue, ...]
     prefixes: Mapping[str, PrefixCount]
-
-
-@dataclass(frozen=True, slots=True)
-class QueueTable:
-    """The queues as columns: `columns[fact][row]` belongs to `queues[row]`.
-
-    Columns, because ten thousand queues are read, shown and summed as whole columns; a value is
-    None where it could not be read or does not exist. `queues` stays the same object from poll to
-    poll as long as the set of queues does.
-    """
-
-    queues: tuple[Queue, ...]
-    columns: Mapping[str, Sequence[int | float | None]]
-    versions: tuple[str, ...]
-    """`library_version` of each row."""
-
-    def jobs(self, prefix: str) -> dict[str, int]:
-        """The jobs of all queues under a prefix, by state."""
-        ours = [queue.prefix == prefix for queue in self.queues]
-        return {
-            state: int(sum(n or 0 for n in compress(self.columns.get(state, ()), ours)))
-            for state in STATES
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from typing import Any, Final
 import hiredis
 
 from exporter.config import Connection
-from exporter.connection.client import Batch, Client, Reply, pack
+from exporter.connection.client import Client, Replies, Reply
+from exporter.connection.command import CLIENT_ID, CLIENT_SETNAME, DBSIZE, INFO, PING
 from exporter.connection.dial import RedisConnection, dial
 from exporter.connection.errors import (
     ErrorClass,
@@ -98,7 +99,7 @@ class NodeClient(Client):
         super().learn(info)
         self._leave_replica()
 
-    def batch(self, packed: bytes, count: int) -> Batch:
+    def batch(self, packed: bytes, count: int) -> Replies:
         """See `Client.batch`. All of it has `timeout_seconds`."""
         if self._socket is None or self._reader is None:
             raise self.failure or RedisFailure(ErrorClass.CONNECTION, "not connected")
@@ -116,15 +117,15 @@ class NodeClient(Client):
                 self.failure = failure_of(error)
             raise self.failure from None
         if self._errors_seen == errors_before:
-            return Batch(replies, size=size)
+            return Replies(replies, size=size)
         failed = tuple(i for i, reply in enumerate(replies) if isinstance(reply, ReplyError))
         if failed and replies[failed[0]].kind in _CONNECTION_WIDE:
             raise RedisFailure(replies[failed[0]].kind, replies[failed[0]].text)
-        return Batch(replies, failed, size)
+        return Replies(replies, failed, size)
 
     def ping(self) -> float:
         start = time.perf_counter()
-        reply = self.batch(pack("PING"), 1).replies[0]
+        reply = self.batch(PING.on(), 1).replies[0]
         seconds = time.perf_counter() - start
         if isinstance(reply, ReplyError) and not reply.not_available:
             raise reply
@@ -201,11 +202,11 @@ class NodeClient(Client):
     def _introduce(self, address: str, sentinel: str) -> Metadata:
         """Name the connection and ask who is there; what Redis refuses stays unknown."""
         commands = (
-            pack("CLIENT", "SETNAME", self.name),
-            pack("CLIENT", "ID"),
-            pack("DBSIZE"),
-            pack("INFO", "server"),
-            pack("INFO", "replication"),
+            CLIENT_SETNAME.on(more=(self.name,)),
+            CLIENT_ID.on(),
+            DBSIZE.on(),
+            INFO.on(more=("server",)),
+            INFO.on(more=("replication",)),
         )
         _, client_id, size, *infos = self.batch(b"".join(commands), len(commands)).replies
         info: dict[str, str] = {}

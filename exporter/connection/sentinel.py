@@ -10,7 +10,7 @@ from typing import Final
 from exporter.config import Connection, RedisURL, Sentinel, split_host_port
 from exporter.connection.dial import dial
 from exporter.connection.errors import ErrorClass, RedisFailure, failure_of
-from exporter.connection.shapes import are_texts, unexpected
+from exporter.connection.replies import are_texts, unexpected
 from exporter.numerals import is_digits
 
 _NOT_THERE: Final = (ErrorClass.CONNECTION, ErrorClass.TIMEOUT)

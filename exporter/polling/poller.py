@@ -120,7 +120,7 @@ class Poller:
             return
         context = Context(self._client, time.monotonic(), found.queues)
         facts = self._recorder.run(
-            collector.name, lambda: collector.collect(context), context.faults
+            collector.name, lambda: collector.collect(context), context.errors
         )
         if facts is not None:
             self._keep(collector.name, facts)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from exporter.collectors import Faults
+from exporter.collectors import CommandErrors
 from exporter.connection import ErrorClass, RedisFailure, ReplyError
 from exporter.log import event
 from exporter.snapshot import Problem, Report
@@ -45,12 +45,12 @@ class Recorder:
         """The report of each collector that has run, or should have."""
         return {name: record.report for name, record in self._records.items()}
 
-    def run(self, name: str, work: Callable[[], Result], faults: Faults) -> Result | None:
+    def run(self, name: str, work: Callable[[], Result], errors: CommandErrors) -> Result | None:
         """Do the work and report on it; None where it failed or is not available here."""
         start = time.perf_counter()
         result = self.guard(name, work)
         if result is not None:
-            self.worked(name, time.perf_counter() - start, faults)
+            self.worked(name, time.perf_counter() - start, errors)
         return result
 
     def guard(self, name: str, work: Callable[[], Result]) -> Result | None:
@@ -70,31 +70,31 @@ class Recorder:
             self.failed(name, RedisFailure(ErrorClass.INTERNAL, type(error).__name__))
         return None
 
-    def worked(self, name: str, duration: float, faults: Faults) -> None:
-        """Report a run that worked, but for what is in `faults`.
+    def worked(self, name: str, duration: float, errors: CommandErrors) -> None:
+        """Report a run that worked, except for `errors`.
 
         Where a node of a cluster could not be asked it has not worked, though its facts are shown.
         """
         record = self._record(name)
-        record.errors += faults.errors + Counter(faults.failed_nodes.values())
-        for command in faults.not_available:
+        record.errors += errors.classes + Counter(errors.failed_nodes.values())
+        for command in errors.not_available:
             what = "is not permitted or not known here, so what it would tell is left out"
             self._say(record, f"{name}: {command} {what}")
-        for text in faults.texts:
+        for text in errors.messages:
             self._say(record, f"{name}: {text}")
-        for text in sorted(faults.failed_nodes.keys() - record.failed_nodes):
+        for text in sorted(errors.failed_nodes.keys() - record.failed_nodes):
             event(logger, logging.WARNING, f"{name}: {text}", connection=self._connection)
-        record.failed_nodes = frozenset(faults.failed_nodes)
-        texts = [*faults.failed_nodes.items(), *faults.texts.items()]
+        record.failed_nodes = frozenset(errors.failed_nodes)
+        texts = [*errors.failed_nodes.items(), *errors.messages.items()]
         problem = record.report.problem
         if texts:
             problem = Problem(texts[0][1], texts[0][0], time.time())
         record.report = Report(
-            success=not faults.failed_nodes,
+            success=not errors.failed_nodes,
             duration=duration,
-            last_success=record.report.last_success if faults.failed_nodes else time.time(),
+            last_success=record.report.last_success if errors.failed_nodes else time.time(),
             errors=dict(record.errors),
-            not_available=tuple(sorted(faults.not_available)),
+            not_available=tuple(sorted(errors.not_available)),
             problem=problem,
         )
 

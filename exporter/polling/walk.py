@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Final
 
-from exporter.collectors import Context, Discovery, Faults
+from exporter.collectors import CommandErrors, Context, Discovery
 from exporter.connection import Client
 from exporter.polling.recorder import Recorder
 
@@ -29,7 +29,7 @@ class Walk:
         self._interval = interval
         self._next_pass = 0.0
         self._began = 0.0
-        self._faults = Faults()
+        self._errors = CommandErrors()
 
     @property
     def due(self) -> bool:
@@ -57,13 +57,13 @@ class Walk:
         """Read one page; False when the pass is over or has failed."""
         name = self._discovery.name
         if not self._discovery.in_progress:
-            self._began, self._faults = start, Faults()
-        context = Context(self._client, start, faults=self._faults)
+            self._began, self._errors = start, CommandErrors()
+        context = Context(self._client, start, errors=self._errors)
         done = self._recorder.guard(name, lambda: self._discovery.step(context))
         if done is None:
             self._discovery.abandon()
         elif done:
-            self._recorder.worked(name, time.monotonic() - self._began, self._faults)
+            self._recorder.worked(name, time.monotonic() - self._began, self._errors)
         else:
             return True
         # a fault may be over soon; what Redis refuses it will refuse again

@@ -7,18 +7,19 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from exporter.collectors.queues import jobs_by_state
 from exporter.config import Config
 from exporter.connection import Metadata
 from exporter.keyspaces import keyspace_owners
 from exporter.snapshot import (
     Discovered,
     Problem,
-    QueueTable,
     Report,
     ServerFacts,
     Snapshot,
     SyncReport,
 )
+from exporter.state.queue_table import QueueTable
 
 _MEMORY = (
     "memory_used_bytes",
@@ -102,7 +103,7 @@ def _prefixes(snapshot: Snapshot, now: float, stale_after: float) -> dict[str, A
             "queues": count.queues,
             "queues_dropped": count.dropped,
             "keys": dict(count.keys),
-            "jobs": table.jobs(prefix) if table else None,
+            "jobs": jobs_by_state(table, prefix) if table else None,
         }
         for prefix, count in found.prefixes.items()
     }

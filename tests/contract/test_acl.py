@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from exporter.check.model import Outcome
-from exporter.check.permissions import USES, permissions_step
+from exporter.check.permissions import PERMISSIONS, permissions_step
 from exporter.collectors import SYNC_COMMANDS, SyncTest
 from exporter.config import Connection, Secret
 from exporter.connection import Client, ErrorClass, RedisFailure, open_client
@@ -18,9 +18,9 @@ from tests.support.watch import config_for
 
 WITH_SYNC, WITHOUT = published_acls()
 # those of clusters: tests/e2e/test_cluster.py
-ON_CLUSTERS = {use.name for use in USES if use.cluster}
+ON_CLUSTERS = {use.name for use in PERMISSIONS if use.cluster}
 ON_SERVERS = sorted(commands_of(WITHOUT) - ON_CLUSTERS - {"auth", "select"})
-SYNC = sorted(name.lower() for name in SYNC_COMMANDS)
+SYNC = sorted(command.acl_name for command in SYNC_COMMANDS)
 
 
 def settings(url: str, db: int = 0) -> Connection:
@@ -52,7 +52,7 @@ def test_nothing_is_missing(real_server: Server, rules: list[str]) -> None:
 @pytest.mark.parametrize("command", ON_SERVERS)
 def test_what_is_missing_is_named(real_server: Server, command: str) -> None:
     allowed = let_in(real_server, [*WITHOUT, f"-{command}"])
-    (use,) = [use for use in USES if use.name == command]
+    (use,) = [use for use in PERMISSIONS if use.name == command]
     assert refused(open_client(allowed, "default")) == {command: use.cost}
 
 

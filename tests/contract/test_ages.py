@@ -7,6 +7,8 @@ import time
 import pytest
 import redis
 
+from exporter.collectors.queues.subjects.limits import RATE_LIMITED
+from exporter.state.queue_table import QueueTable
 from tests.contract.test_discovery import add
 from tests.support.pages import Samples, value
 from tests.support.servers import Server
@@ -200,5 +202,6 @@ class TestRateLimit:
         watch = Watch(any_server.url)
         watch.discover_and_poll()
         watch.poll()
-        table = next(d.facts for k, d in watch.snapshot.facts.items() if k.__name__ == "QueueTable")
-        assert table.columns["rate_limited"] == [used_up]
+        table = watch.snapshot.facts[QueueTable].facts
+        assert isinstance(table, QueueTable)
+        assert table.column(RATE_LIMITED) == [used_up]

@@ -262,7 +262,7 @@ def test_a_key_of_another_type_costs_its_queue_alone(real_server: Server) -> Non
     say(client, "added")
     found = follower.collect()
     assert found.queues[follower.queues[1]].jobs[""].added == 1
-    assert follower.context.faults.errors
+    assert follower.context.errors.classes
 
 
 def test_counters_survive_a_reconnect(any_server: Any_) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from exporter.connection import Batch, ErrorClass, RedisFailure
+from exporter.connection import ErrorClass, RedisFailure, Replies
 from tests.support.pages import Samples, every, value
 from tests.support.servers import FakeServer, Server
 from tests.support.waiting import wait_for
@@ -121,7 +121,7 @@ def test_a_poll_that_breaks_off_hides_nothing(
     client.lpush("bull:a:active", job(client, "a", 92, age_ms=400_000))
     ask = watch.client.batch
 
-    def break_off(packed: bytes, count: int) -> Batch:
+    def break_off(packed: bytes, count: int) -> Replies:
         if b"bull:a:91\r\n" in packed:
             raise RedisFailure(ErrorClass.TIMEOUT, "broken off")
         return ask(packed, count)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.bullmq import STATES
+from exporter.collectors.queues import STATES
 from tests.contract.test_discovery import add
 from tests.support.live import Written
 from tests.support.pages import jobs

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from exporter.bullmq import STATES
+from exporter.collectors.queues import STATES
 from tests.support.live import RealWork
 from tests.support.pages import jobs
 from tests.support.proxy import Proxy

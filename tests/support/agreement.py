@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from exporter.bullmq import STATES
+from exporter.collectors.queues import STATES
 from exporter.words import age
 from tests.support.browser import Row, Screen
 from tests.support.daemon import Daemon

@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from exporter.bullmq import STATES, queue_of
+from exporter.bullmq import queue_of
+from exporter.collectors.queues import STATES
 from exporter.connection import ErrorClass, Metadata
 from exporter.snapshot import (
     Check,
@@ -17,13 +18,13 @@ from exporter.snapshot import (
     Pair,
     PrefixCount,
     Problem,
-    QueueTable,
     ServerFacts,
     Snapshot,
     SyncReport,
     WorkerCount,
     WorkerFacts,
 )
+from tests.support.tables import queue_table
 
 NO_DURATIONS = Histogram((), (), 0.0, 0)
 
@@ -41,11 +42,8 @@ def snapshot(
     """A connection that was polled so long ago: its queues by prefix and name, with columns."""
     at = time.monotonic() - ago
     rows = [dict.fromkeys(STATES, 0) | dict(facts) for facts in (queues or {}).values()]
-    names = dict.fromkeys(name for row in rows for name in row)
     keys = tuple(queue_of(prefix, name) for prefix, name in queues or {})
-    table = QueueTable(
-        keys, {name: [row.get(name) for row in rows] for name in names}, ("",) * len(keys)
-    )
+    table = queue_table(keys, rows)
     counts = {queue_of(*key): count for key, count in (workers or {}).items()}
     facts: list[object] = [
         table,

@@ -12,7 +12,7 @@ from exporter.collectors.events.ends import account, look_up_ends
 from exporter.collectors.events.fold import Fold
 from exporter.collectors.events.named import PlainFold
 from exporter.collectors.events.streams import Stream
-from exporter.connection import Batch, Client, ErrorClass, NodeError
+from exporter.connection import Client, ErrorClass, NodeError, Replies
 
 
 class Fed:
@@ -21,8 +21,8 @@ class Fed:
     def __init__(self, info: dict[bytes, Any]) -> None:
         self._info = info
 
-    def batch(self, _: bytes, __: int) -> Batch:
-        return Batch([[part for pair in self._info.items() for part in pair]])
+    def batch(self, _: bytes, __: int) -> Replies:
+        return Replies([[part for pair in self._info.items() for part in pair]])
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_before_redis_7(what: str, before: bytes, first: bytes, lost: int) -> No
 class Refusing:
     """A client whose every command is answered with an error, as by a cluster without a node."""
 
-    def batch(self, _: bytes, count: int) -> Batch:
+    def batch(self, _: bytes, count: int) -> Replies:
         error = NodeError(ErrorClass.CONNECTION, "node h:1: refused")
-        return Batch([error] * count, tuple(range(count)))
+        return Replies([error] * count, tuple(range(count)))
 
 
 @pytest.mark.parametrize("ask", [account, look_up_ends])
@@ -61,4 +61,4 @@ def test_an_error_changes_nothing(ask: Any, position: bytes | None) -> None:
     context = Context(cast("Client", Refusing()), 0.0)
     ask(context, [stream])
     assert (stream.position, stream.added, stream.read) == (position, 7, 2)
-    assert context.faults.failed_nodes == {"node h:1: refused": ErrorClass.CONNECTION}
+    assert context.errors.failed_nodes == {"node h:1: refused": ErrorClass.CONNECTION}

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from exporter.bullmq import STATES, queue_of
+from exporter.bullmq import queue_of
+from exporter.collectors.queues import STATES
 from exporter.connection import ErrorClass, Metadata
 from exporter.exposition import (
     Format,
@@ -36,7 +37,6 @@ from exporter.snapshot import (
     Pair,
     PrefixCount,
     QueueEvents,
-    QueueTable,
     Reload,
     Report,
     ServerFacts,
@@ -45,7 +45,9 @@ from exporter.snapshot import (
     WorkerCount,
     WorkerFacts,
 )
+from exporter.state.queue_table import QueueTable
 from tests.support.pages import every, jobs, parse, value
+from tests.support.tables import queue_table
 
 META = Metadata("n", "h:1", "redis://h:1/0", "0123", 0, 0.0, run_id="r", role="master")
 STALE_AFTER = 15.0
@@ -62,8 +64,11 @@ QUEUE = ("prefix", "queue")
 
 
 def table(names: list[str], **columns: list[int | None]) -> QueueTable:
-    full = {state: [0] * len(names) for state in STATES} | {"paused": [0] * len(names)} | columns
-    return QueueTable(tuple(queue_of("bull", name) for name in names), full, ("",) * len(names))
+    known = dict.fromkeys((*STATES, "paused"), 0)
+    rows = [
+        known | {key: values[row] for key, values in columns.items()} for row in range(len(names))
+    ]
+    return queue_table([queue_of("bull", name) for name in names], rows)
 
 
 def snapshot(name: str = "api", *facts: object, age: float = 0.0, **changes: object) -> Snapshot:
@@ -217,7 +222,9 @@ class Gauges:
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily("bullmq_queue_jobs", "", labels=["connection", *QUEUE, "state"])
         for state in STATES:
-            for queue, count in zip(self._table.queues, self._table.columns[state], strict=True):
+            for queue, count in zip(
+                self._table.queues, self._table.column(STATES[state]), strict=True
+            ):
                 family.add_metric(["api", queue.prefix, queue.name, state], count)
         yield family
 

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from exporter.board import Board
-from exporter.bullmq import STATES, queue_of
+from exporter.bullmq import queue_of
+from exporter.collectors.queues import STATES
 from exporter.config import Poll
 from exporter.connection import Metadata
 from exporter.order import SORTS, in_order
@@ -16,11 +17,11 @@ from exporter.queues_table import choose, table
 from exporter.snapshot import (
     Dated,
     Histogram,
-    QueueTable,
     Snapshot,
     WorkerCount,
     WorkerFacts,
 )
+from tests.support.tables import queue_table
 
 
 def view(queue: str, reason: str | None = None, **changes: object) -> QueueView:
@@ -132,14 +133,13 @@ def test_workers_under_another_prefix_are_a_hint() -> None:
     """Not an alarm: two prefixes on one database can be two environments."""
     now = time.monotonic()
     queues = (queue_of("bull", "mail"), queue_of("jobs", "mail"))
-    columns = {state: [0, 0] for state in STATES} | {
-        "waiting": [1, 0],
-        "ready_since": [now - 100, None],
-        "still_since": [now - 100, None],
-        "has_id": [1, 0],
-        "worker_alive": [0, 1],
-    }
-    facts = (QueueTable(queues, columns, ("", "")), WorkerFacts({queues[1]: WorkerCount(1, 1)}))
+    nothing = dict.fromkeys(STATES, 0)
+    since = {"ready_since": now - 100, "still_since": now - 100}
+    rows = [
+        nothing | {"waiting": 1, "has_id": 1, "worker_alive": 0} | since,
+        nothing | {"has_id": 0, "worker_alive": 1},
+    ]
+    facts = (queue_table(queues, rows), WorkerFacts({queues[1]: WorkerCount(1, 1)}))
     snapshot = Snapshot(
         connection="api",
         at=now,

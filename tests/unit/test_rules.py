@@ -10,8 +10,8 @@ import promql_parser
 import pytest
 import yaml
 
-from exporter.bullmq import STATES
 from exporter.collectors import Discovery
+from exporter.collectors.queues import STATES
 from exporter.diagnosis import Reason
 from exporter.metrics import CATALOGUE, Kind
 from exporter.rules import ALERTS, RECORDINGS, RuleError, Severity, changed, rules_file, scaled

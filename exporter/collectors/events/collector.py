@@ -15,8 +15,10 @@ from exporter.collectors.events.fold import Fold
 from exporter.collectors.events.named import NamedFold, PlainFold, StreamFold
 from exporter.collectors.events.streams import FIRST_ID, Reader, Stream, id_ms
 from exporter.config import Events
-from exporter.connection import are_fields, pack
+from exporter.connection import Command, are_fields
 from exporter.snapshot import EventFacts, QueueEvents
+
+MAX_LEN: Final = Command("HMGET", "meta", ("opts.maxLenEvents",), list, "queue settings")
 
 _BUDGET_SHARE: Final = 0.5
 """Share of the poll interval that a pass may take."""
@@ -118,9 +120,7 @@ class EventsCollector:
     def _look_whether_enabled(self, context: Context, streams: Sequence[Stream]) -> None:
         if not streams:
             return
-        packed = b"".join(
-            pack("HMGET", stream.queue.key + b"meta", "opts.maxLenEvents") for stream in streams
-        )
+        packed = b"".join(MAX_LEN.on(stream.queue.key) for stream in streams)
         replies = context.client.batch(packed, len(streams)).replies
         for stream, reply in zip(streams, replies, strict=True):
             if are_fields(reply, 1):

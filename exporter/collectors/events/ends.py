@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from exporter.collectors.contract import Context
 from exporter.collectors.events.streams import FIRST_ID, Stream, id_order, is_entry, is_id
-from exporter.connection import Reply, ReplyError, are_texts, pack, unexpected
+from exporter.connection import Command, Reply, ReplyError, are_texts, unexpected
+
+XINFO: Final = Command("XINFO STREAM", reply=list, cost="all bullmq_jobs_*, bullmq_job_*")
 
 
 def look_up_ends(context: Context, streams: Sequence[Stream]) -> None:
@@ -60,7 +63,7 @@ def _asked(
 ) -> Iterable[tuple[Stream, dict[bytes, Reply]]]:
     if not streams:
         return
-    packed = b"".join(pack("XINFO", "STREAM", stream.key) for stream in streams)
+    packed = b"".join(XINFO.on(stream.key) for stream in streams)
     replies = context.client.batch(packed, len(streams)).replies
     for stream, reply in zip(streams, replies, strict=True):
         if isinstance(reply, ReplyError):
@@ -71,7 +74,7 @@ def _asked(
             if "no such key" in reply.text:
                 yield stream, {}
             else:
-                context.faults.add(reply, f"XINFO {stream.key[:200]!r}")
+                context.errors.add(reply, f"XINFO {stream.key[:200]!r}")
         else:
             yield stream, _info(reply)
 

@@ -13,9 +13,25 @@ from exporter.bullmq import Queue
 from exporter.collectors.contract import Context
 from exporter.collectors.events.fold import Entry
 from exporter.collectors.events.named import StreamFold
-from exporter.connection import Reply, ReplyError, are_fields, are_texts, pack, unexpected
+from exporter.connection import (
+    KEY,
+    Command,
+    Reply,
+    ReplyError,
+    are_fields,
+    are_texts,
+    unexpected,
+)
 
 FIRST_ID: Final = b"0-0"
+XREAD: Final = Command(
+    "XREAD",
+    probe=("COUNT", 1, "STREAMS", KEY, FIRST_ID),
+    reply=list,
+    cost="all bullmq_jobs_*, bullmq_job_*",
+)
+JOB_NAME: Final = Command("HMGET", "", ("name",), list, "job names")
+"""On the key of a job."""
 _ID: Final = re.compile(rb"\d{1,20}-\d{1,20}")
 
 _MOST_ENTRIES: Final = 500
@@ -68,7 +84,7 @@ class NameLookup:
         wanted = wanted[: self.most]
         if not wanted:
             return
-        packed = b"".join(pack("HMGET", stream.queue.key + job, "name") for stream, job in wanted)
+        packed = b"".join(JOB_NAME.on(stream.queue.key + job) for stream, job in wanted)
         replies = context.client.batch(packed, len(wanted)).replies
         for (stream, job), reply in zip(wanted, replies, strict=True):
             if are_fields(reply, 1) and reply[0]:
@@ -199,7 +215,7 @@ class QuietReads:
 def _xread(streams: Sequence[Stream], count: int) -> bytes:
     keys = [stream.key for stream in streams]
     positions = [stream.at for stream in streams]
-    return pack("XREAD", "COUNT", count, "STREAMS", *keys, *positions)
+    return XREAD.on(more=("COUNT", count, "STREAMS", *keys, *positions))
 
 
 def _one_by_one(
@@ -212,7 +228,7 @@ def _one_by_one(
         if isinstance(reply, ReplyError):
             if reply.not_available:
                 raise reply
-            context.faults.add(reply, f"XREAD {stream.key[:200]!r}")
+            context.errors.add(reply, f"XREAD {stream.key[:200]!r}")
         elif reply is not None:
             _check(reply, (stream.key,))
             news += [(stream, entries) for _, entries in reply]

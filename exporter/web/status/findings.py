@@ -11,7 +11,8 @@ from exporter.config import Config
 from exporter.diagnosis import verdict
 from exporter.keyspaces import keyspace_owners
 from exporter.overview import Overview
-from exporter.snapshot import Discovered, QueueTable, Reload, ServerFacts, Snapshot, SyncReport
+from exporter.snapshot import Discovered, Reload, ServerFacts, Snapshot, SyncReport
+from exporter.state.queue_table import QueueTable
 from exporter.words import age, counted, printable
 
 _NAMED: Final = 3

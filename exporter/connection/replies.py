@@ -23,13 +23,13 @@ def unexpected(what: str) -> RedisFailure:
     return RedisFailure(ErrorClass.PROTOCOL, f"{what} was answered in a way that no Redis answers")
 
 
-def all_of(kind: type, replies: Sequence[Any], what: str) -> None:
+def expect_type(kind: type, replies: Sequence[Any], what: str) -> None:
     """See that all are of that type, or None. Raises `RedisFailure`."""
     if not {kind, NoneType}.issuperset(map(type, replies)):
         raise unexpected(what)
 
 
-def all_lists(
+def expect_lists(
     replies: Iterable[Any], what: str, sizes: frozenset[int] | None = None, *, gaps: bool = False
 ) -> None:
     """See that all are lists of texts, or None; with `sizes` so long, with `gaps` any may be None.
@@ -46,7 +46,7 @@ def all_lists(
         raise unexpected(what)
 
 
-def whole(reply: Any, what: str) -> int:
+def expect_int(reply: Any, what: str) -> int:
     """A whole number. Raises `RedisFailure`."""
     if type(reply) is not int:
         raise unexpected(what)
