@@ -20,7 +20,7 @@ test: .make/dev ## Run the tests (ARGS="-k name" to choose, JOBS=0 for one proce
 	$(PYTEST) $(ARGS)
 
 unit: .make/dev ## Run the unit and contract tests alone, in under a minute
-	$(PYTEST) tests/unit tests/contract $(ARGS)
+	$(PYTEST) tests/unit tests/integration $(ARGS)
 
 test-under-load: .make/dev ## Run the tests on a machine that is busy (RUNS=5)
 	bash .ci/under-load $(or $(RUNS),5)
@@ -36,7 +36,7 @@ lowest: .make/dev ## Run unit and contract tests on the lowest versions that pyp
 	# newer ones of check-jsonschema need a newer click than they say
 	$(BIN)/uv pip install --quiet --python .make/lowest/bin/python \
 	  --requirement .make/lowest.txt --editable '.[dev]' 'check-jsonschema<0.34'
-	.make/lowest/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope tests/unit tests/contract
+	.make/lowest/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope tests/unit tests/integration
 
 audit: .make/dev ## Ask for known vulnerabilities of what is installed (ARGS=--required: or fail)
 	$(BIN)/python .ci/audit.py $(ARGS)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from exporter.board import Board
 from exporter.collectors import collectors_for
 from exporter.collectors.queues import COUNTS
 from exporter.collectors.queues.batches import make_batches
 from exporter.config import Config, load
-from exporter.connection import Clients
+from exporter.connection import ClientRegistry
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller
-from exporter.snapshot import Snapshot
 from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import Snapshot
+from exporter.state.store import SnapshotStore
 
 OPENMETRICS_GZIP = Variant(Format.OPENMETRICS, gzip=True)
 """As Prometheus asks."""
@@ -28,10 +28,10 @@ class Exporter:
 
     def __init__(self, port: int) -> None:
         self.config: Config = load(None, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"})
-        self.board = Board(["default"])
-        self.client = Clients().get(self.config.connections["default"], "default")
+        self.store = SnapshotStore(["default"])
+        self.client = ClientRegistry().get(self.config.connections["default"], "default")
         collectors = collectors_for(self.config)
-        self.poller = Poller(self.config, ["default"], self.client, collectors, self.board)
+        self.poller = Poller(self.config, ["default"], self.client, collectors, self.store)
         self.writer = PageWriter(3600, 60)
         self.poller.poll_once()
         for _ in range(_AT_REST_POLLS):
@@ -40,7 +40,7 @@ class Exporter:
     @property
     def snapshot(self) -> Snapshot:
         """The last poll's."""
-        return self.board.snapshots()[0]
+        return self.store.snapshots()[0]
 
     @property
     def table(self) -> QueueTable:
@@ -64,4 +64,4 @@ class Exporter:
 
     def page(self, variant: Variant) -> bytes:
         """Everything."""
-        return self.writer.write(self.board.snapshots()).body(variant)
+        return self.writer.write(self.store.snapshots()).body(variant)

@@ -19,9 +19,9 @@ from benchmarks.exporter import OPENMETRICS_GZIP, Exporter
 from benchmarks.measure import cpu_ms, pythons_own_thresholds
 from benchmarks.server import private_redis
 from benchmarks.table import Line
-from exporter.exposition import Format, PageWriter, Press, Variant
-from exporter.snapshot import Dated, Snapshot
+from exporter.exposition import Format, PageWriter, Renderer, Variant
 from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import Dated, Snapshot
 from exporter.web import Users, WebServer, application, open_socket
 
 TEXT = Variant(Format.TEXT, gzip=False)
@@ -91,7 +91,7 @@ def _shifted(exporter: Exporter, by: int) -> Snapshot:
         for column, values in table.columns.items()
     }
     dated = Dated(replace(table, columns=columns), time.monotonic())
-    return replace(exporter.snapshot, facts={QueueTable: dated})
+    return replace(exporter.state.snapshots, facts={QueueTable: dated})
 
 
 class _Gauges:
@@ -109,11 +109,11 @@ class _Gauges:
 
 
 def _scrape_ms(exporter: Exporter, rounds: int) -> float:
-    press = Press(exporter.board, exporter.config.poll)
+    press = Renderer(exporter.state.store, exporter.config.poll)
     press.body(OPENMETRICS_GZIP)
-    press.print_page()
+    press.render()
     sock = open_socket("127.0.0.1:0")
-    pages = application(lambda: exporter.config, exporter.board, press, Users({}), Future)
+    pages = application(lambda: exporter.config, exporter.state.store, press, Users({}), Future)
     web = WebServer(pages, sock, 40, None)
     web.start()
     connection = http.client.HTTPConnection("127.0.0.1", sock.getsockname()[1])

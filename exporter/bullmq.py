@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.numerals import finite, is_digits
+from exporter.parsing import finite, is_digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ _VERSION: Final = re.compile(r"bullmq:(\d+)\.")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class QueueSettings:
     """A queue's settings; None where it has none."""
 
     version: str = ""
@@ -129,10 +129,10 @@ class Settings:
         return match is None or int(match.group(1)) < 5
 
 
-def settings_of(values: Sequence[object]) -> Settings:
+def queue_settings(values: Sequence[object]) -> QueueSettings:
     """The reply to HMGET of `SETTINGS`."""
     version = values[0]
-    return Settings(
+    return QueueSettings(
         version.decode("utf-8", "replace") if isinstance(version, bytes) else "",
         *(_whole_number(value) for value in values[1:]),
     )

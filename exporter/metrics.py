@@ -26,7 +26,7 @@ from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
 from exporter.state.queue_table import Column
 
 
-class Kind(StrEnum):
+class MetricType(StrEnum):
     """A family's type, in Prometheus' words."""
 
     GAUGE = "gauge"
@@ -47,7 +47,7 @@ class Family:
     """A metric family; the name is that of its samples, so a counter's ends in `_total`."""
 
     name: str
-    kind: Kind
+    kind: MetricType
     labels: tuple[str, ...]
     help: str
     example: str
@@ -64,15 +64,15 @@ _QUEUE = ("connection", "prefix", "queue")
 
 
 def _gauge(name: str, labels: tuple[str, ...], text: str, example: str, unit: str = "") -> Family:
-    return Family(name, Kind.GAUGE, labels, text, example, unit)
+    return Family(name, MetricType.GAUGE, labels, text, example, unit)
 
 
 def _queue_gauge(name: str, column: Column[Any], text: str, example: str, unit: str = "") -> Family:
-    return Family(name, Kind.GAUGE, _QUEUE, text, example, unit, (ShownColumn(column),))
+    return Family(name, MetricType.GAUGE, _QUEUE, text, example, unit, (ShownColumn(column),))
 
 
 def _counter(name: str, labels: tuple[str, ...], text: str, example: str) -> Family:
-    return Family(name, Kind.COUNTER, labels, text, example)
+    return Family(name, MetricType.COUNTER, labels, text, example)
 
 
 # --- exporter and connections --------------------------------------------------------------------
@@ -92,7 +92,7 @@ CONNECTION_INFO = _gauge(
 )
 CONNECTION_PING = Family(
     "bullmq_connection_ping_seconds",
-    Kind.HISTOGRAM,
+    MetricType.HISTOGRAM,
     _CONNECTION,
     "Round trips of the PING that each poll begins with.",
     "histogram_quantile(0.99, sum by (connection, le) "
@@ -236,19 +236,19 @@ REDIS_VALUES = {
     "rejected_connections": _counter(
         "bullmq_redis_rejected_connections_total",
         _CONNECTION,
-        "Clients turned away because of maxclients.",
+        "ClientRegistry turned away because of maxclients.",
         "increase(bullmq_redis_rejected_connections_total[15m]) > 0",
     ),
     "connected_clients": _gauge(
         "bullmq_redis_connected_clients",
         _CONNECTION,
-        "Clients connected, replicas not counted.",
+        "ClientRegistry connected, replicas not counted.",
         "bullmq_redis_connected_clients / bullmq_redis_max_clients > 0.8",
     ),
     "blocked_clients": _gauge(
         "bullmq_redis_blocked_clients",
         _CONNECTION,
-        "Clients waiting in a blocking command, as idle workers do.",
+        "ClientRegistry waiting in a blocking command, as idle workers do.",
         "bullmq_redis_blocked_clients",
     ),
     "max_clients": _gauge(
@@ -289,7 +289,7 @@ REDIS_VALUES = {
 
 QUEUE_JOBS = Family(
     "bullmq_queue_jobs",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     (*_QUEUE, "state"),
     "Jobs by BullMQ state as of the last poll. Jobs of a paused queue count as waiting in every "
     "BullMQ version, so waiting + prioritized is the ready work; Bull and BullMQ 3 keep "
@@ -395,7 +395,7 @@ QUEUE_EVENTS_STREAM_LENGTH = _queue_gauge(
 )
 QUEUE_INFO = Family(
     "bullmq_queue_info",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     (*_QUEUE, "library_version"),
     "Always 1. The BullMQ version that last opened the queue to produce; empty if none left it. "
     "Up to a minute old.",
@@ -450,7 +450,7 @@ JOBS_STALLED = _counter(
 )
 JOB_WAIT = Family(
     "bullmq_job_wait_seconds",
-    Kind.HISTOGRAM,
+    MetricType.HISTOGRAM,
     _JOBS,
     "Time from ready to active, of each attempt; a deliberate delay is not in it, pauses and "
     "limits are. Appears with the queue's first event.",
@@ -460,7 +460,7 @@ JOB_WAIT = Family(
 )
 JOB_RUN = Family(
     "bullmq_job_run_seconds",
-    Kind.HISTOGRAM,
+    MetricType.HISTOGRAM,
     (*_JOBS, "outcome"),
     "Time from active to the outcome: completed, failed or retried, of each attempt whose start "
     "was seen; not of jobs that stalled too often or parents that a child has failed. Appears with "

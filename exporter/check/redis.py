@@ -14,8 +14,8 @@ from exporter.collectors import Context, Discovery, QueueCollector, ServerCollec
 from exporter.collectors.queues import jobs_by_state
 from exporter.config import Config
 from exporter.connection import Client, Metadata, RedisFailure
-from exporter.snapshot import Discovered, ServerFacts
 from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import Discovered, ServerFacts
 
 _PINGS: Final = 20
 

@@ -14,15 +14,12 @@ import click
 from exporter.app import App
 from exporter.check import Printer, as_json, run_checks
 from exporter.cli import complete
-from exporter.cli.teach import GROUP, LESSONS
+from exporter.cli.help_text import COMMAND_HELP, GROUP
 from exporter.cli.version import print_version
 from exporter.config import Config, ConfigError, load, show
 from exporter.demo.scenarios import SCENARIOS
 from exporter.log import set_up
-from exporter.order import SORTS
-from exporter.overview import Overview
 from exporter.progress import Progress
-from exporter.queues_table import choose, table
 from exporter.rules import (
     ALERTS,
     Options,
@@ -35,6 +32,9 @@ from exporter.rules import (
     settings_table,
     without,
 )
+from exporter.views.overview import Overview
+from exporter.views.queues_table import choose, table
+from exporter.views.sorting import SORTS
 from exporter.web import ListenError
 
 CONFIG_ERROR = 2
@@ -72,7 +72,7 @@ def main() -> None:
     """
 
 
-@main.command(epilog=LESSONS["run"].epilog)
+@main.command(epilog=COMMAND_HELP["run"].epilog)
 @_config_option
 @_listen_option
 @click.option(
@@ -92,7 +92,9 @@ def run(path: Path | None, listen: str | None, *, once: bool) -> None:
         _fail(str(error), FAILED)
 
 
-@main.command(short_help="Show the queues, and why nothing moves.", epilog=LESSONS["queues"].epilog)
+@main.command(
+    short_help="Show the queues, and why nothing moves.", epilog=COMMAND_HELP["queues"].epilog
+)
 @_config_option
 @click.option("--once", is_flag=True, help="Watch for a second, print the table once and exit.")
 @click.option("--watch", is_flag=True, help="Print it anew at every poll; what a terminal gets.")
@@ -140,7 +142,7 @@ def _color() -> bool | None:
     return False if os.environ.get("NO_COLOR") else None
 
 
-@main.command(epilog=LESSONS["check"].epilog)
+@main.command(epilog=COMMAND_HELP["check"].epilog)
 @_config_option
 @click.option(
     "--connection",
@@ -171,7 +173,7 @@ def check(path: Path | None, connection: str | None, *, as_json_: bool) -> None:
     sys.exit(0 if report.ok else FAILED)
 
 
-@main.command(short_help="Print the configuration in force.", epilog=LESSONS["config"].epilog)
+@main.command(short_help="Print the configuration in force.", epilog=COMMAND_HELP["config"].epilog)
 @_config_option
 @_listen_option
 @click.option("--check", is_flag=True, help="Only say whether the configuration is valid.")
@@ -184,7 +186,7 @@ def config(path: Path | None, listen: str | None, *, check: bool) -> None:
         click.echo(show(effective), nl=False)
 
 
-@main.command(epilog=LESSONS["rules"].epilog)
+@main.command(epilog=COMMAND_HELP["rules"].epilog)
 @click.option(
     "--format",
     "format_",
@@ -260,7 +262,7 @@ _SCENARIOS = "\n".join(f"  {each.name:<11}{each.summary}" for each in SCENARIOS.
 
 @main.command(
     short_help="Run it on embedded Valkeys with live BullMQ traffic.",
-    epilog=f"\b\nScenarios:\n{_SCENARIOS}\n\n{LESSONS['demo'].epilog}",
+    epilog=f"\b\nScenarios:\n{_SCENARIOS}\n\n{COMMAND_HELP['demo'].epilog}",
 )
 @click.option(
     "--listen",

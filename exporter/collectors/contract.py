@@ -18,7 +18,7 @@ from exporter.connection import (
     are_texts,
     unexpected,
 )
-from exporter.numerals import is_digits
+from exporter.parsing import is_digits
 
 
 class Scope(Enum):
@@ -85,7 +85,7 @@ class Collector(Protocol):
     scope: Scope
 
     def collect(self, context: Context) -> object:
-        """Read the subject and return its facts, a frozen class of `exporter.snapshot`.
+        """Read the subject and return its facts, a frozen class of `exporter.state.snapshots`.
 
         Raises `RedisFailure` where the subject could not be read: a `ReplyError` that is
         `not_available` where this server or user does not offer it. Errors that leave the rest

@@ -30,8 +30,8 @@ from exporter.connection import (
     are_texts,
     unexpected,
 )
-from exporter.numerals import is_digits
-from exporter.snapshot import Discovered, PrefixCount
+from exporter.parsing import is_digits
+from exporter.state.snapshots import Discovered, PrefixCount
 
 Name = tuple[bytes, bytes]
 """Prefix and queue name as in Redis."""

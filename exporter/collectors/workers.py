@@ -17,7 +17,7 @@ from typing import Final
 from exporter.bullmq import BLOCKING_COMMANDS, WORKER_SUFFIX, Queue, worker_names
 from exporter.collectors.contract import Context, Scope
 from exporter.connection import Client, Command, ReplyError, text
-from exporter.snapshot import WorkerCount, WorkerFacts
+from exporter.state.snapshots import WorkerCount, WorkerFacts
 
 CLIENT_LIST: Final = Command(
     "CLIENT LIST",

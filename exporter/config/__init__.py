@@ -1,7 +1,7 @@
 """The configuration: YAML and environment in, a frozen `Config` or every mistake out."""
 
 from exporter.config.certificates import server_context
-from exporter.config.errors import ConfigError, Problem
+from exporter.config.errors import ConfigError, ConfigProblem
 from exporter.config.loader import load
 from exporter.config.models import (
     Config,
@@ -25,10 +25,10 @@ __all__ = [
     "MASK",
     "Config",
     "ConfigError",
+    "ConfigProblem",
     "Connection",
     "Events",
     "Poll",
-    "Problem",
     "Queues",
     "RedisTLS",
     "RedisURL",

@@ -2,11 +2,11 @@
 
 from exporter.connection.backoff import Backoff
 from exporter.connection.client import Argument, Client, Replies, Reply, pack
-from exporter.connection.clients import Clients, open_client
 from exporter.connection.command import CONNECTION_COMMANDS, DBSIZE, INFO, KEY, TIME, Command
 from exporter.connection.dial import tls_context
 from exporter.connection.errors import ErrorClass, NodeError, RedisFailure, ReplyError, failure_of
 from exporter.connection.metadata import Info, Metadata, parse_info
+from exporter.connection.registry import ClientRegistry, open_client
 from exporter.connection.replies import (
     are_fields,
     are_texts,
@@ -27,7 +27,7 @@ __all__ = [
     "Argument",
     "Backoff",
     "Client",
-    "Clients",
+    "ClientRegistry",
     "Command",
     "ErrorClass",
     "Info",

@@ -11,7 +11,7 @@ from exporter.config import Connection, RedisURL, Sentinel, split_host_port
 from exporter.connection.dial import dial
 from exporter.connection.errors import ErrorClass, RedisFailure, failure_of
 from exporter.connection.replies import are_texts, unexpected
-from exporter.numerals import is_digits
+from exporter.parsing import is_digits
 
 _NOT_THERE: Final = (ErrorClass.CONNECTION, ErrorClass.TIMEOUT)
 

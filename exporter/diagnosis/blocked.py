@@ -17,8 +17,8 @@ from exporter.collectors.queues.subjects.prioritized import PRIORITIZED
 from exporter.collectors.queues.subjects.scheduled import DELAYED
 from exporter.collectors.queues.subjects.settings import CONCURRENCY_LIMIT
 from exporter.collectors.queues.subjects.waiting import WAITING
-from exporter.snapshot import WorkerCount, WorkerFacts
 from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import WorkerCount, WorkerFacts
 
 
 class Reason(StrEnum):
@@ -66,7 +66,7 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class QueueFacts:
     """One queue's facts; None is unknown throughout."""
 
     queue: Queue
@@ -121,7 +121,7 @@ def diagnose(databases: Sequence[Database], now: float, blocked_after: float) ->
     return Diagnosis(blocked, tuple(isolations))
 
 
-def _reason(database: Database, row: Row, *, isolated: bool) -> Reason | None:
+def _reason(database: Database, row: QueueFacts, *, isolated: bool) -> Reason | None:
     limit = row.concurrency_limit
     holds = {
         Reason.PAUSED: row.paused,
@@ -135,7 +135,7 @@ def _reason(database: Database, row: Row, *, isolated: bool) -> Reason | None:
     return next((reason for reason in Reason if holds[reason]), None)
 
 
-def _working(row: Row) -> bool:
+def _working(row: QueueFacts) -> bool:
     """Whether its workers are busy rather than idle: every one of them, with a job that is held.
 
     A long job moves nothing for a while and is no fault. A frozen worker's lock expires.
@@ -150,7 +150,7 @@ def _working(row: Row) -> bool:
 # --- rows ----------------------------------------------------------------------------------------
 
 
-def _stuck_rows(database: Database, now: float, blocked_after: float) -> Iterator[Row]:
+def _stuck_rows(database: Database, now: float, blocked_after: float) -> Iterator[QueueFacts]:
     """The rows with ready work that does not move, or that nobody could move."""
     for index, moment in enumerate(database.table.column(READY_SINCE)):
         if moment is None or now - moment < blocked_after:
@@ -161,14 +161,14 @@ def _stuck_rows(database: Database, now: float, blocked_after: float) -> Iterato
             yield row
 
 
-def row_of(database: Database, index: int, now: float) -> Row:
+def row_of(database: Database, index: int, now: float) -> QueueFacts:
     """A row of the table as facts."""
     table = database.table
     queue = table.queues[index]
     active, still_since = table.value(ACTIVE, index), table.value(STILL_SINCE, index)
     ready = (table.value(WAITING, index) or 0) + (table.value(PRIORITIZED, index) or 0)
     later = (table.value(DELAYED, index) or 0) + (table.value(WAITING_CHILDREN, index) or 0)
-    return Row(
+    return QueueFacts(
         queue=queue,
         ready=ready,
         pending=ready + later + (active or 0),
@@ -204,7 +204,7 @@ def _workshops(databases: Sequence[Database], now: float) -> dict[_Name, list[st
 
 
 def _isolated(
-    database: Database, row: Row, workshops: Mapping[_Name, list[str]]
+    database: Database, row: QueueFacts, workshops: Mapping[_Name, list[str]]
 ) -> list[Isolation]:
     """Where this queue's workers are, if they are elsewhere only."""
     if row.has_workers is not False or not row.has_id:

@@ -11,15 +11,22 @@ from itertools import chain
 from exporter.bullmq import Queue
 from exporter.diagnosis import Database, databases_of, diagnose
 from exporter.exposition.blocked import diagnosis_lines
+from exporter.exposition.chunks import Chunk, join_gzip
 from exporter.exposition.events import EventWriter
-from exporter.exposition.gzip import Piece, gzip_of
+from exporter.exposition.per_connection import View, connection_families
 from exporter.exposition.process import process_families
 from exporter.exposition.queues import QueueWriter
-from exporter.exposition.small import View, small_families
 from exporter.exposition.text import Format, ending, header
-from exporter.keyspaces import keyspace_owners
 from exporter.metrics import CATALOGUE, Family
-from exporter.snapshot import Discovered, EventFacts, Reload, Snapshot, SyncReport, WorkerFacts
+from exporter.state.keyspaces import keyspace_owners
+from exporter.state.snapshots import (
+    Discovered,
+    EventFacts,
+    Reload,
+    Snapshot,
+    SyncReport,
+    WorkerFacts,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,7 @@ class Variant:
 class Page:
     """One state of everything, and its bytes in each variant as they are asked for."""
 
-    def __init__(self, lines: Mapping[Family, Sequence[bytes | Piece]], expires_at: float) -> None:
+    def __init__(self, lines: Mapping[Family, Sequence[bytes | Chunk]], expires_at: float) -> None:
         self._lines = lines
         self._bodies: dict[Variant, bytes] = {}
         self._process: dict[Format, bytes] = {}
@@ -45,10 +52,10 @@ class Page:
         body = self._bodies.get(variant)
         if body is None:
             parts = self._parts(variant.form)
-            body = self._bodies[variant] = gzip_of(parts) if variant.gzip else _text_of(parts)
+            body = self._bodies[variant] = join_gzip(parts) if variant.gzip else _text_of(parts)
         return body
 
-    def _parts(self, form: Format) -> Iterator[bytes | Piece]:
+    def _parts(self, form: Format) -> Iterator[bytes | Chunk]:
         for family in CATALOGUE:
             if lines := self._lines.get(family):
                 yield header(family, form).encode()
@@ -58,7 +65,7 @@ class Page:
         yield self._process[form] + ending(form).encode()
 
 
-def _text_of(parts: Iterable[bytes | Piece]) -> bytes:
+def _text_of(parts: Iterable[bytes | Chunk]) -> bytes:
     return b"".join([part if isinstance(part, bytes) else part.text for part in parts])
 
 
@@ -93,8 +100,8 @@ class PageWriter:
         )
         databases = databases_of(snapshots, view.owners, now, self._stale_after)
         diagnosis = diagnose(databases, now, self._blocked_after)
-        lines: dict[Family, list[bytes | Piece]] = defaultdict(list)
-        for family, line in chain(small_families(view), diagnosis_lines(diagnosis)):
+        lines: dict[Family, list[bytes | Chunk]] = defaultdict(list)
+        for family, line in chain(connection_families(view), diagnosis_lines(diagnosis)):
             lines[family].append(line.encode("utf-8", "replace"))
         shown = _shown(view, databases)
         parts = chain(self._queue_lines(view, databases, shown), self._event_lines(view, shown))
@@ -105,7 +112,7 @@ class PageWriter:
 
     def _queue_lines(
         self, view: View, databases: Sequence[Database], shown: Mapping[str, tuple[Queue, ...]]
-    ) -> Iterator[tuple[Family, Piece | None]]:
+    ) -> Iterator[tuple[Family, Chunk | None]]:
         tables = {database.connection: database.table for database in databases}
         for snapshot in view.snapshots:
             name = snapshot.connection
@@ -116,7 +123,7 @@ class PageWriter:
 
     def _event_lines(
         self, view: View, shown: Mapping[str, tuple[Queue, ...]]
-    ) -> Iterator[tuple[Family, Piece | None]]:
+    ) -> Iterator[tuple[Family, Chunk | None]]:
         for snapshot in view.snapshots:
             facts = snapshot.get(EventFacts, view.now, view.stale_after)
             name = snapshot.connection

@@ -12,12 +12,12 @@ from typing import Final
 from exporter import metrics
 from exporter.bullmq import Queue
 from exporter.collectors.queues.subjects.settings import LIBRARY_VERSION
-from exporter.exposition.column import Column, doubled
-from exporter.exposition.gzip import Piece, piece_of
+from exporter.exposition.chunks import Chunk, deflate
+from exporter.exposition.sample_column import SampleColumn, escape_percent
 from exporter.exposition.text import escape, labels
 from exporter.metrics import Family, ShownColumn
-from exporter.snapshot import WorkerFacts
 from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import WorkerFacts
 
 _VERSION_LABEL: Final = metrics.QUEUE_INFO.labels[-1]
 _NUMBERS: Final = tuple(
@@ -29,22 +29,22 @@ _NUMBERS: Final = tuple(
 """What is shown as numbers: each column with its family."""
 
 
-class _Layout:
+class _QueueLayout:
     """What stays the same while the set of queues does."""
 
     def __init__(self, connection: str, queues: tuple[Queue, ...]) -> None:
         self.queues = queues
         names = metrics.QUEUE_JOBS.labels[:3]
         self.labels = [labels(names, (connection, queue.prefix, queue.name)) for queue in queues]
-        rows = doubled(self.labels)
+        rows = escape_percent(self.labels)
         self.numbers = [
-            (family, shown.column, Column(family, _extra(family, shown), rows))
+            (family, shown.column, SampleColumn(family, _extra(family, shown), rows))
             for family, shown in _NUMBERS
         ]
-        self.workers = Column(metrics.QUEUE_WORKERS, "", rows)
+        self.workers = SampleColumn(metrics.QUEUE_WORKERS, "", rows)
         self.rows = {queue: row for row, queue in enumerate(queues)}
         self.versions: Sequence[str | None] = ()
-        self.info: Piece | None = None
+        self.info: Chunk | None = None
         """The lines of `bullmq_queue_info` for these versions."""
 
 
@@ -53,17 +53,17 @@ class QueueWriter:
 
     def __init__(self, connection: str) -> None:
         self._connection = connection
-        self._layout = _Layout(connection, ())
+        self._layout = _QueueLayout(connection, ())
 
     def lines(
         self, queues: tuple[Queue, ...], table: QueueTable | None, workers: WorkerFacts | None
-    ) -> Iterator[tuple[Family, Piece | None]]:
+    ) -> Iterator[tuple[Family, Chunk | None]]:
         """Each family of what is known, with its lines; a family may come more than once, in order.
 
         `table`, where there is one, is of these queues.
         """
         if queues is not self._layout.queues:
-            self._layout = _Layout(self._connection, queues)
+            self._layout = _QueueLayout(self._connection, queues)
         layout = self._layout
         if workers is not None:
             yield metrics.QUEUE_WORKERS, layout.workers.lines(_totals(workers, layout.rows))
@@ -74,7 +74,7 @@ class QueueWriter:
         if queues:
             yield metrics.QUEUE_INFO, self._info(table.column(LIBRARY_VERSION))
 
-    def _info(self, versions: Sequence[str | None]) -> Piece | None:
+    def _info(self, versions: Sequence[str | None]) -> Chunk | None:
         layout = self._layout
         if versions != layout.versions:
             name = metrics.QUEUE_INFO.name
@@ -83,7 +83,7 @@ class QueueWriter:
                 for queue, version in zip(layout.labels, versions, strict=True)
             ]
             text = "".join(lines).encode("utf-8", "replace")
-            layout.versions, layout.info = versions, piece_of(text)
+            layout.versions, layout.info = versions, deflate(text)
         return layout.info
 
 

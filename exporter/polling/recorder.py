@@ -12,7 +12,7 @@ from typing import TypeVar
 from exporter.collectors import CommandErrors
 from exporter.connection import ErrorClass, RedisFailure, ReplyError
 from exporter.log import event
-from exporter.snapshot import Problem, Report
+from exporter.state.snapshots import CollectorReport, LastError
 
 logger = logging.getLogger("exporter.collectors")
 
@@ -25,7 +25,7 @@ _REMEMBERED_TEXTS = 1000
 class _Record:
     """What is known of one collector."""
 
-    report: Report = field(default_factory=Report)
+    report: CollectorReport = field(default_factory=CollectorReport)
     errors: Counter[ErrorClass] = field(default_factory=Counter)
     said: set[str] = field(default_factory=set)
     """Log messages that need not be repeated at every poll."""
@@ -41,7 +41,7 @@ class Recorder:
         self._records: dict[str, _Record] = {}
 
     @property
-    def reports(self) -> dict[str, Report]:
+    def reports(self) -> dict[str, CollectorReport]:
         """The report of each collector that has run, or should have."""
         return {name: record.report for name, record in self._records.items()}
 
@@ -71,7 +71,7 @@ class Recorder:
         return None
 
     def worked(self, name: str, duration: float, errors: CommandErrors) -> None:
-        """Report a run that worked, except for `errors`.
+        """CollectorReport a run that worked, except for `errors`.
 
         Where a node of a cluster could not be asked it has not worked, though its facts are shown.
         """
@@ -88,8 +88,8 @@ class Recorder:
         texts = [*errors.failed_nodes.items(), *errors.messages.items()]
         problem = record.report.problem
         if texts:
-            problem = Problem(texts[0][1], texts[0][0], time.time())
-        record.report = Report(
+            problem = LastError(texts[0][1], texts[0][0], time.time())
+        record.report = CollectorReport(
             success=not errors.failed_nodes,
             duration=duration,
             last_success=record.report.last_success if errors.failed_nodes else time.time(),
@@ -99,7 +99,7 @@ class Recorder:
         )
 
     def failed(self, name: str, failure: RedisFailure) -> None:
-        """Report a run that failed."""
+        """CollectorReport a run that failed."""
         record = self._record(name)
         record.errors[failure.kind] += 1
         text = f"{name}: {failure.text}"
@@ -109,22 +109,22 @@ class Recorder:
             record.report,
             success=False,
             errors=dict(record.errors),
-            problem=Problem(failure.kind, failure.text, time.time()),
+            problem=LastError(failure.kind, failure.text, time.time()),
         )
 
     def forget(self, name: str) -> None:
         """Drop the report of a collector that does not run here any more; its counts stay."""
         record = self._records.get(name)
         if record is not None:
-            record.report = Report(errors=dict(record.errors))
+            record.report = CollectorReport(errors=dict(record.errors))
 
     def _not_available(self, name: str, error: ReplyError) -> None:
         record = self._record(name)
         self._say(record, f"{name} is not available: {error.text}")
-        record.report = Report(
+        record.report = CollectorReport(
             errors=dict(record.errors),
             not_available=(error.refused,),
-            problem=Problem(error.kind, error.text, time.time()),
+            problem=LastError(error.kind, error.text, time.time()),
         )
 
     def _record(self, name: str) -> _Record:

@@ -10,16 +10,16 @@ from typing import Any
 from exporter.collectors.queues import jobs_by_state
 from exporter.config import Config
 from exporter.connection import Metadata
-from exporter.keyspaces import keyspace_owners
-from exporter.snapshot import (
+from exporter.state.keyspaces import keyspace_owners
+from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import (
+    CollectorReport,
     Discovered,
-    Problem,
-    Report,
+    LastError,
     ServerFacts,
     Snapshot,
     SyncReport,
 )
-from exporter.state.queue_table import QueueTable
 
 _MEMORY = (
     "memory_used_bytes",
@@ -75,13 +75,13 @@ def shown_metadata(metadata: Metadata | None) -> dict[str, Any] | None:
     return asdict(metadata) | {"connected_at": shown_time(metadata.connected_at)}
 
 
-def _problem(problem: Problem | None) -> dict[str, str] | None:
+def _problem(problem: LastError | None) -> dict[str, str] | None:
     if problem is None:
         return None
     return {"error": problem.kind, "detail": problem.text, "at": shown_time(problem.at)}
 
 
-def _report(report: Report) -> dict[str, Any]:
+def _report(report: CollectorReport) -> dict[str, Any]:
     return {
         "success": report.success,
         "duration_seconds": report.duration,

@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Any
 
 from exporter.diagnosis import differing, explain_pair, verdict
-from exporter.snapshot import Pair, SyncReport
+from exporter.state.snapshots import Pair, SyncReport
 from exporter.web.health import shown_metadata, shown_time
 
 _STATUS = {True: "passed", False: "failed", None: "not permitted"}

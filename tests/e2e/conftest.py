@@ -12,7 +12,7 @@ from playwright.sync_api import Browser
 
 from tests.support.actors import Act
 from tests.support.browser import Screen, chromium, screens
-from tests.support.need import node_modules
+from tests.support.requirements import node_modules
 from tests.support.servers import Server
 
 

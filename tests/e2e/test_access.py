@@ -11,7 +11,7 @@ import trustme
 
 from exporter.check.permissions import PERMISSIONS
 from exporter.collectors import SYNC_COMMANDS
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.acl import commands_of, published_acls
 from tests.support.daemon import Daemon, command, daemon
 from tests.support.pages import every, jobs, parse, value

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon, command, daemon
 from tests.support.keyspaces import FOLDER
 from tests.support.pages import every, jobs, value

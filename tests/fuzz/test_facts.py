@@ -19,16 +19,16 @@ from exporter.bullmq import (
     time_ms,
     worker_names,
 )
+from exporter.collectors.events.by_job_name import NamedFold, PlainFold
 from exporter.collectors.events.fold import Entry, Fold
-from exporter.collectors.events.named import NamedFold, PlainFold
 from exporter.collectors.server.info import persistence_ok, server_identity, server_values
 from exporter.collectors.workers import count_workers, names_of
 from exporter.connection import ErrorClass, Metadata, RedisFailure, parse_info
 from exporter.connection.errors import ReplyError, failure_of
 from exporter.connection.slots import Slots, read_slots, redirection
 from exporter.exposition.text import number
-from exporter.keyspaces import keyspace_owners
-from exporter.snapshot import JobEvents
+from exporter.state.keyspaces import keyspace_owners
+from exporter.state.snapshots import JobEvents
 from tests.fuzz.answers import anything, number_texts, texts
 from tests.fuzz.profile import fuzz
 

@@ -11,7 +11,7 @@ import pytest
 from exporter.bullmq import ready_since_ms, settings_of
 from exporter.collectors import SyncTest
 from exporter.collectors.server.info import server_values
-from exporter.collectors.sync import sides
+from exporter.collectors.sync import endpoints
 from exporter.config import ConfigError, load
 from exporter.config.users import read_users
 from exporter.connection import ErrorClass, RedisFailure, parse_info
@@ -66,9 +66,9 @@ from tests.fuzz.test_sync import OPTIONS, Store
 )
 def test_a_reply_that_no_redis_gives(command: str, reply: Any, collector: str) -> None:
     for config in (PLAIN, NAMED):
-        board = polled(config, {command}, [reply])
-        check(config, board)
-        report = board.snapshots()[0].reports[collector]
+        store = polled(config, {command}, [reply])
+        check(config, store)
+        report = store.snapshots()[0].reports[collector]
         assert report.errors[ErrorClass.PROTOCOL]
         assert report.problem is not None
         assert "no Redis answers" in report.problem.text
@@ -89,9 +89,9 @@ def test_a_reply_that_no_redis_gives(command: str, reply: Any, collector: str) -
 def test_odd_values_of_one_queue_cost_no_other(command: str, reply: Any, column: str) -> None:
     """A queue's keys hold what its users write: that is no failure of the collector."""
     given = [reply] if command != "HMGET" else [RIGHT, reply, RIGHT, RIGHT]
-    board = polled(PLAIN, {command} if command != "HMGET" else set(), given)
-    check(PLAIN, board)
-    snapshot = board.snapshots()[0]
+    store = polled(PLAIN, {command} if command != "HMGET" else set(), given)
+    check(PLAIN, store)
+    snapshot = store.snapshots()[0]
     assert snapshot.reports["queues"].success
     table = snapshot.facts[QueueTable].facts
     assert isinstance(table, QueueTable)
@@ -141,7 +141,7 @@ def test_xread_of_several_nodes() -> None:
 
 
 def test_a_ttl_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sides, "open_client", Store)
+    monkeypatch.setattr(endpoints, "open_client", Store)
     Store.wanted, Store.given, Store.kept = {"PTTL"}, [b"5"], {}
     (pair,) = SyncTest({"api": SETTINGS}, OPTIONS).run().pairs
     assert "PTTL was answered" in pair.checks["ttl"].detail

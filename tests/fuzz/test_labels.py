@@ -14,7 +14,7 @@ from exporter.collectors.queues import STATES
 from exporter.config import Queues
 from exporter.connection import RedisFailure
 from exporter.exposition import Format, PageWriter, Variant
-from exporter.snapshot import (
+from exporter.state.snapshots import (
     Dated,
     EventFacts,
     Histogram,

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.collectors import SyncTest
-from exporter.collectors.sync import keys, sides, steps
+from exporter.collectors.sync import endpoints, keys, steps
 from exporter.config import Connection, Sync
-from exporter.snapshot import SYNC_CHECKS
+from exporter.state.snapshots import SYNC_CHECKS
 from exporter.web.sync_health import sync_health
 from tests.fuzz.answers import SETTINGS, AnsweringClient, replies
 from tests.fuzz.profile import fuzz
@@ -53,7 +53,7 @@ class Store(AnsweringClient):
 def _quick() -> Iterator[None]:
     """Waits of milliseconds where a real round has seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sides, "open_client", Store)
+        patch.setattr(endpoints, "open_client", Store)
         patch.setattr(keys, "SHORT_TTL_SECONDS", 0.001)
         patch.setattr(steps, "SHORT_TTL_SECONDS", 0.001)
         patch.setattr(steps, "_EXPIRY_TOLERANCE_SECONDS", 0.002)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from exporter.board import Board
 from exporter.collectors import collectors_for
 from exporter.config import Config, Queues, load
-from exporter.connection import Client, Clients
+from exporter.connection import Client, ClientRegistry
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller
-from exporter.snapshot import Snapshot
+from exporter.state.snapshots import Snapshot
+from exporter.state.store import SnapshotStore
 from tests.support.pages import Samples, parse
 
 
@@ -27,10 +27,10 @@ class Watch:
 
     def __init__(self, url: str, *, cluster: bool = False, **queues: Any) -> None:
         self.config = config_for(url, cluster=cluster, **queues)
-        self.board = Board(["default"])
-        self.client: Client = Clients().get(self.config.connections["default"], "default")
+        self.store = SnapshotStore(["default"])
+        self.client: Client = ClientRegistry().get(self.config.connections["default"], "default")
         self._poller = Poller(
-            self.config, ["default"], self.client, collectors_for(self.config), self.board
+            self.config, ["default"], self.client, collectors_for(self.config), self.store
         )
         self._writer = PageWriter(15, 60, first_shard=self.config.queues.first_shard)
 
@@ -48,12 +48,12 @@ class Watch:
 
     @property
     def page(self) -> str:
-        made = self._writer.write(self.board.snapshots())
+        made = self._writer.write(self.store.snapshots())
         return made.body(Variant(Format.TEXT, gzip=False)).decode()
 
     @property
     def snapshot(self) -> Snapshot:
-        return self.board.snapshots()[0]
+        return self.store.snapshots()[0]
 
     def samples(self) -> Samples:
         return parse(self.page)

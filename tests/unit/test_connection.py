@@ -11,7 +11,7 @@ import redis
 from exporter.config import load
 from exporter.connection import (
     Backoff,
-    Clients,
+    ClientRegistry,
     ErrorClass,
     Metadata,
     ReplyError,
@@ -30,7 +30,7 @@ from exporter.connection import (
         ("ERR unknown command 'xlen', with args beginning with: ", "permission"),
         ("LOADING Redis is loading the dataset in memory", "loading"),
         ("BUSY Redis is busy running a script.", "loading"),
-        ("MASTERDOWN Link with MASTER is down", "loading"),
+        ("MASTERDOWN ConnectionSupervisor with MASTER is down", "loading"),
         ("READONLY You can't write against a read only replica.", "readonly"),
         ("WRONGTYPE Operation against a key holding the wrong kind of value", "protocol"),
         ("ERR DB index is out of range", "protocol"),
@@ -94,7 +94,7 @@ class TestClients:
             "REDIS_URL_OTHER": "redis://:p@h/2",
         }
         connections = load(None, environ).connections
-        clients = Clients()
+        clients = ClientRegistry()
         api = clients.get(connections["api"], "api")
         assert clients.get(connections["worker"], "worker") is api
         assert clients.get(connections["other"], "other") is not api

@@ -13,7 +13,7 @@ from exporter.demo.scenarios import PRODUCERS, SCENARIOS, Outages
 from tests.support import image
 from tests.support.compose import FILE, SERVICES, command, load, mounts
 from tests.support.image import ROOT
-from tests.support.need import beside_python
+from tests.support.requirements import beside_python
 
 MOUNTS = [(service, *mount) for service in SERVICES for mount in mounts(service).items()]
 DEMO = {name: command(name) for name in SERVICES if name.startswith("demo-")}

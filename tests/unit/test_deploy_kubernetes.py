@@ -14,7 +14,7 @@ from exporter import __version__
 from exporter.config import Config
 from exporter.config import load as load_config
 from exporter.metrics import CATALOGUE
-from exporter.web.links import LINKS
+from exporter.web.endpoints import LINKS
 from tests.support import image
 from tests.support.daemon import command
 from tests.support.kubernetes import FOLDER, OWN_KINDS, WAYS, Resource, only, render, rendered

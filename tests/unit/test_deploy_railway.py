@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from fnmatch import fnmatch
 
-from exporter.web.links import LINKS
+from exporter.web.endpoints import LINKS
 from tests.support import image
 from tests.support.image import ROOT
 

@@ -24,11 +24,13 @@ from exporter.exposition import (
     accepts_gzip,
     choose_format,
 )
-from exporter.keyspaces import keyspace_owners
 from exporter.metrics import CATALOGUE, REDIS_VALUES
-from exporter.snapshot import (
+from exporter.state.keyspaces import keyspace_owners
+from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import (
     SYNC_CHECKS,
     Check,
+    CollectorReport,
     Dated,
     Discovered,
     EventFacts,
@@ -38,14 +40,12 @@ from exporter.snapshot import (
     PrefixCount,
     QueueEvents,
     Reload,
-    Report,
     ServerFacts,
     Snapshot,
     SyncReport,
     WorkerCount,
     WorkerFacts,
 )
-from exporter.state.queue_table import QueueTable
 from tests.support.pages import every, jobs, parse, value
 from tests.support.tables import queue_table
 
@@ -116,7 +116,7 @@ def full() -> Snapshot:
         dict.fromkeys(REDIS_VALUES, 2.0),
         {"rdb": True, "aof": False},
     )
-    report = Report(True, 0.5, 1e9, {ErrorClass.TIMEOUT: 2})
+    report = CollectorReport(True, 0.5, 1e9, {ErrorClass.TIMEOUT: 2})
     found = Discovered((), {"bull": PrefixCount(1, 2)})
     workers = WorkerFacts({queue_of("bull", "mail"): WorkerCount(3, 1)})
     run = Histogram((0.5, 5.0), (1, 2), 3.5, 3)

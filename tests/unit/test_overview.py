@@ -6,21 +6,21 @@ import time
 
 import pytest
 
-from exporter.board import Board
 from exporter.bullmq import queue_of
 from exporter.collectors.queues import STATES
 from exporter.config import Poll
 from exporter.connection import Metadata
-from exporter.order import SORTS, in_order
-from exporter.overview import Overview, QueueView, overview
-from exporter.queues_table import choose, table
-from exporter.snapshot import (
+from exporter.state.snapshots import (
     Dated,
     Histogram,
     Snapshot,
     WorkerCount,
     WorkerFacts,
 )
+from exporter.state.store import SnapshotStore
+from exporter.views.overview import Overview, QueueView, overview
+from exporter.views.queues_table import choose, table
+from exporter.views.sorting import SORTS, in_order
 from tests.support.tables import queue_table
 
 
@@ -154,9 +154,9 @@ def test_workers_under_another_prefix_are_a_hint() -> None:
         reports={},
         facts={type(fact): Dated(fact, now) for fact in facts},
     )
-    board = Board(["api"])
-    board.publish(snapshot)
-    found = overview(board, Poll())
+    store = SnapshotStore(["api"])
+    store.publish(snapshot)
+    found = overview(store, Poll())
     assert found.isolations == ()
     assert found.queues[0].reason == "no_workers"
     assert found.queues[0].hint == (

@@ -10,29 +10,29 @@ from typing import Any, Final
 
 import pytest
 
-from exporter.board import Board
 from exporter.bullmq import queue_of
 from exporter.config import Config
-from exporter.overview import overview
-from exporter.snapshot import (
+from exporter.state.snapshots import (
+    CollectorReport,
     Dated,
     EventFacts,
     JobEvents,
     QueueEvents,
     Reload,
-    Report,
     ServerFacts,
     Snapshot,
     SyncReport,
     WorkerCount,
 )
+from exporter.state.store import SnapshotStore
+from exporter.views.overview import overview
 from exporter.web.status import ASSETS, Query, QueryError, StatusPage
 from exporter.web.status.assets import FOLDER
 from exporter.web.status.connections import connection_views
+from exporter.web.status.filters import milliseconds, rate, size
 from exporter.web.status.findings import Finding, Level, Seen, findings
 from exporter.web.status.page import MOST_ROWS
-from exporter.web.status.texts import milliseconds, rate, size
-from tests.support.sights import NO_DURATIONS, refused, snapshot, stuck, sync_report
+from tests.support.factories import NO_DURATIONS, refused, snapshot, stuck, sync_report
 
 MAIL, IMAGES = ("bull", "mail"), ("bull", "images")
 
@@ -44,12 +44,12 @@ def config(*connections: str) -> Config:
     )
 
 
-def board_of(*snapshots: Snapshot, sync: SyncReport | None = None) -> Board:
-    board = Board(list(dict.fromkeys(each.connection for each in snapshots)))
+def board_of(*snapshots: Snapshot, sync: SyncReport | None = None) -> SnapshotStore:
+    store = SnapshotStore(list(dict.fromkeys(each.connection for each in snapshots)))
     for each in snapshots:
-        board.publish(each)
-    board.sync = sync
-    return board
+        store.publish(each)
+    store.sync = sync
+    return store
 
 
 def seen_of(
@@ -58,10 +58,10 @@ def seen_of(
     connections: tuple[str, ...] = (),
     reload: Reload | None = None,
 ) -> Seen:
-    board = board_of(*snapshots, sync=sync)
-    settings = config(*(connections or board.connections))
-    known = overview(board, settings.poll)
-    return Seen(settings, board.snapshots(), known, sync, reload, time.monotonic())
+    store = board_of(*snapshots, sync=sync)
+    settings = config(*(connections or store.connections))
+    known = overview(store, settings.poll)
+    return Seen(settings, store.snapshots(), known, sync, reload, time.monotonic())
 
 
 def found(*snapshots: Snapshot, **more: Any) -> list[Finding]:
@@ -69,9 +69,9 @@ def found(*snapshots: Snapshot, **more: Any) -> list[Finding]:
 
 
 def page_of(*snapshots: Snapshot, query: Query | None = None, **more: Any) -> str:
-    board = board_of(*snapshots, **more)
-    settings = config(*board.connections)
-    return StatusPage(lambda: settings, board).write(query or Query()).decode()
+    store = board_of(*snapshots, **more)
+    settings = config(*store.connections)
+    return StatusPage(lambda: settings, store).write(query or Query()).decode()
 
 
 class TestVerdict:
@@ -81,9 +81,7 @@ class TestVerdict:
     def test_all_is_well(self) -> None:
         queues = {MAIL: {"waiting": 2, "prioritized": 1, "active": 4}, IMAGES: {}}
         assert found(snapshot(queues=queues)) == [
-            Finding(
-                Level.WELL, "All is well: 2 queues, none is blocked", ("3 jobs ready, 4 active",)
-            )
+            Finding(Level.OK, "All is well: 2 queues, none is blocked", ("3 jobs ready, 4 active",))
         ]
 
     def test_a_shard_speaks_for_itself_alone(self) -> None:
@@ -160,11 +158,11 @@ class TestVerdict:
         assert told == ["Redis is not reached: worker (1 of 2 connections)"]
 
     def test_queues_that_cannot_be_read(self) -> None:
-        reports = {"queues": Report(success=False, problem=refused())}
+        reports = {"queues": CollectorReport(success=False, problem=refused())}
         finding = found(snapshot(queues={MAIL: {}}, reports=reports))[0]
         assert finding.headline == "The queues of api cannot be read"
-        recovered = {"queues": Report(success=True, problem=refused())}
-        assert found(snapshot(queues={MAIL: {}}, reports=recovered))[0].level is Level.WELL
+        recovered = {"queues": CollectorReport(success=True, problem=refused())}
+        assert found(snapshot(queues={MAIL: {}}, reports=recovered))[0].level is Level.OK
 
     def test_jobs_that_redis_may_delete(self) -> None:
         server = ServerFacts({"maxmemory_policy": "allkeys-lru"}, {"eviction_safe": 0.0}, {})
@@ -330,9 +328,13 @@ class TestHostileNames:
         server = ServerFacts({"software": name, "maxmemory_policy": name}, {}, {})
         problem = refused()
         harmless = snapshot(
-            queues={("p", "q"): stuck()}, server=server, reports={"queues": Report(problem=problem)}
+            queues={("p", "q"): stuck()},
+            server=server,
+            reports={"queues": CollectorReport(problem=problem)},
         )
-        attack = snapshot(queues=queues, server=server, reports={"queues": Report(problem=problem)})
+        attack = snapshot(
+            queues=queues, server=server, reports={"queues": CollectorReport(problem=problem)}
+        )
         expected = Tags(page_of(harmless, query=Query(q="q", prefix="p"))).found
         tags = Tags(page_of(attack, query=Query(q=name, prefix=name))).found
         assert [tag for tag, _ in tags] == [tag for tag, _ in expected]
@@ -410,17 +412,17 @@ class TestRows:
 
 class TestKeeping:
     def test_a_page_is_made_once_for_a_poll(self) -> None:
-        board = board_of(snapshot(queues={MAIL: {}}))
-        page = StatusPage(config, board)
+        store = board_of(snapshot(queues={MAIL: {}}))
+        page = StatusPage(config, store)
         first = page.write(Query())
         assert page.write(Query()) is first
         assert page.write(Query(q="x")) is not first
-        board.publish(snapshot(queues={MAIL: {"waiting": 5}}))
+        store.publish(snapshot(queues={MAIL: {"waiting": 5}}))
         assert b"<td>5</td>" in page.write(Query())
 
     def test_time_alone_makes_it_anew(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        board = board_of(snapshot(queues={MAIL: {}}))
-        page = StatusPage(config, board)
+        store = board_of(snapshot(queues={MAIL: {}}))
+        page = StatusPage(config, store)
         assert b"All is well" in page.write(Query())
         later = time.monotonic() + 20
         monkeypatch.setattr(time, "monotonic", lambda: later)

@@ -16,7 +16,7 @@ from exporter import __version__
 from exporter.metrics import CATALOGUE
 from tests.support import compose, image
 from tests.support.image import ROOT
-from tests.support.need import beside_python
+from tests.support.requirements import beside_python
 
 FOLDER = ROOT / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))

@@ -3,7 +3,7 @@
 from typing import Final
 
 from exporter.collectors.events.collector import MAX_LEN, EventsCollector
-from exporter.collectors.events.ends import XINFO
+from exporter.collectors.events.positions import XINFO
 from exporter.collectors.events.streams import JOB_NAME, XREAD
 
 COMMANDS: Final = (MAX_LEN, XINFO, XREAD, JOB_NAME)

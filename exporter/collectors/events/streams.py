@@ -11,8 +11,8 @@ from typing import Final
 
 from exporter.bullmq import Queue
 from exporter.collectors.contract import Context
+from exporter.collectors.events.by_job_name import StreamFold
 from exporter.collectors.events.fold import Entry
-from exporter.collectors.events.named import StreamFold
 from exporter.connection import (
     KEY,
     Command,
@@ -92,7 +92,7 @@ class NameLookup:
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
+class _ReadPlan:
     """The shape of a round trip."""
 
     width: int
@@ -139,15 +139,15 @@ class Reader:
             more += self._read(context, some, page, xread)
         return more
 
-    def _page(self, streams: int, width: int) -> _Page:
+    def _page(self, streams: int, width: int) -> _ReadPlan:
         """As much as the size of entries allows, were all of them there."""
         entries = max(1, int(self._page_bytes / self._entry_bytes))
         width = min(width, streams, entries)
         count = max(1, min(_MOST_ENTRIES, entries) // width)
-        return _Page(width, count, max(1, min(_PIPELINED, entries // (width * count))))
+        return _ReadPlan(width, count, max(1, min(_PIPELINED, entries // (width * count))))
 
     def _read(
-        self, context: Context, streams: Sequence[Stream], page: _Page, xread: XRead
+        self, context: Context, streams: Sequence[Stream], page: _ReadPlan, xread: XRead
     ) -> list[Stream]:
         groups = [streams[i : i + page.width] for i in range(0, len(streams), page.width)]
         packed = b"".join([xread(group, page.count) for group in groups])

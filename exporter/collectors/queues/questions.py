@@ -18,7 +18,7 @@ Answer = Callable[[Sequence[int], list[Reply]], None]
 """Takes a question's rows and all its replies; None stands where Redis replied with an error."""
 
 
-class Commands:
+class RowCommands:
     """The same commands for each row, packed when a row first needs them, then kept."""
 
     def __init__(self, queues: Sequence[Queue], *commands: Command) -> None:
@@ -53,7 +53,7 @@ class Question:
     answer: Answer
 
 
-def question(rows: Sequence[int], commands: Commands, answer: Answer) -> Question:
+def question(rows: Sequence[int], commands: RowCommands, answer: Answer) -> Question:
     """The same commands for each row."""
     return Question(
         rows, commands.of(rows), [len(commands.kinds)] * len(rows), commands.kinds, answer
@@ -62,7 +62,7 @@ def question(rows: Sequence[int], commands: Commands, answer: Answer) -> Questio
 
 def cached_question(
     rows: Sequence[int],
-    commands: Commands,
+    commands: RowCommands,
     cache: ReplyCache,
     changed: Callable[[list[int]], object],
     check: Callable[[Sequence[Reply]], None] | None = None,

@@ -6,7 +6,7 @@ from exporter.collectors.contract import Context, Scope
 from exporter.collectors.server.cluster import ClusterTotals
 from exporter.collectors.server.info import persistence_ok, server_identity, server_values
 from exporter.connection import DBSIZE, INFO, Client, ReplyError, expect_int, parse_info, text
-from exporter.snapshot import ServerFacts
+from exporter.state.snapshots import ServerFacts
 
 
 class ServerCollector:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from exporter.collectors.sync.endpoints import Endpoint
 from exporter.collectors.sync.keys import SHORT_TTL_SECONDS, TTL_SECONDS, Keys
-from exporter.collectors.sync.sides import Side
 from exporter.connection import (
     Client,
     Command,
@@ -19,7 +19,7 @@ from exporter.connection import (
     ReplyError,
     expect_int,
 )
-from exporter.snapshot import Check
+from exporter.state.snapshots import Check
 
 _SET: Final = Command("SET", reply=bytes)
 _GET: Final = Command("GET", reply=bytes)
@@ -31,7 +31,7 @@ COMMANDS: Final = (_SET, _GET, _PTTL, _EXISTS, _DEL)
 
 # Between two servers that are not the same, a value cannot come; a moment is given all the same,
 # because identities can be wrong (a proxy) and values can travel (active-active databases).
-_HOPELESS_SECONDS: Final = 0.2
+_CANNOT_MATCH_SECONDS: Final = 0.2
 _FIRST_PAUSE: Final = 0.001
 _LONGEST_PAUSE: Final = 0.05
 _TTL_TOLERANCE_SECONDS: Final = 1.0
@@ -69,7 +69,7 @@ def write(writer: Client, keys: Keys) -> None:
         _checked(reply)
 
 
-def read(side: Side, keys: Keys, written_at: float, timeout: float, found: Findings) -> None:
+def read(side: Endpoint, keys: Keys, written_at: float, timeout: float, found: Findings) -> None:
     """Everything that a reader does; the checks go to `found`, a failure ends them."""
     started = time.monotonic()
     step = "set_get"
@@ -97,7 +97,7 @@ def clean_up(writer: Client, keys: Keys) -> None:
     _ask(writer, _DEL, *keys.all)
 
 
-def gone(reader: Client, keys: Keys, timeout: float) -> str | None:
+def check_deleted(reader: Client, keys: Keys, timeout: float) -> str | None:
     """What is wrong after the deletion, as the reader sees it. Raises `RedisFailure`."""
     left = _until(lambda: _ask(reader, _EXISTS, *keys.all) == 0, timeout)
     return None if left is not None else f"the reader still sees keys {timeout:g} s after DEL"
@@ -118,16 +118,16 @@ def same_database(writer: Metadata, reader: Metadata, *, seen: bool) -> tuple[st
     return "different servers" if not hidden else "a server hides its identity", ""
 
 
-def hopeless(writer: Metadata, reader: Metadata) -> bool:
+def cannot_match(writer: Metadata, reader: Metadata) -> bool:
     """Whether the servers' identities say that the reader cannot see the value."""
     known = bool(writer.run_id and reader.run_id)
     return known and not writer.same_keyspace(reader)
 
 
-def patience(writer: Metadata | None, reader: Metadata | None, timeout: float) -> float:
+def read_timeout(writer: Metadata | None, reader: Metadata | None, timeout: float) -> float:
     """How long the reader waits for the value."""
-    if writer is not None and reader is not None and hopeless(writer, reader):
-        return min(timeout, _HOPELESS_SECONDS)
+    if writer is not None and reader is not None and cannot_match(writer, reader):
+        return min(timeout, _CANNOT_MATCH_SECONDS)
     return timeout
 
 

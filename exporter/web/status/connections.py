@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from exporter.diagnosis import explain_pair
-from exporter.snapshot import ServerFacts, Snapshot
+from exporter.state.snapshots import ServerFacts, Snapshot
+from exporter.views.formatting import UNKNOWN, printable
 from exporter.web.status.findings import Level, Seen
-from exporter.words import UNKNOWN, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def _view(snapshot: Snapshot, owner: str, seen: Seen) -> ConnectionView:
     sync, sync_level = _sync(snapshot.connection, seen)
     return ConnectionView(
         name=snapshot.connection,
-        level=Level.WELL if up else Level.BAD,
+        level=Level.OK if up else Level.BAD,
         status="up" if up else "down",
         reaches=printable(f"{known.address}/{known.db}") if known is not None else "",
         server=_server(snapshot, info.get("software", "")),
@@ -103,7 +103,7 @@ def _server(snapshot: Snapshot, software: str) -> str:
 def _sync(name: str, seen: Seen) -> tuple[str, Level]:
     """What became of what this connection wrote."""
     if not seen.config.sync.enabled:
-        return "off", Level.WELL
+        return "off", Level.OK
     pairs = [pair for pair in seen.sync.pairs if pair.writer == name] if seen.sync else []
     if seen.sync is None or not pairs:
         return UNKNOWN, Level.STARTING
@@ -115,4 +115,4 @@ def _sync(name: str, seen: Seen) -> tuple[str, Level]:
     slowest = max((pair.propagation_seconds or 0.0) for pair in pairs) * 1000
     alone = [pair.reader for pair in pairs] == [name]
     seers = "sees" if alone else f"all {len(pairs)} connections see"
-    return f"{seers} what it writes, after {slowest:.1f} ms", Level.WELL
+    return f"{seers} what it writes, after {slowest:.1f} ms", Level.OK

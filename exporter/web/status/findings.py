@@ -9,11 +9,11 @@ from typing import Final
 
 from exporter.config import Config
 from exporter.diagnosis import verdict
-from exporter.keyspaces import keyspace_owners
-from exporter.overview import Overview
-from exporter.snapshot import Discovered, Reload, ServerFacts, Snapshot, SyncReport
+from exporter.state.keyspaces import keyspace_owners
 from exporter.state.queue_table import QueueTable
-from exporter.words import age, counted, printable
+from exporter.state.snapshots import Discovered, Reload, ServerFacts, Snapshot, SyncReport
+from exporter.views.formatting import age, counted, printable
+from exporter.views.overview import Overview
 
 _NAMED: Final = 3
 """Queues in a headline."""
@@ -28,7 +28,7 @@ class Level(IntEnum):
     WARNING = 1
     STARTING = 2
     """Not known yet."""
-    WELL = 3
+    OK = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ def _well(seen: Seen) -> Finding:
     detail = f"{counted(ready, 'job')} ready, {active:,} active"
     shard = seen.config.queues.shard
     count = counted(len(views), "queue") + (f" of shard {shard}" if shard else "")
-    return Finding(Level.WELL, f"All is well: {count}, none is blocked", (detail,))
+    return Finding(Level.OK, f"All is well: {count}, none is blocked", (detail,))
 
 
 def _list(names: Sequence[str]) -> str:

@@ -17,13 +17,13 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from exporter import __version__
-from exporter.board import Board
 from exporter.config import Config
-from exporter.exposition import gzip_of
-from exporter.overview import QueueView, overview
-from exporter.snapshot import Reload, Snapshot, SyncReport
-from exporter.web.links import LINKS
-from exporter.web.status import texts
+from exporter.exposition import join_gzip
+from exporter.state.snapshots import Reload, Snapshot, SyncReport
+from exporter.state.store import SnapshotStore
+from exporter.views.overview import QueueView, overview
+from exporter.web.endpoints import LINKS
+from exporter.web.status import filters
 from exporter.web.status.assets import FOLDER, SCRIPT, STYLE
 from exporter.web.status.connections import connection_views
 from exporter.web.status.findings import Seen, findings
@@ -46,7 +46,7 @@ def _templates() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= texts.FILTERS
+    environment.filters |= filters.FILTERS
     return environment.get_template("status.html.j2").module
 
 
@@ -66,9 +66,9 @@ class _Look:
 class StatusPage:
     """Makes the page for each query."""
 
-    def __init__(self, current: Callable[[], Config], board: Board) -> None:
+    def __init__(self, current: Callable[[], Config], store: SnapshotStore) -> None:
         self._current = current
-        self._board = board
+        self._store = store
         self._macros = _templates()
         # one thread: visitors wait for each other, and never for half of another's page
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="status")
@@ -89,26 +89,26 @@ class StatusPage:
             if len(look.pages) >= _KEPT_PAGES:
                 look.pages.clear()
             text = self._page(look, query).encode("utf-8", "replace")
-            page = look.pages[query, gzip] = gzip_of([text]) if gzip else text
+            page = look.pages[query, gzip] = join_gzip([text]) if gzip else text
         return page
 
     def _newest(self) -> _Look:
         """The last look, while nothing else was published and it is young."""
-        board, last, now = self._board, self._look, time.monotonic()
-        snapshots = board.snapshots()
+        store, last, now = self._store, self._look, time.monotonic()
+        snapshots = store.snapshots()
         if (
             last is not None
             and now - last.made_at < _KEPT_SECONDS
             and len(snapshots) == len(last.snapshots)
             and all(a is b for a, b in zip(snapshots, last.snapshots, strict=True))
-            and board.sync is last.sync
-            and board.reload is last.reload
+            and store.sync is last.sync
+            and store.reload is last.reload
         ):
             return last
-        config, sync = self._current(), board.sync
+        config, sync = self._current(), store.sync
         fresh = sync if sync is not None and sync.fresh(now) else None
-        seen = Seen(config, snapshots, overview(board, config.poll), fresh, board.reload, now)
-        self._look = _Look(snapshots, sync, board.reload, now, time.time(), seen)
+        seen = Seen(config, snapshots, overview(store, config.poll), fresh, store.reload, now)
+        self._look = _Look(snapshots, sync, store.reload, now, time.time(), seen)
         known = ((key, self._written.get(key)) for key in map(_key, seen.overview.queues))
         self._written = {key: row for key, row in known if row is not None}
         return self._look

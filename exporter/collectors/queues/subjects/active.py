@@ -9,12 +9,17 @@ from exporter.bullmq import Queue
 from exporter.collectors.queues.arithmetic import ages
 from exporter.collectors.queues.memory import PerRow, ReplyCache
 from exporter.collectors.queues.poll import BatchPoll
-from exporter.collectors.queues.questions import Commands, Question, cached_question, check_fields
+from exporter.collectors.queues.questions import (
+    Question,
+    RowCommands,
+    cached_question,
+    check_fields,
+)
 from exporter.collectors.queues.subject import Count, Subject
 from exporter.collectors.queues.subjects.markers import Markers
 from exporter.collectors.queues.subjects.settings import Settings
 from exporter.connection import Command, Reply
-from exporter.numerals import is_digits
+from exporter.parsing import is_digits
 from exporter.state.queue_table import Column
 
 ACTIVE: Final = Column[int]("active")
@@ -52,8 +57,8 @@ class Active(Subject):
         size = len(queues)
         self._settings = settings
         self._markers = markers
-        self._ask_oldest = Commands(queues, _OLDEST)
-        self._ask_newest = Commands(queues, _NEWEST)
+        self._ask_oldest = RowCommands(queues, _OLDEST)
+        self._ask_newest = RowCommands(queues, _NEWEST)
         self._oldest, self._newest = ReplyCache(size), ReplyCache(size)
         self.changed: set[int] = set()
         """Rows whose oldest or newest active job differs from the last poll's."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from exporter.bullmq import STALLED_CHECK_GRACE_SECONDS, Queue
 from exporter.collectors.queues.memory import PerRow
 from exporter.collectors.queues.poll import BatchPoll
-from exporter.collectors.queues.questions import Commands, Question, question
+from exporter.collectors.queues.questions import Question, RowCommands, question
 from exporter.collectors.queues.subject import Subject
 from exporter.collectors.queues.subjects.liveness import STALLED_CHECK, Liveness
 from exporter.connection import Command, Reply
@@ -31,7 +31,7 @@ class Existence(Subject):
     def __init__(self, queues: Sequence[Queue], liveness: Liveness) -> None:
         super().__init__(queues)
         self._liveness = liveness
-        self._ask_keys = Commands(queues, _META, _ID, STALLED_CHECK)
+        self._ask_keys = RowCommands(queues, _META, _ID, STALLED_CHECK)
         self._worker_seen = PerRow[float](len(queues), initial=float("-inf"))
         """Monotonic time at which `stalled-check` was last seen on a queue without another key."""
         self._has_id: list[int | None] = []

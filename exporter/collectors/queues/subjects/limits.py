@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from exporter.bullmq import MANUAL_RATE_LIMIT, Queue
 from exporter.collectors.queues.poll import BatchPoll
-from exporter.collectors.queues.questions import Commands, Question, question
+from exporter.collectors.queues.questions import Question, RowCommands, question
 from exporter.collectors.queues.subject import Count, Subject
 from exporter.collectors.queues.subjects.settings import Settings
 from exporter.connection import Command, Reply
-from exporter.numerals import is_digits
+from exporter.parsing import is_digits
 from exporter.state.queue_table import Column
 
 PAUSED: Final = Column[int]("paused")
@@ -42,8 +42,8 @@ class Limits(Subject):
     def __init__(self, queues: Sequence[Queue], settings: Settings) -> None:
         super().__init__(queues)
         self._settings = settings
-        self._ask_window = Commands(queues, _WINDOW)
-        self._ask_started = Commands(queues, _STARTED)
+        self._ask_window = RowCommands(queues, _WINDOW)
+        self._ask_started = RowCommands(queues, _STARTED)
         self._remaining: list[float | None] = []
         self._limited: list[int | None] = []
         self._in_window: list[int] = []

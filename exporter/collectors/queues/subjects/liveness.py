@@ -9,11 +9,11 @@ from typing import Any, Final
 from exporter.bullmq import STALLED_CHECK_GRACE_SECONDS, Queue
 from exporter.collectors.queues.memory import PerRow
 from exporter.collectors.queues.poll import BatchPoll
-from exporter.collectors.queues.questions import Commands, Question, question
+from exporter.collectors.queues.questions import Question, RowCommands, question
 from exporter.collectors.queues.subject import Subject
 from exporter.collectors.queues.subjects.active import Active
 from exporter.connection import Command, Reply
-from exporter.numerals import is_digits
+from exporter.parsing import is_digits
 from exporter.state.queue_table import Column
 
 WORKER_ALIVE: Final = Column[int]("worker_alive", internal=True)
@@ -47,7 +47,7 @@ class Liveness(Subject):
         super().__init__(queues)
         size = len(queues)
         self._active = active
-        self._ask_stalled_check = Commands(queues, STALLED_CHECK)
+        self._ask_stalled_check = RowCommands(queues, STALLED_CHECK)
         self._ready_before = PerRow[bool](size, initial=False)
         """Whether work was ready at the last poll that ended."""
         self._stalled_check_ms = PerRow[float](size, initial=0.0)

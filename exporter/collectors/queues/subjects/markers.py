@@ -10,7 +10,7 @@ from typing import Final
 from exporter.bullmq import LISTS, Queue, is_marker, jobs_in_list
 from exporter.collectors.queues.memory import PerRow
 from exporter.collectors.queues.poll import BatchPoll
-from exporter.collectors.queues.questions import Commands, Question
+from exporter.collectors.queues.questions import Question, RowCommands
 from exporter.collectors.queues.subject import Count, Subject
 from exporter.collectors.queues.subjects.settings import Settings
 from exporter.connection import Command, Reply
@@ -40,7 +40,7 @@ class Markers(Subject):
         self._settings = settings
         self._lists = lists
         self._ends = [
-            Commands(queues, count.command, *_ENDS[count.command.suffix]) for count in lists
+            RowCommands(queues, count.command, *_ENDS[count.command.suffix]) for count in lists
         ]
         self._met = PerRow[bool](len(queues), initial=False)
         """Whether a marker was in one of its lists the last time they were looked at."""

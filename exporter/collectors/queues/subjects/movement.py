@@ -23,7 +23,7 @@ STILL_SINCE: Final = Column[float]("still_since", internal=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class MovementSigns:
     """What shows movement at one poll."""
 
     next_job: bytes | None = None
@@ -53,7 +53,7 @@ class Movement(Subject):
         self._prioritized = prioritized
         self._active = active
         self._completed, self._failed = ReplyCache(size), ReplyCache(size)
-        self._progress = PerRow[Progress](size, initial=Progress())
+        self._progress = PerRow[MovementSigns](size, initial=MovementSigns())
         self._ready_since = PerRow[float | None](size, initial=None)
         self._still_since = PerRow[float | None](size, initial=None)
 
@@ -80,9 +80,9 @@ class Movement(Subject):
             self._still_since[row] = poll.now
         self._progress[row] = now
 
-    def _seen(self, poll: BatchPoll, row: int) -> Progress:
+    def _seen(self, poll: BatchPoll, row: int) -> MovementSigns:
         firsts, active = self._prioritized.first_jobs(row), self._active.ends(row)
-        return Progress(
+        return MovementSigns(
             next_job=self._waiting.next_job(row),
             first_prioritized=firsts[0] if firsts else None,
             newest_active=active[-1] if active else None,
@@ -90,7 +90,7 @@ class Movement(Subject):
         )
 
 
-def has_moved(before: Progress, now: Progress, waiting: Sequence[bytes]) -> bool:
+def has_moved(before: MovementSigns, now: MovementSigns, waiting: Sequence[bytes]) -> bool:
     """Whether a job was started between two polls, as far as can be seen.
 
     Any of: the numbers of finished jobs changed; another job is the newest active one; the job that

@@ -13,7 +13,7 @@ from exporter.collectors.queues.questions import Question, check_scored
 from exporter.collectors.queues.subject import Count, Subject
 from exporter.collectors.queues.subjects.settings import Settings
 from exporter.connection import KEY, Command, Reply
-from exporter.numerals import finite
+from exporter.parsing import finite
 from exporter.state.queue_table import Column
 
 PRIORITIZED: Final = Column[int]("prioritized")

@@ -9,8 +9,8 @@ from exporter.bullmq import Queue, delayed_score, due_ms
 from exporter.collectors.queues.memory import PerRow, ReplyCache
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import (
-    Commands,
     Question,
+    RowCommands,
     cached_question,
     check_scored,
     question,
@@ -18,7 +18,7 @@ from exporter.collectors.queues.questions import (
 from exporter.collectors.queues.subject import Count, Subject
 from exporter.collectors.queues.subjects.settings import Settings
 from exporter.connection import KEY, Command, Reply
-from exporter.numerals import finite
+from exporter.parsing import finite
 from exporter.state.queue_table import Column
 
 DELAYED: Final = Column[int]("delayed")
@@ -56,7 +56,7 @@ class Delayed(Subject):
 
     def __init__(self, queues: Sequence[Queue]) -> None:
         super().__init__(queues)
-        self._ask_first = Commands(queues, _FIRST_DELAYED)
+        self._ask_first = RowCommands(queues, _FIRST_DELAYED)
         self._first = ReplyCache(len(queues))
         self._due_ms = PerRow[float | None](len(queues), initial=None)
         """When the first delayed job is due."""
@@ -92,8 +92,8 @@ class Schedulers(Subject):
     def __init__(self, queues: Sequence[Queue], settings: Settings) -> None:
         super().__init__(queues)
         self._settings = settings
-        self._ask_number = Commands(queues, _SCHEDULERS)
-        self._ask_first = Commands(queues, _SCHEDULERS, _FIRST_SCHEDULER)
+        self._ask_number = RowCommands(queues, _SCHEDULERS)
+        self._ask_first = RowCommands(queues, _SCHEDULERS, _FIRST_SCHEDULER)
         self._numbers = PerRow[int | None](len(queues), initial=None)
         """How many there are; None until they were counted."""
         self._first = ReplyCache(len(queues))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from exporter.bullmq import SETTINGS, Queue, settings_of
+from exporter.bullmq import SETTINGS, Queue, queue_settings
 from exporter.collectors.queues.memory import PerRow
 from exporter.collectors.queues.poll import BatchPoll
-from exporter.collectors.queues.questions import Commands, Question, check_fields, question
+from exporter.collectors.queues.questions import Question, RowCommands, check_fields, question
 from exporter.collectors.queues.subject import Subject
 from exporter.connection import Command, Reply
 from exporter.state.queue_table import Column
@@ -31,7 +31,7 @@ class Settings(Subject):
     def __init__(self, queues: Sequence[Queue]) -> None:
         super().__init__(queues)
         size = len(queues)
-        self._ask_meta = Commands(queues, _META)
+        self._ask_meta = RowCommands(queues, _META)
         self._fields = PerRow[Reply](size, initial=None)
         """The reply that the settings below were read from; None until there was one."""
         self._versions = PerRow[str | None](size, initial=None)
@@ -56,7 +56,7 @@ class Settings(Subject):
         for row, fields in zip(asked, replies, strict=True):
             if fields is not None and fields != self._fields[row]:
                 self._fields[row] = fields
-                settings = settings_of(fields)
+                settings = queue_settings(fields)
                 self._versions[row] = settings.version
                 self._concurrency[row] = settings.concurrency
                 self.rate_max[row] = settings.rate_max

@@ -10,8 +10,8 @@ from exporter.collectors.queues.arithmetic import ages, sums
 from exporter.collectors.queues.memory import PerRow, ReplyCache
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import (
-    Commands,
     Question,
+    RowCommands,
     cached_question,
     check_fields,
     check_texts,
@@ -61,10 +61,10 @@ class Waiting(Subject):
         size = len(queues)
         self._markers = markers
         self._prioritized = prioritized
-        self._ask_wait_tail = Commands(queues, _WAIT_TAIL)
-        self._ask_wait_head = Commands(queues, _WAIT_HEAD)
-        self._ask_paused_tail = Commands(queues, _PAUSED_TAIL)
-        self._ask_paused_head = Commands(queues, _PAUSED_HEAD)
+        self._ask_wait_tail = RowCommands(queues, _WAIT_TAIL)
+        self._ask_wait_head = RowCommands(queues, _WAIT_HEAD)
+        self._ask_paused_tail = RowCommands(queues, _PAUSED_TAIL)
+        self._ask_paused_head = RowCommands(queues, _PAUSED_HEAD)
         self._wait_tail, self._wait_head = ReplyCache(size), ReplyCache(size)
         self._paused_tail, self._paused_head = ReplyCache(size), ReplyCache(size)
         self._changed: set[int] = set()
