@@ -19,7 +19,7 @@ demo: .make/demo ## Run the exporter on an embedded Valkey with live BullMQ traf
 test: .make/dev ## Run the tests (ARGS="-k name" to choose, JOBS=0 for one process)
 	$(PYTEST) $(ARGS)
 
-unit: .make/dev ## Run the unit and contract tests alone, in under a minute
+unit: .make/dev ## Run the unit and integration tests alone, in under a minute
 	$(PYTEST) tests/unit tests/integration $(ARGS)
 
 test-under-load: .make/dev ## Run the tests on a machine that is busy (RUNS=5)
@@ -29,7 +29,7 @@ fuzz: .make/dev ## Feed every parser with 200,000 bad inputs (FUZZ_INPUTS=n, ARG
 	FUZZ_INPUTS=$(or $(FUZZ_INPUTS),200000) $(BIN)/python -m pytest -q --numprocesses $(JOBS) \
 	  --dist load tests/fuzz $(ARGS)
 
-lowest: .make/dev ## Run unit and contract tests on the lowest versions that pyproject.toml allows
+lowest: .make/dev ## Run unit and integration tests on the lowest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --no-header --resolution lowest-direct --python $(PYTHON) \
 	  --extra fast --output-file .make/lowest.txt pyproject.toml
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .make/lowest

@@ -236,19 +236,19 @@ REDIS_VALUES = {
     "rejected_connections": _counter(
         "bullmq_redis_rejected_connections_total",
         _CONNECTION,
-        "ClientRegistry turned away because of maxclients.",
+        "Clients rejected because of maxclients.",
         "increase(bullmq_redis_rejected_connections_total[15m]) > 0",
     ),
     "connected_clients": _gauge(
         "bullmq_redis_connected_clients",
         _CONNECTION,
-        "ClientRegistry connected, replicas not counted.",
+        "Clients connected, replicas not counted.",
         "bullmq_redis_connected_clients / bullmq_redis_max_clients > 0.8",
     ),
     "blocked_clients": _gauge(
         "bullmq_redis_blocked_clients",
         _CONNECTION,
-        "ClientRegistry waiting in a blocking command, as idle workers do.",
+        "Clients waiting in a blocking command, as idle workers do.",
         "bullmq_redis_blocked_clients",
     ),
     "max_clients": _gauge(

@@ -214,7 +214,7 @@ def _load() -> list[Panel]:
             width=6,
         ),
         lines(
-            "ClientRegistry of the limit",
+            "Clients of the limit",
             "How near is maxclients?",
             Query(
                 f"{_of('bullmq_redis_connected_clients')} / {_of('bullmq_redis_max_clients')}",

@@ -93,7 +93,7 @@ def nodes(_nodes: Cluster) -> Cluster:
 
 # --- the order of the suite, and what it says of skipped tests ------------------------------------
 
-_LAYERS = ("unit", "contract", "e2e", "faults", "fuzz")
+_LAYERS = ("unit", "integration", "e2e", "faults", "fuzz")
 """What tells most in the least time comes first."""
 
 

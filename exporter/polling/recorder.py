@@ -71,7 +71,7 @@ class Recorder:
         return None
 
     def worked(self, name: str, duration: float, errors: CommandErrors) -> None:
-        """CollectorReport a run that worked, except for `errors`.
+        """Report a run that worked, except for `errors`.
 
         Where a node of a cluster could not be asked it has not worked, though its facts are shown.
         """
@@ -99,7 +99,7 @@ class Recorder:
         )
 
     def failed(self, name: str, failure: RedisFailure) -> None:
-        """CollectorReport a run that failed."""
+        """Report a run that failed."""
         record = self._record(name)
         record.errors[failure.kind] += 1
         text = f"{name}: {failure.text}"

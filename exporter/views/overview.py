@@ -87,7 +87,7 @@ class Overview:
 
 
 def overview(store: SnapshotStore, poll: Poll, blocked_after: float | None = None) -> Overview:
-    """Everything on the store that is fresh now; `blocked_after` replaces the configuration's."""
+    """Everything in the store that is fresh now; `blocked_after` replaces the configuration's."""
     now, snapshots = time.monotonic(), store.snapshots()
     owners = keyspace_owners(snapshots, now, poll.stale_after_seconds, store.sync)
     databases = databases_of(snapshots, owners, now, poll.stale_after_seconds)

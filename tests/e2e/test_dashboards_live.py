@@ -30,7 +30,7 @@ from tests.support.servers import valkey
 from tests.support.waiting import wait_for
 
 NO_DATA = {
-    "Replication link": "no connection reads a replica here; contract tests have one",
+    "Replication link": "no connection reads a replica here; integration tests have one",
     "Errors by collector": "nothing fails here; the faults' tests see the counters move",
 }
 NOT_OF_ONE_QUEUE = {

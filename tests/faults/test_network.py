@@ -1,4 +1,4 @@
-"""CommandErrors between the exporter and Redis; a real worker goes on behind them."""
+"""Faults between the exporter and Redis; a real worker goes on behind them."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from exporter.connection import (
         ("ERR unknown command 'xlen', with args beginning with: ", "permission"),
         ("LOADING Redis is loading the dataset in memory", "loading"),
         ("BUSY Redis is busy running a script.", "loading"),
-        ("MASTERDOWN ConnectionSupervisor with MASTER is down", "loading"),
+        ("MASTERDOWN Link with MASTER is down", "loading"),
         ("READONLY You can't write against a read only replica.", "readonly"),
         ("WRONGTYPE Operation against a key holding the wrong kind of value", "protocol"),
         ("ERR DB index is out of range", "protocol"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.config import Config, ConfigError, LastError
+from exporter.config import Config, ConfigError, ConfigProblem
 from exporter.reload import reload_config
 from exporter.state.store import SnapshotStore
 from tests.unit.test_exposition import snapshot
@@ -39,7 +39,7 @@ def test_what_needs_a_restart_is_refused(path: str, sections: dict[str, Any]) ->
 
 def test_every_mistake_is_told() -> None:
     def load() -> Config:
-        raise ConfigError("f", [LastError("a", "is wrong", 1), LastError("b", "too")])
+        raise ConfigError("f", [ConfigProblem("a", "is wrong", 1), ConfigProblem("b", "too")])
 
     current = config()
     assert reload_config(load, current) == (current, ("line 1, a: is wrong", "b: too"))

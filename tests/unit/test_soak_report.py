@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.soak.report import CollectorReport, Outage
+from tests.soak.report import Report, Outage
 from tests.soak.vitals import Poll, Vitals
 
 
@@ -20,7 +20,7 @@ from tests.soak.vitals import Poll, Vitals
 )
 def test_missed_polls(polls: list[tuple[float, int]], found: str) -> None:
     vitals = Vitals(polls=[Poll(at, number) for at, number in polls])
-    report = CollectorReport(1.0, vitals, [Outage("killed", 9, 17.5)], {}, {}, {})
+    report = Report(1.0, vitals, [Outage("killed", 9, 17.5)], {}, {}, {})
     row = report._missed_polls()
     assert row.found == found
     assert row.passed == found.startswith("0")
