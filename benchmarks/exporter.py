@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from exporter.collectors import collectors_for
 from exporter.collectors.queues import COUNTS
@@ -15,6 +16,7 @@ from exporter.polling import Poller
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import Snapshot
 from exporter.state.store import SnapshotStore
+from exporter.views.moment import Moment, moment_of
 
 OPENMETRICS_GZIP = Variant(Format.OPENMETRICS, gzip=True)
 """As Prometheus asks."""
@@ -32,7 +34,7 @@ class Exporter:
         self.client = ClientRegistry().get(self.config.connections["default"], "default")
         collectors = collectors_for(self.config)
         self.poller = Poller(self.config, ["default"], self.client, collectors, self.store)
-        self.writer = PageWriter(3600, 60)
+        self.writer = PageWriter()
         self.poller.poll_once()
         for _ in range(_AT_REST_POLLS):
             self.poller.poll()
@@ -62,6 +64,11 @@ class Exporter:
 
         return read
 
+    def moment(self, *snapshots: Snapshot) -> Moment:
+        """The present, in which nothing becomes stale; of these snapshots if there are any."""
+        found = moment_of(self.store, self.config, stale_after=3600)
+        return replace(found, stored=replace(found.stored, snapshots=snapshots or found.snapshots))
+
     def page(self, variant: Variant) -> bytes:
         """Everything."""
-        return self.writer.write(self.store.snapshots()).body(variant)
+        return self.writer.write(self.moment()).body(variant)

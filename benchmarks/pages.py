@@ -79,9 +79,9 @@ def _series(page: bytes) -> int:
 
 def _changing_pages(exporter: Exporter) -> Callable[[Variant], bytes]:
     """Pages of the queues, of which no value is as on the page before."""
-    writer = PageWriter(3600, 60)
+    writer = PageWriter()
     states = cycle([_shifted(exporter, by) for by in (1, 2)])
-    return lambda variant: writer.write([next(states)]).body(variant)
+    return lambda variant: writer.write(exporter.moment(next(states))).body(variant)
 
 
 def _shifted(exporter: Exporter, by: int) -> Snapshot:
@@ -109,7 +109,7 @@ class _Gauges:
 
 
 def _scrape_ms(exporter: Exporter, rounds: int) -> float:
-    press = Renderer(exporter.state.store, exporter.config.poll)
+    press = Renderer(exporter.store, lambda: exporter.config)
     press.body(OPENMETRICS_GZIP)
     press.render()
     sock = open_socket("127.0.0.1:0")

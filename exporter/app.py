@@ -21,6 +21,7 @@ from exporter.polling import PollerPool, SyncRunner
 from exporter.reload import Load, reload_config
 from exporter.state.snapshots import Reload
 from exporter.state.store import SnapshotStore
+from exporter.views.moment import moment_of
 from exporter.views.overview import Overview, overview
 from exporter.web import Certificates, Users, WebServer, application, open_socket
 
@@ -61,7 +62,7 @@ class App:
         self._store.reload = Reload(successful=True, success_time=time.time())
         self._pollers = PollerPool(config, self._store)
         self._sync = SyncRunner(config, self._store) if config.sync.enabled else None
-        self._renderer = Renderer(self._store, config.poll, first_shard=config.queues.first_shard)
+        self._renderer = Renderer(self._store, lambda: self._config)
         self._users = Users(config.web.basic_auth_users)
         self._said_open = False
 
@@ -98,13 +99,9 @@ class App:
         if self._sync is not None:
             self._sync.run_once()
         reached = self._pollers.poll_once()
-        writer = PageWriter(
-            float("inf"),
-            self._config.poll.blocked_after_seconds,
-            first_shard=self._config.queues.first_shard,
-        )
-        store = self._store
-        page = writer.write(store.snapshots(), store.sync, store.reload)
+        # whatever was read is shown, however long the discovery took
+        moment = moment_of(self._store, self._config, stale_after=float("inf"))
+        page = PageWriter().write(moment)
         self._pollers.close()
         return page.body(Variant(Format.TEXT, gzip=False)).decode(), reached
 
@@ -113,7 +110,7 @@ class App:
         reached = self._pollers.poll_once()
         time.sleep(seconds)
         self._pollers.poll()
-        found = overview(self._store, self._config.poll, blocked_after=seconds)
+        found = overview(moment_of(self._store, self._config, blocked_after=seconds))
         self._pollers.close()
         return found, reached
 
@@ -124,7 +121,7 @@ class App:
             wait = _FIRST_LOOK_SECONDS
             try:
                 while not self._stopped_within(wait):
-                    yield overview(self._store, self._config.poll)
+                    yield overview(moment_of(self._store, self._config))
                     wait = self._config.poll.interval_seconds
             finally:
                 self._pollers.stop()
@@ -189,7 +186,6 @@ class App:
         self._users.replace(new.web.basic_auth_users)
         changes = self._pollers.change(new)
         self._change_sync(new)
-        self._renderer.change(new.poll, first_shard=new.queues.first_shard)
         self._config = new
         self._store.publish_reload(Reload(successful=True, success_time=time.time()))
         event(

@@ -4,61 +4,45 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from exporter import __version__, metrics
 from exporter.connection import ErrorClass
 from exporter.exposition.text import histogram_lines, labels, sample
 from exporter.metrics import Family
-from exporter.state.snapshots import Discovered, Reload, ServerFacts, Snapshot, SyncReport
+from exporter.state.snapshots import Discovered, ServerFacts, Snapshot, SyncReport
+from exporter.views.moment import Moment
 
 Line = tuple[Family, str]
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """What a page is made from."""
-
-    snapshots: Sequence[Snapshot]
-    owners: dict[str, str]
-    now: float
-    """Monotonic time of the page."""
-    stale_after: float
-    sync: SyncReport | None = None
-    """The last round of the sync test, unless it is too old."""
-    first_shard: bool = True
-    """Whether to show servers and the sync test, which every shard sees alike."""
-    reload: Reload | None = None
-
-
-def connection_families(view: View) -> Iterator[Line]:
+def connection_families(moment: Moment) -> Iterator[Line]:
     """Every line of these families with its family; the lines of one family come in order."""
     build = (__version__, platform.python_version())
     yield _line(metrics.BUILD_INFO, build, 1)
-    if view.reload is not None:
-        yield _line(metrics.RELOAD_SUCCESSFUL, (), view.reload.successful)
-        yield _line(metrics.RELOAD_SUCCESS_TIME, (), view.reload.success_time)
-    for snapshot in view.snapshots:
-        yield from _connection(snapshot, view)
+    if moment.reload is not None:
+        yield _line(metrics.RELOAD_SUCCESSFUL, (), moment.reload.successful)
+        yield _line(metrics.RELOAD_SUCCESS_TIME, (), moment.reload.success_time)
+    for snapshot in moment.snapshots:
+        yield from _connection(snapshot, moment)
         yield from _collectors(snapshot)
-        yield from _discovered(snapshot, view)
-        if view.first_shard:
-            yield from _server(snapshot, view)
-    if view.first_shard and view.sync is not None:
-        yield from _sync(view.sync)
+        yield from _discovered(snapshot, moment)
+        if moment.config.queues.first_shard:
+            yield from _server(snapshot, moment)
+    if moment.config.queues.first_shard and moment.sync is not None:
+        yield from _sync(moment.sync)
 
 
 def _line(family: Family, values: Sequence[str], value: float) -> Line:
     return family, sample(family.name, labels(family.labels, values), value)
 
 
-def _connection(snapshot: Snapshot, view: View) -> Iterator[Line]:
+def _connection(snapshot: Snapshot, moment: Moment) -> Iterator[Line]:
     name = snapshot.connection
-    up = snapshot.is_up(view.now, view.stale_after)
+    up = moment.is_up(snapshot)
     yield _line(metrics.UP, (name,), up)
     if up and snapshot.metadata is not None:
         known = snapshot.metadata
-        values = (view.owners[name], known.url_hash, known.run_id, str(known.db), known.role)
+        values = (moment.owners[name], known.url_hash, known.run_id, str(known.db), known.role)
         yield _line(metrics.CONNECTION_INFO, (name, *values), 1)
     ping = metrics.CONNECTION_PING
     yield ping, histogram_lines(ping.name, labels(ping.labels, (name,)), snapshot.pings)
@@ -79,9 +63,9 @@ def _collectors(snapshot: Snapshot) -> Iterator[Line]:
             yield _line(metrics.COLLECTOR_ERRORS, (*values, error), count)
 
 
-def _discovered(snapshot: Snapshot, view: View) -> Iterator[Line]:
+def _discovered(snapshot: Snapshot, moment: Moment) -> Iterator[Line]:
     # found once a minute, and still true in between: it is as old as the last poll
-    if (found := snapshot.get(Discovered, view.now, view.stale_after)) is None:
+    if (found := moment.facts(snapshot, Discovered)) is None:
         return
     for prefix, count in found.prefixes.items():
         values = (snapshot.connection, prefix)
@@ -89,8 +73,8 @@ def _discovered(snapshot: Snapshot, view: View) -> Iterator[Line]:
         yield _line(metrics.EXPORTER_QUEUES_DROPPED, values, count.dropped)
 
 
-def _server(snapshot: Snapshot, view: View) -> Iterator[Line]:
-    if (facts := snapshot.get(ServerFacts, view.now, view.stale_after)) is None:
+def _server(snapshot: Snapshot, moment: Moment) -> Iterator[Line]:
+    if (facts := moment.facts(snapshot, ServerFacts)) is None:
         return
     name = snapshot.connection
     texts = [facts.info.get(label, "") for label in metrics.REDIS_INFO.labels[1:]]

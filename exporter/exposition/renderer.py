@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
-from exporter.config import Poll
+from exporter.config import Config
 from exporter.exposition.page import Page, PageWriter, Variant
 from exporter.state.store import SnapshotStore
+from exporter.views.moment import Moment, moment_of
 
 logger = logging.getLogger("exporter.exposition")
 
@@ -23,13 +25,15 @@ class Renderer:
     finds its bytes ready.
     """
 
-    def __init__(self, store: SnapshotStore, poll: Poll, *, first_shard: bool = True) -> None:
+    def __init__(self, store: SnapshotStore, current: Callable[[], Config]) -> None:
+        """`current` returns the effective configuration, which a reload replaces."""
         self._store = store
-        self._writer = _writer(poll, first_shard=first_shard)
+        self._current = current
+        self._writer = PageWriter()
         self._wanted: dict[Variant, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="renderer", daemon=True)
-        self.page: Page = self._writer.write(())
+        self.page: Page = self._writer.write(self._moment())
 
     def start(self) -> None:
         """Begin to make pages."""
@@ -40,11 +44,6 @@ class Renderer:
         self._stop.set()
         self._store.changed.set()
         self._thread.join(timeout=1)
-
-    def change(self, poll: Poll, *, first_shard: bool) -> None:
-        """Make pages with these options from now on."""
-        self._writer = _writer(poll, first_shard=first_shard)
-        self._store.changed.set()
 
     @property
     def alive(self) -> bool:
@@ -58,7 +57,7 @@ class Renderer:
 
     def render(self) -> Page:
         """Make a page now."""
-        page = self._writer.write(self._store.snapshots(), self._store.sync, self._store.reload)
+        page = self._writer.write(self._moment())
         since = time.monotonic() - _WANTED_SECONDS
         for variant, asked in tuple(self._wanted.items()):
             if asked >= since:
@@ -79,7 +78,5 @@ class Renderer:
                 logger.exception("the page could not be made; the last one is still shown")
                 self._stop.wait(_LONGEST_WAIT)
 
-
-def _writer(poll: Poll, *, first_shard: bool) -> PageWriter:
-    stale, blocked = poll.stale_after_seconds, poll.blocked_after_seconds
-    return PageWriter(stale, blocked, first_shard=first_shard)
+    def _moment(self) -> Moment:
+        return moment_of(self._store, self._current())

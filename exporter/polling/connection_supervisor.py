@@ -32,7 +32,7 @@ class ConnectionSupervisor:
         self.ping_seconds: float | None = None
         self.reconnects = 0
         self.failure: RedisFailure | None = RedisFailure(ErrorClass.CONNECTION, "not tried yet")
-        self.problem: LastError | None = None
+        self.last_error: LastError | None = None
 
     def check(self) -> bool:
         """Connect if need be and it is time to, and ping; whether Redis is reached."""
@@ -168,7 +168,7 @@ class ConnectionSupervisor:
 
     def _note(self, failure: RedisFailure) -> None:
         self.failure = failure
-        self.problem = LastError(failure.kind, failure.text, time.time())
+        self.last_error = LastError(failure.kind, failure.text, time.time())
         self.ping_seconds = None
 
     def _ping(self) -> float:

@@ -185,7 +185,7 @@ class Poller:
             ping_seconds=self._supervisor.ping_seconds,
             pings=self._supervisor.pings,
             reconnects=self._supervisor.reconnects,
-            problem=self._supervisor.problem,
+            last_error=self._supervisor.last_error,
             reports=self._recorder.reports,
             facts={type(dated.facts): dated for dated in self._facts.values()},
         )

@@ -86,16 +86,16 @@ class Recorder:
             event(logger, logging.WARNING, f"{name}: {text}", connection=self._connection)
         record.failed_nodes = frozenset(errors.failed_nodes)
         texts = [*errors.failed_nodes.items(), *errors.messages.items()]
-        problem = record.report.problem
+        last_error = record.report.last_error
         if texts:
-            problem = LastError(texts[0][1], texts[0][0], time.time())
+            last_error = LastError(texts[0][1], texts[0][0], time.time())
         record.report = CollectorReport(
             success=not errors.failed_nodes,
             duration=duration,
             last_success=record.report.last_success if errors.failed_nodes else time.time(),
             errors=dict(record.errors),
             not_available=tuple(sorted(errors.not_available)),
-            problem=problem,
+            last_error=last_error,
         )
 
     def failed(self, name: str, failure: RedisFailure) -> None:
@@ -109,7 +109,7 @@ class Recorder:
             record.report,
             success=False,
             errors=dict(record.errors),
-            problem=LastError(failure.kind, failure.text, time.time()),
+            last_error=LastError(failure.kind, failure.text, time.time()),
         )
 
     def forget(self, name: str) -> None:
@@ -124,7 +124,7 @@ class Recorder:
         record.report = CollectorReport(
             errors=dict(record.errors),
             not_available=(error.refused,),
-            problem=LastError(error.kind, error.text, time.time()),
+            last_error=LastError(error.kind, error.text, time.time()),
         )
 
     def _record(self, name: str) -> _Record:

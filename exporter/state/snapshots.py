@@ -149,7 +149,7 @@ class CollectorReport:
     errors: Mapping[ErrorClass, int] = field(default_factory=dict)
     not_available: tuple[str, ...] = ()
     """Commands that are refused or unknown here."""
-    problem: LastError | None = None
+    last_error: LastError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class Snapshot:
     ping_seconds: float | None
     pings: Histogram
     reconnects: int
-    problem: LastError | None
+    last_error: LastError | None
     """The last fault of the connection; kept after it has recovered."""
     reports: Mapping[str, CollectorReport]
     facts: Mapping[type, Dated]

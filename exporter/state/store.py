@@ -4,11 +4,35 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import is_
 
 from exporter.state.rates import Past, remembered
 from exporter.state.snapshots import Reload, Snapshot, SyncReport
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the store held at one time."""
+
+    snapshots: tuple[Snapshot, ...]
+    """In the order of the configuration; a connection that was not tried yet has none."""
+    past: Mapping[str, Past]
+    """Totals of events within the last minute, by connection."""
+    sync: SyncReport | None
+    """The last round of the sync test."""
+    reload: Reload | None
+    """What became of the configuration."""
+
+    def is_same(self, other: Stored) -> bool:
+        """Whether nothing was published between the two."""
+        return (
+            len(self.snapshots) == len(other.snapshots)
+            and all(map(is_, self.snapshots, other.snapshots))
+            and self.sync is other.sync
+            and self.reload is other.reload
+        )
 
 
 class SnapshotStore:
@@ -32,7 +56,7 @@ class SnapshotStore:
     def publish(self, snapshot: Snapshot) -> None:
         """Replace the connection's snapshot."""
         name = snapshot.connection
-        self._past[name] = remembered(self.past(name), snapshot)
+        self._past[name] = remembered(self._past.get(name, ()), snapshot)
         self._snapshots[name] = snapshot
         self.changed.set()
 
@@ -61,9 +85,9 @@ class SnapshotStore:
             self.sync = replace(self.sync, pairs=pairs, metadata=metadata)
         self.changed.set()
 
-    def past(self, connection: str) -> Past:
-        """What the connection's snapshots told of events within the last minute."""
-        return self._past.get(connection, ())
+    def read(self) -> Stored:
+        """Everything as of now."""
+        return Stored(self.snapshots(), dict(self._past), self.sync, self.reload)
 
     def silences(self, now: float) -> dict[str, float]:
         """Seconds for which each connection has published nothing, by monotonic time."""

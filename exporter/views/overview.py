@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,13 +12,11 @@ from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE
 from exporter.collectors.queues.subjects.limits import PAUSED
 from exporter.collectors.queues.subjects.scheduled import DELAYED_OVERDUE_JOBS
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
-from exporter.config import Poll
-from exporter.diagnosis import Database, Diagnosis, Isolation, databases_of, diagnose, hint, row_of
-from exporter.state.keyspaces import keyspace_owners
+from exporter.diagnosis import Database, Isolation, hint, row_of
 from exporter.state.rates import Rates, rates
 from exporter.state.snapshots import EventFacts, Snapshot
-from exporter.state.store import SnapshotStore
 from exporter.views.formatting import counted, printable
+from exporter.views.moment import Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,37 +83,28 @@ class Overview:
         )
 
 
-def overview(store: SnapshotStore, poll: Poll, blocked_after: float | None = None) -> Overview:
-    """Everything in the store that is fresh now; `blocked_after` replaces the configuration's."""
-    now, snapshots = time.monotonic(), store.snapshots()
-    owners = keyspace_owners(snapshots, now, poll.stale_after_seconds, store.sync)
-    databases = databases_of(snapshots, owners, now, poll.stale_after_seconds)
-    patience = poll.blocked_after_seconds if blocked_after is None else blocked_after
-    diagnosis = diagnose(databases, now, patience)
-    known = {snapshot.connection: snapshot for snapshot in snapshots}
+def overview(moment: Moment) -> Overview:
+    """Every queue of which fresh facts are known."""
     views = []
-    for database in databases:
-        grown = _rates(store, known[database.connection], now, poll.stale_after_seconds)
+    for database in moment.databases:
+        grown = _rates(moment, moment.known[database.connection])
         for index, queue in enumerate(database.table.queues):
-            views.append(_view(database, index, diagnosis, now, grown.get(queue)))
-    return Overview(tuple(views), diagnosis.isolations)
+            views.append(_view(moment, database, index, grown.get(queue)))
+    return Overview(tuple(views), moment.diagnosis.isolations)
 
 
-def _rates(
-    store: SnapshotStore, snapshot: Snapshot, now: float, stale_after: float
-) -> dict[Queue, Rates | None]:
+def _rates(moment: Moment, snapshot: Snapshot) -> dict[Queue, Rates | None]:
     """Of the queues that keep events, unless what is known of them is too old."""
-    facts = snapshot.get(EventFacts, now, stale_after)
+    facts = moment.facts(snapshot, EventFacts)
     if facts is None:
         return {}
-    past, at = store.past(snapshot.connection), snapshot.facts[EventFacts].at
+    past = moment.stored.past.get(snapshot.connection, ())
+    at = snapshot.facts[EventFacts].at
     return {queue: rates(past, at, queue, events) for queue, events in facts.queues.items()}
 
 
-def _view(
-    database: Database, index: int, diagnosis: Diagnosis, now: float, grown: Rates | None
-) -> QueueView:
-    row, table = row_of(database, index, now), database.table
+def _view(moment: Moment, database: Database, index: int, grown: Rates | None) -> QueueView:
+    row, table, diagnosis = row_of(database, index, moment.now), database.table, moment.diagnosis
     reason = diagnosis.blocked.get((database.connection, row.queue))
     return QueueView(
         connection=database.connection,

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from exporter.config import Config
 from exporter.exposition import Format, Renderer, Variant, acceptable, accepts_gzip, choose_format
 from exporter.state.store import SnapshotStore
+from exporter.views.moment import moment_of
 from exporter.views.overview import overview
 from exporter.web.auth import BasicAuth, Users
 from exporter.web.health import redis_health
@@ -110,8 +111,7 @@ class _Handlers:
         if wanted is not None and wanted not in config.connections:
             names = ", ".join(config.connections)
             return _json({"error": f"no connection has that name; there are: {names}"}, 404)
-        store = self._store
-        answer, up = redis_health(config, store.snapshots(), time.monotonic(), store.sync)
+        answer, up = redis_health(moment_of(self._store, config))
         if wanted is not None:
             answer = answer["connections"][wanted]
             up = answer["status"] == "up"
@@ -127,13 +127,13 @@ class _Handlers:
         return PlainTextResponse("reloaded\n")
 
     async def queues(self, _: Request) -> Response:
-        return _json(overview(self._store, self._current().poll).as_json(), 200)
+        return _json(overview(moment_of(self._store, self._current())).as_json(), 200)
 
     async def sync(self, _: Request) -> Response:
         if not self._current().sync.enabled:
             hint = "the sync test is disabled; set sync.enabled: true to run it"
             return _json({"status": "disabled", "error": hint}, 404)
-        answer, passed = sync_health(self._store.sync, time.monotonic())
+        answer, passed = sync_health(moment_of(self._store, self._current()))
         return _json(answer, 200 if passed else 503)
 
 

@@ -13,6 +13,7 @@ from exporter.connection import ClientRegistry
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller, SyncRunner
 from exporter.state.store import SnapshotStore
+from exporter.views.moment import moment_of
 from tests.integration.test_discovery import add
 from tests.support.live import QUEUE, announce, work
 from tests.support.pages import Samples, every, parse, value
@@ -47,7 +48,8 @@ class Polled:
         for method in ("step", "current"):
             self._inject(monkeypatch, Discovery, "discovery", method)
         self._poller = Poller(config, ["default"], self._client, collectors, self._store)
-        self._writer = PageWriter(STALE_AFTER, 60)
+        self._writer = PageWriter()
+        self._config = config
 
     def _inject(
         self, monkeypatch: pytest.MonkeyPatch, target: object, name: str, method: str
@@ -63,7 +65,7 @@ class Polled:
 
     def poll(self) -> Samples:
         assert self._poller.poll_once()
-        page = self._writer.write(self._store.snapshots())
+        page = self._writer.write(moment_of(self._store, self._config, stale_after=STALE_AFTER))
         return parse(page.body(Variant(Format.TEXT, gzip=False)).decode())
 
     def close(self) -> None:

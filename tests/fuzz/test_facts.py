@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from exporter.bullmq import (
     QUEUE_KEYS,
     queue_of,
+    queue_settings,
     ready_since_ms,
     scan_pattern,
-    settings_of,
     split_queue_key,
     time_ms,
     worker_names,
@@ -177,7 +177,7 @@ def test_times_of_a_job(
     since = ready_since_ms(job, [created, processed, options])
     assert since is None or math.isfinite(since)
     assert time_ms(created) is None or math.isfinite(time_ms(created) or 0)
-    settings = settings_of([created, processed, options])
+    settings = queue_settings([created, processed, options])
     for limit in (settings.concurrency, settings.rate_max):
         assert limit is None or 0 <= limit < 10**20
     assert settings.may_have_markers in (True, False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from exporter.bullmq import ready_since_ms, settings_of
+from exporter.bullmq import queue_settings, ready_since_ms
 from exporter.collectors import SyncTest
 from exporter.collectors.server.info import server_values
 from exporter.collectors.sync import endpoints
@@ -70,8 +70,8 @@ def test_a_reply_that_no_redis_gives(command: str, reply: Any, collector: str) -
         check(config, store)
         report = store.snapshots()[0].reports[collector]
         assert report.errors[ErrorClass.PROTOCOL]
-        assert report.problem is not None
-        assert "no Redis answers" in report.problem.text
+        assert report.last_error is not None
+        assert "no Redis answers" in report.last_error.text
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_options_of_a_job(options: bytes, since: float) -> None:
 def test_times_without_end() -> None:
     assert ready_since_ms(b"1", [b"inf", None, None]) is None
     assert ready_since_ms(b"1", [b"5", b"nan", None]) == 5.0
-    assert settings_of([None, b"9" * 5000, b"1_0"]).concurrency is None
+    assert queue_settings([None, b"9" * 5000, b"1_0"]).concurrency is None
 
 
 def test_numbers_of_info() -> None:

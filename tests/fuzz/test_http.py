@@ -47,7 +47,7 @@ Running = tuple[tuple[str, int], Errors]
 def running() -> Iterator[Running]:
     config = load(None, {"REDIS_URL": "redis://127.0.0.1:1/0"})
     store = SnapshotStore(["default"])
-    renderer = Renderer(store, config.poll)
+    renderer = Renderer(store, lambda: config)
     renderer.start()
     app = application(lambda: config, store, renderer, Users({}), Future)
     sock = open_socket("127.0.0.1:0")

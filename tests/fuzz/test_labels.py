@@ -25,6 +25,7 @@ from exporter.state.snapshots import (
 )
 from tests.fuzz.answers import SETTINGS, AnsweringClient
 from tests.fuzz.profile import fuzz
+from tests.support.factories import moment
 from tests.support.pages import Samples, every, parse
 from tests.support.tables import queue_table
 
@@ -49,7 +50,7 @@ def snapshot(queues: list[Queue], version: str, job: str, policy: str) -> Snapsh
 
 
 def read(shown: Snapshot, form: Format, name: str) -> Samples:
-    page = PageWriter(15, 60).write([shown])
+    page = PageWriter().write(moment(shown))
     return parse(page.body(Variant(form, gzip=False)).decode(), form=name)
 
 

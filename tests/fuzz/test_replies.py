@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 from hypothesis import given
@@ -14,6 +13,7 @@ from exporter.connection import ErrorClass
 from exporter.exposition import PageWriter
 from exporter.polling import Poller
 from exporter.state.store import SnapshotStore
+from exporter.views.moment import moment_of
 from exporter.views.overview import overview
 from exporter.web.health import redis_health
 from tests.fuzz.answers import AnsweringClient, replies, victims
@@ -39,15 +39,16 @@ def polled(config: Config, wanted: set[str], given_: list[Any], polls: int = 3) 
 def check(config: Config, store: SnapshotStore) -> None:
     (snapshot,) = store.snapshots()
     mistakes = {
-        name: report.problem
+        name: report.last_error
         for name, report in snapshot.reports.items()
         if report.errors.get(ErrorClass.INTERNAL)
     }
     assert mistakes == {}
-    check_page(PageWriter(15, 60).write(store.snapshots()))
-    answer, _ = redis_health(config, store.snapshots(), time.monotonic(), None)
+    moment = moment_of(store, config)
+    check_page(PageWriter().write(moment))
+    answer, _ = redis_health(moment)
     json.dumps(answer).encode()
-    json.dumps(overview(store, config.poll).as_json(), allow_nan=False)
+    json.dumps(overview(moment).as_json(), allow_nan=False)
 
 
 @fuzz(5)

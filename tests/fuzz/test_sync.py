@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from exporter.state.snapshots import SYNC_CHECKS
 from exporter.web.sync_health import sync_health
 from tests.fuzz.answers import SETTINGS, AnsweringClient, replies
 from tests.fuzz.profile import fuzz
+from tests.support.factories import moment
 
 OPTIONS = Sync(timeout_seconds=0.002)
 victims = st.sets(
@@ -68,5 +68,5 @@ def test_rounds(wanted: set[str], given_: list[Any]) -> None:
     (pair,) = report.pairs
     assert set(pair.checks) <= set(SYNC_CHECKS)
     assert pair.checks or pair.not_permitted
-    answer, _ = sync_health(report, time.monotonic())
+    answer, _ = sync_health(moment(sync=report, connections=["api"]))
     json.dumps(answer, allow_nan=False).encode()

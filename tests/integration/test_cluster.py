@@ -205,7 +205,7 @@ def test_a_start_node_that_is_a_replica_or_gone(filled: Cluster) -> None:
 def test_a_server_that_is_no_cluster(server: Server) -> None:
     watch = Watch(server.url, cluster=True)
     assert value(watch.discover_and_poll(), "bullmq_up") == 0
-    problem = watch.snapshot.problem
+    problem = watch.snapshot.last_error
     assert problem is not None
     assert problem.text.endswith("is not in a cluster; remove cluster: true")
 

@@ -9,6 +9,7 @@ from exporter.connection import ClientRegistry
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller
 from exporter.state.store import SnapshotStore
+from exporter.views.moment import moment_of
 from tests.integration.test_discovery import add
 from tests.support.pages import jobs, parse, value
 from tests.support.servers import Server, valkey
@@ -38,7 +39,7 @@ def test_a_mistake_in_a_collector_costs_that_collector(
     assert poller.poll_once()
     client.close()
 
-    page = PageWriter(15, 60).write(store.snapshots())
+    page = PageWriter().write(moment_of(store, config))
     samples = parse(page.body(Variant(Format.TEXT, gzip=False)).decode())
     assert jobs(samples)[("mail", "waiting")] == 1
     success = "bullmq_exporter_collector_success"

@@ -8,6 +8,7 @@ from typing import Any
 
 from exporter.bullmq import queue_of
 from exporter.collectors.queues import STATES
+from exporter.config import Config
 from exporter.connection import ErrorClass, Metadata
 from exporter.state.snapshots import (
     Check,
@@ -18,15 +19,40 @@ from exporter.state.snapshots import (
     LastError,
     Pair,
     PrefixCount,
+    Reload,
     ServerFacts,
     Snapshot,
     SyncReport,
     WorkerCount,
     WorkerFacts,
 )
+from exporter.state.store import SnapshotStore
+from exporter.views.moment import Moment, moment_of
 from tests.support.tables import queue_table
 
 NO_DURATIONS = Histogram((), (), 0.0, 0)
+
+
+def config(*connections: str, **sections: Any) -> Config:
+    """The default configuration for these connections, `api` if there are none."""
+    urls = {name: {"url": f"redis://{name}"} for name in connections or ("api",)}
+    return Config.model_validate({"connections": urls} | sections)
+
+
+def moment(
+    *snapshots: Snapshot,
+    sync: SyncReport | None = None,
+    reload: Reload | None = None,
+    connections: Sequence[str] = (),
+    settings: Config | None = None,
+) -> Moment:
+    """The present, with these snapshots; the configuration's connections are theirs."""
+    names = connections or list(dict.fromkeys(each.connection for each in snapshots))
+    store = SnapshotStore(names)
+    for each in snapshots:
+        store.publish(each)
+    store.sync, store.reload = sync, reload
+    return moment_of(store, settings or config(*names))
 
 
 def snapshot(
@@ -64,7 +90,7 @@ def snapshot(
         "ping_seconds": 0.0012,
         "pings": NO_DURATIONS,
         "reconnects": 0,
-        "problem": None,
+        "last_error": None,
         "reports": {},
         "facts": {type(fact): Dated(fact, at) for fact in facts},
     }

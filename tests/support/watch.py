@@ -11,6 +11,7 @@ from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller
 from exporter.state.snapshots import Snapshot
 from exporter.state.store import SnapshotStore
+from exporter.views.moment import moment_of
 from tests.support.pages import Samples, parse
 
 
@@ -32,7 +33,7 @@ class Watch:
         self._poller = Poller(
             self.config, ["default"], self.client, collectors_for(self.config), self.store
         )
-        self._writer = PageWriter(15, 60, first_shard=self.config.queues.first_shard)
+        self._writer = PageWriter()
 
     def discover_and_poll(self) -> Samples:
         self._poller.poll_once()
@@ -48,7 +49,7 @@ class Watch:
 
     @property
     def page(self) -> str:
-        made = self._writer.write(self.store.snapshots())
+        made = self._writer.write(moment_of(self.store, self.config))
         return made.body(Variant(Format.TEXT, gzip=False)).decode()
 
     @property

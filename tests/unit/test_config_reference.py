@@ -13,7 +13,9 @@ from exporter.config import load
 from exporter.config.reference import VARIABLES, DocumentedKey, groups, markdown
 
 ROOT = Path(__file__).parents[2]
-SETTINGS: dict[str, DocumentedKey] = {each.path: each for group in groups() for each in group.settings}
+SETTINGS: dict[str, DocumentedKey] = {
+    each.path: each for group in groups() for each in group.settings
+}
 SENTINEL = {"master": "m", "nodes": ["s:26379"]}
 
 

@@ -46,6 +46,7 @@ from exporter.state.snapshots import (
     WorkerCount,
     WorkerFacts,
 )
+from tests.support.factories import moment
 from tests.support.pages import every, jobs, parse, value
 from tests.support.tables import queue_table
 
@@ -83,7 +84,7 @@ def snapshot(name: str = "api", *facts: object, age: float = 0.0, **changes: obj
         "ping_seconds": 0.001,
         "pings": Histogram((0.001, 1.0), (1, 2), 0.5, 3),
         "reconnects": 0,
-        "problem": None,
+        "last_error": None,
         "reports": {},
         "facts": {type(fact): Dated(fact, at) for fact in facts},
     }
@@ -96,7 +97,7 @@ def page(
     sync: SyncReport | None = None,
     reload: Reload | None = None,
 ) -> str:
-    made = PageWriter(STALE_AFTER, 60).write(snapshots, sync, reload)
+    made = PageWriter().write(moment(*snapshots, sync=sync, reload=reload))
     return made.body(Variant(form, gzip=False)).decode()
 
 
@@ -169,8 +170,8 @@ def test_labels_are_those_of_the_catalogue() -> None:
 
 
 def test_both_formats_say_the_same() -> None:
-    writer = PageWriter(STALE_AFTER, 60)
-    made = writer.write([full()])
+    writer = PageWriter()
+    made = writer.write(moment(full()))
     bodies = {form: made.body(Variant(form, gzip=False)).decode() for form in Format}
     text = parse(bodies[Format.TEXT])
     openmetrics = parse(bodies[Format.OPENMETRICS], form="openmetrics")
@@ -259,10 +260,10 @@ def test_what_could_not_be_read_is_absent() -> None:
 
 
 def test_the_layout_follows_the_queues() -> None:
-    writer = PageWriter(STALE_AFTER, 60)
+    writer = PageWriter()
     variant = Variant(Format.TEXT, gzip=False)
-    first = writer.write([snapshot("api", table(["a", "100%"], waiting=[1, 2]))])
-    again = writer.write([snapshot("api", table(["b"], waiting=[3]))])
+    first = writer.write(moment(snapshot("api", table(["a", "100%"], waiting=[1, 2]))))
+    again = writer.write(moment(snapshot("api", table(["b"], waiting=[3]))))
     assert jobs(parse(first.body(variant).decode()))[("100%", "waiting")] == 2
     assert {queue for queue, _ in jobs(parse(again.body(variant).decode()))} == {"b"}
 
@@ -283,7 +284,7 @@ class TestStaleness:
         assert value(parse(page(snapshot(age=16))), "bullmq_up") == 0
 
     def test_a_page_knows_when_it_expires(self) -> None:
-        made = PageWriter(STALE_AFTER, 60).write([snapshot("api", table(["a"]), age=5)])
+        made = PageWriter().write(moment(snapshot("api", table(["a"]), age=5)))
         assert 9 < made.expires_at - time.monotonic() < 10.1
 
 
@@ -388,6 +389,6 @@ class TestNegotiation:
 
 
 def test_the_gzipped_page_is_the_page() -> None:
-    made = PageWriter(STALE_AFTER, 60).write([full()])
+    made = PageWriter().write(moment(full()))
     plain = made.body(Variant(Format.TEXT, gzip=False))
     assert gzip.decompress(made.body(Variant(Format.TEXT, gzip=True))) == plain

@@ -8,7 +8,6 @@ import pytest
 
 from exporter.bullmq import queue_of
 from exporter.collectors.queues import STATES
-from exporter.config import Poll
 from exporter.connection import Metadata
 from exporter.state.snapshots import (
     Dated,
@@ -17,10 +16,10 @@ from exporter.state.snapshots import (
     WorkerCount,
     WorkerFacts,
 )
-from exporter.state.store import SnapshotStore
 from exporter.views.overview import Overview, QueueView, overview
 from exporter.views.queues_table import choose, table
 from exporter.views.sorting import SORTS, in_order
+from tests.support.factories import moment
 from tests.support.tables import queue_table
 
 
@@ -150,13 +149,11 @@ def test_workers_under_another_prefix_are_a_hint() -> None:
         ping_seconds=0.001,
         pings=Histogram((), (), 0.0, 0),
         reconnects=0,
-        problem=None,
+        last_error=None,
         reports={},
         facts={type(fact): Dated(fact, now) for fact in facts},
     )
-    store = SnapshotStore(["api"])
-    store.publish(snapshot)
-    found = overview(store, Poll())
+    found = overview(moment(snapshot))
     assert found.isolations == ()
     assert found.queues[0].reason == "no_workers"
     assert found.queues[0].hint == (

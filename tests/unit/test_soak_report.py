@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.soak.report import Report, Outage
+from tests.soak.report import Outage, Report
 from tests.soak.vitals import Poll, Vitals
 
 

@@ -30,18 +30,19 @@ from exporter.web.status import ASSETS, Query, QueryError, StatusPage
 from exporter.web.status.assets import FOLDER
 from exporter.web.status.connections import connection_views
 from exporter.web.status.filters import milliseconds, rate, size
-from exporter.web.status.findings import Finding, Level, Seen, findings
+from exporter.web.status.findings import Finding, Level, findings
 from exporter.web.status.page import MOST_ROWS
-from tests.support.factories import NO_DURATIONS, refused, snapshot, stuck, sync_report
+from tests.support.factories import (
+    NO_DURATIONS,
+    config,
+    moment,
+    refused,
+    snapshot,
+    stuck,
+    sync_report,
+)
 
 MAIL, IMAGES = ("bull", "mail"), ("bull", "images")
-
-
-def config(*connections: str) -> Config:
-    names = connections or ("api",)
-    return Config.model_validate(
-        {"connections": {name: {"url": f"redis://{name}"} for name in names}}
-    )
 
 
 def board_of(*snapshots: Snapshot, sync: SyncReport | None = None) -> SnapshotStore:
@@ -52,20 +53,9 @@ def board_of(*snapshots: Snapshot, sync: SyncReport | None = None) -> SnapshotSt
     return store
 
 
-def seen_of(
-    *snapshots: Snapshot,
-    sync: SyncReport | None = None,
-    connections: tuple[str, ...] = (),
-    reload: Reload | None = None,
-) -> Seen:
-    store = board_of(*snapshots, sync=sync)
-    settings = config(*(connections or store.connections))
-    known = overview(store, settings.poll)
-    return Seen(settings, store.snapshots(), known, sync, reload, time.monotonic())
-
-
 def found(*snapshots: Snapshot, **more: Any) -> list[Finding]:
-    return findings(seen_of(*snapshots, **more))
+    seen = moment(*snapshots, **more)
+    return findings(seen, overview(seen))
 
 
 def page_of(*snapshots: Snapshot, query: Query | None = None, **more: Any) -> str:
@@ -85,10 +75,13 @@ class TestVerdict:
         ]
 
     def test_a_shard_speaks_for_itself_alone(self) -> None:
-        seen = seen_of(snapshot(queues={MAIL: {}}))
+        seen = moment(snapshot(queues={MAIL: {}}))
         text = {"connections": {"api": {"url": "redis://api"}}, "queues": {"shard": "2/3"}}
         shard = replace(seen, config=Config.model_validate(text))
-        assert findings(shard)[0].headline == "All is well: 1 queue of shard 2/3, none is blocked"
+        assert (
+            findings(shard, overview(shard))[0].headline
+            == "All is well: 1 queue of shard 2/3, none is blocked"
+        )
 
     def test_one_is_blocked(self) -> None:
         assert found(snapshot(queues={MAIL: stuck(), IMAGES: {}})) == [
@@ -129,11 +122,11 @@ class TestVerdict:
         )
         old = found(snapshot(queues={MAIL: {}}, ago=130, **lost))[0]
         assert "api: last reached 2m ago, its queues are not shown" in old.details[0]
-        never = found(snapshot(up=False, problem=refused(), reached_at=None))[0]
+        never = found(snapshot(up=False, last_error=refused(), reached_at=None))[0]
         assert never.details == ("api: never reached (connection: Connection refused)",)
 
     def test_one_of_several_is_away_and_worse_than_what_is_blocked(self) -> None:
-        lost = snapshot("worker", up=False, problem=refused())
+        lost = snapshot("worker", up=False, last_error=refused())
         assert self.headlines(snapshot(queues={MAIL: stuck()}), lost) == [
             "Redis is not reached: worker (1 of 2 connections)",
             "1 of 1 queue is blocked: mail",
@@ -152,16 +145,16 @@ class TestVerdict:
         assert "api" in finding.details[0]
 
     def test_a_dead_connection_is_told_once(self) -> None:
-        lost = snapshot("worker", up=False, problem=refused())
+        lost = snapshot("worker", up=False, last_error=refused())
         sync = sync_report(["api", "worker"], [("api", "worker"), ("worker", "api")])
         told = self.headlines(snapshot("api", {MAIL: {}}), lost, sync=sync)
         assert told == ["Redis is not reached: worker (1 of 2 connections)"]
 
     def test_queues_that_cannot_be_read(self) -> None:
-        reports = {"queues": CollectorReport(success=False, problem=refused())}
+        reports = {"queues": CollectorReport(success=False, last_error=refused())}
         finding = found(snapshot(queues={MAIL: {}}, reports=reports))[0]
         assert finding.headline == "The queues of api cannot be read"
-        recovered = {"queues": CollectorReport(success=True, problem=refused())}
+        recovered = {"queues": CollectorReport(success=True, last_error=refused())}
         assert found(snapshot(queues={MAIL: {}}, reports=recovered))[0].level is Level.OK
 
     def test_jobs_that_redis_may_delete(self) -> None:
@@ -205,7 +198,7 @@ class TestConnections:
             {},
         )
         sync = sync_report(["api"])
-        view = connection_views(seen_of(snapshot(server=server), sync=sync))[0]
+        view = connection_views(moment(snapshot(server=server), sync=sync))[0]
         assert (view.status, view.reaches, view.server) == (
             "up",
             "api:6379/0",
@@ -217,21 +210,21 @@ class TestConnections:
     def test_the_sync_test_by_writer(self) -> None:
         both = (snapshot("api"), snapshot("worker"))
         sync = sync_report(["api", "worker"], [("api", "worker")])
-        api, worker = connection_views(seen_of(*both, sync=sync))
+        api, worker = connection_views(moment(*both, sync=sync))
         assert api.sync_level is Level.BAD
         assert worker.sync == "all 2 connections see what it writes, after 0.4 ms"
 
     def test_one_that_is_away_shows_no_latency(self) -> None:
-        view = connection_views(seen_of(snapshot(up=False, problem=refused(), ago=60)))[0]
+        view = connection_views(moment(snapshot(up=False, last_error=refused(), ago=60)))[0]
         assert (view.status, view.ping_seconds, view.memory_bytes) == ("down", None, None)
 
     def test_one_that_was_not_tried(self) -> None:
-        views = connection_views(seen_of(snapshot(), connections=("api", "worker")))
+        views = connection_views(moment(snapshot(), connections=("api", "worker")))
         assert [view.status for view in views] == ["up", "not tried yet"]
 
     def test_one_whose_queues_another_reads(self) -> None:
         api = snapshot("api", {MAIL: {}})
-        views = connection_views(seen_of(api, snapshot("worker", metadata=api.metadata)))
+        views = connection_views(moment(api, snapshot("worker", metadata=api.metadata)))
         assert [view.shares for view in views] == ["", "api"]
 
 
@@ -330,10 +323,10 @@ class TestHostileNames:
         harmless = snapshot(
             queues={("p", "q"): stuck()},
             server=server,
-            reports={"queues": CollectorReport(problem=problem)},
+            reports={"queues": CollectorReport(last_error=problem)},
         )
         attack = snapshot(
-            queues=queues, server=server, reports={"queues": CollectorReport(problem=problem)}
+            queues=queues, server=server, reports={"queues": CollectorReport(last_error=problem)}
         )
         expected = Tags(page_of(harmless, query=Query(q="q", prefix="p"))).found
         tags = Tags(page_of(attack, query=Query(q=name, prefix=name))).found
@@ -384,7 +377,7 @@ class TestRows:
         assert row.count("<td>?</td>") >= 2
 
     def test_of_a_connection_that_is_away_look_old(self) -> None:
-        assert 'class=" old"' in self.row({MAIL: {}}, up=False, problem=refused(), ago=5)
+        assert 'class=" old"' in self.row({MAIL: {}}, up=False, last_error=refused(), ago=5)
         assert 'class="blocked' in self.row({MAIL: stuck()})
 
     def test_rates_come_from_what_is_known_anyway(self) -> None:
@@ -433,8 +426,8 @@ class TestKeeping:
         page = StatusPage(config, board_of(snapshot()))
         for n in range(100):
             page.write(Query(q=str(n)))
-        assert page._look is not None
-        assert len(page._look.pages) <= 16
+        assert page._last is not None
+        assert len(page._last.pages) <= 16
 
 
 class TestFiles:
