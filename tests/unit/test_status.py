@@ -110,7 +110,7 @@ class TestVerdict:
         assert headline == "2 of 3 queues are blocked: bull:mail on api, jobs:mail on api"
 
     def test_redis_is_away(self) -> None:
-        lost = {"up": False, "problem": refused()}
+        lost = {"up": False, "last_error": refused()}
         young = found(snapshot(queues={MAIL: {}}, ago=4, **lost))[0]
         assert young.level is Level.BAD
         assert young.headline == "Redis is not reached: api"
