@@ -61,7 +61,7 @@ docs: .make/dev ## Write what is generated: three pages of docs/, dashboards, al
 	$(BIN)/python -m exporter.config > docs/configuration.md
 	$(BIN)/python -m exporter.metrics > docs/metrics.md
 	$(BIN)/python -m exporter.cli > docs/cli.md
-	$(BIN)/python -m docs.acl
+	$(BIN)/python -m docs.generated
 	$(BIN)/python -m grafana
 	$(BIN)/bullmq-exporter rules > prometheus/bullmq.rules.yml
 	$(BIN)/bullmq-exporter rules --format prometheusrule > $(OPERATOR)/prometheusrule.yaml

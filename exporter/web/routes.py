@@ -21,6 +21,7 @@ from exporter.state.store import SnapshotStore
 from exporter.views.moment import moment_of
 from exporter.views.overview import overview
 from exporter.web.auth import BasicAuth, Users
+from exporter.web.endpoints import ENDPOINTS, HttpEndpoint
 from exporter.web.health import redis_health
 from exporter.web.no_store import NoStoreMiddleware
 from exporter.web.status import ASSETS, Asset, Query, QueryError, StatusPage
@@ -33,7 +34,7 @@ _HUNG_AFTER_SECONDS = 60.0
 
 Handler = Callable[[Request], Awaitable[Response]]
 Current = Callable[[], Config]
-"""Gives the configuration that is in force."""
+"""Returns the effective configuration."""
 Reload = Callable[[], Future[tuple[str, ...]]]
 """Asks for a reload; the result is every reason why it failed."""
 
@@ -43,27 +44,23 @@ def application(
 ) -> ASGIApp:
     """The ASGI application, for those whom `users` lets in."""
     handlers = _Handlers(current, store, renderer, reload)
-    paths: dict[str, Handler] = {
-        "/": _offered("text/html", handlers.status),
-        "/metrics": handlers.metrics,
-        "/health/redis": _offered("application/json", handlers.redis),
-        "/health/redis/sync": _offered("application/json", handlers.sync),
-        "/health/queues": _offered("application/json", handlers.queues),
-        # what a probe accepts says nothing of the exporter's health
-        "/-/healthy": handlers.healthy,
-        "/-/ready": handlers.ready,
-    }
-    routes = [Route(path, handler, methods=["GET"]) for path, handler in paths.items()]
+    routes = [_route(endpoint, handlers) for endpoint in ENDPOINTS]
     routes += [Route(f"/{asset.path}", _served(asset), methods=["GET"]) for asset in ASSETS]
-    routes.append(Route("/-/reload", handlers.reload, methods=["POST"]))
     app = Starlette(routes=routes)
     # a redirect would be made of the Host header that a visitor sends
     app.router.redirect_slashes = False
     return NoStoreMiddleware(BasicAuth(app, users))
 
 
+def _route(endpoint: HttpEndpoint, handlers: _Handlers) -> Route:
+    handler: Handler = getattr(handlers, endpoint.name)
+    if endpoint.media:
+        handler = _offered(endpoint.media, handler)
+    return Route(endpoint.path, handler, methods=[endpoint.method])
+
+
 class _Handlers:
-    """The answers, from what the pollers have published."""
+    """The answers, from what the pollers have published; a method for each endpoint."""
 
     def __init__(
         self, current: Current, store: SnapshotStore, renderer: Renderer, reload: Reload

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import acl
+from docs import generated
 from exporter.check.permissions import PERMISSIONS, acl_commands
 from exporter.collectors import READING_COMMANDS, SYNC_COMMANDS
 from tests.unit.test_layers import ROOT
@@ -63,5 +63,6 @@ def test_the_sync_test_adds_what_it_writes_with() -> None:
     assert set(acl_commands(sync=True)) - set(acl_commands(sync=False)) == {"+set", "+del"}
 
 
-def test_the_documented_acls_are_up_to_date() -> None:
-    assert acl.updated(acl.PAGE.read_text()) == acl.PAGE.read_text(), "run make docs"
+@pytest.mark.parametrize("page", generated.pages(), ids=lambda page: page.name)
+def test_what_is_generated_in_a_page_is_up_to_date(page: Path) -> None:
+    assert page.read_text() == generated.pages()[page], "run make docs"

@@ -21,7 +21,7 @@ from exporter.exposition import join_gzip
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import Moment, moment_of
 from exporter.views.overview import Overview, QueueView, overview
-from exporter.web.endpoints import LINKS
+from exporter.web.endpoints import ENDPOINTS
 from exporter.web.status import filters
 from exporter.web.status.assets import FOLDER, SCRIPT, STYLE
 from exporter.web.status.connections import connection_views
@@ -131,7 +131,7 @@ class StatusPage:
             refresh_seconds=min(30.0, max(1.0, moment.config.poll.interval_seconds)),
             version=__version__,
             shard=moment.config.queues.shard,
-            links=[(path.removeprefix("/"), path, text) for path, text in LINKS],
+            endpoints=[each for each in ENDPOINTS if each.method == "GET" and each.path != "/"],
             style=STYLE.path,
             script=SCRIPT.path,
         )
