@@ -10,7 +10,7 @@ from benchmarks.measure import Meter, commands_of
 from benchmarks.server import private_redis
 from benchmarks.table import Line, progress
 from exporter.collectors import Context, Discovery
-from exporter.config import load
+from exporter.config.loader import load
 from exporter.connection import ClientRegistry
 
 

@@ -13,7 +13,8 @@ from benchmarks.measure import Commands, Meter, commands_of, cpu_ms, pythons_own
 from benchmarks.table import Line
 from exporter.bullmq import Queue, queue_of
 from exporter.collectors import Context, EventsCollector
-from exporter.config import Events, load
+from exporter.config.loader import load
+from exporter.config.models import Events
 from exporter.connection import Client, ClientRegistry
 
 STEPS = (

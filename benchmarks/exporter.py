@@ -9,7 +9,8 @@ from dataclasses import replace
 from exporter.collectors import collectors_for
 from exporter.collectors.queues import COUNTS
 from exporter.collectors.queues.batches import make_batches
-from exporter.config import Config, load
+from exporter.config.loader import load
+from exporter.config.models import Config
 from exporter.connection import ClientRegistry
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller

@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 
 from exporter import __version__
-from exporter.config import Config, is_wildcard
+from exporter.config.models import Config, is_wildcard
 from exporter.exposition import Format, PageWriter, Renderer, Variant
 from exporter.log import event, set_up
 from exporter.polling import PollerPool, SyncRunner

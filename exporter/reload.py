@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from exporter.config import Config, ConfigError, ConfigProblem
+from exporter.config.errors import ConfigError, ConfigProblem
+from exporter.config.models import Config
 
 Load = Callable[[], Config]
 

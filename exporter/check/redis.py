@@ -12,7 +12,7 @@ from exporter.check.permissions import permissions_step
 from exporter.check.prefixes import other_prefixes
 from exporter.collectors import Context, Discovery, QueueCollector, ServerCollector
 from exporter.collectors.queues import jobs_by_state
-from exporter.config import Config
+from exporter.config.models import Config
 from exporter.connection import Client, Metadata, RedisFailure
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import Discovered, ServerFacts

@@ -10,7 +10,7 @@ from exporter.check.model import CheckReport, ConnectionReport, Outcome, Step
 from exporter.check.network import network_steps
 from exporter.check.redis import redis_steps
 from exporter.collectors import SyncTest
-from exporter.config import Config, Connection
+from exporter.config.models import Config, Connection
 from exporter.connection import ClientRegistry
 from exporter.diagnosis import verdict
 from exporter.state.snapshots import Pair, SyncReport

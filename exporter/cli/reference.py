@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import click
 
-from exporter.cli.commands import main
 from exporter.cli.help_text import COMMAND_HELP, Example
+from exporter.cli.main import main
 
 _HEAD = """\
 # Command line

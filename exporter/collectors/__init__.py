@@ -12,7 +12,7 @@ from exporter.collectors.queues import QueueCollector
 from exporter.collectors.server import ServerCollector
 from exporter.collectors.sync import SyncTest
 from exporter.collectors.workers import CLIENT_LIST, WorkersCollector
-from exporter.config import Config
+from exporter.config.models import Config
 from exporter.connection import CONNECTION_COMMANDS, Command
 
 READING_COMMANDS: Final[tuple[Command, ...]] = (

@@ -19,7 +19,7 @@ from exporter.bullmq import (
     split_queue_key,
 )
 from exporter.collectors.contract import Context
-from exporter.config import Queues
+from exporter.config.models import Queues
 from exporter.connection import (
     Client,
     Command,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+from exporter.config import models
 from exporter.config.models import Config
 
 VARIABLES = {
@@ -68,7 +72,29 @@ class Group:
 def groups() -> list[Group]:
     """Every section with settings of its own, in the models' order."""
     schema = Config.model_json_schema(mode="serialization")
+    sections = {"Config": schema, **schema["$defs"]}
+    for name, meanings in _field_docstrings().items():
+        for key, meaning in meanings.items():
+            sections[name]["properties"][key]["description"] = meaning
     return [group for group in _groups(schema, "", schema["$defs"]) if group.settings]
+
+
+def _field_docstrings() -> dict[str, dict[str, str]]:
+    """Model → field → the string below it.
+
+    pydantic can collect these (`use_attribute_docstrings`), but only by reading the source at each
+    start of the exporter, and nothing but this documentation needs them.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for node in ast.parse(inspect.getsource(models)).body:
+        if isinstance(node, ast.ClassDef):
+            found[node.name] = {
+                field.target.id: inspect.cleandoc(str(below.value.value))
+                for field, below in pairwise(node.body)
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+                if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+            }
+    return {name: meanings for name, meanings in found.items() if meanings}
 
 
 def markdown() -> str:

@@ -3,7 +3,6 @@
 from exporter.connection.backoff import Backoff
 from exporter.connection.client import Argument, Client, Replies, Reply, pack
 from exporter.connection.command import CONNECTION_COMMANDS, DBSIZE, INFO, KEY, TIME, Command
-from exporter.connection.dial import tls_context
 from exporter.connection.errors import ErrorClass, NodeError, RedisFailure, ReplyError, failure_of
 from exporter.connection.metadata import Info, Metadata, parse_info
 from exporter.connection.registry import ClientRegistry, open_client
@@ -16,7 +15,6 @@ from exporter.connection.replies import (
     text,
     unexpected,
 )
-from exporter.connection.sentinel import ask_sentinels
 
 __all__ = [
     "CONNECTION_COMMANDS",
@@ -39,7 +37,6 @@ __all__ = [
     "ReplyError",
     "are_fields",
     "are_texts",
-    "ask_sentinels",
     "expect_int",
     "expect_lists",
     "expect_type",
@@ -48,6 +45,5 @@ __all__ = [
     "pack",
     "parse_info",
     "text",
-    "tls_context",
     "unexpected",
 ]

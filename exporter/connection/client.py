@@ -9,7 +9,7 @@ from typing import Any
 
 import hiredis
 
-from exporter.config import Connection
+from exporter.config.models import Connection
 from exporter.connection.errors import RedisFailure, ReplyError
 from exporter.connection.metadata import Info, Metadata
 

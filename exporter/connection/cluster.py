@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from exporter.config import Connection
+from exporter.config.models import Connection
 from exporter.connection.client import Client, Replies, Reply
 from exporter.connection.command import ASKING, CLUSTER_SLOTS
 from exporter.connection.errors import ErrorClass, NodeError, RedisFailure, ReplyError

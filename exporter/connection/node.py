@@ -6,14 +6,13 @@ import contextlib
 import socket
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import hiredis
 
-from exporter.config import Connection
+from exporter.config.models import Connection
 from exporter.connection.client import Client, Replies, Reply
 from exporter.connection.command import CLIENT_ID, CLIENT_SETNAME, DBSIZE, INFO, PING
-from exporter.connection.dial import RedisConnection, dial
 from exporter.connection.errors import (
     ErrorClass,
     RedisFailure,
@@ -22,7 +21,9 @@ from exporter.connection.errors import (
     forget_frames,
 )
 from exporter.connection.metadata import Info, Metadata, parse_info
-from exporter.connection.sentinel import find_master
+
+if TYPE_CHECKING:
+    from exporter.connection.dial import RedisConnection
 
 _RECEIVE_BYTES: Final = 1 << 18
 _TIMER_SLACK: Final = 0.05
@@ -84,6 +85,8 @@ class NodeClient(Client):
         if known is None or sentinel is None or time.monotonic() < self._confirm_at:
             return
         self._confirm_at = time.monotonic() + _CONFIRM_SECONDS
+        from exporter.connection.sentinel import find_master
+
         try:
             master, named_by = find_master(self.settings, sentinel)
         except RedisFailure:
@@ -190,8 +193,12 @@ class NodeClient(Client):
         return self._last_error
 
     def _dial_and_introduce(self) -> Metadata:
+        from exporter.connection.dial import dial  # imports redis-py: see there
+
         node, sentinel = self.settings, ""
         if node.sentinel is not None:
+            from exporter.connection.sentinel import find_master
+
             node, sentinel = find_master(node, node.sentinel)
         self._connection = dial(node)
         # redis-py has no public way to its socket

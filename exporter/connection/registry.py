@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from exporter.config import Connection
+from exporter.config.models import Connection
 from exporter.connection.client import Client
-from exporter.connection.cluster import ClusterClient
 from exporter.connection.node import NodeClient
 
 
 def open_client(settings: Connection, name: str) -> Client:
     """A client for these settings, not yet connected."""
-    kind = ClusterClient if settings.cluster else NodeClient
-    return kind(settings, f"bullmq-exporter:{name}")
+    shown = f"bullmq-exporter:{name}"
+    if settings.cluster:
+        from exporter.connection.cluster import ClusterClient  # imports redis-py: see `dial`
+
+        return ClusterClient(settings, shown)
+    return NodeClient(settings, shown)
 
 
 class ClientRegistry:

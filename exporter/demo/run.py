@@ -13,7 +13,7 @@ from typing import Final
 import click
 
 from exporter.app import App
-from exporter.config import Config
+from exporter.config.models import Config
 from exporter.demo.parts import Parts, parts_in_order
 from exporter.demo.prometheus import local_prometheus
 from exporter.demo.scenarios import PRODUCERS, Outages, Scenario

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from exporter.config import Config
+from exporter.config.models import Config
 from exporter.exposition.page import Page, PageWriter, Variant
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import Moment, moment_of

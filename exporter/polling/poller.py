@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from exporter.collectors import Collector, Context, Discovery, Scope
-from exporter.config import Config
+from exporter.config.models import Config
 from exporter.connection import Client
 from exporter.polling.connection_supervisor import ConnectionSupervisor
 from exporter.polling.discovery_pacer import DiscoveryPacer

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from exporter.collectors import collectors_for
-from exporter.config import Config, Connection, Events, Poll, Queues
+from exporter.config.models import Config, Connection, Events, Poll, Queues
 from exporter.connection import ClientRegistry
 from exporter.polling.poller import Poller
 from exporter.state.store import SnapshotStore

@@ -7,7 +7,7 @@ import threading
 import time
 
 from exporter.collectors import SyncTest
-from exporter.config import Config
+from exporter.config.models import Config
 from exporter.diagnosis import explain_pair
 from exporter.log import REDIS, event
 from exporter.state.snapshots import Pair, SyncReport

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from exporter.config import Config
+from exporter.config.models import Config
 from exporter.diagnosis import Database, Diagnosis, databases_of, diagnose
 from exporter.state.keyspaces import keyspace_owners
 from exporter.state.snapshots import Facts, Reload, Snapshot, SyncReport

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from operator import itemgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from exporter.views.overview import QueueView
+if TYPE_CHECKING:  # the command line takes `SORTS` from here, and must start fast
+    from exporter.views.overview import QueueView
 
 
 def _name(view: QueueView) -> tuple[str, str, str]:

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.config import Secret
+from exporter.config.secret import Secret
 from exporter.web.endpoints import OPEN_PATHS
 
 # bcrypt reads no more of a password; its library refuses longer ones since version 5

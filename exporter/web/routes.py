@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from exporter.config import Config
+from exporter.config.models import Config
 from exporter.exposition import Format, Renderer, Variant, acceptable, accepts_gzip, choose_format
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import moment_of

@@ -12,7 +12,7 @@ from typing import Any, Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from exporter.config import split_host_port
+from exporter.config.models import split_host_port
 from exporter.web.bad_requests import UVICORN, BadRequestFilter
 from exporter.web.protocol import REQUEST_SECONDS, GuardedProtocol
 

@@ -10,7 +10,7 @@ import hiredis
 from hypothesis import strategies as st
 
 from exporter.collectors import READING_COMMANDS
-from exporter.config import load
+from exporter.config.loader import load
 from exporter.connection import ErrorClass, Metadata, RedisFailure
 from exporter.connection.node import NodeClient
 

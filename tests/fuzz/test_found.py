@@ -12,7 +12,8 @@ from exporter.bullmq import queue_settings, ready_since_ms
 from exporter.collectors import SyncTest
 from exporter.collectors.server.info import server_values
 from exporter.collectors.sync import endpoints
-from exporter.config import ConfigError, load
+from exporter.config.errors import ConfigError
+from exporter.config.loader import load
 from exporter.config.users import read_users
 from exporter.connection import ErrorClass, RedisFailure, parse_info
 from exporter.connection.routing import _joined

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config import Secret, load
+from exporter.config.loader import load
+from exporter.config.secret import Secret
 from exporter.exposition import Renderer, acceptable, accepts_gzip, choose_format
 from exporter.state.store import SnapshotStore
 from exporter.web import Users, WebServer, application, open_socket

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from exporter.bullmq import Queue, queue_of
 from exporter.collectors import Context, Discovery
 from exporter.collectors.queues import STATES
-from exporter.config import Queues
+from exporter.config.models import Queues
 from exporter.connection import RedisFailure
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.state.snapshots import (

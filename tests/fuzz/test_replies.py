@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 
 from exporter.collectors import collectors_for
-from exporter.config import Config, Events, load
+from exporter.config.loader import load
+from exporter.config.models import Config, Events
 from exporter.connection import ErrorClass
 from exporter.exposition import PageWriter
 from exporter.polling import Poller

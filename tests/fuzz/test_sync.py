@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from exporter.collectors import SyncTest
 from exporter.collectors.sync import endpoints, keys, steps
-from exporter.config import Connection, Sync
+from exporter.config.models import Connection, Sync
 from exporter.state.snapshots import SYNC_CHECKS
 from exporter.web.sync_health import sync_health
 from tests.fuzz.answers import SETTINGS, AnsweringClient, replies

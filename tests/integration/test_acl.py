@@ -10,7 +10,8 @@ import pytest
 from exporter.check.model import Outcome
 from exporter.check.permissions import PERMISSIONS, permissions_step
 from exporter.collectors import SYNC_COMMANDS, SyncTest
-from exporter.config import Connection, Secret
+from exporter.config.models import Connection
+from exporter.config.secret import Secret
 from exporter.connection import Client, ErrorClass, RedisFailure, open_client
 from tests.support.acl import commands_of, published_acls
 from tests.support.servers import Server

@@ -8,7 +8,7 @@ import pytest
 from redis.crc import key_slot
 
 from exporter.collectors import Context, Discovery
-from exporter.config import Queues
+from exporter.config.models import Queues
 from exporter.connection import ClientRegistry
 from tests.integration.test_discovery import add
 from tests.support.cluster import Cluster

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from exporter.collectors import Context, Discovery
-from exporter.config import Queues
+from exporter.config.models import Queues
 from exporter.connection import ClientRegistry
 from tests.support.pages import value
 from tests.support.servers import Server

@@ -13,7 +13,7 @@ from exporter.collectors import Context, EventsCollector
 from exporter.collectors.events.by_job_name import PlainFold
 from exporter.collectors.events.fold import Fold
 from exporter.collectors.events.streams import Reader, Stream
-from exporter.config import Events
+from exporter.config.models import Events
 from exporter.connection import Client, ClientRegistry
 from exporter.state.snapshots import EventFacts, QueueEvents
 from tests.support.keyspaces import keyspace

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.app import App
-from exporter.config import load
+from exporter.config.loader import load
 from tests.support.keyspaces import NAMES, expected_jobs, keyspace, load_keyspace
 from tests.support.pages import jobs, parse, value
 from tests.support.servers import Server

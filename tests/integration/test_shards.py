@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from exporter.config import Shard
+from exporter.config.shard import Shard
 from tests.integration.test_discovery import add
 from tests.support.pages import Samples, every, value
 from tests.support.servers import FakeServer, Server

@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from exporter.collectors import SyncTest
-from exporter.config import Sync, load
+from exporter.config.loader import load
+from exporter.config.models import Sync
 from exporter.diagnosis import explain_pair, verdict
 from exporter.state.snapshots import SYNC_CHECKS, SyncReport
 from tests.support.proxy import Proxy

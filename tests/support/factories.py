@@ -8,7 +8,7 @@ from typing import Any
 
 from exporter.bullmq import queue_of
 from exporter.collectors.queues import STATES
-from exporter.config import Config
+from exporter.config.models import Config
 from exporter.connection import ErrorClass, Metadata
 from exporter.state.snapshots import (
     Check,

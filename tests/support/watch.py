@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from exporter.collectors import collectors_for
-from exporter.config import Config, Queues, load
+from exporter.config.loader import load
+from exporter.config.models import Config, Queues
 from exporter.connection import Client, ClientRegistry
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.config import ConfigError, Secret, load, parse_url, show
+from exporter.config.errors import ConfigError
+from exporter.config.loader import load
+from exporter.config.secret import Secret
+from exporter.config.show import show
+from exporter.config.url import parse_url
 from tests.support.commands import ROOT
 
 BAD = sorted((Path(__file__).parent / "config_bad").glob("*.yaml"))

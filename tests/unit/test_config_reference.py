@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.config import load
+from exporter.config.loader import load
 from exporter.config.reference import VARIABLES, DocumentedKey, groups, markdown
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.config import load as load_config
+from exporter.config.loader import load as load_config
 from exporter.demo.scenarios import PRODUCERS, SCENARIOS, Outages
 from tests.support import image
 from tests.support.compose import FILE, SERVICES, command, load, mounts

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from exporter import __version__
-from exporter.config import Config
-from exporter.config import load as load_config
+from exporter.config.loader import load as load_config
+from exporter.config.models import Config
 from exporter.metrics import CATALOGUE
 from exporter.web.endpoints import PATHS
 from tests.support import image

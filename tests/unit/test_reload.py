@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from exporter.config import Config, ConfigError, ConfigProblem
+from exporter.config.errors import ConfigError, ConfigProblem
+from exporter.config.models import Config
 from exporter.reload import reload_config
 from exporter.state.store import SnapshotStore
 from tests.unit.test_exposition import snapshot

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from exporter.bullmq import queue_of
-from exporter.config import Config
+from exporter.config.models import Config
 from exporter.state.snapshots import (
     CollectorReport,
     Dated,

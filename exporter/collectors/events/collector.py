@@ -14,7 +14,7 @@ from exporter.collectors.events.by_job_name import NamedFold, PlainFold, StreamF
 from exporter.collectors.events.fold import Fold
 from exporter.collectors.events.positions import count_losses, look_up_positions
 from exporter.collectors.events.streams import FIRST_ID, Reader, Stream, id_ms
-from exporter.config import Events
+from exporter.config.models import Events
 from exporter.connection import Command, are_fields
 from exporter.state.snapshots import EventFacts, QueueEvents
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exporter.config import Connection
+from exporter.config.models import Connection
 from exporter.connection import Client, Metadata, RedisFailure, open_client
 
 

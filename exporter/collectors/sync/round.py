@@ -14,7 +14,7 @@ from exporter.collectors.sync import steps
 from exporter.collectors.sync.endpoints import Endpoint, sides_of
 from exporter.collectors.sync.keys import Keys, new_keys
 from exporter.collectors.sync.steps import Findings, NotPermittedError
-from exporter.config import Connection, Sync
+from exporter.config.models import Connection, Sync
 from exporter.connection import RedisFailure
 from exporter.state.snapshots import SYNC_CHECKS, Pair, SyncReport
 

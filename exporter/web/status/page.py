@@ -10,13 +10,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from exporter import __version__
-from exporter.config import Config
+from exporter.config.models import Config
 from exporter.exposition import join_gzip
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import Moment, moment_of
@@ -38,6 +36,9 @@ _Key = tuple[str, str, str]
 
 
 def _templates() -> Any:
+    """The page's macros, compiled. Only a page needs Jinja, so it is imported with the first."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -64,7 +65,6 @@ class StatusPage:
     def __init__(self, current: Callable[[], Config], store: SnapshotStore) -> None:
         self._current = current
         self._store = store
-        self._macros = _templates()
         # one thread: visitors wait for each other, and never for half of another's page
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="status")
         self._last: _Rendered | None = None
@@ -100,6 +100,10 @@ class StatusPage:
         known = ((key, self._written.get(key)) for key in map(_key, self._last.overview.queues))
         self._written = {key: row for key, row in known if row is not None}
         return self._last
+
+    @cached_property
+    def _macros(self) -> Any:
+        return _templates()
 
     def _row(self, view: QueueView, *, old: bool) -> str:
         key = _key(view)
