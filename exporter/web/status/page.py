@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, partial
 from typing import Any, Final
 
 from exporter import __version__
@@ -35,6 +35,7 @@ _KEPT_PAGES: Final = 16
 _Key = tuple[str, str, str]
 
 
+@cache
 def _templates() -> Any:
     """The page's macros, compiled. Only a page needs Jinja, so it is imported with the first."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -101,15 +102,11 @@ class StatusPage:
         self._written = {key: row for key, row in known if row is not None}
         return self._last
 
-    @cached_property
-    def _macros(self) -> Any:
-        return _templates()
-
     def _row(self, view: QueueView, *, old: bool) -> str:
         key = _key(view)
         known = self._written.get(key)
         if known is None or known[0] != view or known[1] != old:
-            known = self._written[key] = (view, old, str(self._macros.row(view, old)))
+            known = self._written[key] = (view, old, str(_templates().row(view, old)))
         return known[2]
 
     def _page(self, rendered: _Rendered, query: Query) -> str:
@@ -118,7 +115,7 @@ class StatusPage:
         shown = chosen[:MOST_ROWS]
         lost = {each.connection for each in moment.snapshots if not moment.is_up(each)}
         rows = "".join([self._row(view, old=view.connection in lost) for view in shown])
-        page = self._macros.page(
+        page = _templates().page(
             query=query,
             findings=findings(moment, rendered.overview),
             connections=connection_views(moment),
