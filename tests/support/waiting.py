@@ -7,8 +7,10 @@ fail.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+
+# bound here: a test may have stopped the clock of everybody else
+from time import monotonic, sleep
 from typing import Any
 
 LIMIT_SECONDS = 120.0
@@ -19,9 +21,9 @@ _PAUSE_SECONDS = 0.02
 
 def wait_for(condition: Callable[[], Any], what: str = "") -> Any:
     """The condition's first true value; an `AssertionError` that names `what` if none comes."""
-    deadline = time.monotonic() + LIMIT_SECONDS
+    deadline = monotonic() + LIMIT_SECONDS
     while not (value := condition()):
-        if time.monotonic() > deadline:
+        if monotonic() > deadline:
             raise AssertionError(f"still not after {LIMIT_SECONDS:.0f} s: {what or condition}")
-        time.sleep(_PAUSE_SECONDS)
+        sleep(_PAUSE_SECONDS)
     return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any, Final
@@ -41,6 +40,7 @@ from tests.support.factories import (
     stuck,
     sync_report,
 )
+from tests.support.stopped_clock import StoppedClock
 
 MAIL, IMAGES = ("bull", "mail"), ("bull", "images")
 
@@ -413,12 +413,11 @@ class TestKeeping:
         store.publish(snapshot(queues={MAIL: {"waiting": 5}}))
         assert b"<td>5</td>" in page.write(Query())
 
-    def test_time_alone_makes_it_anew(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_time_alone_makes_it_anew(self, clock: StoppedClock) -> None:
         store = board_of(snapshot(queues={MAIL: {}}))
         page = StatusPage(config, store)
         assert b"All is well" in page.write(Query())
-        later = time.monotonic() + 20
-        monkeypatch.setattr(time, "monotonic", lambda: later)
+        clock.move(20)
         assert b"Redis is not reached" in page.write(Query())
         assert b"|mail" not in page.write(Query())
 
