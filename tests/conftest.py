@@ -77,7 +77,7 @@ def any_server(request: pytest.FixtureRequest) -> Server | FakeServer:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _nodes() -> Iterator[Cluster]:
     with cluster() as found:
         yield found
