@@ -33,6 +33,8 @@ class Proxy:
         """Accept, and never pass anything on."""
         self.hang_after: int | None = None
         """Swallow what a connection is answered after so many bytes."""
+        self.swallowed = False
+        """Whether an answer has been swallowed: somebody waits for it."""
         self.cut_after: int | None = None
         """Close the connection after so many bytes of answers."""
         self.reset = False
@@ -115,10 +117,12 @@ class Proxy:
         _close(back)
 
     def _pass(self, front: socket.socket, data: bytes, passed: int) -> None:
+        kept = None if self.hang_after is None else max(0, self.hang_after - passed)
+        if self.drop or (kept is not None and kept < len(data)):
+            self.swallowed = True
         if self.drop:
             return
-        if self.hang_after is not None:
-            data = data[: max(0, self.hang_after - passed)]
+        data = data[:kept]
         while self.bytes_per_second is not None and data:
             some = max(1, int(self.bytes_per_second * _TICK))
             front.sendall(data[:some])
