@@ -5,6 +5,8 @@ ARGS ?=
 # tests wait for servers more than they compute, so twice the cores of a small machine
 JOBS ?= 4
 PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
+# each process of the tests would compile every module again
+unexport PYTHONDONTWRITEBYTECODE
 OPERATOR := deploy/kubernetes/components/prometheus-operator
 
 .DEFAULT_GOAL := help
