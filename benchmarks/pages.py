@@ -23,6 +23,7 @@ from exporter.exposition import Format, PageWriter, Press, Variant
 from exporter.snapshot import Dated, QueueTable, Snapshot
 from exporter.web import Users, WebServer, application, open_socket
 
+_SERIES_A_QUEUE = 20
 TEXT = Variant(Format.TEXT, gzip=False)
 
 
@@ -47,10 +48,10 @@ def page_lines(port: int, rounds: int) -> list[Line]:
     ]
 
 
-def client_library_lines(rounds: int) -> list[Line]:
-    """100,000 series of which every value is another each time, against `generate_latest`."""
+def client_library_lines(rounds: int, wanted: int) -> list[Line]:
+    """About so many series, each with another value each time, against `generate_latest`."""
     with private_redis() as port:
-        data.fill(port, 5000)
+        data.fill(port, wanted // _SERIES_A_QUEUE)
         pages = _changing_pages(Exporter(port))
     series = _series(pages(TEXT))
     registry = CollectorRegistry()

@@ -13,7 +13,8 @@ from exporter.check.permissions import USES
 from exporter.collectors import SYNC_COMMANDS
 from tests.contract.test_discovery import add
 from tests.support.acl import commands_of, published_acls
-from tests.support.daemon import Daemon, command, daemon
+from tests.support.command import command
+from tests.support.daemon import Daemon, daemon
 from tests.support.pages import every, jobs, parse, value
 from tests.support.servers import Server, valkey
 from tests.support.tls import TLSFront, write_certificates

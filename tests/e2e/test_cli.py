@@ -14,7 +14,8 @@ from pathlib import Path
 
 from exporter import __version__
 from tests.contract.test_discovery import add
-from tests.support.daemon import command, environment
+from tests.support.command import command
+from tests.support.daemon import environment
 from tests.support.need import need
 from tests.support.pages import jobs, parse, value
 from tests.support.proxy import Proxy

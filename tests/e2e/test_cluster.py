@@ -10,7 +10,8 @@ from tests.contract.test_discovery import add
 from tests.support.acl import published_acls
 from tests.support.actors import Act
 from tests.support.cluster import Cluster
-from tests.support.daemon import Daemon, command, daemon
+from tests.support.command import command
+from tests.support.daemon import Daemon, daemon
 from tests.support.pages import every, jobs, value
 from tests.support.waiting import wait_for
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.contract.test_discovery import add
-from tests.support.daemon import Daemon, command, daemon
+from tests.support.command import command
+from tests.support.daemon import Daemon, daemon
 from tests.support.keyspaces import FOLDER
 from tests.support.pages import every, jobs, value
 from tests.support.servers import Server, free_port, valkey

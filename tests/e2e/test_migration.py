@@ -10,7 +10,7 @@ import pytest
 
 from tests.contract.test_discovery import add
 from tests.support.alert_tests import FOLDER
-from tests.support.daemon import command
+from tests.support.command import command
 from tests.support.need import node_modules
 from tests.support.pages import jobs, parse
 from tests.support.servers import Server

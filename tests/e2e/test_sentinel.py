@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.contract.test_discovery import add
-from tests.support.daemon import Daemon, command, daemon
+from tests.support.command import command
+from tests.support.daemon import Daemon, daemon
 from tests.support.pages import jobs, value
 from tests.support.sentinels import MASTER, SentinelGroup, sentinel_group
 from tests.support.waiting import wait_for

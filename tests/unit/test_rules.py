@@ -15,7 +15,7 @@ from exporter.collectors import Discovery
 from exporter.diagnosis import Reason
 from exporter.metrics import CATALOGUE, Kind
 from exporter.rules import ALERTS, RECORDINGS, RuleError, Severity, changed, rules_file, scaled
-from tests.support.daemon import command
+from tests.support.command import command
 from tests.support.promql import selectors
 
 COMMITTED = Path(__file__).parents[2] / "prometheus" / "bullmq.rules.yml"
