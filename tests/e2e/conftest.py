@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +14,17 @@ from playwright.sync_api import Browser
 
 from tests.support.actors import Act
 from tests.support.browser import Screen, chromium, screens
+from tests.support.dist import built_once
 from tests.support.need import node_modules
 from tests.support.servers import Server
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of wheel and source distribution, built once in a run of the tests."""
+    folder = tmp_path_factory.getbasetemp()
+    # the parent of a process' own folder is its run's
+    return built_once((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "dist")
 
 
 @pytest.fixture(scope="module")
