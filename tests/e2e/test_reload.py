@@ -235,7 +235,9 @@ def test_the_sync_test_can_be_turned_off_and_on(a: Server, tmp_path: Path) -> No
     with daemon(tmp_path, text({"api": a.url})) as running:
         wait_for(lambda: running.get("/health/redis/sync").status == 200, "a round")
         reload(running, text({"api": a.url}, sync="{enabled: false}"))
-        assert running.get("/health/redis/sync").status == 404
+        answer = running.get("/health/redis/sync")
+        assert answer.status == 404
+        assert "sync.enabled: true" in answer.json["error"]
         wait_for(lambda: not every(running.samples(), "bullmq_sync_success"), "no samples")
         reload(running, text({"api": a.url}))
         wait_for(lambda: running.get("/health/redis/sync").status == 200, "a round")

@@ -31,6 +31,8 @@ class Proxy:
         """Swallow what the server answers."""
         self.hang = False
         """Accept, and never pass anything on."""
+        self.swallowed = 0
+        """Bytes that have not been passed on since `hang`."""
         self.hang_after: int | None = None
         """Swallow what a connection is answered after so many bytes."""
         self.cut_after: int | None = None
@@ -39,6 +41,8 @@ class Proxy:
         """Answer with a TCP reset."""
         self.corrupt: Callable[[bytes], bytes] | None = None
         """Gives what is passed on instead of an answer."""
+        self.accepted = 0
+        """Connections so far."""
         self._listen()
 
     @property
@@ -78,6 +82,7 @@ class Proxy:
                 front, _ = listener.accept()
             except OSError:
                 return
+            self.accepted += 1
             self._sockets = [sock for sock in self._sockets if sock.fileno() != -1] + [front]
             threading.Thread(target=self._serve, args=(front,), daemon=True).start()
 
@@ -91,7 +96,9 @@ class Proxy:
         answers.start()
         with contextlib.suppress(OSError):
             while data := front.recv(1 << 16):
-                if not self.hang:
+                if self.hang:
+                    self.swallowed += len(data)
+                else:
                     back.sendall(data)
         _close(back)
         _close(front)
