@@ -116,7 +116,9 @@ def started(
 ) -> Iterator[Daemon]:
     """An exporter that this command makes listen on that port; killed at the end."""
     log_file = folder / "log"
-    with log_file.open("w") as log:
+    log_file.write_text("")
+    # to append, so that a test can empty it
+    with log_file.open("a") as log:
         process = subprocess.Popen(words, env=env, stderr=log, text=True)
     running = Daemon(process, port, log_file, context)
     try:
