@@ -8,11 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 
-from tests.support.actors import Act
+from tests.support.actors import Actors
 from tests.support.daemon import Daemon, daemon
 from tests.support.need import node_modules
 from tests.support.pages import value
@@ -44,9 +43,11 @@ def running(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture
-def here(act: Act, redis: Server) -> Act:
-    """`act` on that server."""
-    return partial(act, port=redis.port)
+def act(redis: Server) -> Iterator[Actors]:
+    """Starts parts of a scenario on that server."""
+    actors = Actors(redis.port)
+    yield actors
+    actors.close()
 
 
 def counted(running: Daemon, queue: str) -> dict[str, int]:
@@ -122,17 +123,17 @@ def test_python(running: Daemon, redis: Server) -> None:
     agree(running, "python", own, unseen_waits=1)
 
 
-def test_a_worker_that_is_killed_stalls_its_job(running: Daemon, here: Act) -> None:
+def test_a_worker_that_is_killed_stalls_its_job(running: Daemon, act: Actors) -> None:
     queue = "stalls"
-    here("admin", queue=queue, call="waitUntilReady")
+    act("admin", queue=queue, call="waitUntilReady")
     follows(running, queue)
     # only the second one looks for stalled jobs
     short = {"lockDuration": 1000, "skipStalledCheck": True}
-    first = here("worker", queue=queue, ms=3_600_000, options=short)
-    here("producer", queue=queue, count=1)
+    first = act("worker", queue=queue, ms=3_600_000, options=short)
+    act("producer", queue=queue, count=1)
     wait_for(lambda: counted(running, queue).get("started") == 1, "the job is started")
     first.send_signal(signal.SIGKILL)
-    here("worker", queue=queue, ms=10, options={"stalledInterval": 1000})
+    act("worker", queue=queue, ms=10, options={"stalledInterval": 1000})
     expected = {"added": 1, "started": 2, "completed": 1, "failed": 0, "retried": 0, "stalled": 1}
     wait_for(
         lambda: counted(running, queue) == expected,
@@ -144,20 +145,20 @@ def test_a_worker_that_is_killed_stalls_its_job(running: Daemon, here: Act) -> N
     assert runs == 1, "the run that died has no duration"
 
 
-def test_obliterate(running: Daemon, here: Act) -> None:
+def test_obliterate(running: Daemon, act: Actors) -> None:
     queue = "obliterated"
-    here("admin", queue=queue, call="waitUntilReady")
+    act("admin", queue=queue, call="waitUntilReady")
     follows(running, queue)
-    here("producer", queue=queue, count=5)
+    act("producer", queue=queue, count=5)
     wait_for(lambda: counted(running, queue).get("added") == 5, "five jobs")
-    here("admin", queue=queue, call="obliterate", args=[{"force": True}])
+    act("admin", queue=queue, call="obliterate", args=[{"force": True}])
     wait_for(lambda: not counted(running, queue), "the queue is gone")
     # the queue may have been forgotten meanwhile; then it is a new one and begins at 0
-    here("producer", queue=queue, count=2)
+    act("producer", queue=queue, count=2)
     wait_for(lambda: counted(running, queue), "it is back")
     wait_for_polls(running, "api")
     before = counted(running, queue)["added"]
     assert before in (0, 2, 7)
-    here("producer", queue=queue, count=3)
+    act("producer", queue=queue, count=3)
     wait_for(lambda: counted(running, queue)["added"] == before + 3, "three more")
     assert value(running.samples(), "bullmq_events_lost_total", queue=queue) == 0
