@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from tests.support.need import need
+from tests.support.requirements import require
 from tests.support.waiting import LIMIT_SECONDS
 
 pytestmark = pytest.mark.e2e
 
 
 def test_a_small_run_prints_the_whole_table() -> None:
-    need("redis-server")
+    require("redis-server")
     small = {
         "queues": 100,
         "rounds": 1,

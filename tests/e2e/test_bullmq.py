@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from tests.support.command import command
-from tests.support.need import node_modules
 from tests.support.pages import jobs, parse, value
+from tests.support.requirements import node_modules
 from tests.support.servers import Server
 from tests.support.waiting import LIMIT_SECONDS
 

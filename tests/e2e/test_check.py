@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.command import command
 from tests.support.servers import Server, free_port, valkey
 from tests.support.tls import TLSFront, write_certificates
@@ -130,7 +130,7 @@ class TestPermissions:
         done = command("check", REDIS_URL=url)
         assert done.returncode == 0
         assert "  warn  permissions    2 of 24 commands are refused" in done.stdout
-        assert "xlen is refused, which costs bullmq_queue_events_stream_length" in done.stdout
+        assert "xlen is refused; missing: bullmq_queue_events_stream_length" in done.stdout
         assert "client|id is refused" in done.stdout
 
     def test_the_sync_test_is_not_permitted(self, server: Server, url: str) -> None:

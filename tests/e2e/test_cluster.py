@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.acl import published_acls
 from tests.support.actors import Actors, part
 from tests.support.cluster import Cluster
@@ -126,7 +126,7 @@ def test_the_published_acls_suffice(nodes: Cluster, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("refused", "told"),
     [
-        ("asking", "asking is refused, which costs queues whose slot is being moved"),
+        ("asking", "asking is refused; missing: queues whose slot is being moved"),
         (
             "cluster|slots",
             "NOT OK: a fails at login: permission: CLUSTER SLOTS is needed and",

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.command import command, process
+from tests.support.commands import ROOT
 from tests.support.daemon import Daemon, daemon
-from tests.support.keyspaces import FOLDER
 from tests.support.pages import every, jobs, parse, value
 from tests.support.proxy import Proxy
 from tests.support.servers import Server, free_port, valkey
@@ -121,10 +121,9 @@ def test_it_stops_while_redis_hangs(server: Server, tmp_path: Path) -> None:
 
 
 def test_the_example_configuration_runs(server: Server) -> None:
-    example = str(FOLDER / "config.example.yaml")
-    urls = {"API_REDIS_URL": server.url, "WORKER_REDIS_URL": server.url}
-    done = command("run", "--once", "--config", example, **urls)
-    assert value(parse(done.stdout), "bullmq_up", connection="worker") == 1
+    example = str(ROOT / "config.yaml")
+    done = command("run", "--once", "--config", example, REDIS_URL=server.url)
+    assert value(parse(done.stdout), "bullmq_up", connection="default") == 1
 
 
 @pytest.fixture(scope="module")

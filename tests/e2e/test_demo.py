@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from exporter.demo.scenarios import SCENARIOS
-from tests.support.agreement import agrees, rate
 from tests.support.browser import Screen
 from tests.support.command import command
 from tests.support.demo import Demo, running_demos, start_demo
+from tests.support.page_vs_metrics import agrees, rate
 from tests.support.pages import Samples, every, jobs, value
 from tests.support.waiting import wait_for
 

@@ -18,7 +18,7 @@ import pytest
 from exporter.demo.scenarios import SCENARIOS
 from tests.support.command import command
 from tests.support.daemon import environment
-from tests.support.need import need
+from tests.support.requirements import require
 from tests.support.servers import free_port
 from tests.support.waiting import wait_for
 
@@ -94,8 +94,8 @@ def about(labels: dict[str, str]) -> str:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Running]]:
     """All scenarios at once, since most of their time is waiting."""
-    need("prometheus")
-    need("prometheus-alertmanager")
+    require("prometheus")
+    require("prometheus-alertmanager")
     demos = {}
     try:
         for name in SCENARIOS:

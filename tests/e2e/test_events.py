@@ -13,9 +13,9 @@ import pytest
 
 from tests.support.actors import Actors
 from tests.support.daemon import Daemon, daemon
-from tests.support.need import node_modules
 from tests.support.pages import value
 from tests.support.polls import wait_for_polls
+from tests.support.requirements import node_modules
 from tests.support.servers import Server, valkey
 from tests.support.waiting import wait_for
 

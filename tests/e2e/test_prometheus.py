@@ -5,18 +5,18 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.command import command
 from tests.support.daemon import daemon
-from tests.support.need import need
 from tests.support.pages import jobs, parse
 from tests.support.prometheus import prometheus
+from tests.support.requirements import require
 from tests.support.servers import Server
 from tests.support.waiting import wait_for
 
 
 def test_promtool_is_silent(server: Server) -> None:
-    promtool = need("promtool")
+    promtool = require("promtool")
     add(server.client(), "mail")
     page = command("run", "--once", REDIS_URL=server.url).stdout
     assert jobs(parse(page))

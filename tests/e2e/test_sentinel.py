@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.command import command
 from tests.support.daemon import Daemon, daemon
 from tests.support.pages import jobs, value

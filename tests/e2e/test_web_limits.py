@@ -11,8 +11,9 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from exporter.config import Secret, WebTLS
-from exporter.web import Users, protocol, refusals, server
+from exporter.config.models import WebTLS
+from exporter.config.secret import Secret
+from exporter.web import Users, bad_requests, protocol, server
 from tests.support.tls import renew, write_certificates
 from tests.support.users import hashed
 from tests.support.waiting import LIMIT_SECONDS, wait_for
@@ -29,7 +30,7 @@ def long_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "REQUEST_SECONDS", HOUR)
     monkeypatch.setattr(protocol, "ANSWER_SECONDS", HOUR)
     monkeypatch.setattr(server, "_IDLE_SECONDS", HOUR)
-    monkeypatch.setattr(refusals, "PAUSE_SECONDS", HOUR)
+    monkeypatch.setattr(bad_requests, "PAUSE_SECONDS", HOUR)
 
 
 def test_half_a_request(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter.config import WebTLS
+from exporter.config.models import WebTLS
 from tests.support.tls import client_context, renew, write_certificates
 from tests.support.web import OK, Serving, serving
 

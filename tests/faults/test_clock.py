@@ -7,17 +7,17 @@ import time
 from pathlib import Path
 
 from tests.support.clock import Clock
+from tests.support.fault_harness import Harness, scene
 from tests.support.live import Written
 from tests.support.pages import value
 from tests.support.servers import valkey
-from tests.support.trial import Scene, scene
 from tests.support.waiting import wait_for
 
 HOUR = 3600
 TIME = "bullmq_exporter_collector_last_success_timestamp_seconds"
 
 
-def by_its_clock(found: Scene) -> float:
+def by_its_clock(found: Harness) -> float:
     """How far the exporter's clock is ahead, by its last poll."""
     return (value(found.samples, TIME, collector="queues") or 0) - time.time()
 

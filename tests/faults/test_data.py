@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.bullmq import STATES
-from tests.contract.test_discovery import add
+from exporter.collectors.queues import STATES
+from tests.integration.test_discovery import add
+from tests.support.fault_harness import Harness, scene
 from tests.support.live import Written
 from tests.support.pages import jobs
 from tests.support.servers import redis_server
-from tests.support.trial import Scene, scene
 from tests.support.waiting import wait_for
 
 MANY = [f"many-{number}" for number in range(100)]
@@ -20,7 +20,7 @@ JOBS = 97
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     folder = tmp_path_factory.mktemp("data")
     with redis_server() as server:
         client = server.client()
@@ -34,11 +34,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             yield made
 
 
-def shown(found: Scene) -> set[str]:
+def shown(found: Harness) -> set[str]:
     return {queue for queue, _ in jobs(found.samples)}
 
 
-def test_ten_thousand_keys_deleted_at_once(found: Scene) -> None:
+def test_ten_thousand_keys_deleted_at_once(found: Harness) -> None:
     client = found.server.client()
     keys = list(client.scan_iter("bull:many-*", 1000))
     assert len(keys) == 10_000
@@ -49,7 +49,7 @@ def test_ten_thousand_keys_deleted_at_once(found: Scene) -> None:
     assert len(jobs(found.samples)) == 2 * len(STATES)
 
 
-def test_flushall(found: Scene) -> None:
+def test_flushall(found: Harness) -> None:
     """The queue at rest goes, the live one is there again with its next job, and counts on."""
     with found.fault("FLUSHALL", loses_keys=True) as fault:
         fault.done = found.completed(found.look) + 20
@@ -57,7 +57,7 @@ def test_flushall(found: Scene) -> None:
         wait_for(lambda: shown(found) == {"live"}, "the queue at rest is gone")
 
 
-def test_restarted_without_its_data(found: Scene) -> None:
+def test_restarted_without_its_data(found: Harness) -> None:
     with found.fault("restarted empty", "connection", loses_keys=True) as fault:
         fault.done = found.completed(found.look) + 20
         found.server.kill()
@@ -67,7 +67,7 @@ def test_restarted_without_its_data(found: Scene) -> None:
         wait_for(lambda: found.server.client().exists("bull:live:id"), "work goes on")
 
 
-def test_no_job_was_counted_twice(found: Scene) -> None:
+def test_no_job_was_counted_twice(found: Harness) -> None:
     """Events that went with the data before they were read are not known to anybody."""
     found.live.stop()
     assert found.completed(found.look) <= found.live.completed

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.daemon import daemon
+from tests.support.fault_harness import config
 from tests.support.pages import jobs, value
 from tests.support.proxy import Proxy
 from tests.support.servers import redis_server
-from tests.support.trial import config
 from tests.support.waiting import wait_for
 
 INTERVAL = 0.5

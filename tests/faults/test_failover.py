@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.support.fault_harness import Harness, scene
 from tests.support.live import Written
 from tests.support.pages import every, value
 from tests.support.proxy import Proxy
 from tests.support.servers import Server, redis_server
-from tests.support.trial import Scene, scene
 from tests.support.waiting import wait_for
 
 INFO = "bullmq_connection_info"
@@ -41,7 +41,7 @@ def test_read_only_after_a_failover(tmp_path: Path) -> None:
         proxy.close()
 
 
-def _reads_a_replica(found: Scene) -> None:
+def _reads_a_replica(found: Harness) -> None:
     wait_for(lambda: value(found.samples, INFO, role="slave") == 1, "a replica is read")
     told = "/health/redis/sync"
     wait_for(lambda: "READONLY" in found.running.get(told).text, "the sync test's reason")

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon, daemon
+from tests.support.fault_harness import config
 from tests.support.live import Written, announce
 from tests.support.pages import value
 from tests.support.proxy import Proxy
 from tests.support.servers import valkey
-from tests.support.trial import config
 from tests.support.waiting import wait_for
 
 INTERVAL = 0.1

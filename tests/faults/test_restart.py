@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import daemon
+from tests.support.fault_harness import Harness, config, scene
 from tests.support.live import Written
 from tests.support.pages import every, value
 from tests.support.servers import redis_server, valkey
-from tests.support.trial import Scene, config, scene
 from tests.support.waiting import wait_for
 
 # each write is on disk before it is confirmed
@@ -21,13 +21,13 @@ SLOW_LOADING = ("--key-load-delay", "2000", "--loading-process-events-interval-b
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     folder = tmp_path_factory.mktemp("restart")
     with redis_server(*DURABLE) as server, scene(folder, server, Written(server)) as made:
         yield made
 
 
-def test_killed_and_restarted(found: Scene) -> None:
+def test_killed_and_restarted(found: Harness) -> None:
     before = found.samples
     with found.fault("killed and restarted", "connection") as fault:
         found.server.kill()
@@ -42,7 +42,7 @@ def test_killed_and_restarted(found: Scene) -> None:
     assert "REDIS reconnected connection=api" in found.running.log
 
 
-def test_loading(found: Scene) -> None:
+def test_loading(found: Harness) -> None:
     client = found.server.client()
     client.mset({f"filler:{number}": "x" * 100 for number in range(1500)})
     with found.fault("LOADING", "connection", "loading") as fault:
@@ -55,7 +55,7 @@ def test_loading(found: Scene) -> None:
         wait_for(lambda: client.info("persistence")["loading"] == 0, "loaded")
 
 
-def test_every_job_was_counted_once(found: Scene) -> None:
+def test_every_job_was_counted_once(found: Harness) -> None:
     found.end()
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon, daemon
+from tests.support.fault_harness import CHILD, config
+from tests.support.observer import Observer, percentile
 from tests.support.pages import every, jobs, value
 from tests.support.servers import Server, valkey
-from tests.support.trial import CHILD, config
 from tests.support.waiting import wait_for
-from tests.support.witness import Witness, percentile
 
 INTERVAL = 0.5
 HUNG_AFTER = 3.0
@@ -47,7 +47,7 @@ def running(server: Server, hosts: Path, tmp_path: Path) -> Iterator[Daemon]:
 
 
 def test_a_poller_that_is_stuck(server: Server, hosts: Path, running: Daemon) -> None:
-    witness = Witness(running.port, running.process.pid)
+    observer = Observer(running.port, running.process.pid)
     hosts.write_text("stuck")
     began = time.monotonic()
     server.client().client_kill_filter(skipme=True)
@@ -57,17 +57,17 @@ def test_a_poller_that_is_stuck(server: Server, hosts: Path, running: Daemon) ->
     assert HUNG_AFTER - INTERVAL < time.monotonic() - began < HUNG_AFTER + 2 * INTERVAL
     wait_for(lambda: not jobs(running.samples()), "samples are withdrawn")
     assert value(running.samples(), "bullmq_up") == 0
-    wait_for(lambda: witness.looks[-1].healthy == 503, "the witness has seen it too")
+    wait_for(lambda: observer.looks[-1].healthy == 503, "the observer has seen it too")
     hosts.write_text("127.0.0.1")
     ended = time.monotonic()
     wait_for(lambda: jobs(running.samples()), "queues on the page")
     assert time.monotonic() - ended < 2 * INTERVAL
-    wait_for(lambda: witness.looks[-1].healthy == 200, "200")
-    witness.close()
-    told = [status for status, _ in groupby(look.healthy for look in witness.looks)]
+    wait_for(lambda: observer.looks[-1].healthy == 200, "200")
+    observer.close()
+    told = [status for status, _ in groupby(look.healthy for look in observer.looks)]
     assert told == [200, 503, 200]
-    late = percentile([look.late for look in witness.looks], 0.95)
-    assert percentile([look.seconds for look in witness.looks], 0.95) <= 0.1 + 2 * late
+    late = percentile([look.late for look in observer.looks], 0.95)
+    assert percentile([look.seconds for look in observer.looks], 0.95) <= 0.1 + 2 * late
 
 
 def test_one_that_is_stuck_before_it_has_told_anything(

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.daemon import Daemon
+from tests.support.observer import fallen_since
 from tests.support.pages import Samples, every, parse, value
-from tests.support.witness import fallen_since
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PAUSE_SECONDS = 0.5

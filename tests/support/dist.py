@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.need import beside_python
+from tests.support.requirements import beside_python
 
 ROOT = Path(__file__).parents[2]
 

@@ -41,8 +41,6 @@ class Proxy:
         """Answer with a TCP reset."""
         self.corrupt: Callable[[bytes], bytes] | None = None
         """Gives what is passed on instead of an answer."""
-        self.accepted = 0
-        """Connections so far."""
         self._listen()
 
     @property
@@ -82,7 +80,6 @@ class Proxy:
                 front, _ = listener.accept()
             except OSError:
                 return
-            self.accepted += 1
             self._sockets = [sock for sock in self._sockets if sock.fileno() != -1] + [front]
             threading.Thread(target=self._serve, args=(front,), daemon=True).start()
 

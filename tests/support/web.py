@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from starlette.responses import PlainTextResponse
 
-from exporter.config import WebTLS
+from exporter.config.models import WebTLS
 from exporter.web import Certificates, Users, WebServer, open_socket
 from exporter.web.auth import BasicAuth
 from tests.support.waiting import LIMIT_SECONDS
