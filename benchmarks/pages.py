@@ -114,7 +114,7 @@ def _scrape_ms(exporter: Exporter, rounds: int) -> float:
     press.body(OPENMETRICS_GZIP)
     press.render()
     sock = open_socket("127.0.0.1:0")
-    pages = application(lambda: exporter.config, exporter.state.store, press, Users({}), Future)
+    pages = application(lambda: exporter.config, exporter.store, press, Users({}), Future)
     web = WebServer(pages, sock, 40, None)
     web.start()
     connection = http.client.HTTPConnection("127.0.0.1", sock.getsockname()[1])

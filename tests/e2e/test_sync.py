@@ -80,8 +80,8 @@ def test_one_database_passes_until_a_peer_hangs(
         # at least three seconds, in which three rounds would be made
         wait_for_polls(running, "api", 15)
         after = every(running.samples(), name)
-        # one may have been about to end
-        assert all(after[key] <= count + 1 for key, count in before.items())
+        # one may have been about to end; what is too old is not shown
+        assert all(after.get(key, count) <= count + 1 for key, count in before.items())
 
 
 def test_hidden_identities_are_told_by_what_the_test_sees(server: Server, tmp_path: Path) -> None:
