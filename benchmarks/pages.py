@@ -92,7 +92,7 @@ def _shifted(exporter: Exporter, by: int) -> Snapshot:
         for column, values in table.columns.items()
     }
     dated = Dated(replace(table, columns=columns), time.monotonic())
-    return replace(exporter.state.snapshots, facts={QueueTable: dated})
+    return replace(exporter.snapshot, facts={QueueTable: dated})
 
 
 class _Gauges:
