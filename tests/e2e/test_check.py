@@ -174,8 +174,12 @@ class TestTLS:
         assert "tls.ca_file" in report["verdict"]
         front.close()
 
-    def test_a_server_without_tls(self, server: Server) -> None:
-        code, report = checked(REDIS_URL=server.url.replace("redis:", "rediss:"))
+    def test_a_server_without_tls(self, server: Server, tmp_path: Path) -> None:
+        """It waits for the rest of a command, and is waited for as long as that may take."""
+        url = server.url.replace("redis:", "rediss:")
+        file = tmp_path / "config.yaml"
+        file.write_text(f"connections: {{default: {{url: '{url}', connect_timeout_seconds: 0.5}}}}")
+        code, report = checked("--config", str(file))
         assert code == 1
         assert steps(report)["tls"][0] == "failed"
         assert "does the server speak TLS on this port?" in report["verdict"]

@@ -26,7 +26,7 @@ connections:
   api: {{url: "{nodes.servers[0].url}", cluster: true}}
   worker: {{url: "{nodes.servers[1].url}", cluster: true}}
 queues: {{prefixes: {prefixes}, discovery_interval_seconds: 0.5}}
-poll: {{interval_seconds: 0.25, stale_after_seconds: 2}}
+poll: {{interval_seconds: 0.25}}
 sync: {{interval_seconds: 1}}
 """
 

@@ -20,7 +20,7 @@ from tests.support.servers import Server, valkey
 from tests.support.waiting import wait_for
 
 CONFIG = """
-poll: {{interval_seconds: 0.3, stale_after_seconds: 3}}
+poll: {{interval_seconds: 0.3, stale_after_seconds: 5}}
 queues: {{discovery_interval_seconds: 0.5}}
 connections: {{api: {{url: "{url}"}}}}
 """

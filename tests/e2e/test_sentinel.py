@@ -43,7 +43,7 @@ connections:
   api:
     url: "redis://:{DATA_PASSWORD}@{master}/0"
     sentinel: {{master: {master}, nodes: {json.dumps(nodes)}, password_file: {folder}/password}}
-poll: {{interval_seconds: 0.25, stale_after_seconds: 2}}
+poll: {{interval_seconds: 0.25}}
 sync: {{interval_seconds: 1}}
 """
 
