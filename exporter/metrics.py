@@ -63,16 +63,30 @@ _PREFIX = ("connection", "prefix")
 _QUEUE = ("connection", "prefix", "queue")
 
 
+_rows: list[Family] = []
+
+
+def _row(family: Family) -> Family:
+    """Add a row to the catalogue; pages show families in this order."""
+    _rows.append(family)
+    return family
+
+
 def _gauge(name: str, labels: tuple[str, ...], text: str, example: str, unit: str = "") -> Family:
-    return Family(name, MetricType.GAUGE, labels, text, example, unit)
+    return _row(Family(name, MetricType.GAUGE, labels, text, example, unit))
 
 
 def _queue_gauge(name: str, column: Column[Any], text: str, example: str, unit: str = "") -> Family:
-    return Family(name, MetricType.GAUGE, _QUEUE, text, example, unit, (ShownColumn(column),))
+    shown = (ShownColumn(column),)
+    return _row(Family(name, MetricType.GAUGE, _QUEUE, text, example, unit, shown))
 
 
 def _counter(name: str, labels: tuple[str, ...], text: str, example: str) -> Family:
-    return Family(name, MetricType.COUNTER, labels, text, example)
+    return _row(Family(name, MetricType.COUNTER, labels, text, example))
+
+
+def _histogram(name: str, labels: tuple[str, ...], text: str, example: str) -> Family:
+    return _row(Family(name, MetricType.HISTOGRAM, labels, text, example, "seconds"))
 
 
 # --- exporter and connections --------------------------------------------------------------------
@@ -90,14 +104,12 @@ CONNECTION_INFO = _gauge(
     "keyspace, url_hash is of the URL without credentials.",
     "count by (database) (count by (database, connection) (bullmq_connection_info))",
 )
-CONNECTION_PING = Family(
+CONNECTION_PING = _histogram(
     "bullmq_connection_ping_seconds",
-    MetricType.HISTOGRAM,
     _CONNECTION,
     "Round trips of the PING that each poll begins with.",
     "histogram_quantile(0.99, sum by (connection, le) "
     "(rate(bullmq_connection_ping_seconds_bucket[5m])))",
-    "seconds",
 )
 CONNECTION_RECONNECTS = _counter(
     "bullmq_connection_reconnects_total",
@@ -287,15 +299,17 @@ REDIS_VALUES = {
 
 # --- queues --------------------------------------------------------------------------------------
 
-QUEUE_JOBS = Family(
-    "bullmq_queue_jobs",
-    MetricType.GAUGE,
-    (*_QUEUE, "state"),
-    "Jobs by BullMQ state as of the last poll. Jobs of a paused queue count as waiting in every "
-    "BullMQ version, so waiting + prioritized is the ready work; Bull and BullMQ 3 keep "
-    "prioritized jobs in waiting.",
-    'max by (connection, prefix, queue) (bullmq_queue_jobs{state="waiting"})',
-    columns=tuple(ShownColumn(column, (state,)) for state, column in STATES.items()),
+QUEUE_JOBS = _row(
+    Family(
+        "bullmq_queue_jobs",
+        MetricType.GAUGE,
+        (*_QUEUE, "state"),
+        "Jobs by BullMQ state as of the last poll. Jobs of a paused queue count as waiting in "
+        "every BullMQ version, so waiting + prioritized is the ready work; Bull and BullMQ 3 keep "
+        "prioritized jobs in waiting.",
+        'max by (connection, prefix, queue) (bullmq_queue_jobs{state="waiting"})',
+        columns=tuple(ShownColumn(column, (state,)) for state, column in STATES.items()),
+    )
 )
 QUEUE_PAUSED = _queue_gauge(
     "bullmq_queue_paused", PAUSED, "Whether the queue is paused.", "bullmq_queue_paused == 1"
@@ -393,15 +407,17 @@ QUEUE_EVENTS_STREAM_LENGTH = _queue_gauge(
     "Events kept in the queue's event stream.",
     "topk(10, bullmq_queue_events_stream_length)",
 )
-QUEUE_INFO = Family(
-    "bullmq_queue_info",
-    MetricType.GAUGE,
-    (*_QUEUE, "library_version"),
-    "Always 1. The BullMQ version that last opened the queue to produce; empty if none left it. "
-    "Up to a minute old.",
-    "count by (library_version) (max by (connection, prefix, queue, library_version) "
-    "(bullmq_queue_info))",
-    columns=(ShownColumn(LIBRARY_VERSION),),
+QUEUE_INFO = _row(
+    Family(
+        "bullmq_queue_info",
+        MetricType.GAUGE,
+        (*_QUEUE, "library_version"),
+        "Always 1. The BullMQ version that last opened the queue to produce; empty if none left "
+        "it. Up to a minute old.",
+        "count by (library_version) (max by (connection, prefix, queue, library_version) "
+        "(bullmq_queue_info))",
+        columns=(ShownColumn(LIBRARY_VERSION),),
+    )
 )
 
 # --- events --------------------------------------------------------------------------------------
@@ -448,26 +464,22 @@ JOBS_STALLED = _counter(
     "last stall of a job that stalls too often is a failure only.",
     "increase(bullmq_jobs_stalled_total[1h]) > 0",
 )
-JOB_WAIT = Family(
+JOB_WAIT = _histogram(
     "bullmq_job_wait_seconds",
-    MetricType.HISTOGRAM,
     _JOBS,
     "Time from ready to active, of each attempt; a deliberate delay is not in it, pauses and "
     "limits are. Appears with the queue's first event.",
     "histogram_quantile(0.95, sum by (prefix, queue, le) "
     "(rate(bullmq_job_wait_seconds_bucket[5m])))",
-    "seconds",
 )
-JOB_RUN = Family(
+JOB_RUN = _histogram(
     "bullmq_job_run_seconds",
-    MetricType.HISTOGRAM,
     (*_JOBS, "outcome"),
     "Time from active to the outcome: completed, failed or retried, of each attempt whose start "
     "was seen; not of jobs that stalled too often or parents that a child has failed. Appears with "
     "the queue's first event.",
     "sum by (prefix, queue) (rate(bullmq_job_run_seconds_sum[5m])) / sum by (prefix, "
     "queue) (rate(bullmq_job_run_seconds_count[5m]))",
-    "seconds",
 )
 EVENTS_READ = _counter(
     "bullmq_events_read_total",
@@ -544,59 +556,7 @@ SYNC_FAILURES = _counter(
     "increase(bullmq_sync_failures_total[1h]) / increase(bullmq_sync_runs_total[1h])",
 )
 
-CATALOGUE: tuple[Family, ...] = (
-    UP,
-    CONNECTION_INFO,
-    CONNECTION_PING,
-    CONNECTION_RECONNECTS,
-    BUILD_INFO,
-    RELOAD_SUCCESSFUL,
-    RELOAD_SUCCESS_TIME,
-    COLLECTOR_SUCCESS,
-    COLLECTOR_DURATION,
-    COLLECTOR_LAST_SUCCESS,
-    COLLECTOR_ERRORS,
-    EXPORTER_QUEUES,
-    EXPORTER_QUEUES_DROPPED,
-    REDIS_INFO,
-    *REDIS_VALUES.values(),
-    REDIS_PERSISTENCE_OK,
-    SYNC_SUCCESS,
-    SYNC_CHECK_SUCCESS,
-    SYNC_DURATION,
-    SYNC_PROPAGATION,
-    SYNC_LAST_RUN,
-    SYNC_RUNS,
-    SYNC_FAILURES,
-    QUEUE_JOBS,
-    QUEUE_PAUSED,
-    QUEUE_OLDEST_WAITING,
-    QUEUE_OLDEST_ACTIVE,
-    QUEUE_DELAYED_OVERDUE_JOBS,
-    QUEUE_DELAYED_OVERDUE_SECONDS,
-    QUEUE_SCHEDULERS,
-    QUEUE_SCHEDULERS_OVERDUE,
-    QUEUE_SCHEDULERS_OVERDUE_SECONDS,
-    QUEUE_WORKERS,
-    QUEUE_CONCURRENCY_LIMIT,
-    QUEUE_RATE_LIMIT_REMAINING,
-    QUEUE_EVENTS_STREAM_LENGTH,
-    QUEUE_INFO,
-    JOBS_ADDED,
-    JOBS_STARTED,
-    JOBS_COMPLETED,
-    JOBS_FAILED,
-    JOBS_RETRIED,
-    JOBS_STALLED,
-    JOB_WAIT,
-    JOB_RUN,
-    EVENTS_READ,
-    EVENTS_LOST,
-    EVENTS_LAG,
-    EVENTS_INFLIGHT_DROPPED,
-    QUEUE_BLOCKED,
-    WORKER_ISOLATION,
-)
+CATALOGUE: tuple[Family, ...] = tuple(_rows)
 """In the order of the page."""
 
 
