@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.actors import Act
-from tests.support.daemon import Daemon, command, daemon, environment
+from tests.support.command import command
+from tests.support.daemon import Daemon, daemon, environment
 from tests.support.pages import every, value
 from tests.support.servers import Server, valkey
 from tests.support.waiting import wait_for

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.demo.scenarios import SCENARIOS
 from tests.support.browser import Screen
-from tests.support.daemon import command
+from tests.support.command import command
 from tests.support.demo import Demo, running_demos, start_demo
 from tests.support.page_vs_metrics import agrees, rate
 from tests.support.pages import Samples, every, jobs, value

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from exporter.demo.scenarios import SCENARIOS
-from tests.support.daemon import command, environment
+from tests.support.command import command
+from tests.support.daemon import environment
 from tests.support.requirements import require
 from tests.support.servers import free_port
 from tests.support.waiting import wait_for

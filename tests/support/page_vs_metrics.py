@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from exporter.collectors.queues import STATES
 from exporter.views.formatting import age
-from tests.support.browser import Row, Screen
+from tests.support.browser import Screen, TableRow
 from tests.support.daemon import Daemon
 from tests.support.pages import Samples, every
 
@@ -38,7 +38,7 @@ def key_of(labels: dict[str, str]) -> str:
     return f"{labels['connection']}|{len(prefix)}|{prefix}|{labels['queue']}"
 
 
-def shown(rows: list[Row]) -> dict[str, dict[str, str]]:
+def shown(rows: list[TableRow]) -> dict[str, dict[str, str]]:
     """The same, of the page."""
     columns = (*STATES, "workers", "oldest", "longest")
     return {

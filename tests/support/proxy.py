@@ -31,6 +31,8 @@ class Proxy:
         """Swallow what the server answers."""
         self.hang = False
         """Accept, and never pass anything on."""
+        self.swallowed = 0
+        """Bytes that have not been passed on since `hang`."""
         self.hang_after: int | None = None
         """Swallow what a connection is answered after so many bytes."""
         self.swallowed = False
@@ -93,7 +95,9 @@ class Proxy:
         answers.start()
         with contextlib.suppress(OSError):
             while data := front.recv(1 << 16):
-                if not self.hang:
+                if self.hang:
+                    self.swallowed += len(data)
+                else:
                     back.sendall(data)
         _close(back)
         _close(front)

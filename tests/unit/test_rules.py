@@ -15,7 +15,7 @@ from exporter.collectors.queues import STATES
 from exporter.diagnosis import Reason
 from exporter.metrics import CATALOGUE, MetricType
 from exporter.rules import ALERTS, RECORDINGS, RuleError, Severity, changed, rules_file, scaled
-from tests.support.in_process import command
+from tests.support.command import command
 from tests.support.promql import selectors
 
 COMMITTED = Path(__file__).parents[2] / "prometheus" / "bullmq.rules.yml"
