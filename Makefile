@@ -7,7 +7,7 @@ JOBS ?= 4
 OPERATOR := deploy/kubernetes/components/prometheus-operator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lowest fuzz audit check fmt lint type docs site pictures bench soak clean
+.PHONY: help demo test lowest fuzz faults audit check fmt lint type docs site pictures bench soak clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ test: .make/dev ## Run the tests (ARGS="-k name" to choose, JOBS=0 for one proce
 fuzz: .make/dev ## Feed every parser with 200,000 bad inputs (FUZZ_INPUTS=n, ARGS="-k name" to choose)
 	FUZZ_INPUTS=$(or $(FUZZ_INPUTS),200000) $(BIN)/python -m pytest -q --numprocesses $(JOBS) \
 	  --dist load tests/fuzz $(ARGS)
+
+faults: .make/dev ## Put the exporter through every fault and print what was measured
+	FAULT_REPORT=1 $(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadscope \
+	  tests/faults $(ARGS)
 
 lowest: .make/dev ## Run unit and contract tests on the lowest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --no-header --resolution lowest-direct --python $(PYTHON) \

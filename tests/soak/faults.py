@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from tests.support.busy import busy_script
+from tests.support.busy_script import busy_script
 from tests.support.proxy import Proxy
 from tests.support.servers import Server
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from tests.soak.vitals import Poll, Vitals
-from tests.support.witness import percentile
+from tests.support.observer import percentile
 
 _WARM_SHARE = 0.25
 """Of the run: what is first loaded and learned is no leak."""

@@ -1,0 +1,233 @@
+"""An exporter is put through a fault, and what must hold through any fault is asserted."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.contract.test_discovery import add
+from tests.support.daemon import Daemon, daemon
+from tests.support.fault_report import measure
+from tests.support.live import QUEUE, Live, announce
+from tests.support.observer import Observation, Observer, decreased, polls, slow, stale
+from tests.support.pages import Samples, every, value
+from tests.support.servers import Server
+from tests.support.waiting import wait_for
+
+INTERVAL = 1.0
+STALE_AFTER = 3.0
+TIMEOUT = 3.0
+"""Of Redis: so long that neither a busy server nor a slow page is taken for one that hangs."""
+RECOVERY_POLLS = 5
+"""The most that may end from a fault's end until all is back: two that reach Redis, since what
+discovery finds is shown by the next; before them the one that was under way and, as timeouts are
+longer than the interval here, one before the next try is due; one page may come late.
+"""
+_STALE_POLLS = 3
+"""Times longer than it should be that a sample may be shown, in polls of the idle exporter."""
+_HUNG_AFTER = 15.0
+"""A silent poller is stuck sooner than in real life, so that a fault could bring it about. One that
+connects to a Redis that hangs is silent for twice the timeout.
+"""
+
+CHILD = Path(__file__).parent / "child"
+_LOOKS_AT_REST = 30
+COLLECTORS = frozenset({"server", "queues", "workers", "events", "discovery"})
+ERRORS = "bullmq_exporter_collector_errors_total"
+
+
+def config(url: str, interval: float = INTERVAL, stale_after: float = STALE_AFTER) -> str:
+    """One connection, `api`, and a sync test as often as may be."""
+    return f"""
+poll: {{interval_seconds: {interval}, stale_after_seconds: {stale_after}}}
+sync: {{interval_seconds: 1, timeout_seconds: {TIMEOUT}}}
+connections:
+  api: {{url: "{url}", connect_timeout_seconds: {TIMEOUT}, timeout_seconds: {TIMEOUT}}}
+"""
+
+
+class Harness:
+    """An exporter that is watched, a Redis with a queue at rest and a live one."""
+
+    def __init__(
+        self, running: Daemon, idle: Daemon, server: Server, live: Live, stale_after: float
+    ) -> None:
+        self.running = running
+        self.server = server
+        self.live = live
+        self.observer = Observer(running, idle)
+        self._stale_polls = round(_STALE_POLLS * stale_after / INTERVAL)
+        self._held_before = (0, 0)
+
+    def close(self) -> None:
+        self.observer.close()
+        self.live.stop()
+
+    @property
+    def last(self) -> Observation:
+        """The newest observation."""
+        return self.observer.observations[-1]
+
+    @property
+    def samples(self) -> Samples:
+        return self.last.samples
+
+    def completed(self, seen: Observation) -> int:
+        """The live queue's jobs, as the page counts them."""
+        return int(value(seen.samples, "bullmq_jobs_completed_total", queue=QUEUE) or 0)
+
+    def begin(self) -> None:
+        """The exporter has seen the queue before its first job; then the work begins."""
+        wait_for(self.observer.observations.__len__, "a first page")
+        seen = "bullmq_jobs_completed_total"
+        wait_for(lambda: value(self.samples, seen, queue=QUEUE) == 0, "the live queue is seen")
+        self.live.start()
+        wait_for(lambda: self.completed(self.last) > 0, "live work is seen")
+        since = time.monotonic()
+        wait_for(lambda: len(self.observer.since(since)) >= _LOOKS_AT_REST, "looks at rest")
+        self._held_before = _held(self.observer.since(since))
+
+    def complete(self, seen: Observation, done: int) -> bool:
+        """Whether all is on the page: Redis, each collector, this number of completed jobs."""
+        success = every(seen.samples, "bullmq_exporter_collector_success")
+        worked = {dict(labels)["collector"] for (_, labels), ok in success.items() if ok}
+        up = value(seen.samples, "bullmq_up") == 1
+        return up and worked >= COLLECTORS and self.completed(seen) >= done
+
+    def keys(self) -> set[bytes]:
+        """Those in Redis but for the live queue's, and the sync test's own, which have a TTL."""
+        client = self.server.client()
+        found = set(client.scan_iter(count=1000))
+        own = {key for key in found if key.startswith(b"bullmq-exporter:sync:")}
+        assert all(client.ttl(key) != -1 for key in own)
+        return {key for key in found - own if not key.startswith(b"bull:%b:" % QUEUE.encode())}
+
+    @contextlib.contextmanager
+    def fault(
+        self, name: str, *errors: str, perhaps: str = "", loses_keys: bool = False
+    ) -> Iterator[Fault]:
+        """A fault, begun and ended in the `with` block; what must hold is asserted at its end.
+
+        `errors` are the classes that it is counted under, each of them; none where Redis is reached
+        all the time. `perhaps` is one that may be met as well.
+
+        - Pages come as fast as those of an exporter whose Redis has no fault, in orders of
+          magnitude: see `slow`.
+        - `/-/healthy` says 200.
+        - No counter falls, and no sample is shown that is far older than
+          `poll.stale_after_seconds`.
+        - All is back within `RECOVERY_POLLS` after the end, with the work done meanwhile.
+        - The process has no more descriptors and threads, and Redis no more keys, than before.
+        """
+        done = self.live.completed
+        wait_for(lambda: self.complete(self.last, done), "all is well before")
+        keys, before = self.keys(), self.samples
+        first, began = len(self.observer.observations), time.monotonic()
+        fault = Fault(self)
+        yield fault
+        ended = time.monotonic()
+        done = fault.done if fault.done is not None else self.live.completed
+        back = wait_for(
+            lambda: next((s for s in self.observer.since(ended) if self.complete(s, done)), None),
+            "all is back",
+        )
+        wait_for(lambda: self._released(back.at), f"no more is held than {self._held_before}")
+        seen = self.observer.observations[first:]
+        recovery = [each for each in self.observer.since(ended) if each.at <= back.at]
+        measure(name, ", ".join(errors), (back.at - ended, polls(recovery)), seen)
+        assert not self.observer.failures
+        during = [each for each in seen if each.at >= began and each.asked_at <= ended]
+        assert list(slow(during, TIMEOUT)) == []
+        assert {each.healthy for each in seen} == {200}
+        assert list(decreased(self.observer.observations)) == []
+        assert list(stale(seen, self._stale_polls)) == []
+        assert _counted(before, self.samples) - {perhaps} == set(errors)
+        assert polls(recovery) <= RECOVERY_POLLS
+        if not errors:
+            assert {value(each.samples, "bullmq_up") for each in seen} == {1}
+        assert self.keys() <= keys if loses_keys else self.keys() == keys
+
+    def end(self) -> None:
+        """The work stops; every job was counted, once."""
+        self.live.stop()
+        done, unsure = self.live.completed, self.live.unconfirmed
+        wait_for(lambda: self.completed(self.last) >= done, f"{done} jobs")
+        assert self.completed(self.last) <= done + unsure
+
+    def _released(self, since: float) -> bool:
+        seen = self.observer.since(since)
+        if not seen:
+            return False
+        return all(
+            now <= before for now, before in zip(_held(seen), self._held_before, strict=True)
+        )
+
+
+class Fault:
+    """A fault that is under way."""
+
+    def __init__(self, harness: Harness) -> None:
+        self._harness = harness
+        self.done: int | None = None
+        """The jobs that must be on the page after it; all up to its end where it is None."""
+
+    def is_seen(self, error: str) -> None:
+        """Wait until `bullmq_up` is 0, and `/health/redis` says this class."""
+        wait_for(lambda: value(self._harness.samples, "bullmq_up") == 0, "bullmq_up 0")
+        # samples may be too old to say that it is up while the poller waits for its timeout
+        wait_for(lambda: (self.last_error() or {}).get("error") == error, f"error {error}")
+
+    def last_error(self) -> dict[str, str] | None:
+        """The last error of the connection, which is down, by `/health/redis`."""
+        answer = self._harness.running.get("/health/redis")
+        connection = answer.json["connections"]["api"]
+        assert (answer.status, connection["status"]) == (503, "down")
+        last: dict[str, str] | None = connection["last_error"]
+        return last
+
+    def outlasts_the_samples(self) -> None:
+        """Wait until all that was read is too old to be shown."""
+        wait_for(self._nothing_shown, "samples are withdrawn")
+
+    def _nothing_shown(self) -> bool:
+        samples = self._harness.samples
+        shown = ("bullmq_queue_jobs", "bullmq_redis_keys", "bullmq_jobs_completed_total")
+        return not any(every(samples, name) for name in shown)
+
+
+@contextlib.contextmanager
+def harness(
+    folder: Path,
+    idle: Daemon,
+    server: Server,
+    live: Live,
+    *,
+    url: str | None = None,
+    stale_after: float = STALE_AFTER,
+    **extra: str,
+) -> Iterator[Harness]:
+    """An exporter that reaches the server by this URL, with work that has begun."""
+    announce(server.client())
+    add(server.client(), "still")
+    env = {"PYTHONPATH": str(CHILD), "TEST_HUNG_AFTER_SECONDS": str(_HUNG_AFTER)} | extra
+    settings = config(url or server.url, stale_after=stale_after)
+    with daemon(folder, settings, **env) as running:
+        found = Harness(running, idle, server, live, stale_after)
+        try:
+            found.begin()
+            yield found
+        finally:
+            found.close()
+
+
+def _held(seen: Sequence[Observation]) -> tuple[int, int]:
+    """The fewest descriptors and threads: the sync test has some of its own for a moment."""
+    return min(each.descriptors for each in seen), min(each.threads for each in seen)
+
+
+def _counted(before: Samples, after: Samples) -> set[str]:
+    """The classes of errors that were counted in between."""
+    grown = (key for key, n in every(after, ERRORS).items() if n > before.get(key, 0))
+    return {dict(labels)["error"] for _, labels in grown}
