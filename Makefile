@@ -4,36 +4,42 @@ BIN := $(VENV)/bin
 ARGS ?=
 # tests wait for servers more than they compute, so twice the cores of a small machine
 JOBS ?= 4
+PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
 OPERATOR := deploy/kubernetes/components/prometheus-operator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lowest fuzz faults audit check fmt lint type docs site pictures bench soak clean
+.PHONY: help demo test unit test-under-load lowest fuzz faults audit check fmt lint type docs site pictures bench soak clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .make/demo ## Run the exporter on an embedded Valkey with live BullMQ traffic
 	$(BIN)/bullmq-exporter demo $(ARGS)
 
 test: .make/dev ## Run the tests (ARGS="-k name" to choose, JOBS=0 for one process)
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope $(ARGS)
+	$(PYTEST) $(ARGS)
+
+unit: .make/dev ## Run the unit and integration tests alone, in under a minute
+	$(PYTEST) tests/unit tests/integration $(ARGS)
+
+test-under-load: .make/dev ## Run the tests on a machine that is busy (RUNS=5)
+	bash .ci/under-load $(or $(RUNS),5)
 
 fuzz: .make/dev ## Feed every parser with 200,000 bad inputs (FUZZ_INPUTS=n, ARGS="-k name" to choose)
 	FUZZ_INPUTS=$(or $(FUZZ_INPUTS),200000) $(BIN)/python -m pytest -q --numprocesses $(JOBS) \
 	  --dist load tests/fuzz $(ARGS)
 
 faults: .make/dev ## Put the exporter through every fault and print what was measured
-	FAULT_REPORT=1 $(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadscope \
-	  tests/faults $(ARGS)
+	FAULT_REPORT=1 $(PYTEST) -q tests/faults $(ARGS)
 
-lowest: .make/dev ## Run unit and contract tests on the lowest versions that pyproject.toml allows
+lowest: .make/dev ## Run unit and integration tests on the lowest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --no-header --resolution lowest-direct --python $(PYTHON) \
 	  --extra fast --output-file .make/lowest.txt pyproject.toml
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .make/lowest
 	# newer ones of check-jsonschema need a newer click than they say
 	$(BIN)/uv pip install --quiet --python .make/lowest/bin/python \
 	  --requirement .make/lowest.txt --editable '.[dev]' 'check-jsonschema<0.34'
-	.make/lowest/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope tests/unit tests/contract
+	.make/lowest/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope tests/unit tests/integration
 
 audit: .make/dev ## Ask for known vulnerabilities of what is installed (ARGS=--required: or fail)
 	$(BIN)/python .ci/audit.py $(ARGS)
@@ -58,6 +64,7 @@ docs: .make/dev ## Write what is generated: three pages of docs/, dashboards, al
 	$(BIN)/python -m exporter.config > docs/configuration.md
 	$(BIN)/python -m exporter.metrics > docs/metrics.md
 	$(BIN)/python -m exporter.cli > docs/cli.md
+	$(BIN)/python -m docs.generated
 	$(BIN)/python -m grafana
 	$(BIN)/bullmq-exporter rules > prometheus/bullmq.rules.yml
 	$(BIN)/bullmq-exporter rules --format prometheusrule > $(OPERATOR)/prometheusrule.yaml

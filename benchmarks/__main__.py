@@ -14,7 +14,7 @@ from benchmarks.polling import growth_line, poll_lines
 from benchmarks.process import process_lines
 from benchmarks.server import private_redis
 from benchmarks.table import Line, progress, show
-from exporter.app import spare_cycle_collector
+from exporter.app import tune_gc
 
 _WORKERS = 200
 _LEAST_QUEUES = 100
@@ -35,7 +35,7 @@ def main() -> None:
     if options.queues < _LEAST_QUEUES:
         parser.error(f"growth shows from {_LEAST_QUEUES} queues on")
     logging.disable(logging.INFO)
-    spare_cycle_collector()
+    tune_gc()
     lines = _with_queues(options.queues, options.rounds, options.seconds / 2)
     progress("100,000 series")
     lines += client_library_lines(options.rounds)

@@ -10,8 +10,8 @@ from benchmarks.measure import Meter, commands_of
 from benchmarks.server import private_redis
 from benchmarks.table import Line, progress
 from exporter.collectors import Context, Discovery
-from exporter.config import load
-from exporter.connection import Clients
+from exporter.config.loader import load
+from exporter.connection import ClientRegistry
 
 
 def discovery_lines(queues: int, noise: int, walks: int = 5) -> list[Line]:
@@ -21,7 +21,7 @@ def discovery_lines(queues: int, noise: int, walks: int = 5) -> list[Line]:
         progress(f"writing {noise:,} other keys")
         add_noise(port, noise)
         config = load(None, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"})
-        client = Clients().get(config.connections["default"], "bench")
+        client = ClientRegistry().get(config.connections["default"], "bench")
         client.connect()
         discovery = Discovery(config.queues)
         context = Context(client, time.monotonic())

@@ -13,8 +13,9 @@ from benchmarks.measure import Commands, Meter, commands_of, cpu_ms, pythons_own
 from benchmarks.table import Line
 from exporter.bullmq import Queue, queue_of
 from exporter.collectors import Context, EventsCollector
-from exporter.config import Events, load
-from exporter.connection import Client, Clients
+from exporter.config.loader import load
+from exporter.config.models import Events
+from exporter.connection import Client, ClientRegistry
 
 STEPS = (
     {"event": "added", "jobId": 0, "name": "task"},
@@ -61,7 +62,7 @@ def _at_the_end(
     for queue in queues:
         client.delete(queue.key + b"events")
     connection = load(None, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}).connections["default"]
-    reader: Client = Clients().get(connection, "bench")
+    reader: Client = ClientRegistry().get(connection, "bench")
     reader.connect()
     collector = EventsCollector(Events(), 3600.0)
     context = Context(reader, 0.0, queues)
@@ -109,7 +110,7 @@ def _quiet_line(port: int, streams: int = 1000, rounds: int = 15) -> Line:
     for queue in queues:
         client.xadd(queue.key + b"events", {"event": "added", "jobId": 1})
     connection = load(None, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}).connections["default"]
-    reader = Clients().get(connection, "bench")
+    reader = ClientRegistry().get(connection, "bench")
     reader.connect()
     collector = EventsCollector(Events(), 5.0)
     context = Context(reader, 0.0, queues)

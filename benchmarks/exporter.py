@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
-from exporter.board import Board
-from exporter.bullmq import COUNTS
 from exporter.collectors import collectors_for
-from exporter.collectors.queues.plan import make_batches
-from exporter.config import Config, load
-from exporter.connection import Clients
+from exporter.collectors.queues import COUNTS
+from exporter.collectors.queues.batches import make_batches
+from exporter.config.loader import load
+from exporter.config.models import Config
+from exporter.connection import ClientRegistry
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller
-from exporter.snapshot import QueueTable, Snapshot
+from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import Snapshot
+from exporter.state.store import SnapshotStore
+from exporter.views.moment import Moment, moment_of
 
 OPENMETRICS_GZIP = Variant(Format.OPENMETRICS, gzip=True)
 """As Prometheus asks."""
@@ -27,11 +31,11 @@ class Exporter:
 
     def __init__(self, port: int) -> None:
         self.config: Config = load(None, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"})
-        self.board = Board(["default"])
-        self.client = Clients().get(self.config.connections["default"], "default")
+        self.store = SnapshotStore(["default"])
+        self.client = ClientRegistry().get(self.config.connections["default"], "default")
         collectors = collectors_for(self.config)
-        self.poller = Poller(self.config, ["default"], self.client, collectors, self.board)
-        self.writer = PageWriter(3600, 60)
+        self.poller = Poller(self.config, ["default"], self.client, collectors, self.store)
+        self.writer = PageWriter()
         self.poller.poll_once()
         for _ in range(_AT_REST_POLLS):
             self.poller.poll()
@@ -39,7 +43,7 @@ class Exporter:
     @property
     def snapshot(self) -> Snapshot:
         """The last poll's."""
-        return self.board.snapshots()[0]
+        return self.store.snapshots()[0]
 
     @property
     def table(self) -> QueueTable:
@@ -61,6 +65,11 @@ class Exporter:
 
         return read
 
+    def moment(self, *snapshots: Snapshot) -> Moment:
+        """The present, in which nothing becomes stale; of these snapshots if there are any."""
+        found = moment_of(self.store, self.config, stale_after=3600)
+        return replace(found, stored=replace(found.stored, snapshots=snapshots or found.snapshots))
+
     def page(self, variant: Variant) -> bytes:
         """Everything."""
-        return self.writer.write(self.board.snapshots()).body(variant)
+        return self.writer.write(self.moment()).body(variant)

@@ -19,8 +19,9 @@ from benchmarks.exporter import OPENMETRICS_GZIP, Exporter
 from benchmarks.measure import cpu_ms, pythons_own_thresholds
 from benchmarks.server import private_redis
 from benchmarks.table import Line
-from exporter.exposition import Format, PageWriter, Press, Variant
-from exporter.snapshot import Dated, QueueTable, Snapshot
+from exporter.exposition import Format, PageWriter, Renderer, Variant
+from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import Dated, Snapshot
 from exporter.web import Users, WebServer, application, open_socket
 
 TEXT = Variant(Format.TEXT, gzip=False)
@@ -78,19 +79,19 @@ def _series(page: bytes) -> int:
 
 def _changing_pages(exporter: Exporter) -> Callable[[Variant], bytes]:
     """Pages of the queues, of which no value is as on the page before."""
-    writer = PageWriter(3600, 60)
+    writer = PageWriter()
     states = cycle([_shifted(exporter, by) for by in (1, 2)])
-    return lambda variant: writer.write([next(states)]).body(variant)
+    return lambda variant: writer.write(exporter.moment(next(states))).body(variant)
 
 
 def _shifted(exporter: Exporter, by: int) -> Snapshot:
     table = exporter.table
     columns = {
-        name: [None if value is None else value + by for value in column]
-        for name, column in table.columns.items()
+        column: [value + by if isinstance(value, int | float) else value for value in values]
+        for column, values in table.columns.items()
     }
     dated = Dated(replace(table, columns=columns), time.monotonic())
-    return replace(exporter.snapshot, facts={QueueTable: dated})
+    return replace(exporter.state.snapshots, facts={QueueTable: dated})
 
 
 class _Gauges:
@@ -108,11 +109,11 @@ class _Gauges:
 
 
 def _scrape_ms(exporter: Exporter, rounds: int) -> float:
-    press = Press(exporter.board, exporter.config.poll)
+    press = Renderer(exporter.store, lambda: exporter.config)
     press.body(OPENMETRICS_GZIP)
-    press.print_page()
+    press.render()
     sock = open_socket("127.0.0.1:0")
-    pages = application(lambda: exporter.config, exporter.board, press, Users({}), Future)
+    pages = application(lambda: exporter.config, exporter.state.store, press, Users({}), Future)
     web = WebServer(pages, sock, 40, None)
     web.start()
     connection = http.client.HTTPConnection("127.0.0.1", sock.getsockname()[1])

@@ -14,14 +14,15 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 
 from exporter import __version__
-from exporter.board import Board
-from exporter.config import Config, is_wildcard
-from exporter.exposition import Format, PageWriter, Press, Variant
+from exporter.config.models import Config, is_wildcard
+from exporter.exposition import Format, PageWriter, Renderer, Variant
 from exporter.log import event, set_up
-from exporter.overview import Overview, overview
-from exporter.polling import Pollers, SyncRunner
-from exporter.reload import Load, read_anew
-from exporter.snapshot import Reload
+from exporter.polling import PollerPool, SyncRunner
+from exporter.reload import Load, reload_config
+from exporter.state.snapshots import Reload
+from exporter.state.store import SnapshotStore
+from exporter.views.moment import moment_of
+from exporter.views.overview import Overview, overview
 from exporter.web import Certificates, Users, WebServer, application, open_socket
 
 logger = logging.getLogger("exporter")
@@ -34,11 +35,11 @@ _OPEN = (
 )
 
 _Problems = tuple[str, ...]
-_Order = Future[_Problems] | None
+_Request = Future[_Problems] | None
 """To reload, and whom to tell of the outcome; or, None, to stop."""
 
 
-def spare_cycle_collector() -> None:
+def tune_gc() -> None:
     """Let it look less often, and not at what is there for good.
 
     Replies are deep trees without cycles, through which it would walk many times a poll: a tenth to
@@ -56,22 +57,22 @@ class App:
     def __init__(self, config: Config, load: Load | None = None) -> None:
         self._config = config
         self._load = load
-        self._orders: SimpleQueue[_Order] = SimpleQueue()
-        self._board = Board(list(config.connections))
-        self._board.reload = Reload(successful=True, success_time=time.time())
-        self._pollers = Pollers(config, self._board)
-        self._sync = SyncRunner(config, self._board) if config.sync.enabled else None
-        self._press = Press(self._board, config.poll, first_shard=config.queues.first_shard)
+        self._requests: SimpleQueue[_Request] = SimpleQueue()
+        self._store = SnapshotStore(list(config.connections))
+        self._store.reload = Reload(successful=True, success_time=time.time())
+        self._pollers = PollerPool(config, self._store)
+        self._sync = SyncRunner(config, self._store) if config.sync.enabled else None
+        self._renderer = Renderer(self._store, lambda: self._config)
         self._users = Users(config.web.basic_auth_users)
         self._said_open = False
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises `ListenError` before anything has started."""
         config = self._config
-        spare_cycle_collector()
+        tune_gc()
         web = self._web_server(open_socket(config.listen))
         with _handled(self._signals()):
-            self._press.start()
+            self._renderer.start()
             web.start()
             self._pollers.start()
             if self._sync is not None:
@@ -85,12 +86,12 @@ class App:
                 connections=",".join(config.connections),
             )
             self._say_if_open()
-            for order in self._orders_until_stop():
-                self._obey(order)
+            for order in self._requests_until_stop():
+                self._handle(order)
             event(logger, logging.INFO, "stopping")
             self._stop_readers()
             web.stop()
-            self._press.stop()
+            self._renderer.stop()
         event(logger, logging.INFO, "stopped")
 
     def page_once(self) -> tuple[str, bool]:
@@ -98,13 +99,9 @@ class App:
         if self._sync is not None:
             self._sync.run_once()
         reached = self._pollers.poll_once()
-        writer = PageWriter(
-            float("inf"),
-            self._config.poll.blocked_after_seconds,
-            first_shard=self._config.queues.first_shard,
-        )
-        board = self._board
-        page = writer.write(board.snapshots(), board.sync, board.reload)
+        # whatever was read is shown, however long the discovery took
+        moment = moment_of(self._store, self._config, stale_after=float("inf"))
+        page = PageWriter().write(moment)
         self._pollers.close()
         return page.body(Variant(Format.TEXT, gzip=False)).decode(), reached
 
@@ -113,7 +110,7 @@ class App:
         reached = self._pollers.poll_once()
         time.sleep(seconds)
         self._pollers.poll()
-        found = overview(self._board, self._config.poll, blocked_after=seconds)
+        found = overview(moment_of(self._store, self._config, blocked_after=seconds))
         self._pollers.close()
         return found, reached
 
@@ -124,7 +121,7 @@ class App:
             wait = _FIRST_LOOK_SECONDS
             try:
                 while not self._stopped_within(wait):
-                    yield overview(self._board, self._config.poll)
+                    yield overview(moment_of(self._store, self._config))
                     wait = self._config.poll.interval_seconds
             finally:
                 self._pollers.stop()
@@ -141,29 +138,29 @@ class App:
         return signals
 
     def _ask_to_stop(self) -> None:
-        self._orders.put(None)
+        self._requests.put(None)
 
     def _ask_to_reload(self) -> Future[_Problems]:
         order: Future[_Problems] = Future()
-        self._orders.put(order)
+        self._requests.put(order)
         return order
 
-    def _orders_until_stop(self) -> Iterator[Future[_Problems]]:
+    def _requests_until_stop(self) -> Iterator[Future[_Problems]]:
         while True:
             # a signal that comes just before a wait is handled when the wait ends, so it must end
             with suppress(Empty):
-                order = self._orders.get(timeout=_SIGNAL_SECONDS)
+                order = self._requests.get(timeout=_SIGNAL_SECONDS)
                 if order is None:
                     return
                 yield order
 
     def _stopped_within(self, seconds: float) -> bool:
         try:
-            return self._orders.get(timeout=seconds) is None
+            return self._requests.get(timeout=seconds) is None
         except Empty:
             return False
 
-    def _obey(self, order: Future[_Problems]) -> None:
+    def _handle(self, order: Future[_Problems]) -> None:
         if not order.set_running_or_notify_cancel():
             return
         try:
@@ -174,12 +171,12 @@ class App:
 
     def _reload(self) -> _Problems:
         load = self._load if self._load is not None else lambda: self._config
-        new, problems = read_anew(load, self._config)
+        new, problems = reload_config(load, self._config)
         if problems:
             for problem in problems:
                 event(logger, logging.ERROR, "reload failed", detail=problem)
-            taken = self._board.reload.success_time if self._board.reload else time.time()
-            self._board.publish_reload(Reload(successful=False, success_time=taken))
+            taken = self._store.reload.success_time if self._store.reload else time.time()
+            self._store.publish_reload(Reload(successful=False, success_time=taken))
         else:
             self._take(new)
         return problems
@@ -189,9 +186,8 @@ class App:
         self._users.replace(new.web.basic_auth_users)
         changes = self._pollers.change(new)
         self._change_sync(new)
-        self._press.change(new.poll, first_shard=new.queues.first_shard)
         self._config = new
-        self._board.publish_reload(Reload(successful=True, success_time=time.time()))
+        self._store.publish_reload(Reload(successful=True, success_time=time.time()))
         event(
             logger,
             logging.INFO,
@@ -209,9 +205,9 @@ class App:
             self._sync.stop()
             self._sync.join(_STOP_SECONDS)
             self._sync = None
-            self._board.publish_sync(None)
+            self._store.publish_sync(None)
         elif new.sync.enabled:
-            self._sync = SyncRunner(new, self._board)
+            self._sync = SyncRunner(new, self._store)
             self._sync.start()
 
     def _stop_readers(self) -> None:
@@ -226,7 +222,7 @@ class App:
     def _web_server(self, sock: socket.socket) -> WebServer:
         web = self._config.web
         pages = application(
-            lambda: self._config, self._board, self._press, self._users, self._ask_to_reload
+            lambda: self._config, self._store, self._renderer, self._users, self._ask_to_reload
         )
         context = Certificates(web.tls).context
         return WebServer(pages, sock, web.max_concurrent_requests, context)

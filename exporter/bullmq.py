@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.numerals import finite, is_digits
+from exporter.parsing import finite, is_digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,41 +85,10 @@ JOB_FIELDS: Final = ("data", "timestamp", "pattern", "every", "name")
 """Fields of a job's or a schedule's hash; a queue's `meta` has none of them."""
 
 
-# --- states ------------------------------------------------------------------------------------
-
-STATES: Final = (
-    "waiting",
-    "active",
-    "delayed",
-    "prioritized",
-    "waiting-children",
-    "completed",
-    "failed",
-)
-"""In BullMQ's words; jobs of a paused queue are waiting."""
-
 # --- counting ------------------------------------------------------------------------------------
 
-COUNTS: Final = (
-    ("LLEN", "wait"),
-    ("LLEN", "paused"),
-    ("LLEN", "active"),
-    ("ZCARD", "prioritized"),
-    ("ZCARD", "delayed"),
-    ("ZCARD", "waiting-children"),
-    ("ZCARD", "completed"),
-    ("ZCARD", "failed"),
-    ("HEXISTS", "meta", "paused"),
-    ("XLEN", "events"),
-)
-"""The commands that are sent for every queue at every poll: command, suffix, more arguments.
-
-`meta.paused` is tested for existence: resume deletes the field. Both `wait` and `paused` are read
-in every version, because an upgrade from 5 to 6 leaves a paused queue's jobs in `paused`.
-"""
-
 LISTS: Final = ("wait", "paused", "active")
-"""The lists that can hold markers, in the order of their LLEN in `COUNTS`."""
+"""The lists that can hold markers."""
 
 
 def is_marker(entry: object) -> bool:
@@ -143,7 +112,7 @@ _VERSION: Final = re.compile(r"bullmq:(\d+)\.")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class QueueSettings:
     """A queue's settings; None where it has none."""
 
     version: str = ""
@@ -160,10 +129,10 @@ class Settings:
         return match is None or int(match.group(1)) < 5
 
 
-def settings_of(values: Sequence[object]) -> Settings:
+def queue_settings(values: Sequence[object]) -> QueueSettings:
     """The reply to HMGET of `SETTINGS`."""
     version = values[0]
-    return Settings(
+    return QueueSettings(
         version.decode("utf-8", "replace") if isinstance(version, bytes) else "",
         *(_whole_number(value) for value in values[1:]),
     )

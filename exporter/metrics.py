@@ -8,9 +8,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+from exporter.collectors.queues import COLUMNS, STATES
+from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE
+from exporter.collectors.queues.subjects.events_stream import EVENTS_STREAM_LENGTH
+from exporter.collectors.queues.subjects.limits import PAUSED, RATE_LIMIT_REMAINING
+from exporter.collectors.queues.subjects.scheduled import (
+    DELAYED_OVERDUE_JOBS,
+    DELAYED_OVERDUE_SECONDS,
+    SCHEDULERS,
+    SCHEDULERS_OVERDUE,
+    SCHEDULERS_OVERDUE_SECONDS,
+)
+from exporter.collectors.queues.subjects.settings import CONCURRENCY_LIMIT, LIBRARY_VERSION
+from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
+from exporter.state.queue_table import Column
 
 
-class Kind(StrEnum):
+class MetricType(StrEnum):
     """A family's type, in Prometheus' words."""
 
     GAUGE = "gauge"
@@ -19,16 +35,26 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ShownColumn:
+    """A column of the queue table, with the values of the labels that follow the queue's."""
+
+    column: Column[Any]
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """A metric family; the name is that of its samples, so a counter's ends in `_total`."""
 
     name: str
-    kind: Kind
+    kind: MetricType
     labels: tuple[str, ...]
     help: str
     example: str
     """A query that asks for it."""
     unit: str = ""
+    columns: tuple[ShownColumn, ...] = ()
+    """The columns of the queue table that its samples show."""
 
 
 _CONNECTION = ("connection",)
@@ -37,12 +63,30 @@ _PREFIX = ("connection", "prefix")
 _QUEUE = ("connection", "prefix", "queue")
 
 
+_rows: list[Family] = []
+
+
+def _row(family: Family) -> Family:
+    """Add a row to the catalogue; pages show families in this order."""
+    _rows.append(family)
+    return family
+
+
 def _gauge(name: str, labels: tuple[str, ...], text: str, example: str, unit: str = "") -> Family:
-    return Family(name, Kind.GAUGE, labels, text, example, unit)
+    return _row(Family(name, MetricType.GAUGE, labels, text, example, unit))
+
+
+def _queue_gauge(name: str, column: Column[Any], text: str, example: str, unit: str = "") -> Family:
+    shown = (ShownColumn(column),)
+    return _row(Family(name, MetricType.GAUGE, _QUEUE, text, example, unit, shown))
 
 
 def _counter(name: str, labels: tuple[str, ...], text: str, example: str) -> Family:
-    return Family(name, Kind.COUNTER, labels, text, example)
+    return _row(Family(name, MetricType.COUNTER, labels, text, example))
+
+
+def _histogram(name: str, labels: tuple[str, ...], text: str, example: str) -> Family:
+    return _row(Family(name, MetricType.HISTOGRAM, labels, text, example, "seconds"))
 
 
 # --- exporter and connections --------------------------------------------------------------------
@@ -60,14 +104,12 @@ CONNECTION_INFO = _gauge(
     "keyspace, url_hash is of the URL without credentials.",
     "count by (database) (count by (database, connection) (bullmq_connection_info))",
 )
-CONNECTION_PING = Family(
+CONNECTION_PING = _histogram(
     "bullmq_connection_ping_seconds",
-    Kind.HISTOGRAM,
     _CONNECTION,
     "Round trips of the PING that each poll begins with.",
     "histogram_quantile(0.99, sum by (connection, le) "
     "(rate(bullmq_connection_ping_seconds_bucket[5m])))",
-    "seconds",
 )
 CONNECTION_RECONNECTS = _counter(
     "bullmq_connection_reconnects_total",
@@ -206,7 +248,7 @@ REDIS_VALUES = {
     "rejected_connections": _counter(
         "bullmq_redis_rejected_connections_total",
         _CONNECTION,
-        "Clients turned away because of maxclients.",
+        "Clients rejected because of maxclients.",
         "increase(bullmq_redis_rejected_connections_total[15m]) > 0",
     ),
     "connected_clients": _gauge(
@@ -257,20 +299,24 @@ REDIS_VALUES = {
 
 # --- queues --------------------------------------------------------------------------------------
 
-QUEUE_JOBS = _gauge(
-    "bullmq_queue_jobs",
-    (*_QUEUE, "state"),
-    "Jobs by BullMQ state as of the last poll. Jobs of a paused queue count as waiting in every "
-    "BullMQ version, so waiting + prioritized is the ready work; Bull and BullMQ 3 keep "
-    "prioritized jobs in waiting.",
-    'max by (connection, prefix, queue) (bullmq_queue_jobs{state="waiting"})',
+QUEUE_JOBS = _row(
+    Family(
+        "bullmq_queue_jobs",
+        MetricType.GAUGE,
+        (*_QUEUE, "state"),
+        "Jobs by BullMQ state as of the last poll. Jobs of a paused queue count as waiting in "
+        "every BullMQ version, so waiting + prioritized is the ready work; Bull and BullMQ 3 keep "
+        "prioritized jobs in waiting.",
+        'max by (connection, prefix, queue) (bullmq_queue_jobs{state="waiting"})',
+        columns=tuple(ShownColumn(column, (state,)) for state, column in STATES.items()),
+    )
 )
-QUEUE_PAUSED = _gauge(
-    "bullmq_queue_paused", _QUEUE, "Whether the queue is paused.", "bullmq_queue_paused == 1"
+QUEUE_PAUSED = _queue_gauge(
+    "bullmq_queue_paused", PAUSED, "Whether the queue is paused.", "bullmq_queue_paused == 1"
 )
-QUEUE_OLDEST_WAITING = _gauge(
+QUEUE_OLDEST_WAITING = _queue_gauge(
     "bullmq_queue_oldest_waiting_seconds",
-    _QUEUE,
+    OLDEST_WAITING,
     "Age of the oldest ready job, 0 if there is none: the queue's latency. Counted from the end of "
     "a deliberate delay, for a job that went back from its last start. Looked at are the jobs at "
     "both ends of the lists and the first of up to four priorities; one in the middle of a list in "
@@ -278,42 +324,42 @@ QUEUE_OLDEST_WAITING = _gauge(
     "topk(10, max by (connection, prefix, queue) (bullmq_queue_oldest_waiting_seconds))",
     "seconds",
 )
-QUEUE_OLDEST_ACTIVE = _gauge(
+QUEUE_OLDEST_ACTIVE = _queue_gauge(
     "bullmq_queue_oldest_active_seconds",
-    _QUEUE,
+    OLDEST_ACTIVE,
     "How long the active job that was started first has run, by its worker's clock; 0 if none.",
     "max by (connection, prefix, queue) (bullmq_queue_oldest_active_seconds) > 3600",
     "seconds",
 )
-QUEUE_DELAYED_OVERDUE_JOBS = _gauge(
+QUEUE_DELAYED_OVERDUE_JOBS = _queue_gauge(
     "bullmq_queue_delayed_overdue_jobs",
-    _QUEUE,
+    DELAYED_OVERDUE_JOBS,
     "Delayed jobs that were due more than five seconds ago; workers promote them when they fetch.",
     "bullmq_queue_delayed_overdue_jobs > 0",
 )
-QUEUE_DELAYED_OVERDUE_SECONDS = _gauge(
+QUEUE_DELAYED_OVERDUE_SECONDS = _queue_gauge(
     "bullmq_queue_delayed_overdue_seconds",
-    _QUEUE,
+    DELAYED_OVERDUE_SECONDS,
     "How late the latest of the overdue delayed jobs is; 0 if none.",
     "bullmq_queue_delayed_overdue_seconds > 60",
     "seconds",
 )
-QUEUE_SCHEDULERS = _gauge(
+QUEUE_SCHEDULERS = _queue_gauge(
     "bullmq_queue_schedulers",
-    _QUEUE,
+    SCHEDULERS,
     "Job schedulers and repeatable jobs. Up to a minute old where there were none.",
     "sum by (prefix, queue) (max by (connection, prefix, queue) (bullmq_queue_schedulers))",
 )
-QUEUE_SCHEDULERS_OVERDUE = _gauge(
+QUEUE_SCHEDULERS_OVERDUE = _queue_gauge(
     "bullmq_queue_schedulers_overdue",
-    _QUEUE,
+    SCHEDULERS_OVERDUE,
     "Schedulers whose next iteration was due more than five seconds ago: they move on when a "
     "worker starts it.",
     "bullmq_queue_schedulers_overdue > 0",
 )
-QUEUE_SCHEDULERS_OVERDUE_SECONDS = _gauge(
+QUEUE_SCHEDULERS_OVERDUE_SECONDS = _queue_gauge(
     "bullmq_queue_schedulers_overdue_seconds",
-    _QUEUE,
+    SCHEDULERS_OVERDUE_SECONDS,
     "How late the latest of the overdue schedulers is; 0 if none.",
     "bullmq_queue_schedulers_overdue_seconds > 300",
     "seconds",
@@ -340,34 +386,38 @@ WORKER_ISOLATION = _gauge(
     "another, to which no job was ever added.",
     "bullmq_worker_isolation",
 )
-QUEUE_CONCURRENCY_LIMIT = _gauge(
+QUEUE_CONCURRENCY_LIMIT = _queue_gauge(
     "bullmq_queue_concurrency_limit",
-    _QUEUE,
+    CONCURRENCY_LIMIT,
     "The most jobs of the whole queue that may be active; absent where there is no such limit. "
     "Up to a minute old.",
     'bullmq_queue_jobs{state="active"} >= ignoring (state) bullmq_queue_concurrency_limit',
 )
-QUEUE_RATE_LIMIT_REMAINING = _gauge(
+QUEUE_RATE_LIMIT_REMAINING = _queue_gauge(
     "bullmq_queue_rate_limit_remaining_seconds",
-    _QUEUE,
+    RATE_LIMIT_REMAINING,
     "Time until the current rate limit window of a queue with ready jobs ends; absent where "
     "nothing limits its rate. Whether the window is used up is not told by this alone.",
     "bullmq_queue_rate_limit_remaining_seconds > 60",
     "seconds",
 )
-QUEUE_EVENTS_STREAM_LENGTH = _gauge(
+QUEUE_EVENTS_STREAM_LENGTH = _queue_gauge(
     "bullmq_queue_events_stream_length",
-    _QUEUE,
+    EVENTS_STREAM_LENGTH,
     "Events kept in the queue's event stream.",
     "topk(10, bullmq_queue_events_stream_length)",
 )
-QUEUE_INFO = _gauge(
-    "bullmq_queue_info",
-    (*_QUEUE, "library_version"),
-    "Always 1. The BullMQ version that last opened the queue to produce; empty if none left it. "
-    "Up to a minute old.",
-    "count by (library_version) (max by (connection, prefix, queue, library_version) "
-    "(bullmq_queue_info))",
+QUEUE_INFO = _row(
+    Family(
+        "bullmq_queue_info",
+        MetricType.GAUGE,
+        (*_QUEUE, "library_version"),
+        "Always 1. The BullMQ version that last opened the queue to produce; empty if none left "
+        "it. Up to a minute old.",
+        "count by (library_version) (max by (connection, prefix, queue, library_version) "
+        "(bullmq_queue_info))",
+        columns=(ShownColumn(LIBRARY_VERSION),),
+    )
 )
 
 # --- events --------------------------------------------------------------------------------------
@@ -414,26 +464,22 @@ JOBS_STALLED = _counter(
     "last stall of a job that stalls too often is a failure only.",
     "increase(bullmq_jobs_stalled_total[1h]) > 0",
 )
-JOB_WAIT = Family(
+JOB_WAIT = _histogram(
     "bullmq_job_wait_seconds",
-    Kind.HISTOGRAM,
     _JOBS,
     "Time from ready to active, of each attempt; a deliberate delay is not in it, pauses and "
     "limits are. Appears with the queue's first event.",
     "histogram_quantile(0.95, sum by (prefix, queue, le) "
     "(rate(bullmq_job_wait_seconds_bucket[5m])))",
-    "seconds",
 )
-JOB_RUN = Family(
+JOB_RUN = _histogram(
     "bullmq_job_run_seconds",
-    Kind.HISTOGRAM,
     (*_JOBS, "outcome"),
     "Time from active to the outcome: completed, failed or retried, of each attempt whose start "
     "was seen; not of jobs that stalled too often or parents that a child has failed. Appears with "
     "the queue's first event.",
     "sum by (prefix, queue) (rate(bullmq_job_run_seconds_sum[5m])) / sum by (prefix, "
     "queue) (rate(bullmq_job_run_seconds_count[5m]))",
-    "seconds",
 )
 EVENTS_READ = _counter(
     "bullmq_events_read_total",
@@ -510,60 +556,19 @@ SYNC_FAILURES = _counter(
     "increase(bullmq_sync_failures_total[1h]) / increase(bullmq_sync_runs_total[1h])",
 )
 
-CATALOGUE: tuple[Family, ...] = (
-    UP,
-    CONNECTION_INFO,
-    CONNECTION_PING,
-    CONNECTION_RECONNECTS,
-    BUILD_INFO,
-    RELOAD_SUCCESSFUL,
-    RELOAD_SUCCESS_TIME,
-    COLLECTOR_SUCCESS,
-    COLLECTOR_DURATION,
-    COLLECTOR_LAST_SUCCESS,
-    COLLECTOR_ERRORS,
-    EXPORTER_QUEUES,
-    EXPORTER_QUEUES_DROPPED,
-    REDIS_INFO,
-    *REDIS_VALUES.values(),
-    REDIS_PERSISTENCE_OK,
-    SYNC_SUCCESS,
-    SYNC_CHECK_SUCCESS,
-    SYNC_DURATION,
-    SYNC_PROPAGATION,
-    SYNC_LAST_RUN,
-    SYNC_RUNS,
-    SYNC_FAILURES,
-    QUEUE_JOBS,
-    QUEUE_PAUSED,
-    QUEUE_OLDEST_WAITING,
-    QUEUE_OLDEST_ACTIVE,
-    QUEUE_DELAYED_OVERDUE_JOBS,
-    QUEUE_DELAYED_OVERDUE_SECONDS,
-    QUEUE_SCHEDULERS,
-    QUEUE_SCHEDULERS_OVERDUE,
-    QUEUE_SCHEDULERS_OVERDUE_SECONDS,
-    QUEUE_WORKERS,
-    QUEUE_CONCURRENCY_LIMIT,
-    QUEUE_RATE_LIMIT_REMAINING,
-    QUEUE_EVENTS_STREAM_LENGTH,
-    QUEUE_INFO,
-    JOBS_ADDED,
-    JOBS_STARTED,
-    JOBS_COMPLETED,
-    JOBS_FAILED,
-    JOBS_RETRIED,
-    JOBS_STALLED,
-    JOB_WAIT,
-    JOB_RUN,
-    EVENTS_READ,
-    EVENTS_LOST,
-    EVENTS_LAG,
-    EVENTS_INFLIGHT_DROPPED,
-    QUEUE_BLOCKED,
-    WORKER_ISOLATION,
-)
+CATALOGUE: tuple[Family, ...] = tuple(_rows)
 """In the order of the page."""
+
+
+def _check_columns() -> None:
+    """Every column that subjects fill is on the page, and the page has no other."""
+    filled = {column for column in COLUMNS if not column.internal}
+    shown = {each.column for family in CATALOGUE for each in family.columns}
+    if filled != shown:
+        raise ValueError(f"no family shows {filled - shown}; no subject fills {shown - filled}")
+
+
+_check_columns()
 
 
 def markdown() -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from exporter.config import Config, ConfigError, Problem
+from exporter.config.errors import ConfigError, ConfigProblem
+from exporter.config.models import Config
 
 Load = Callable[[], Config]
 
 
-def read_anew(load: Load, current: Config) -> tuple[Config, tuple[str, ...]]:
+def reload_config(load: Load, current: Config) -> tuple[Config, tuple[str, ...]]:
     """The new configuration, or the current one and every reason why the new one is refused."""
     try:
         new = load()
@@ -19,7 +20,7 @@ def read_anew(load: Load, current: Config) -> tuple[Config, tuple[str, ...]]:
     return (current, problems) if problems else (new, ())
 
 
-def _fixed(current: Config, new: Config) -> Iterator[Problem]:
+def _fixed(current: Config, new: Config) -> Iterator[ConfigProblem]:
     """What the listening socket was opened with."""
     pairs = {
         "listen": (current.listen, new.listen),
@@ -31,4 +32,4 @@ def _fixed(current: Config, new: Config) -> Iterator[Problem]:
     }
     for path, (before, after) in pairs.items():
         if before != after:
-            yield Problem(path, "cannot be changed by a reload; restart, or put it back")
+            yield ConfigProblem(path, "cannot be changed by a reload; restart, or put it back")

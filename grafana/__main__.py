@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from grafana import health, overview, queue, redis_sync
+from grafana import exporter, overview, queue, redis_sync
 
 FOLDER: Final = Path(__file__).parent / "dashboards"
 
@@ -17,7 +17,7 @@ def dashboards() -> dict[str, str]:
         "bullmq-overview.json": overview.dashboard(),
         "bullmq-queue.json": queue.dashboard(),
         "bullmq-redis.json": redis_sync.dashboard(),
-        "bullmq-exporter.json": health.dashboard(),
+        "bullmq-exporter.json": exporter.dashboard(),
     }
 
 

@@ -6,8 +6,8 @@ from typing import Final
 
 from exporter.rules.alerts import OVERVIEW
 from exporter.rules.recordings import RUN_P95, WAIT_P95
-from grafana import words
-from grafana.kit import Column, Panel, Query, Row, build, lines, rows, stats, timeline
+from grafana import thresholds
+from grafana.panels import Column, Panel, Query, Row, build, lines, rows, stats, timeline
 from grafana.promql import (
     BY_QUEUE,
     CONNECTION,
@@ -42,7 +42,9 @@ _WORKERS: Final = gauge("bullmq_queue_workers")
 _NOBODY: Final = f"{_WORKERS} == 0 and ({READY} + {jobs('active')}) > 0"
 # the alert's own window and least number of failures
 _FAILURES: Final = increase("bullmq_jobs_failed_total", window="10m")
-_WORST_RATIO: Final = f"max({failure_ratio('10m')} * ({_FAILURES} > bool {words.FEW_FAILURES:g}))"
+_WORST_RATIO: Final = (
+    f"max({failure_ratio('10m')} * ({_FAILURES} > bool {thresholds.FEW_FAILURES:g}))"
+)
 
 _FIRING: Final = 'alertname=~"BullMQ.+", alertstate="firing"'
 _PAIR: Final = 'label_join(ALERTS{%s, %s!=""}, "connection", " → ", "%s", "%s")'
@@ -86,7 +88,7 @@ def _now() -> list[Panel]:
             "Redis",
             "Can I trust the rest of the page? NOT REACHED if any connection is not.",
             reached,
-            mappings=words.REACHED,
+            mappings=thresholds.REACHED,
             no_value="No exporter",
         ),
         stats(
@@ -94,7 +96,7 @@ def _now() -> list[Panel]:
             "How old are these numbers? The oldest of all connections.",
             f"time() - min({last})",
             unit="s",
-            steps=words.STALE,
+            steps=thresholds.STALE,
             decimals=0,
         ),
         stats(
@@ -102,7 +104,7 @@ def _now() -> list[Panel]:
             "What is the worst delay right now? Paused queues are left out.",
             f"max({_LATE})",
             unit="s",
-            steps=words.LATE,
+            steps=thresholds.LATE,
             decimals=1,
         ),
         stats(
@@ -121,10 +123,10 @@ def _now() -> list[Panel]:
         stats(
             "Worst failure ratio",
             "Which share of the finished jobs failed for good, in the worst queue, in ten minutes? "
-            f"0 while a queue has no more than {words.FEW_FAILURES:g} failures.",
+            f"0 while a queue has no more than {thresholds.FEW_FAILURES:g} failures.",
             _WORST_RATIO,
             unit="percentunit",
-            steps=words.RATIO,
+            steps=thresholds.RATIO,
             no_value="none finished",
             decimals=0,
         ),
@@ -132,7 +134,7 @@ def _now() -> list[Panel]:
             "Without workers",
             "How many queues with work are served by nobody? Needs CLIENT LIST.",
             f"count({_NOBODY}) or 0 * count({_WORKERS})",
-            steps=words.ANY_IS_BAD,
+            steps=thresholds.ANY_IS_BAD,
             no_value="not known",
         ),
     ]
@@ -144,7 +146,7 @@ def _firing() -> Panel:
         "Which rules fire, and for what? Needs the rules of `bullmq-exporter rules`.",
         [_ALERTS],
         [
-            Column("severity", "Severity", mappings=words.SEVERITY, width=80),
+            Column("severity", "Severity", mappings=thresholds.SEVERITY, width=80),
             Column("alertname", "Alert", width=230),
             Column("connection", "Connection", width=150),
             _QUEUE,
@@ -166,7 +168,7 @@ def _blocked() -> Panel:
         [f"{blocked} * on ({BY_QUEUE}) group_left () {READY}"],
         [
             Column("queue", "Queue", link=_QUEUE_LINK, width=120),
-            Column("reason", "Why", mappings=words.REASONS, width=290),
+            Column("reason", "Why", mappings=thresholds.REASONS, width=290),
             Column("A", "Ready", width=70),
             Column("connection", "Connection"),
         ],
@@ -202,20 +204,20 @@ def _queues() -> Panel:
         [
             _QUEUE,
             _CONNECTION,
-            Column("A", "Oldest", "s", words.LATE, decimals=1, width=_NARROW),
+            Column("A", "Oldest", "s", thresholds.LATE, decimals=1, width=_NARROW),
             Column("B", "Ready", width=_NARROW),
             Column("C", "Delayed", width=_NARROW),
-            Column("D", "Overdue", steps=words.ANY_IS_ODD, width=_NARROW),
+            Column("D", "Overdue", steps=thresholds.ANY_IS_ODD, width=_NARROW),
             Column("E", "Active", width=_NARROW),
             Column("F", "Children", width=_NARROW),
             Column("G", "Failed kept", width=_NARROW),
             Column("H", "Finished/s", decimals=2, width=_NARROW),
             Column("I", "Failed/s", decimals=2, width=_NARROW),
-            Column("J", "Fail %", "percentunit", words.RATIO, decimals=0, width=_NARROW),
+            Column("J", "Fail %", "percentunit", thresholds.RATIO, decimals=0, width=_NARROW),
             Column("K", "Wait p95", "s", width=_NARROW),
             Column("L", "Run p95", "s", width=_NARROW),
             Column("M", "Workers", width=_NARROW),
-            Column("N", "Paused", mappings=words.PAUSED_SHORT, width=_NARROW),
+            Column("N", "Paused", mappings=thresholds.PAUSED_SHORT, width=_NARROW),
         ],
         sort="Oldest",
         no_value="No queue is watched",
@@ -258,7 +260,7 @@ def _latency() -> list[Panel]:
             "Which queue is late? The ten latest, and where the alert begins.",
             Query(top(10, gauge("bullmq_queue_oldest_waiting_seconds")), _NAMED),
             unit="s",
-            limit=words.LATE_SECONDS,
+            limit=thresholds.LATE_SECONDS,
         ),
         lines(
             "Time to start",
@@ -292,7 +294,7 @@ def _failures() -> list[Panel]:
             Query(top(10, failure_ratio()), _NAMED),
             unit="percentunit",
             no_value="No job has finished",
-            limit=words.HIGH_RATIO,
+            limit=thresholds.HIGH_RATIO,
             maximum=1,
         ),
         lines(
@@ -313,7 +315,7 @@ def _state() -> list[Panel]:
             "Paused",
             "Which queue was paused, and when?",
             Query(gauge("bullmq_queue_paused"), _NAMED),
-            mappings=words.PAUSED,
+            mappings=thresholds.PAUSED,
         ),
         lines(
             "Workers",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from exporter.rules.alerts import QUEUE as UID
-from grafana import words
-from grafana.kit import (
+from grafana import thresholds
+from grafana.panels import (
     STATE_COLORS,
     Column,
     Panel,
@@ -75,7 +75,7 @@ def _now() -> list[Panel]:
             "How late is it?",
             f"max({gauge('bullmq_queue_oldest_waiting_seconds')})",
             unit="s",
-            steps=words.LATE,
+            steps=thresholds.LATE,
             decimals=1,
         ),
         stats("Ready", "How much could start now?", f"sum({READY})"),
@@ -103,7 +103,7 @@ def _now() -> list[Panel]:
             "Paused",
             "Was it paused?",
             f"max({gauge('bullmq_queue_paused')})",
-            mappings=words.PAUSED,
+            mappings=thresholds.PAUSED,
             width=2,
         ),
         stats(
@@ -162,7 +162,7 @@ def _latency() -> list[Panel]:
             "How late is it, and where does the alert begin?",
             Query(gauge("bullmq_queue_oldest_waiting_seconds"), "{{connection}}"),
             unit="s",
-            limit=words.LATE_SECONDS,
+            limit=thresholds.LATE_SECONDS,
         ),
         heat("Run time", "Did processing change its shape?", buckets(run, _NAMES)),
         _quantiles("Run time, quantiles", "How long do jobs run?", run, "No job has finished"),
@@ -171,7 +171,7 @@ def _latency() -> list[Panel]:
             "Is a job stuck?",
             Query(gauge("bullmq_queue_oldest_active_seconds"), "{{connection}}"),
             unit="s",
-            limit=words.LONG_SECONDS,
+            limit=thresholds.LONG_SECONDS,
         ),
     ]
 
@@ -304,7 +304,7 @@ def _timed() -> list[Panel]:
             "Are due jobs promoted? How late the latest is.",
             Query(gauge("bullmq_queue_delayed_overdue_seconds"), "{{connection}}"),
             unit="s",
-            limit=words.OVERDUE_SECONDS,
+            limit=thresholds.OVERDUE_SECONDS,
         ),
         gauges(
             "Schedulers",
@@ -317,7 +317,7 @@ def _timed() -> list[Panel]:
             "How late is the latest scheduler?",
             Query(gauge("bullmq_queue_schedulers_overdue_seconds"), "{{connection}}"),
             unit="s",
-            limit=words.threshold("SchedulerOverdue", "above_seconds"),
+            limit=thresholds.threshold("SchedulerOverdue", "above_seconds"),
         ),
     ]
 

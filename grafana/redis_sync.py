@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from exporter.rules.alerts import REDIS
-from grafana import words
-from grafana.kit import Column, Panel, Query, Row, build, lines, rows, stats, timeline
+from grafana import thresholds
+from grafana.panels import Column, Panel, Query, Row, build, lines, rows, stats, timeline
 from grafana.promql import CHOSEN, CONNECTION, gauge, increase, rate, top
 from grafana.variables import queues
 
@@ -68,7 +68,7 @@ def _same() -> list[Panel]:
             ],
             [
                 Column("connection", "Connection", width=110),
-                Column("A", "Redis", mappings=words.REACHED, width=110),
+                Column("A", "Redis", mappings=thresholds.REACHED, width=110),
                 Column("database", "Database", width=110),
                 Column("db", "db", width=50),
                 Column("role", "Role", width=80),
@@ -87,7 +87,7 @@ def _same() -> list[Panel]:
             [
                 Column("writer", "What this writes"),
                 Column("reader", "this"),
-                Column("A", "sees", mappings=words.SEES),
+                Column("A", "sees", mappings=thresholds.SEES),
                 Column("B", "after", "s"),
             ],
             sort="sees",
@@ -134,7 +134,7 @@ def _safe() -> list[Panel]:
             "Can Redis delete jobs? BullMQ needs noeviction.",
             _of("bullmq_redis_eviction_safe"),
             legend=_NAMED,
-            mappings=words.SAFE,
+            mappings=thresholds.SAFE,
             no_value="hidden by the server",
             width=6,
             height=5,
@@ -144,7 +144,7 @@ def _safe() -> list[Panel]:
             "Would a restart lose jobs?",
             _of("bullmq_redis_persistence_ok", by="connection, kind"),
             legend="{{connection}} {{kind}}",
-            mappings=words.WRITES,
+            mappings=thresholds.WRITES,
             no_value="nothing written: a restart loses jobs",
             width=6,
             height=5,
@@ -162,7 +162,7 @@ def _safe() -> list[Panel]:
             "Replication link",
             "Is failover data fresh? Only where a connection reads a replica.",
             Query(_of("bullmq_redis_master_link_up"), _NAMED),
-            mappings=words.UP,
+            mappings=thresholds.UP,
             no_value="No replica is watched",
             width=6,
             height=5,
@@ -184,7 +184,7 @@ def _safe() -> list[Panel]:
             ),
             unit="percentunit",
             no_value="No maxmemory is set",
-            limit=words.FULL_RATIO,
+            limit=thresholds.FULL_RATIO,
             maximum=1,
         ),
         lines(
@@ -291,7 +291,7 @@ def _sync() -> list[Panel]:
             "Sync test over time",
             "Since when?",
             Query(_pair("bullmq_sync_success"), legend),
-            mappings=words.PASSED,
+            mappings=thresholds.PASSED,
             no_value=_OFF,
         ),
         lines(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from grafana.kit import label_variable, source_variable
+from grafana.panels import label_variable, source_variable
 from grafana.promql import CHOSEN, CONNECTION, where
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -87,6 +89,43 @@ def nodes(_nodes: Cluster) -> Cluster:
     _nodes.restore()
     _nodes.client().flushall(target_nodes="primaries")
     return _nodes
+
+
+# --- the order of the suite, and what it says of skipped tests ------------------------------------
+
+_LAYERS = ("unit", "integration", "e2e", "faults", "fuzz")
+"""What tells most in the least time comes first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Layer by layer; within a layer as pytest found them."""
+    folder = Path(__file__).parent
+
+    def layer(item: pytest.Item) -> int:
+        name = item.path.relative_to(folder).parts[0]
+        return _LAYERS.index(name) if name in _LAYERS else len(_LAYERS)
+
+    items.sort(key=layer)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was skipped, why, and how to get it."""
+    reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", ()))
+    if not reasons:
+        return
+    count = sum(reasons.values())
+    listed = "; ".join(f"{number} because {reason}" for reason, number in reasons.most_common())
+    terminalreporter.write_line(f"{count} skipped: {listed}")
+    terminalreporter.write_line(
+        "To run them too: bash .ci/packages (as root; Debian or Ubuntu) and "
+        "npm install --prefix tests/e2e/node"
+    )
+
+
+def _reason(report: pytest.TestReport) -> str:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return reason.removeprefix("Skipped: ")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

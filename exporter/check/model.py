@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from exporter.connection import Metadata
-from exporter.snapshot import Pair
+from exporter.state.snapshots import Pair
 
 
 class Outcome(StrEnum):

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exporter.check.model import Outcome, Step
-from exporter.config import Connection, Sentinel
-from exporter.connection import ask_sentinels, tls_context
+from exporter.config.models import Connection, Sentinel
+from exporter.connection.dial import tls_context
+from exporter.connection.sentinel import ask_sentinels
 
 
 def network_steps(settings: Connection) -> Iterator[Step]:

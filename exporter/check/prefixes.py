@@ -7,12 +7,15 @@ from collections.abc import Callable
 from typing import Final
 
 from exporter.bullmq import JOB_FIELDS
-from exporter.connection import Client, pack
+from exporter.collectors.discovery import SCAN
+from exporter.connection import Client, Command
 
 _MOST_PAGES: Final = 1000
 _PAGE: Final = 1000
 _MOST_CANDIDATES: Final = 20
 _PATTERN: Final = "*:meta"
+_OWN: Final = ("opts.maxLenEvents", "version", "paused")
+_FIELDS: Final = Command("HMGET", "", (*_OWN, *JOB_FIELDS), list)
 
 
 def other_prefixes(client: Client, progress: Callable[[int], None]) -> dict[str, int]:
@@ -27,7 +30,7 @@ def other_prefixes(client: Client, progress: Callable[[int], None]) -> dict[str,
     for node in client.nodes:
         cursor = None
         while pages < _MOST_PAGES and cursor != b"0":
-            cursor, keys = node.command("SCAN", cursor or 0, "MATCH", _PATTERN, "COUNT", _PAGE)
+            cursor, keys = node.one(SCAN.on(more=(cursor or 0, "MATCH", _PATTERN, "COUNT", _PAGE)))
             pages += 1
             for key in keys:
                 prefix, _, name = key.removesuffix(b":meta").rpartition(b":")
@@ -42,8 +45,7 @@ def other_prefixes(client: Client, progress: Callable[[int], None]) -> dict[str,
 
 
 def _is_queue(client: Client, key: bytes) -> bool:
-    own = ("opts.maxLenEvents", "version", "paused")
-    reply = client.batch(pack("HMGET", key, *own, *JOB_FIELDS), 1).replies[0]
+    reply = client.batch(_FIELDS.on(key), 1).replies[0]
     if not isinstance(reply, list):
         return False
-    return any(reply[: len(own)]) and not any(reply[len(own) :])
+    return any(reply[: len(_OWN)]) and not any(reply[len(_OWN) :])

@@ -11,9 +11,11 @@ from exporter.check.model import Outcome, Step
 from exporter.check.permissions import permissions_step
 from exporter.check.prefixes import other_prefixes
 from exporter.collectors import Context, Discovery, QueueCollector, ServerCollector
-from exporter.config import Config
+from exporter.collectors.queues import jobs_by_state
+from exporter.config.models import Config
 from exporter.connection import Client, Metadata, RedisFailure
-from exporter.snapshot import Discovered, QueueTable, ServerFacts
+from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import Discovered, ServerFacts
 
 _PINGS: Final = 20
 
@@ -113,7 +115,7 @@ def _queues(config: Config, client: Client, progress: Progress) -> Step:
 def _found_queues(found: Discovered, table: QueueTable) -> Step:
     data, notes = {}, []
     for prefix, count in found.prefixes.items():
-        jobs = table.jobs(prefix)
+        jobs = jobs_by_state(table, prefix)
         data[prefix] = {"queues": count.queues, "keys": dict(count.keys), "jobs": jobs}
         states = ", ".join(f"{n} {state}" for state, n in jobs.items() if n) or "no jobs"
         keys = ", ".join(f"{n} {kind}" for kind, n in count.keys.items())

@@ -10,10 +10,10 @@ from exporter.check.model import CheckReport, ConnectionReport, Outcome, Step
 from exporter.check.network import network_steps
 from exporter.check.redis import redis_steps
 from exporter.collectors import SyncTest
-from exporter.config import Config, Connection
-from exporter.connection import Clients
+from exporter.config.models import Config, Connection
+from exporter.connection import ClientRegistry
 from exporter.diagnosis import verdict
-from exporter.snapshot import Pair, SyncReport
+from exporter.state.snapshots import Pair, SyncReport
 
 
 class Listener(Protocol):
@@ -34,7 +34,7 @@ class Listener(Protocol):
 
 def run_checks(config: Config, names: Sequence[str], listener: Listener) -> CheckReport:
     """Check the named connections, alone and in pairs."""
-    clients = Clients()
+    clients = ClientRegistry()
     connections = {name: config.connections[name] for name in names}
     reports = tuple(
         _connection(config, clients, name, settings, listener)
@@ -50,7 +50,7 @@ def run_checks(config: Config, names: Sequence[str], listener: Listener) -> Chec
 
 
 def _connection(
-    config: Config, clients: Clients, name: str, settings: Connection, listener: Listener
+    config: Config, clients: ClientRegistry, name: str, settings: Connection, listener: Listener
 ) -> ConnectionReport:
     listener.connection(name, str(settings.url))
     steps: list[Step] = []
@@ -79,7 +79,7 @@ def _described(settings: Connection) -> str:
     return f"{settings.url.scheme}, {secret}, url_hash {settings.url.hash}{way}"
 
 
-def _one_client(clients: Clients, name: str, settings: Connection) -> Step:
+def _one_client(clients: ClientRegistry, name: str, settings: Connection) -> Step:
     """Asking twice must give one object, or a process would hold sockets that nobody closes."""
     same = clients.get(settings, name) is clients.get(settings, f"{name}-again")
     detail = "asking twice for this URL gives the same client"

@@ -8,7 +8,7 @@ from typing import Any
 
 from exporter.check.model import CheckReport, Outcome, Step
 from exporter.diagnosis import explain_pair
-from exporter.snapshot import SyncReport
+from exporter.state.snapshots import SyncReport
 
 _MARKS = {Outcome.OK: "ok", Outcome.WARNING: "warn", Outcome.FAILED: "FAIL"}
 _PAIR_OUTCOMES = {True: Outcome.OK, False: Outcome.FAILED, None: Outcome.WARNING}

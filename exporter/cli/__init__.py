@@ -1,5 +1,5 @@
 """The command line: arguments, help, completion and exit codes."""
 
-from exporter.cli.commands import main
+from exporter.cli.main import main
 
 __all__ = ["main"]

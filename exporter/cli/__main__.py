@@ -1,5 +1,5 @@
 """`python -m exporter.cli` prints docs/cli.md."""
 
-from exporter.cli.document import markdown
+from exporter.cli.reference import markdown
 
 print(markdown())  # noqa: T201 - this is the module's output

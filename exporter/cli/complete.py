@@ -7,17 +7,18 @@ from pathlib import Path
 
 import click
 
-from exporter.config import ConfigError, load
-from exporter.rules import ALERTS
-
 
 def alerts(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Names of alerts."""
+    from exporter.rules.alerts import ALERTS
+
     return [alert.name for alert in ALERTS if alert.name.startswith(incomplete)]
 
 
 def changes(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """`NoWorkers.for=`: every setting of every alert."""
+    from exporter.rules.alerts import ALERTS
+
     found = [
         f"{alert.name}.{name}=" for alert in ALERTS for name in ("severity", *alert.all_settings())
     ]
@@ -25,10 +26,19 @@ def changes(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]
 
 
 def connections(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Names of connections in the configuration that would be used; none if it is wrong."""
+    """Names of connections in the configuration that would be used; none if it cannot be read.
+
+    Only read, not validated: that takes longer than anybody waits after a TAB.
+    """
+    from exporter.config.environment import connections_from
+    from exporter.config.errors import ConfigError
+    from exporter.config.yaml_reader import read_yaml
+
     path = context.params.get("path") or os.environ.get("BULLMQ_EXPORTER_CONFIG")
     try:
-        known = load(Path(path) if path else None, os.environ).connections
-    except ConfigError:
+        data = read_yaml(Path(path).read_text(encoding="utf-8"), str(path)).data if path else None
+    except (ConfigError, OSError, UnicodeDecodeError):
         return []
-    return [name for name in known if name.startswith(incomplete)]
+    known = data.get("connections") if isinstance(data, dict) else None
+    names = known if isinstance(known, dict) else connections_from(os.environ) or ("default",)
+    return [name for name in map(str, names) if name.startswith(incomplete)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 import click
 
@@ -20,6 +19,9 @@ def versions() -> str:
 
 
 def _installed(name: str) -> str:
+    # takes longer than all else that --help and completion import
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(name)
     except PackageNotFoundError:

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from exporter.collectors.contract import Collector, Context, Faults, Scope
+from typing import Final
+
+from exporter.collectors import discovery, events, queues, sync
+from exporter.collectors.contract import Collector, CommandErrors, Context, Scope
 from exporter.collectors.discovery import Discovery
 from exporter.collectors.events import EventsCollector
 from exporter.collectors.queues import QueueCollector
 from exporter.collectors.server import ServerCollector
-from exporter.collectors.sync import SYNC_COMMANDS, SyncTest
-from exporter.collectors.workers import WorkersCollector
-from exporter.config import Config
+from exporter.collectors.sync import SyncTest
+from exporter.collectors.workers import CLIENT_LIST, WorkersCollector
+from exporter.config.models import Config
+from exporter.connection import CONNECTION_COMMANDS, Command
+
+READING_COMMANDS: Final[tuple[Command, ...]] = (
+    *CONNECTION_COMMANDS,
+    *discovery.COMMANDS,
+    *queues.COMMANDS,
+    CLIENT_LIST,
+    *events.COMMANDS,
+)
+"""Every command that is sent, besides AUTH, SELECT and those of the sync test."""
+
+SYNC_COMMANDS: Final[tuple[Command, ...]] = sync.COMMANDS
+"""What the sync test sends besides."""
 
 
 def collectors_for(config: Config) -> tuple[Collector, ...]:
@@ -20,12 +36,13 @@ def collectors_for(config: Config) -> tuple[Collector, ...]:
 
 
 __all__ = [
+    "READING_COMMANDS",
     "SYNC_COMMANDS",
     "Collector",
+    "CommandErrors",
     "Context",
     "Discovery",
     "EventsCollector",
-    "Faults",
     "QueueCollector",
     "Scope",
     "ServerCollector",

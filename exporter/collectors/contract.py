@@ -10,15 +10,15 @@ from typing import Protocol
 
 from exporter.bullmq import Queue
 from exporter.connection import (
+    TIME,
     Client,
     ErrorClass,
     NodeError,
     ReplyError,
     are_texts,
-    pack,
     unexpected,
 )
-from exporter.numerals import is_digits
+from exporter.parsing import is_digits
 
 
 class Scope(Enum):
@@ -30,12 +30,12 @@ class Scope(Enum):
     """Once for a keyspace, on the first connection that reaches it."""
 
 
-class Faults:
+class CommandErrors:
     """Commands that Redis answered with an error while the rest of a collector worked."""
 
     def __init__(self) -> None:
-        self.errors: Counter[ErrorClass] = Counter()
-        self.texts: dict[str, ErrorClass] = {}
+        self.classes: Counter[ErrorClass] = Counter()
+        self.messages: dict[str, ErrorClass] = {}
         self.not_available: set[str] = set()
         self.failed_nodes: dict[str, ErrorClass] = {}
         """What happened to nodes of a cluster that could not be asked, each once."""
@@ -48,9 +48,9 @@ class Faults:
         if error.not_available:
             self.not_available.add(error.refused)
             return
-        self.errors[error.kind] += 1
-        if len(self.texts) < 100:  # a log is read by people
-            self.texts[f"{where}: {error.text}"] = error.kind
+        self.classes[error.kind] += 1
+        if len(self.messages) < 100:  # a log is read by people
+            self.messages[f"{where}: {error.text}"] = error.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +62,16 @@ class Context:
     """Monotonic time."""
     queues: tuple[Queue, ...] = ()
     """The queues to read; the same object as before if they are the same queues."""
-    faults: Faults = field(default_factory=Faults)
+    errors: CommandErrors = field(default_factory=CommandErrors)
 
     def server_time_ms(self) -> float:
         """The server's clock, which writes scores and ids; our own where TIME is refused.
 
         Raises `RedisFailure`.
         """
-        reply = self.client.batch(pack("TIME"), 1).replies[0]
+        reply = self.client.batch(TIME.on(), 1).replies[0]
         if isinstance(reply, ReplyError):
-            self.faults.add(reply, "TIME")
+            self.errors.add(reply, "TIME")
             return time.time() * 1000
         if not (are_texts(reply) and len(reply) == 2 and all(map(is_digits, reply))):
             raise unexpected("TIME")
@@ -85,10 +85,10 @@ class Collector(Protocol):
     scope: Scope
 
     def collect(self, context: Context) -> object:
-        """Read the subject and return its facts, a frozen class of `exporter.snapshot`.
+        """Read the subject and return its facts, a frozen class of `exporter.state.snapshots`.
 
         Raises `RedisFailure` where the subject could not be read: a `ReplyError` that is
         `not_available` where this server or user does not offer it. Errors that leave the rest
-        intact are added to `context.faults`.
+        intact are added to `context.errors`.
         """
         ...

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Final
 
 from exporter.bullmq import (
     JOB_FIELDS,
@@ -18,24 +19,37 @@ from exporter.bullmq import (
     split_queue_key,
 )
 from exporter.collectors.contract import Context
-from exporter.config import Queues
+from exporter.config.models import Queues
 from exporter.connection import (
     Client,
+    Command,
     NodeError,
     RedisFailure,
     Reply,
     ReplyError,
     are_texts,
-    pack,
     unexpected,
 )
-from exporter.numerals import is_digits
-from exporter.snapshot import Discovered, PrefixCount
+from exporter.parsing import is_digits
+from exporter.state.snapshots import Discovered, PrefixCount
 
 Name = tuple[bytes, bytes]
 """Prefix and queue name as in Redis."""
 
+SCAN: Final = Command(
+    "SCAN",
+    probe=(0, "COUNT", 10),
+    reply=list,
+    cost="discovery: only queues.static is watched",
+)
+TYPE: Final = Command(
+    "TYPE", reply=bytes, cost="telling a queue with a colon in its name from a job"
+)
+META_FIELDS: Final = Command("HMGET", "meta", JOB_FIELDS, list, "queue settings")
+
 _WORKER_ONLY = frozenset({"stalled-check"})
+
+COMMANDS: Final = (SCAN, TYPE, META_FIELDS)
 
 
 @dataclass(slots=True)
@@ -108,7 +122,7 @@ class Discovery:
             if isinstance(failure, ReplyError) or len(context.client.nodes) == 1:
                 raise
             address = run.nodes[0].settings.url.address
-            context.faults.add(NodeError.of(address, failure), "SCAN")
+            context.errors.add(NodeError.of(address, failure), "SCAN")
             run.cursor, run.whole = b"0", False
         else:
             self._take(context, run, keys)
@@ -121,7 +135,7 @@ class Discovery:
 
     def _scan(self, run: _Pass) -> Sequence[bytes]:
         count = self._options.discovery_batch
-        page = run.nodes[0].command("SCAN", run.cursor, "MATCH", self._pattern, "COUNT", count)
+        page = run.nodes[0].one(SCAN.on(more=(run.cursor, "MATCH", self._pattern, "COUNT", count)))
         if not (type(page) is list and len(page) == 2 and is_digits(page[0])):
             raise unexpected("SCAN")
         cursor, keys = page
@@ -265,8 +279,8 @@ def _in_shard(options: Queues, prefix: str, name: str) -> bool:
 
 def _proof(base: bytes, kind: str) -> bytes:
     if kind == "meta":
-        return pack("HMGET", base + b"meta", *JOB_FIELDS)
-    return pack("TYPE", base + kind.encode())
+        return META_FIELDS.on(base)
+    return TYPE.on(base + kind.encode())
 
 
 def _proven(kind: str, reply: Reply) -> bool:

@@ -16,8 +16,15 @@ from typing import Final
 
 from exporter.bullmq import BLOCKING_COMMANDS, WORKER_SUFFIX, Queue, worker_names
 from exporter.collectors.contract import Context, Scope
-from exporter.connection import Client, ReplyError, text
-from exporter.snapshot import WorkerCount, WorkerFacts
+from exporter.connection import Client, Command, ReplyError, text
+from exporter.state.snapshots import WorkerCount, WorkerFacts
+
+CLIENT_LIST: Final = Command(
+    "CLIENT LIST",
+    probe=(),
+    reply=bytes,
+    cost="bullmq_queue_workers; whether workers live is told less surely",
+)
 
 _FIELDS: Final = re.compile(rb"(?:^| )(name|db|flags|cmd)=(\S*)")
 
@@ -61,7 +68,7 @@ class WorkersCollector:
         return WorkerFacts(lists[0] if len(lists) == 1 else greatest(lists))
 
     def _counts(self, node: Client) -> dict[Queue, WorkerCount]:
-        reply = node.command("CLIENT", "LIST")
+        reply = node.one(CLIENT_LIST.on())
         lines = text(reply, "CLIENT LIST").splitlines()
         metadata = node.metadata
         if metadata is not None and metadata.role == "slave":

@@ -1,48 +1,7 @@
-"""The configuration: YAML and environment in, a frozen `Config` or every mistake out."""
+"""The configuration: YAML and environment in, a frozen `Config` or every error out."""
 
-from exporter.config.certificates import server_context
-from exporter.config.errors import ConfigError, Problem
-from exporter.config.loader import load
-from exporter.config.models import (
-    Config,
-    Connection,
-    Events,
-    Poll,
-    Queues,
-    RedisTLS,
-    Sentinel,
-    Sync,
-    WebTLS,
-    is_wildcard,
-    split_host_port,
-)
-from exporter.config.secret import MASK, Secret
-from exporter.config.shard import Shard, parse_shard, part_of
-from exporter.config.show import show
-from exporter.config.url import RedisURL, parse_url
+import os
 
-__all__ = [
-    "MASK",
-    "Config",
-    "ConfigError",
-    "Connection",
-    "Events",
-    "Poll",
-    "Problem",
-    "Queues",
-    "RedisTLS",
-    "RedisURL",
-    "Secret",
-    "Sentinel",
-    "Shard",
-    "Sync",
-    "WebTLS",
-    "is_wildcard",
-    "load",
-    "parse_shard",
-    "parse_url",
-    "part_of",
-    "server_context",
-    "show",
-    "split_host_port",
-]
+# plugins of other packages have no business with a configuration that holds secrets, and looking
+# for them at every start takes time; set before pydantic is imported
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.config.errors import Problem, masked
+from exporter.config.errors import ConfigProblem, masked
 from exporter.config.yaml_reader import Document, Path
 
 _REFERENCE = re.compile(r"\$\$(?=\{)|\$\{([^}]*)\}")
@@ -61,7 +61,7 @@ class _Interpolation:
 
     def _problem(self, path: Path, message: str) -> None:
         line = self._document.line_of(path)
-        self._document.problems.append(Problem(".".join(path), message, line))
+        self._document.problems.append(ConfigProblem(".".join(path), message, line))
 
 
 def connections_from(environ: Mapping[str, str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ def masked(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ConfigProblem:
     """One mistake: where it is (`queues.max`), what is wrong and what to do about it."""
 
     path: str
@@ -37,7 +37,7 @@ class Problem:
 class ConfigError(Exception):
     """A configuration that cannot be used; `problems` holds every mistake found."""
 
-    def __init__(self, source: str, problems: list[Problem]) -> None:
+    def __init__(self, source: str, problems: list[ConfigProblem]) -> None:
         self.source = source
         self.problems = tuple(problems)
         super().__init__(source, self.problems)

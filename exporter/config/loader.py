@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from exporter.config.environment import connections_from, interpolate
-from exporter.config.errors import ConfigError, Problem, masked
+from exporter.config.errors import ConfigError, ConfigProblem, masked
 from exporter.config.files import with_files
 from exporter.config.models import Config, split_host_port
 from exporter.config.secret import MASK
@@ -55,7 +55,7 @@ def load(path: Path | None, environ: Mapping[str, str], listen: str | None = Non
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        raise ConfigError(source, [Problem("", "must be a mapping of keys to values", 1)])
+        raise ConfigError(source, [ConfigProblem("", "must be a mapping of keys to values", 1)])
     variables = _add_connections(data, environ)
     _set_listen(data, environ, listen, problems)
     try:
@@ -65,7 +65,8 @@ def load(path: Path | None, environ: Mapping[str, str], listen: str | None = Non
     else:
         complete, findings = with_files(config)
         problems += [
-            Problem(".".join(path), message, document.line_of(path)) for path, message in findings
+            ConfigProblem(".".join(path), message, document.line_of(path))
+            for path, message in findings
         ]
         if not problems:
             return complete
@@ -80,9 +81,9 @@ def _read(path: Path | None, source: str) -> Document:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         message = f"cannot be read ({reason}); check --config"
-        raise ConfigError(source, [Problem("", message)]) from None
+        raise ConfigError(source, [ConfigProblem("", message)]) from None
     except UnicodeDecodeError:
-        raise ConfigError(source, [Problem("", "is not UTF-8 text")]) from None
+        raise ConfigError(source, [ConfigProblem("", "is not UTF-8 text")]) from None
 
 
 def _add_connections(data: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
@@ -100,13 +101,15 @@ def _set_listen(
     data: dict[str, Any],
     environ: Mapping[str, str],
     flag: str | None,
-    problems: list[Problem],
+    problems: list[ConfigProblem],
 ) -> None:
     port = environ.get("PORT", "")
     if flag is not None:
         data["listen"] = flag
     elif port and not _is_port(port):
-        problems.append(Problem("PORT", f"must be a port number up to 65535, not {masked(port)!r}"))
+        problems.append(
+            ConfigProblem("PORT", f"must be a port number up to 65535, not {masked(port)!r}")
+        )
     elif port:
         data["listen"] = _with_port(data.get("listen"), port)
 
@@ -131,13 +134,13 @@ def _with_port(listen: Any, port: str) -> Any:
 
 def _problems(
     error: ValidationError, document: Document, variables: Mapping[str, str]
-) -> Iterator[Problem]:
+) -> Iterator[ConfigProblem]:
     for detail in error.errors(include_url=False):
         path = tuple(str(part) for part in detail["loc"] if part != "[key]")
         shown = ".".join(path)
         if variables and path[:1] == ("connections",) and len(path) > 1:
             shown = variables.get(path[1], shown)
-        yield Problem(shown, _message(detail, path), document.line_of(path))
+        yield ConfigProblem(shown, _message(detail, path), document.line_of(path))
 
 
 def _message(detail: ErrorDetails, path: tuple[str, ...]) -> str:
@@ -189,5 +192,5 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _sorted(problems: list[Problem]) -> list[Problem]:
+def _sorted(problems: list[ConfigProblem]) -> list[ConfigProblem]:
     return sorted(problems, key=lambda problem: (problem.line or 0, problem.path))

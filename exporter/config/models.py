@@ -46,7 +46,6 @@ class Section(BaseModel):
         strict=True,
         arbitrary_types_allowed=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
     )
 
     @field_validator("*", mode="before")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from exporter.config.errors import ConfigError, Problem
+from exporter.config.errors import ConfigError, ConfigProblem
 from exporter.config.secret import MASK, Secret
 from exporter.config.yaml_reader import read_yaml
 
@@ -32,12 +32,12 @@ def read_users(file: Path) -> dict[str, Secret]:
     problems = list(document.problems)
     users: dict[str, Secret] = {}
     if not isinstance(document.data, dict) or not document.data:
-        raise ConfigError(str(file), [Problem("", "must hold at least one line, name: hash")])
+        raise ConfigError(str(file), [ConfigProblem("", "must hold at least one line, name: hash")])
     for name, value in document.data.items():
         try:
             users[checked_user(name)] = checked_hash(_secret(value))
         except ValueError as error:
-            problems.append(Problem(name, str(error), document.line_of((name,))))
+            problems.append(ConfigProblem(name, str(error), document.line_of((name,))))
     if problems:
         raise ConfigError(str(file), problems)
     return users

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from exporter.config.errors import ConfigError, Problem, masked
+from exporter.config.errors import ConfigError, ConfigProblem, masked
 
 Path = tuple[str, ...]
 
@@ -43,7 +43,7 @@ class Document:
 
     data: Any = None
     lines: dict[Path, int] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[ConfigProblem] = field(default_factory=list)
 
     def line_of(self, path: Path) -> int | None:
         """The line of the key, or of the nearest one above it."""
@@ -62,10 +62,10 @@ def read_yaml(text: str, source: str) -> Document:
     except yaml.YAMLError as error:
         raise ConfigError(source, [_syntax_problem(error)]) from None
     except RecursionError:
-        raise ConfigError(source, [Problem("", "is nested too deeply")]) from None
+        raise ConfigError(source, [ConfigProblem("", "is nested too deeply")]) from None
     except (ValueError, OverflowError):
         what = "not valid YAML: an escape that is no character"
-        raise ConfigError(source, [Problem("", what)]) from None
+        raise ConfigError(source, [ConfigProblem("", what)]) from None
     return document
 
 
@@ -88,10 +88,10 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _syntax_problem(error: yaml.YAMLError) -> Problem:
+def _syntax_problem(error: yaml.YAMLError) -> ConfigProblem:
     mark = getattr(error, "problem_mark", None)
     what = getattr(error, "problem", None) or "unreadable"
-    return Problem("", f"not valid YAML: {masked(what)}", mark.line + 1 if mark else None)
+    return ConfigProblem("", f"not valid YAML: {masked(what)}", mark.line + 1 if mark else None)
 
 
 class _Builder:
@@ -151,4 +151,4 @@ class _Builder:
 
     def _problem(self, path: Path, node: yaml.Node, message: str) -> None:
         line = node.start_mark.line + 1
-        self._document.problems.append(Problem(".".join(path), message, line))
+        self._document.problems.append(ConfigProblem(".".join(path), message, line))

@@ -1,46 +1,49 @@
 """The one central door to Redis: clients, whom they reach, and what went wrong."""
 
 from exporter.connection.backoff import Backoff
-from exporter.connection.client import Argument, Batch, Client, Reply, pack
-from exporter.connection.clients import Clients, open_client
-from exporter.connection.dial import tls_context
+from exporter.connection.client import Argument, Client, Replies, Reply, pack
+from exporter.connection.command import CONNECTION_COMMANDS, DBSIZE, INFO, KEY, TIME, Command
 from exporter.connection.errors import ErrorClass, NodeError, RedisFailure, ReplyError, failure_of
 from exporter.connection.metadata import Info, Metadata, parse_info
-from exporter.connection.sentinel import ask_sentinels
-from exporter.connection.shapes import (
-    all_lists,
-    all_of,
+from exporter.connection.registry import ClientRegistry, open_client
+from exporter.connection.replies import (
     are_fields,
     are_texts,
+    expect_int,
+    expect_lists,
+    expect_type,
     text,
     unexpected,
-    whole,
 )
 
 __all__ = [
+    "CONNECTION_COMMANDS",
+    "DBSIZE",
+    "INFO",
+    "KEY",
+    "TIME",
     "Argument",
     "Backoff",
-    "Batch",
     "Client",
-    "Clients",
+    "ClientRegistry",
+    "Command",
     "ErrorClass",
     "Info",
     "Metadata",
     "NodeError",
     "RedisFailure",
+    "Replies",
     "Reply",
     "ReplyError",
-    "all_lists",
-    "all_of",
     "are_fields",
     "are_texts",
-    "ask_sentinels",
+    "expect_int",
+    "expect_lists",
+    "expect_type",
     "failure_of",
     "open_client",
     "pack",
     "parse_info",
     "text",
-    "tls_context",
     "unexpected",
-    "whole",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import hiredis
 
-from exporter.config import Connection
+from exporter.config.models import Connection
 from exporter.connection.errors import RedisFailure, ReplyError
 from exporter.connection.metadata import Info, Metadata
 
@@ -25,7 +25,7 @@ def pack(*arguments: Argument) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Replies:
     """The replies to a batch in order; `failed` says where a `ReplyError` stands among them."""
 
     replies: list[Reply]
@@ -65,7 +65,7 @@ class Client(ABC):
         """See whether the connection still leads where it should. Raises `RedisFailure` if not."""
 
     @abstractmethod
-    def batch(self, packed: bytes, count: int) -> Batch:
+    def batch(self, packed: bytes, count: int) -> Replies:
         """Send packed commands at once and read their `count` replies.
 
         Raises `RedisFailure` for a fault of the connection, which is closed then; an error reply to
@@ -84,9 +84,9 @@ class Client(ABC):
     def abort(self) -> None:
         """From another thread: make the call in progress fail now."""
 
-    def command(self, *arguments: Argument) -> Reply:
-        """One command's reply. Raises `RedisFailure`, `ReplyError` where Redis refused it."""
-        reply = self.batch(pack(*arguments), 1).replies[0]
+    def one(self, packed: bytes) -> Reply:
+        """The reply to one packed command. Raises `RedisFailure`; `ReplyError` for an error."""
+        reply = self.batch(packed, 1).replies[0]
         if isinstance(reply, ReplyError):
             raise reply
         return reply

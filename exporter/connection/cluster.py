@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from exporter.config import Connection
-from exporter.connection.client import Batch, Client, Reply, pack
+from exporter.config.models import Connection
+from exporter.connection.client import Client, Replies, Reply
+from exporter.connection.command import ASKING, CLUSTER_SLOTS
 from exporter.connection.errors import ErrorClass, NodeError, RedisFailure, ReplyError
 from exporter.connection.metadata import Metadata
 from exporter.connection.node import NodeClient
@@ -69,7 +70,7 @@ class ClusterClient(Client):
         for address in set(self._clients).difference(self._masters()):
             self._clients.pop(address).close()
 
-    def batch(self, packed: bytes, count: int) -> Batch:
+    def batch(self, packed: bytes, count: int) -> Replies:
         """See `Client.batch`. Raises only where no node is left."""
         slots = self._slots
         if slots is None or not self.connected:
@@ -86,7 +87,7 @@ class ClusterClient(Client):
             raise self.failure
         joined = plan.join(replies)
         failed = tuple(i for i, reply in enumerate(joined) if isinstance(reply, ReplyError))
-        return Batch(joined, failed, size)
+        return Replies(joined, failed, size)
 
     def ping(self) -> float:
         """Of the slowest node that answers. Raises `RedisFailure` where none does."""
@@ -191,11 +192,11 @@ class ClusterClient(Client):
             redirected += _redirections(runs, batch, address)
         return batch.size
 
-    def _ask(self, address: Address | None, packed: bytes, count: int) -> Batch:
+    def _ask(self, address: Address | None, packed: bytes, count: int) -> Replies:
         """The replies, or a `NodeError` in the place of each."""
         if address is None:
             error = NodeError(ErrorClass.LOADING, "no node serves the slot")
-            return Batch([error] * count, tuple(range(count)))
+            return Replies([error] * count, tuple(range(count)))
         try:
             if address in self._failures:
                 raise self._failures[address]
@@ -206,7 +207,7 @@ class ClusterClient(Client):
         except RedisFailure as failure:
             self._failures[address] = failure
             error = NodeError.of(shown(address), failure)
-            return Batch([error] * count, tuple(range(count)))
+            return Replies([error] * count, tuple(range(count)))
 
     def _follow(self, redirected: Sequence[_Redirected], replies: list[Reply]) -> int:
         """Ask those that were named instead, each once."""
@@ -217,7 +218,7 @@ class ClusterClient(Client):
             by_target[command.to.address].append(command)
         size = 0
         for address, commands in by_target.items():
-            asking = [pack("ASKING") if command.to.asking else b"" for command in commands]
+            asking = [ASKING.on() if command.to.asking else b"" for command in commands]
             packed = b"".join(a + c.packed for a, c in zip(asking, commands, strict=True))
             batch = self._ask(address, packed, len(commands) + sum(map(bool, asking)))
             size += batch.size
@@ -231,7 +232,7 @@ class ClusterClient(Client):
 
 def _cluster_slots(client: NodeClient) -> Reply:
     try:
-        return client.command("CLUSTER", "SLOTS")
+        return client.one(CLUSTER_SLOTS.on())
     except ReplyError as error:
         if "cluster support disabled" in error.text:
             text = f"{client.settings.url.address} is not in a cluster; remove cluster: true"
@@ -241,7 +242,7 @@ def _cluster_slots(client: NodeClient) -> Reply:
         ) from None
 
 
-def _redirections(runs: Sequence[Run], batch: Batch, address: Address) -> Iterator[_Redirected]:
+def _redirections(runs: Sequence[Run], batch: Replies, address: Address) -> Iterator[_Redirected]:
     failed = iter(batch.failed)
     place, end = next(failed, None), 0
     for run in runs:

@@ -1,15 +1,26 @@
-"""Opening a socket to Redis: TCP, TLS or a Unix socket, AUTH and SELECT, by redis-py."""
+"""Opening a socket to Redis: TCP, TLS or a Unix socket, AUTH and SELECT, by redis-py.
+
+The only module that imports redis-py, which takes a tenth of a second; it is itself imported by the
+first connection, so that the start of the exporter does not wait for it.
+"""
 
 from __future__ import annotations
 
 import socket
 import ssl
-from typing import Any
+from typing import Any, Final
 
 import redis
 
-from exporter.config import MASK, Connection, RedisTLS
-from exporter.connection.errors import ErrorClass, RedisFailure, failure_of
+from exporter.config.models import Connection, RedisTLS
+from exporter.config.secret import MASK
+from exporter.connection.errors import (
+    ErrorClass,
+    RedisFailure,
+    ReplyError,
+    failure_of,
+    forget_frames,
+)
 
 RedisConnection = redis.connection.AbstractConnection
 
@@ -54,11 +65,37 @@ def dial(settings: Connection) -> RedisConnection:
         connection = _prepare(settings, password)
         connection.connect()
     except Exception as error:
-        failure = failure_of(error)
+        failure = redis_py_failure(error)
         # a server that does not know AUTH repeats its arguments in the error
         text = failure.text.replace(password, MASK) if password else failure.text
         raise RedisFailure(failure.kind, text) from None
     return connection
+
+
+_CLASSES: Final = (
+    (redis.AuthenticationError, ErrorClass.AUTH),
+    (redis.exceptions.AuthenticationWrongNumberOfArgsError, ErrorClass.AUTH),
+    (redis.exceptions.NoPermissionError, ErrorClass.PERMISSION),
+    (redis.exceptions.AuthorizationError, ErrorClass.PERMISSION),
+    (redis.BusyLoadingError, ErrorClass.LOADING),
+    (redis.ReadOnlyError, ErrorClass.READONLY),
+    (redis.TimeoutError, ErrorClass.TIMEOUT),
+    (redis.ConnectionError, ErrorClass.CONNECTION),
+    (redis.RedisError, ErrorClass.PROTOCOL),
+)
+
+
+def redis_py_failure(error: Exception) -> RedisFailure:
+    """An exception of redis-py as our own."""
+    if not isinstance(error, redis.RedisError):
+        return failure_of(error)
+    forget_frames(error)
+    text = str(error) or type(error).__name__
+    if isinstance(error, redis.ResponseError):
+        reply = ReplyError(text if text.split(" ", 1)[0].isupper() else f"ERR {text}")
+        if reply.kind is not ErrorClass.PROTOCOL:
+            return RedisFailure(reply.kind, text)
+    return RedisFailure(next(label for kind, label in _CLASSES if isinstance(error, kind)), text)
 
 
 def _prepare(settings: Connection, password: str | None) -> RedisConnection:

@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Final
 
 import hiredis
-import redis
 
 
 class ErrorClass(StrEnum):
@@ -98,31 +97,18 @@ def _class_of_reply(text: str) -> ErrorClass:
 
 
 _CLASSES_BY_EXCEPTION: Final = (
-    (redis.AuthenticationError, ErrorClass.AUTH),
-    (redis.exceptions.AuthenticationWrongNumberOfArgsError, ErrorClass.AUTH),
-    (redis.exceptions.NoPermissionError, ErrorClass.PERMISSION),
-    (redis.exceptions.AuthorizationError, ErrorClass.PERMISSION),
-    (redis.BusyLoadingError, ErrorClass.LOADING),
-    (redis.ReadOnlyError, ErrorClass.READONLY),
-    (redis.TimeoutError, ErrorClass.TIMEOUT),
     (TimeoutError, ErrorClass.TIMEOUT),
-    (redis.ConnectionError, ErrorClass.CONNECTION),
     (OSError, ErrorClass.CONNECTION),
-    (redis.RedisError, ErrorClass.PROTOCOL),
     (hiredis.HiredisError, ErrorClass.PROTOCOL),
 )
 
 
 def failure_of(error: Exception) -> RedisFailure:
-    """An exception of redis-py or of the socket as our own; its traceback is let go."""
+    """An exception of the socket or of hiredis as our own; its traceback is let go."""
     if isinstance(error, RedisFailure):
         return error
     forget_frames(error)
     text = str(error) or type(error).__name__
-    if isinstance(error, redis.ResponseError):
-        reply = ReplyError(text if text.split(" ", 1)[0].isupper() else f"ERR {text}")
-        if reply.kind is not ErrorClass.PROTOCOL:
-            return RedisFailure(reply.kind, text)
     for kind, label in _CLASSES_BY_EXCEPTION:
         if isinstance(error, kind):
             return RedisFailure(label, text)

@@ -6,13 +6,13 @@ import contextlib
 import socket
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import hiredis
 
-from exporter.config import Connection
-from exporter.connection.client import Batch, Client, Reply, pack
-from exporter.connection.dial import RedisConnection, dial
+from exporter.config.models import Connection
+from exporter.connection.client import Client, Replies, Reply
+from exporter.connection.command import CLIENT_ID, CLIENT_SETNAME, DBSIZE, INFO, PING
 from exporter.connection.errors import (
     ErrorClass,
     RedisFailure,
@@ -21,7 +21,9 @@ from exporter.connection.errors import (
     forget_frames,
 )
 from exporter.connection.metadata import Info, Metadata, parse_info
-from exporter.connection.sentinel import find_master
+
+if TYPE_CHECKING:
+    from exporter.connection.dial import RedisConnection
 
 _RECEIVE_BYTES: Final = 1 << 18
 _TIMER_SLACK: Final = 0.05
@@ -83,6 +85,8 @@ class NodeClient(Client):
         if known is None or sentinel is None or time.monotonic() < self._confirm_at:
             return
         self._confirm_at = time.monotonic() + _CONFIRM_SECONDS
+        from exporter.connection.sentinel import find_master
+
         try:
             master, named_by = find_master(self.settings, sentinel)
         except RedisFailure:
@@ -98,7 +102,7 @@ class NodeClient(Client):
         super().learn(info)
         self._leave_replica()
 
-    def batch(self, packed: bytes, count: int) -> Batch:
+    def batch(self, packed: bytes, count: int) -> Replies:
         """See `Client.batch`. All of it has `timeout_seconds`."""
         if self._socket is None or self._reader is None:
             raise self.failure or RedisFailure(ErrorClass.CONNECTION, "not connected")
@@ -116,15 +120,15 @@ class NodeClient(Client):
                 self.failure = failure_of(error)
             raise self.failure from None
         if self._errors_seen == errors_before:
-            return Batch(replies, size=size)
+            return Replies(replies, size=size)
         failed = tuple(i for i, reply in enumerate(replies) if isinstance(reply, ReplyError))
         if failed and replies[failed[0]].kind in _CONNECTION_WIDE:
             raise RedisFailure(replies[failed[0]].kind, replies[failed[0]].text)
-        return Batch(replies, failed, size)
+        return Replies(replies, failed, size)
 
     def ping(self) -> float:
         start = time.perf_counter()
-        reply = self.batch(pack("PING"), 1).replies[0]
+        reply = self.batch(PING.on(), 1).replies[0]
         seconds = time.perf_counter() - start
         if isinstance(reply, ReplyError) and not reply.not_available:
             raise reply
@@ -189,8 +193,12 @@ class NodeClient(Client):
         return self._last_error
 
     def _dial_and_introduce(self) -> Metadata:
+        from exporter.connection.dial import dial  # imports redis-py: see there
+
         node, sentinel = self.settings, ""
         if node.sentinel is not None:
+            from exporter.connection.sentinel import find_master
+
             node, sentinel = find_master(node, node.sentinel)
         self._connection = dial(node)
         # redis-py has no public way to its socket
@@ -201,11 +209,11 @@ class NodeClient(Client):
     def _introduce(self, address: str, sentinel: str) -> Metadata:
         """Name the connection and ask who is there; what Redis refuses stays unknown."""
         commands = (
-            pack("CLIENT", "SETNAME", self.name),
-            pack("CLIENT", "ID"),
-            pack("DBSIZE"),
-            pack("INFO", "server"),
-            pack("INFO", "replication"),
+            CLIENT_SETNAME.on(more=(self.name,)),
+            CLIENT_ID.on(),
+            DBSIZE.on(),
+            INFO.on(more=("server",)),
+            INFO.on(more=("replication",)),
         )
         _, client_id, size, *infos = self.batch(b"".join(commands), len(commands)).replies
         info: dict[str, str] = {}

@@ -15,7 +15,7 @@ from redis.crc import key_slot
 
 from exporter.connection.client import Reply, pack
 from exporter.connection.errors import ReplyError
-from exporter.connection.shapes import unexpected
+from exporter.connection.replies import unexpected
 
 _KEYLESS: Final = frozenset(
     {b"PING", b"TIME", b"INFO", b"DBSIZE", b"SCAN", b"CLIENT", b"CLUSTER", b"ASKING"}

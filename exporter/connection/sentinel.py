@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.config import Connection, RedisURL, Sentinel, split_host_port
-from exporter.connection.dial import dial
-from exporter.connection.errors import ErrorClass, RedisFailure, failure_of
-from exporter.connection.shapes import are_texts, unexpected
-from exporter.numerals import is_digits
+from exporter.config.models import Connection, Sentinel, split_host_port
+from exporter.config.url import RedisURL
+from exporter.connection.dial import dial, redis_py_failure
+from exporter.connection.errors import ErrorClass, RedisFailure
+from exporter.connection.replies import are_texts, unexpected
+from exporter.parsing import is_digits
 
 _NOT_THERE: Final = (ErrorClass.CONNECTION, ErrorClass.TIMEOUT)
 
@@ -79,7 +80,7 @@ def _ask(settings: Connection, master: str) -> tuple[str, int] | None:
         connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master)
         reply = connection.read_response()
     except Exception as error:
-        raise failure_of(error) from None
+        raise redis_py_failure(error) from None
     finally:
         with contextlib.suppress(Exception):
             connection.disconnect()

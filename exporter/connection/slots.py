@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 
-from exporter.connection.shapes import unexpected
+from exporter.connection.replies import unexpected
 
 Address = tuple[str, int]
 """Host and port."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class JobKind:
     """Jobs of one name."""
 
     name: str
@@ -49,7 +49,7 @@ class Load:
     """Jobs that the queue's worker runs at a time."""
     worker: str = "main"
     """The worker process that listens to the queue."""
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[JobKind, ...] = ()
     """They take turns."""
     every_seconds: float = 1.0
     """Mean time between two of these jobs."""
@@ -69,9 +69,9 @@ HEALTHY: Final = (
     Load(
         "emails",
         kinds=(
-            Kind("welcome"),
-            Kind("receipt", {"removeOnComplete": True}),
-            Kind("reminder", {"delay": 3000}),
+            JobKind("welcome"),
+            JobKind("receipt", {"removeOnComplete": True}),
+            JobKind("reminder", {"delay": 3000}),
         ),
         every_seconds=0.3,
         work_seconds=0.15,
@@ -79,7 +79,7 @@ HEALTHY: Final = (
     ),
     Load(
         "images",
-        kinds=(Kind("thumbnail", {"priority": 5}), Kind("avatar", {"priority": 1})),
+        kinds=(JobKind("thumbnail", {"priority": 5}), JobKind("avatar", {"priority": 1})),
         every_seconds=0.8,
         work_seconds=0.3,
         concurrency=8,
@@ -92,7 +92,7 @@ HEALTHY: Final = (
     ),
     Load(
         "payments",
-        kinds=(Kind("charge", _RETRY), Kind("refund", _RETRY)),
+        kinds=(JobKind("charge", _RETRY), JobKind("refund", _RETRY)),
         every_seconds=0.6,
         work_seconds=0.2,
         concurrency=5,
@@ -102,7 +102,7 @@ HEALTHY: Final = (
     Load(
         "reports",
         worker="reports",
-        kinds=(Kind("invoice", _RETRY), Kind("statement", {**_RETRY, "delay": 2000})),
+        kinds=(JobKind("invoice", _RETRY), JobKind("statement", {**_RETRY, "delay": 2000})),
         every_seconds=1.2,
         work_seconds=0.8,
         concurrency=6,

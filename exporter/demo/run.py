@@ -13,13 +13,14 @@ from typing import Final
 import click
 
 from exporter.app import App
-from exporter.config import Config
+from exporter.config.models import Config
 from exporter.demo.parts import Parts, parts_in_order
 from exporter.demo.prometheus import local_prometheus
 from exporter.demo.scenarios import PRODUCERS, Outages, Scenario
 from exporter.demo.servers import embedded_server, outages, url_of
 from exporter.log import set_up
 from exporter.progress import Progress
+from exporter.web.endpoints import ENDPOINTS
 
 # shorter than in production, since people watch
 _OPTIONS: Final = {
@@ -101,6 +102,10 @@ def _reachable(listen: str) -> str:
     return f"{host if host not in ('', '0.0.0.0', '[::]') else 'localhost'}:{port}"
 
 
+_SHOWN: Final = [each for each in ENDPOINTS if not each.path.startswith("/-/")]
+_PATH_WIDTH: Final = max(len(each.path) for each in _SHOWN)
+
+
 def _welcome(
     scenario: Scenario, listen: str, urls: Mapping[str, str], pages: Mapping[str, str]
 ) -> str:
@@ -108,6 +113,9 @@ def _welcome(
     further = "".join(f"\n  {name}: {url}" for name, url in pages.items())
     if pages:
         further += "\n  Its alerts come within a minute, twenty times sooner than in production.\n"
+    pages_of_exporter = "\n".join(
+        f"  {base}{each.path:{_PATH_WIDTH}}  {each.summary}" for each in _SHOWN
+    )
     where = ", ".join(f"{name} {url}" for name, url in urls.items())
     look = "\n    ".join(scenario.look)
     return f"""
@@ -116,11 +124,7 @@ def _welcome(
   Look for
     {look}
 
-  {base}/                   start here
-  {base}/metrics            what Prometheus scrapes
-  {base}/health/queues      every queue, and why its work does not move
-  {base}/health/redis       the connections, in detail
-  {base}/health/redis/sync  who sees what the others write
+{pages_of_exporter}
 {further}
   BullMQ queues {", ".join(load.queue for load in scenario.loads)}
   on {where}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.demo.loads import HEALTHY, Kind, Load, healthy_but
+from exporter.demo.loads import HEALTHY, JobKind, Load, healthy_but
 
 PRODUCERS: Final = "producers"
 """The process of the producers; those of the workers are named by their loads."""
@@ -75,7 +75,7 @@ SCENARIOS: Final = {
             ),
             loads=healthy_but(
                 "images",
-                kinds=(Kind("thumbnail"),),
+                kinds=(JobKind("thumbnail"),),
                 every_seconds=0.2,
                 work_seconds=0.8,
                 concurrency=2,
@@ -93,8 +93,8 @@ SCENARIOS: Final = {
             loads=healthy_but(
                 "payments",
                 kinds=(
-                    Kind("charge"),
-                    Kind("refund", {"attempts": 2, "backoff": {"type": "fixed", "delay": 1000}}),
+                    JobKind("charge"),
+                    JobKind("refund", {"attempts": 2, "backoff": {"type": "fixed", "delay": 1000}}),
                 ),
                 every_seconds=0.4,
                 failing=0.8,

@@ -1,6 +1,14 @@
 """What facts mean, in words. Pure."""
 
-from exporter.diagnosis.blocked import Database, Diagnosis, Isolation, Reason, Row, diagnose, row_of
+from exporter.diagnosis.blocked import (
+    Database,
+    Diagnosis,
+    Isolation,
+    QueueFacts,
+    Reason,
+    diagnose,
+    row_of,
+)
 from exporter.diagnosis.databases import databases_of
 from exporter.diagnosis.hints import hint
 from exporter.diagnosis.sync import differing, explain_pair, verdict
@@ -9,8 +17,8 @@ __all__ = [
     "Database",
     "Diagnosis",
     "Isolation",
+    "QueueFacts",
     "Reason",
-    "Row",
     "databases_of",
     "diagnose",
     "differing",

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from exporter.bullmq import Queue
-from exporter.snapshot import QueueTable, WorkerCount, WorkerFacts
+from exporter.collectors.queues.subjects.active import ACTIVE
+from exporter.collectors.queues.subjects.existence import HAS_ID
+from exporter.collectors.queues.subjects.flows import WAITING_CHILDREN
+from exporter.collectors.queues.subjects.limits import PAUSED, RATE_LIMITED
+from exporter.collectors.queues.subjects.liveness import ACTIVE_LOCKED, WORKER_ALIVE
+from exporter.collectors.queues.subjects.movement import READY_SINCE, STILL_SINCE
+from exporter.collectors.queues.subjects.prioritized import PRIORITIZED
+from exporter.collectors.queues.subjects.scheduled import DELAYED
+from exporter.collectors.queues.subjects.settings import CONCURRENCY_LIMIT
+from exporter.collectors.queues.subjects.waiting import WAITING
+from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import WorkerCount, WorkerFacts
 
 
 class Reason(StrEnum):
@@ -55,7 +66,7 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class QueueFacts:
     """One queue's facts; None is unknown throughout."""
 
     queue: Queue
@@ -110,7 +121,7 @@ def diagnose(databases: Sequence[Database], now: float, blocked_after: float) ->
     return Diagnosis(blocked, tuple(isolations))
 
 
-def _reason(database: Database, row: Row, *, isolated: bool) -> Reason | None:
+def _reason(database: Database, row: QueueFacts, *, isolated: bool) -> Reason | None:
     limit = row.concurrency_limit
     holds = {
         Reason.PAUSED: row.paused,
@@ -124,7 +135,7 @@ def _reason(database: Database, row: Row, *, isolated: bool) -> Reason | None:
     return next((reason for reason in Reason if holds[reason]), None)
 
 
-def _working(row: Row) -> bool:
+def _working(row: QueueFacts) -> bool:
     """Whether its workers are busy rather than idle: every one of them, with a job that is held.
 
     A long job moves nothing for a while and is no fault. A frozen worker's lock expires.
@@ -139,10 +150,9 @@ def _working(row: Row) -> bool:
 # --- rows ----------------------------------------------------------------------------------------
 
 
-def _stuck_rows(database: Database, now: float, blocked_after: float) -> Iterator[Row]:
+def _stuck_rows(database: Database, now: float, blocked_after: float) -> Iterator[QueueFacts]:
     """The rows with ready work that does not move, or that nobody could move."""
-    since = database.table.columns.get("ready_since", ())
-    for index, moment in enumerate(since):
+    for index, moment in enumerate(database.table.column(READY_SINCE)):
         if moment is None or now - moment < blocked_after:
             continue
         row = row_of(database, index, now)
@@ -151,39 +161,26 @@ def _stuck_rows(database: Database, now: float, blocked_after: float) -> Iterato
             yield row
 
 
-def row_of(database: Database, index: int, now: float) -> Row:
+def row_of(database: Database, index: int, now: float) -> QueueFacts:
     """A row of the table as facts."""
-    queue = database.table.queues[index]
-    columns = database.table.columns
-
-    def fact(name: str) -> int | float | None:
-        column = columns.get(name)
-        return column[index] if column is not None else None
-
-    def flag(name: str) -> bool | None:
-        value = fact(name)
-        return None if value is None else bool(value)
-
-    def age(name: str) -> float | None:
-        value = fact(name)
-        return None if value is None else now - value
-
-    limit, active = fact("concurrency_limit"), fact("active")
-    ready = int((fact("waiting") or 0) + (fact("prioritized") or 0))
-    later = int((fact("delayed") or 0) + (fact("waiting-children") or 0))
-    return Row(
+    table = database.table
+    queue = table.queues[index]
+    active, still_since = table.value(ACTIVE, index), table.value(STILL_SINCE, index)
+    ready = (table.value(WAITING, index) or 0) + (table.value(PRIORITIZED, index) or 0)
+    later = (table.value(DELAYED, index) or 0) + (table.value(WAITING_CHILDREN, index) or 0)
+    return QueueFacts(
         queue=queue,
         ready=ready,
-        pending=ready + later + int(active or 0),
-        active=None if active is None else int(active),
-        paused=bool(fact("paused")),
-        rate_limited=bool(fact("rate_limited")),
-        concurrency_limit=None if limit is None else int(limit),
-        has_id=fact("has_id") != 0,
+        pending=ready + later + (active or 0),
+        active=active,
+        paused=bool(table.flag(PAUSED, index)),
+        rate_limited=bool(table.flag(RATE_LIMITED, index)),
+        concurrency_limit=table.value(CONCURRENCY_LIMIT, index),
+        has_id=table.flag(HAS_ID, index) is not False,
         workers=database.workers.of(queue) if database.workers is not None else None,
-        worker_alive=flag("worker_alive"),
-        active_locked=flag("active_locked"),
-        still_seconds=age("still_since"),
+        worker_alive=table.flag(WORKER_ALIVE, index),
+        active_locked=table.flag(ACTIVE_LOCKED, index),
+        still_seconds=None if still_since is None else now - still_since,
     )
 
 
@@ -196,7 +193,7 @@ def _workshops(databases: Sequence[Database], now: float) -> dict[_Name, list[st
     """Queues on which workers listen and to which no job was ever added, with who sees them."""
     found: dict[_Name, list[str]] = {}
     for database in databases:
-        for index, has_id in enumerate(database.table.columns.get("has_id", ())):
+        for index, has_id in enumerate(database.table.column(HAS_ID)):
             if has_id != 0:
                 continue
             row = row_of(database, index, now)
@@ -207,7 +204,7 @@ def _workshops(databases: Sequence[Database], now: float) -> dict[_Name, list[st
 
 
 def _isolated(
-    database: Database, row: Row, workshops: Mapping[_Name, list[str]]
+    database: Database, row: QueueFacts, workshops: Mapping[_Name, list[str]]
 ) -> list[Isolation]:
     """Where this queue's workers are, if they are elsewhere only."""
     if row.has_workers is not False or not row.has_id:

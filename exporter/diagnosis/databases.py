@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from exporter.diagnosis.blocked import Database
-from exporter.snapshot import QueueTable, Snapshot, WorkerFacts
+from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import Snapshot, WorkerFacts
 
 
 def databases_of(

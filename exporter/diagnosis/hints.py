@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exporter.diagnosis.blocked import Database, Isolation, Reason, Row
+from exporter.diagnosis.blocked import Database, Isolation, QueueFacts, Reason
 
 _WORDS = {
     Reason.PAUSED: "the queue is paused; resume it when that is no longer wanted",
@@ -16,7 +16,9 @@ _WORDS = {
 }
 
 
-def hint(reason: Reason, database: Database, row: Row, isolations: Sequence[Isolation]) -> str:
+def hint(
+    reason: Reason, database: Database, row: QueueFacts, isolations: Sequence[Isolation]
+) -> str:
     """One sentence on a blocked queue."""
     if reason is Reason.WORKER_ISOLATED:
         found = next(
@@ -33,7 +35,7 @@ def hint(reason: Reason, database: Database, row: Row, isolations: Sequence[Isol
     return _WORDS[reason]
 
 
-def _other_prefixes(database: Database, row: Row) -> list[str]:
+def _other_prefixes(database: Database, row: QueueFacts) -> list[str]:
     """Prefixes under which a queue of the same name has workers, in the same database."""
     if database.workers is None:
         return []

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from exporter.connection import Metadata
-from exporter.snapshot import Pair
+from exporter.state.snapshots import Pair
 
 _COMPARED = ("address", "url_hash", "db", "run_id", "role", "replication_id", "version", "mode")
 

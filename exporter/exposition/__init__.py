@@ -1,19 +1,19 @@
 """From snapshots to bytes in Prometheus' text formats."""
 
-from exporter.exposition.gzip import gzip_of
+from exporter.exposition.chunks import join_gzip
 from exporter.exposition.negotiate import acceptable, accepts_gzip, choose_format
 from exporter.exposition.page import Page, PageWriter, Variant
-from exporter.exposition.press import Press
+from exporter.exposition.renderer import Renderer
 from exporter.exposition.text import Format
 
 __all__ = [
     "Format",
     "Page",
     "PageWriter",
-    "Press",
+    "Renderer",
     "Variant",
     "acceptable",
     "accepts_gzip",
     "choose_format",
-    "gzip_of",
+    "join_gzip",
 ]

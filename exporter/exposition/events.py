@@ -9,11 +9,11 @@ from operator import attrgetter
 
 from exporter import metrics
 from exporter.bullmq import Queue
-from exporter.exposition.column import Column, doubled
-from exporter.exposition.gzip import Piece, piece_of
+from exporter.exposition.chunks import Chunk, deflate
+from exporter.exposition.sample_column import SampleColumn, escape_percent
 from exporter.exposition.text import histogram_lines, labels, sample
 from exporter.metrics import Family
-from exporter.snapshot import EventFacts, JobEvents, QueueEvents
+from exporter.state.snapshots import EventFacts, JobEvents, QueueEvents
 
 _COUNTERS = (
     (metrics.JOBS_ADDED, "added"),
@@ -28,7 +28,7 @@ _GROUP = 100
 """Queues whose durations are written together: fewer compress worse, more are written in vain."""
 
 
-class _Layout:
+class _EventLayout:
     """What stays the same while the set of queues and of job names does."""
 
     def __init__(self, connection: str, shown: Mapping[Queue, QueueEvents]) -> None:
@@ -40,11 +40,12 @@ class _Layout:
             for name in events.jobs
         ]
         """The labels of each queue's job names."""
-        rows, job_rows = doubled(streams), doubled(self.jobs)
-        self.read = Column(metrics.EVENTS_READ, "", rows)
-        self.lost = Column(metrics.EVENTS_LOST, "", rows)
+        rows, job_rows = escape_percent(streams), escape_percent(self.jobs)
+        self.read = SampleColumn(metrics.EVENTS_READ, "", rows)
+        self.lost = SampleColumn(metrics.EVENTS_LOST, "", rows)
         self.counters = [
-            (family, attrgetter(name), Column(family, "", job_rows)) for family, name in _COUNTERS
+            (family, attrgetter(name), SampleColumn(family, "", job_rows))
+            for family, name in _COUNTERS
         ]
 
 
@@ -56,13 +57,13 @@ class EventWriter:
         self._queues: Sequence[Queue] = ()
         self._events: Mapping[Queue, QueueEvents] = {}
         self._shape: list[tuple[Queue, tuple[str, ...]]] = []
-        self._layout = _Layout(connection, {})
+        self._layout = _EventLayout(connection, {})
         self._durations: list[_Durations] = []
-        self._families: list[tuple[Family, Piece | None]] = []
+        self._families: list[tuple[Family, Chunk | None]] = []
 
     def lines(
         self, facts: EventFacts, queues: Sequence[Queue]
-    ) -> Iterator[tuple[Family, Piece | None]]:
+    ) -> Iterator[tuple[Family, Chunk | None]]:
         """Each family with its lines: of those queues that are shown, and of the connection."""
         if facts.queues is not self._events or queues is not self._queues:
             self._events, self._queues = facts.queues, queues
@@ -73,12 +74,12 @@ class EventWriter:
         yield lag, _piece(sample(lag.name, text, facts.lag_seconds))
         yield dropped, _piece(sample(dropped.name, text, facts.inflight_dropped))
 
-    def _write(self) -> Iterator[tuple[Family, Piece | None]]:
+    def _write(self) -> Iterator[tuple[Family, Chunk | None]]:
         found = ((queue, self._events.get(queue)) for queue in self._queues)
         shown = {queue: events for queue, events in found if events is not None}
         shape = [(queue, tuple(events.jobs)) for queue, events in shown.items()]
         if shape != self._shape:
-            self._shape, self._layout = shape, _Layout(self._connection, shown)
+            self._shape, self._layout = shape, _EventLayout(self._connection, shown)
         layout = self._layout
         yield metrics.EVENTS_READ, layout.read.lines([events.read for events in shown.values()])
         yield metrics.EVENTS_LOST, layout.lost.lines([events.lost for events in shown.values()])
@@ -89,7 +90,7 @@ class EventWriter:
 
     def _histograms(
         self, shown: Iterable[QueueEvents], jobs: Sequence[JobEvents]
-    ) -> Iterator[tuple[Family, Piece | None]]:
+    ) -> Iterator[tuple[Family, Chunk | None]]:
         # a queue at rest has no durations, and sixty lines fewer
         timed = [events.read > 0 for events in shown for _ in events.jobs]
         rows = list(compress(zip(self._layout.jobs, jobs, strict=True), timed))
@@ -109,8 +110,8 @@ class _Durations:
     first: str
     """Labels of the first of them."""
     rows: Sequence[tuple[str, JobEvents]]
-    wait: Piece | None
-    run: Piece | None
+    wait: Chunk | None
+    run: Chunk | None
 
 
 def _durations(rows: Sequence[tuple[str, JobEvents]], known: _Durations | None) -> _Durations:
@@ -123,8 +124,8 @@ def _durations(rows: Sequence[tuple[str, JobEvents]], known: _Durations | None) 
     return _Durations(rows[0][0], rows, _piece(waits), _piece(runs))
 
 
-def _piece(text: str) -> Piece | None:
-    return piece_of(text.encode("utf-8", "replace")) if text else None
+def _piece(text: str) -> Chunk | None:
+    return deflate(text.encode("utf-8", "replace")) if text else None
 
 
 def _runs(text: str, jobs: JobEvents) -> str:

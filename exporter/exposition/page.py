@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from exporter.bullmq import Queue
-from exporter.diagnosis import Database, databases_of, diagnose
 from exporter.exposition.blocked import diagnosis_lines
+from exporter.exposition.chunks import Chunk, join_gzip
 from exporter.exposition.events import EventWriter
-from exporter.exposition.gzip import Piece, gzip_of
+from exporter.exposition.per_connection import connection_families
 from exporter.exposition.process import process_families
 from exporter.exposition.queues import QueueWriter
-from exporter.exposition.small import View, small_families
 from exporter.exposition.text import Format, ending, header
-from exporter.keyspaces import keyspace_owners
 from exporter.metrics import CATALOGUE, Family
-from exporter.snapshot import Discovered, EventFacts, Reload, Snapshot, SyncReport, WorkerFacts
+from exporter.state.snapshots import Discovered, EventFacts, WorkerFacts
+from exporter.views.moment import Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Variant:
 class Page:
     """One state of everything, and its bytes in each variant as they are asked for."""
 
-    def __init__(self, lines: Mapping[Family, Sequence[bytes | Piece]], expires_at: float) -> None:
+    def __init__(self, lines: Mapping[Family, Sequence[bytes | Chunk]], expires_at: float) -> None:
         self._lines = lines
         self._bodies: dict[Variant, bytes] = {}
         self._process: dict[Format, bytes] = {}
@@ -45,10 +43,10 @@ class Page:
         body = self._bodies.get(variant)
         if body is None:
             parts = self._parts(variant.form)
-            body = self._bodies[variant] = gzip_of(parts) if variant.gzip else _text_of(parts)
+            body = self._bodies[variant] = join_gzip(parts) if variant.gzip else _text_of(parts)
         return body
 
-    def _parts(self, form: Format) -> Iterator[bytes | Piece]:
+    def _parts(self, form: Format) -> Iterator[bytes | Chunk]:
         for family in CATALOGUE:
             if lines := self._lines.get(family):
                 yield header(family, form).encode()
@@ -58,90 +56,71 @@ class Page:
         yield self._process[form] + ending(form).encode()
 
 
-def _text_of(parts: Iterable[bytes | Piece]) -> bytes:
+def _text_of(parts: Iterable[bytes | Chunk]) -> bytes:
     return b"".join([part if isinstance(part, bytes) else part.text for part in parts])
 
 
 class PageWriter:
-    """Makes pages out of snapshots; for one thread."""
+    """Makes pages from moments and keeps what has not changed between them; for one thread."""
 
-    def __init__(
-        self, stale_after: float, blocked_after: float, *, first_shard: bool = True
-    ) -> None:
-        self._stale_after = stale_after
-        self._blocked_after = blocked_after
-        self._first_shard = first_shard
+    def __init__(self) -> None:
         self._writers: dict[str, QueueWriter] = {}
         self._events: dict[str, EventWriter] = {}
 
-    def write(
-        self,
-        snapshots: Sequence[Snapshot],
-        sync: SyncReport | None = None,
-        reload: Reload | None = None,
-    ) -> Page:
-        """The page as of now."""
-        now = time.monotonic()
-        view = View(
-            snapshots,
-            keyspace_owners(snapshots, now, self._stale_after, sync),
-            now,
-            self._stale_after,
-            sync if sync is not None and sync.fresh(now) else None,
-            self._first_shard,
-            reload,
-        )
-        databases = databases_of(snapshots, view.owners, now, self._stale_after)
-        diagnosis = diagnose(databases, now, self._blocked_after)
-        lines: dict[Family, list[bytes | Piece]] = defaultdict(list)
-        for family, line in chain(small_families(view), diagnosis_lines(diagnosis)):
+    def write(self, moment: Moment) -> Page:
+        """The page of that moment."""
+        lines: dict[Family, list[bytes | Chunk]] = defaultdict(list)
+        few = chain(connection_families(moment), diagnosis_lines(moment.diagnosis))
+        for family, line in few:
             lines[family].append(line.encode("utf-8", "replace"))
-        shown = _shown(view, databases)
-        parts = chain(self._queue_lines(view, databases, shown), self._event_lines(view, shown))
+        shown = _shown(moment)
+        parts = chain(self._queue_lines(moment, shown), self._event_lines(moment, shown))
         for family, text in parts:
             if text is not None:
                 lines[family].append(text)
-        return Page(lines, self._expiry(view))
+        return Page(lines, _expiry(moment))
 
     def _queue_lines(
-        self, view: View, databases: Sequence[Database], shown: Mapping[str, tuple[Queue, ...]]
-    ) -> Iterator[tuple[Family, Piece | None]]:
-        tables = {database.connection: database.table for database in databases}
-        for snapshot in view.snapshots:
+        self, moment: Moment, shown: Mapping[str, tuple[Queue, ...]]
+    ) -> Iterator[tuple[Family, Chunk | None]]:
+        tables = {database.connection: database.table for database in moment.databases}
+        for snapshot in moment.snapshots:
             name = snapshot.connection
             if name in shown:
                 writer = self._writers.setdefault(name, QueueWriter(name))
-                workers = snapshot.get(WorkerFacts, view.now, view.stale_after)
+                workers = moment.facts(snapshot, WorkerFacts)
                 yield from writer.lines(shown[name], tables.get(name), workers)
 
     def _event_lines(
-        self, view: View, shown: Mapping[str, tuple[Queue, ...]]
-    ) -> Iterator[tuple[Family, Piece | None]]:
-        for snapshot in view.snapshots:
-            facts = snapshot.get(EventFacts, view.now, view.stale_after)
+        self, moment: Moment, shown: Mapping[str, tuple[Queue, ...]]
+    ) -> Iterator[tuple[Family, Chunk | None]]:
+        for snapshot in moment.snapshots:
+            facts = moment.facts(snapshot, EventFacts)
             name = snapshot.connection
             if facts is not None and name in shown:
                 writer = self._events.setdefault(name, EventWriter(name))
                 yield from writer.lines(facts, shown[name])
 
-    def _expiry(self, view: View) -> float:
-        ages = [dated.at for snapshot in view.snapshots for dated in snapshot.facts.values()]
-        ages += [snapshot.at for snapshot in view.snapshots]
-        ends = [at + self._stale_after for at in ages]
-        if view.sync is not None:
-            ends.append(view.sync.at + view.sync.good_for)
-        return min((end for end in ends if end > view.now), default=float("inf"))
+
+def _expiry(moment: Moment) -> float:
+    """When the first of the facts shown becomes too old."""
+    ages = [dated.at for snapshot in moment.snapshots for dated in snapshot.facts.values()]
+    ages += [snapshot.at for snapshot in moment.snapshots]
+    ends = [at + moment.stale_after for at in ages]
+    if moment.sync is not None:
+        ends.append(moment.sync.at + moment.sync.good_for)
+    return min((end for end in ends if end > moment.now), default=float("inf"))
 
 
-def _shown(view: View, databases: Sequence[Database]) -> dict[str, tuple[Queue, ...]]:
+def _shown(moment: Moment) -> dict[str, tuple[Queue, ...]]:
     """The queues of each connection through which a keyspace is read.
 
     Those that exist; where that could not be read, those that are known, so that a fault of the
     queues' collector does not cost what others have read.
     """
-    shown = {database.connection: database.table.queues for database in databases}
-    for snapshot in view.snapshots:
-        name, found = snapshot.connection, snapshot.get(Discovered, view.now, view.stale_after)
-        if view.owners[name] == name and found is not None:
+    shown = {database.connection: database.table.queues for database in moment.databases}
+    for snapshot in moment.snapshots:
+        name, found = snapshot.connection, moment.facts(snapshot, Discovered)
+        if moment.owners[name] == name and found is not None:
             shown.setdefault(name, found.queues)
     return shown

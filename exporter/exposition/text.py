@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from functools import lru_cache
 
-from exporter.metrics import Family, Kind
-from exporter.snapshot import Histogram
+from exporter.metrics import Family, MetricType
+from exporter.state.snapshots import Histogram
 
 _LABELS = "\0"
 """Stands for the labels in a template; they come last, so that nothing in them is taken for one."""
@@ -31,7 +31,7 @@ def header(family: Family, form: Format) -> str:
     name = family.name
     lines = []
     if form is Format.OPENMETRICS:
-        if family.kind is Kind.COUNTER:
+        if family.kind is MetricType.COUNTER:
             name = name.removesuffix("_total")
         text = escape(family.help)
         if family.unit and name.endswith(f"_{family.unit}"):

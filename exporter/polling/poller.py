@@ -8,15 +8,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from exporter.board import Board
 from exporter.collectors import Collector, Context, Discovery, Scope
-from exporter.config import Config
+from exporter.config.models import Config
 from exporter.connection import Client
-from exporter.keyspaces import keyspace_owners
-from exporter.polling.link import Link
+from exporter.polling.connection_supervisor import ConnectionSupervisor
+from exporter.polling.discovery_pacer import DiscoveryPacer
 from exporter.polling.recorder import Recorder
-from exporter.polling.walk import Walk
-from exporter.snapshot import Dated, Discovered, Snapshot
+from exporter.state.keyspaces import keyspace_owners
+from exporter.state.snapshots import Dated, Discovered, Snapshot
+from exporter.state.store import SnapshotStore
 
 logger = logging.getLogger("exporter.polling")
 
@@ -30,17 +30,17 @@ class Poller:
         names: Sequence[str],
         client: Client,
         collectors: Sequence[Collector],
-        board: Board,
+        store: SnapshotStore,
     ) -> None:
         self._names = tuple(names)
         self._poll_options = config.poll
         self._client = client
         self._collectors = tuple(collectors)
         self._discovery = Discovery(config.queues)
-        self._board = board
-        self._link = Link(client, names[0], config.poll.interval_seconds)
+        self._store = store
+        self._supervisor = ConnectionSupervisor(client, names[0], config.poll.interval_seconds)
         self._recorder = Recorder(names[0])
-        self._walk = Walk(
+        self._pacer = DiscoveryPacer(
             self._discovery, client, self._recorder, config.queues.discovery_interval_seconds
         )
         self._found = Discovered((), {})
@@ -68,7 +68,7 @@ class Poller:
 
     def poll(self) -> None:
         """One poll: every collector that runs on this connection now, then the new snapshot."""
-        if self._link.check():
+        if self._supervisor.check():
             self._reached_at = time.monotonic()
         reads_queues = self._owns_keyspace()
         found = self._known_queues()
@@ -79,7 +79,7 @@ class Poller:
                 self._leave(collector.name)
         if not reads_queues:
             self._leave(self._discovery.name)
-        elif self._link.failure is None and self._discovery.complete:
+        elif self._supervisor.failure is None and self._discovery.complete:
             self._keep(self._discovery.name, found)
         self._publish()
 
@@ -88,7 +88,7 @@ class Poller:
         self.poll()
         self._discover(float("inf"))
         self.poll()
-        return self._link.failure is None
+        return self._supervisor.failure is None
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -97,30 +97,30 @@ class Poller:
             try:
                 self.poll()
                 self._discover(next_poll)
-                if self._link.failure is None:
-                    self._link.settle()
+                if self._supervisor.failure is None:
+                    self._supervisor.settle()
             except Exception:
                 logger.exception("a poll failed by a mistake in the exporter; please report it")
             if known or not self._discovery.complete:
                 self._rest(next_poll)
             # else the first pass has just ended: show its queues at once
-        self._link.close()
+        self._supervisor.close()
 
     def _rest(self, until: float) -> None:
         """Wait for the next poll, which comes at once when Redis is back."""
         while not self._stop.is_set() and (now := time.monotonic()) < until:
-            wake = min(until, self._link.next_try)
+            wake = min(until, self._supervisor.next_try)
             self._stop.wait(max(0.0, wake - now))
-            if wake < until and not self._stop.is_set() and self._link.check():
+            if wake < until and not self._stop.is_set() and self._supervisor.check():
                 return
 
     def _collect(self, collector: Collector, found: Discovered) -> None:
-        if self._link.failure is not None:
-            self._recorder.failed(collector.name, self._link.failure)
+        if self._supervisor.failure is not None:
+            self._recorder.failed(collector.name, self._supervisor.failure)
             return
         context = Context(self._client, time.monotonic(), found.queues)
         facts = self._recorder.run(
-            collector.name, lambda: collector.collect(context), context.faults
+            collector.name, lambda: collector.collect(context), context.errors
         )
         if facts is not None:
             self._keep(collector.name, facts)
@@ -133,19 +133,19 @@ class Poller:
         return self._found
 
     def _discover(self, until: float) -> None:
-        if self._link.failure is None and self._walk.due and self._owns_keyspace():
-            self._walk.advance(until, self._stop)
+        if self._supervisor.failure is None and self._pacer.due and self._owns_keyspace():
+            self._pacer.advance(until, self._stop)
             self._notice_loss()
 
     def _notice_loss(self) -> None:
         if not self._stop.is_set():  # `stop` breaks the connection off itself
-            self._link.notice()
+            self._supervisor.notice()
 
     def _owns_keyspace(self) -> bool:
         """Whether no earlier connection reads this keyspace."""
         mine = self._snapshot()
         earlier = []
-        for snapshot in self._board.snapshots():
+        for snapshot in self._store.snapshots():
             if snapshot.connection == mine.connection:
                 break
             earlier.append(snapshot)
@@ -153,7 +153,7 @@ class Poller:
             [*earlier, mine],
             time.monotonic(),
             self._poll_options.stale_after_seconds,
-            self._board.sync,
+            self._store.sync,
         )
         return owners[mine.connection] == mine.connection
 
@@ -172,20 +172,20 @@ class Poller:
             return
         snapshot = self._snapshot()
         for name in self._names:
-            self._board.publish(replace(snapshot, connection=name))
+            self._store.publish(replace(snapshot, connection=name))
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(
             connection=self._names[0],
             at=time.monotonic(),
             time=time.time(),
-            up=self._link.failure is None,
+            up=self._supervisor.failure is None,
             reached_at=self._reached_at,
-            metadata=self._link.metadata,
-            ping_seconds=self._link.ping_seconds,
-            pings=self._link.pings,
-            reconnects=self._link.reconnects,
-            problem=self._link.problem,
+            metadata=self._supervisor.metadata,
+            ping_seconds=self._supervisor.ping_seconds,
+            pings=self._supervisor.pings,
+            reconnects=self._supervisor.reconnects,
+            last_error=self._supervisor.last_error,
             reports=self._recorder.reports,
             facts={type(dated.facts): dated for dated in self._facts.values()},
         )

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from exporter.collectors import Faults
+from exporter.collectors import CommandErrors
 from exporter.connection import ErrorClass, RedisFailure, ReplyError
 from exporter.log import event
-from exporter.snapshot import Problem, Report
+from exporter.state.snapshots import CollectorReport, LastError
 
 logger = logging.getLogger("exporter.collectors")
 
@@ -25,7 +25,7 @@ _REMEMBERED_TEXTS = 1000
 class _Record:
     """What is known of one collector."""
 
-    report: Report = field(default_factory=Report)
+    report: CollectorReport = field(default_factory=CollectorReport)
     errors: Counter[ErrorClass] = field(default_factory=Counter)
     said: set[str] = field(default_factory=set)
     """Log messages that need not be repeated at every poll."""
@@ -41,16 +41,16 @@ class Recorder:
         self._records: dict[str, _Record] = {}
 
     @property
-    def reports(self) -> dict[str, Report]:
+    def reports(self) -> dict[str, CollectorReport]:
         """The report of each collector that has run, or should have."""
         return {name: record.report for name, record in self._records.items()}
 
-    def run(self, name: str, work: Callable[[], Result], faults: Faults) -> Result | None:
+    def run(self, name: str, work: Callable[[], Result], errors: CommandErrors) -> Result | None:
         """Do the work and report on it; None where it failed or is not available here."""
         start = time.perf_counter()
         result = self.guard(name, work)
         if result is not None:
-            self.worked(name, time.perf_counter() - start, faults)
+            self.worked(name, time.perf_counter() - start, errors)
         return result
 
     def guard(self, name: str, work: Callable[[], Result]) -> Result | None:
@@ -70,32 +70,32 @@ class Recorder:
             self.failed(name, RedisFailure(ErrorClass.INTERNAL, type(error).__name__))
         return None
 
-    def worked(self, name: str, duration: float, faults: Faults) -> None:
-        """Report a run that worked, but for what is in `faults`.
+    def worked(self, name: str, duration: float, errors: CommandErrors) -> None:
+        """Report a run that worked, except for `errors`.
 
         Where a node of a cluster could not be asked it has not worked, though its facts are shown.
         """
         record = self._record(name)
-        record.errors += faults.errors + Counter(faults.failed_nodes.values())
-        for command in faults.not_available:
+        record.errors += errors.classes + Counter(errors.failed_nodes.values())
+        for command in errors.not_available:
             what = "is not permitted or not known here, so what it would tell is left out"
             self._say(record, f"{name}: {command} {what}")
-        for text in faults.texts:
+        for text in errors.messages:
             self._say(record, f"{name}: {text}")
-        for text in sorted(faults.failed_nodes.keys() - record.failed_nodes):
+        for text in sorted(errors.failed_nodes.keys() - record.failed_nodes):
             event(logger, logging.WARNING, f"{name}: {text}", connection=self._connection)
-        record.failed_nodes = frozenset(faults.failed_nodes)
-        texts = [*faults.failed_nodes.items(), *faults.texts.items()]
-        problem = record.report.problem
+        record.failed_nodes = frozenset(errors.failed_nodes)
+        texts = [*errors.failed_nodes.items(), *errors.messages.items()]
+        last_error = record.report.last_error
         if texts:
-            problem = Problem(texts[0][1], texts[0][0], time.time())
-        record.report = Report(
-            success=not faults.failed_nodes,
+            last_error = LastError(texts[0][1], texts[0][0], time.time())
+        record.report = CollectorReport(
+            success=not errors.failed_nodes,
             duration=duration,
-            last_success=record.report.last_success if faults.failed_nodes else time.time(),
+            last_success=record.report.last_success if errors.failed_nodes else time.time(),
             errors=dict(record.errors),
-            not_available=tuple(sorted(faults.not_available)),
-            problem=problem,
+            not_available=tuple(sorted(errors.not_available)),
+            last_error=last_error,
         )
 
     def failed(self, name: str, failure: RedisFailure) -> None:
@@ -109,22 +109,22 @@ class Recorder:
             record.report,
             success=False,
             errors=dict(record.errors),
-            problem=Problem(failure.kind, failure.text, time.time()),
+            last_error=LastError(failure.kind, failure.text, time.time()),
         )
 
     def forget(self, name: str) -> None:
         """Drop the report of a collector that does not run here any more; its counts stay."""
         record = self._records.get(name)
         if record is not None:
-            record.report = Report(errors=dict(record.errors))
+            record.report = CollectorReport(errors=dict(record.errors))
 
     def _not_available(self, name: str, error: ReplyError) -> None:
         record = self._record(name)
         self._say(record, f"{name} is not available: {error.text}")
-        record.report = Report(
+        record.report = CollectorReport(
             errors=dict(record.errors),
             not_available=(error.refused,),
-            problem=Problem(error.kind, error.text, time.time()),
+            last_error=LastError(error.kind, error.text, time.time()),
         )
 
     def _record(self, name: str) -> _Record:

@@ -6,12 +6,12 @@ import logging
 import threading
 import time
 
-from exporter.board import Board
 from exporter.collectors import SyncTest
-from exporter.config import Config
+from exporter.config.models import Config
 from exporter.diagnosis import explain_pair
 from exporter.log import REDIS, event
-from exporter.snapshot import Pair, SyncReport
+from exporter.state.snapshots import Pair, SyncReport
+from exporter.state.store import SnapshotStore
 
 logger = logging.getLogger(REDIS)
 
@@ -19,10 +19,10 @@ logger = logging.getLogger(REDIS)
 class SyncRunner:
     """A round every `sync.interval_seconds`; a change of a pair's result is logged."""
 
-    def __init__(self, config: Config, board: Board) -> None:
+    def __init__(self, config: Config, store: SnapshotStore) -> None:
         self._interval = config.sync.interval_seconds
         self._test = SyncTest(config.connections, config.sync)
-        self._board = board
+        self._store = store
         self._said: dict[tuple[str, str], tuple[object, ...]] = {}
         self._stop = threading.Event()
         self._news = threading.Event()
@@ -54,7 +54,7 @@ class SyncRunner:
         if not (
             self._stop.is_set() or self._news.is_set()
         ):  # else it may be of connections that there are no more
-            self._board.publish_sync(report)
+            self._store.publish_sync(report)
             for pair in report.pairs:
                 self._log(pair, report)
         return report

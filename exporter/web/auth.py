@@ -16,10 +16,8 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.config import Secret
-
-OPEN_PATHS: Final = frozenset({"/-/healthy", "/-/ready"})
-"""Orchestrators ask these without credentials; they tell no more than connections' names."""
+from exporter.config.secret import Secret
+from exporter.web.endpoints import OPEN_PATHS
 
 # bcrypt reads no more of a password; its library refuses longer ones since version 5
 _BCRYPT_BYTES: Final = 72

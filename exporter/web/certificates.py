@@ -6,7 +6,8 @@ import logging
 import ssl
 from pathlib import Path
 
-from exporter.config import WebTLS, server_context
+from exporter.config.certificates import server_context
+from exporter.config.models import WebTLS
 from exporter.log import event
 
 logger = logging.getLogger("exporter.web")

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from exporter.config import Config
+from exporter.collectors.queues import jobs_by_state
 from exporter.connection import Metadata
-from exporter.keyspaces import keyspace_owners
-from exporter.snapshot import (
+from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import (
+    CollectorReport,
     Discovered,
-    Problem,
-    QueueTable,
-    Report,
+    LastError,
     ServerFacts,
     Snapshot,
-    SyncReport,
 )
+from exporter.views.moment import Moment
 
 _MEMORY = (
     "memory_used_bytes",
@@ -29,40 +27,34 @@ _MEMORY = (
 )
 
 
-def redis_health(
-    config: Config, snapshots: Sequence[Snapshot], now: float, sync: SyncReport | None
-) -> tuple[dict[str, Any], bool]:
+def redis_health(moment: Moment) -> tuple[dict[str, Any], bool]:
     """The answer, and whether every connection reaches its Redis."""
-    stale_after = config.poll.stale_after_seconds
-    owners = keyspace_owners(snapshots, now, stale_after, sync)
-    known = {snapshot.connection: snapshot for snapshot in snapshots}
-    connections = {}
-    for name, settings in config.connections.items():
-        snapshot = known.get(name)
-        if snapshot is None:
-            connections[name] = {"status": "starting", "url": str(settings.url)}
-        else:
-            connections[name] = _connection(snapshot, owners[name], now, stale_after)
-            connections[name]["url"] = str(settings.url)
+    connections = {
+        name: _connection(moment, name) | {"url": str(settings.url)}
+        for name, settings in moment.config.connections.items()
+    }
     up = sum(connection["status"] == "up" for connection in connections.values())
     status = "up" if up == len(connections) else "degraded" if up else "down"
     return {"status": status, "connections": connections}, status == "up"
 
 
-def _connection(snapshot: Snapshot, owner: str, now: float, stale_after: float) -> dict[str, Any]:
-    server = snapshot.get(ServerFacts, now, stale_after)
+def _connection(moment: Moment, name: str) -> dict[str, Any]:
+    snapshot = moment.known.get(name)
+    if snapshot is None:
+        return {"status": "starting"}
+    server = moment.facts(snapshot, ServerFacts)
     return {
-        "status": "up" if snapshot.is_up(now, stale_after) else "down",
-        "age_seconds": round(now - snapshot.at, 3),
+        "status": "up" if moment.is_up(snapshot) else "down",
+        "age_seconds": round(moment.now - snapshot.at, 3),
         "ping_seconds": snapshot.ping_seconds,
         "reconnects": snapshot.reconnects,
-        "last_error": _problem(snapshot.problem),
+        "last_error": _last_error(snapshot.last_error),
         "metadata": shown_metadata(snapshot.metadata),
-        "database": owner,
+        "database": moment.owners[name],
         "server": server and dict(server.info),
         "memory": server and {key: server.values.get(key) for key in _MEMORY},
         "keys": server and server.values.get("keys"),
-        "bullmq": _prefixes(snapshot, now, stale_after),
+        "bullmq": _prefixes(moment, snapshot),
         "collectors": {name: _report(report) for name, report in snapshot.reports.items()},
     }
 
@@ -74,27 +66,27 @@ def shown_metadata(metadata: Metadata | None) -> dict[str, Any] | None:
     return asdict(metadata) | {"connected_at": shown_time(metadata.connected_at)}
 
 
-def _problem(problem: Problem | None) -> dict[str, str] | None:
-    if problem is None:
+def _last_error(error: LastError | None) -> dict[str, str] | None:
+    if error is None:
         return None
-    return {"error": problem.kind, "detail": problem.text, "at": shown_time(problem.at)}
+    return {"error": error.kind, "detail": error.text, "at": shown_time(error.at)}
 
 
-def _report(report: Report) -> dict[str, Any]:
+def _report(report: CollectorReport) -> dict[str, Any]:
     return {
         "success": report.success,
         "duration_seconds": report.duration,
         "last_success": shown_time(report.last_success) if report.last_success else None,
         "errors": {kind: count for kind, count in report.errors.items() if count},
         "not_available": list(report.not_available),
-        "last_error": _problem(report.problem),
+        "last_error": _last_error(report.last_error),
     }
 
 
-def _prefixes(snapshot: Snapshot, now: float, stale_after: float) -> dict[str, Any] | None:
+def _prefixes(moment: Moment, snapshot: Snapshot) -> dict[str, Any] | None:
     """By prefix: the queues, the keys by their name, and the jobs by state."""
-    found = snapshot.get(Discovered, now, stale_after)
-    table = snapshot.get(QueueTable, now, stale_after)
+    found = moment.facts(snapshot, Discovered)
+    table = moment.facts(snapshot, QueueTable)
     if found is None:
         return None
     return {
@@ -102,7 +94,7 @@ def _prefixes(snapshot: Snapshot, now: float, stale_after: float) -> dict[str, A
             "queues": count.queues,
             "queues_dropped": count.dropped,
             "keys": dict(count.keys),
-            "jobs": table.jobs(prefix) if table else None,
+            "jobs": jobs_by_state(table, prefix) if table else None,
         }
         for prefix, count in found.prefixes.items()
     }

@@ -12,7 +12,7 @@ from typing import Any, Final
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from exporter.web.refusals import HUNG_UP
+from exporter.web.bad_requests import HUNG_UP
 
 REQUEST_SECONDS: Final = 10.0
 """For a whole request, from the connection's or the last answer's end; for a TLS handshake too."""

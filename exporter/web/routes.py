@@ -15,13 +15,15 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from exporter.board import Board
-from exporter.config import Config
-from exporter.exposition import Format, Press, Variant, acceptable, accepts_gzip, choose_format
-from exporter.overview import overview
+from exporter.config.models import Config
+from exporter.exposition import Format, Renderer, Variant, acceptable, accepts_gzip, choose_format
+from exporter.state.store import SnapshotStore
+from exporter.views.moment import moment_of
+from exporter.views.overview import overview
 from exporter.web.auth import BasicAuth, Users
-from exporter.web.caching import NoStore
+from exporter.web.endpoints import ENDPOINTS, HttpEndpoint
 from exporter.web.health import redis_health
+from exporter.web.no_store import NoStoreMiddleware
 from exporter.web.status import ASSETS, Asset, Query, QueryError, StatusPage
 from exporter.web.sync_health import sync_health
 
@@ -32,44 +34,42 @@ _HUNG_AFTER_SECONDS = 60.0
 
 Handler = Callable[[Request], Awaitable[Response]]
 Current = Callable[[], Config]
-"""Gives the configuration that is in force."""
+"""Returns the effective configuration."""
 Reload = Callable[[], Future[tuple[str, ...]]]
 """Asks for a reload; the result is every reason why it failed."""
 
 
 def application(
-    current: Current, board: Board, press: Press, users: Users, reload: Reload
+    current: Current, store: SnapshotStore, renderer: Renderer, users: Users, reload: Reload
 ) -> ASGIApp:
     """The ASGI application, for those whom `users` lets in."""
-    handlers = _Handlers(current, board, press, reload)
-    paths: dict[str, Handler] = {
-        "/": _offered("text/html", handlers.status),
-        "/metrics": handlers.metrics,
-        "/health/redis": _offered("application/json", handlers.redis),
-        "/health/redis/sync": _offered("application/json", handlers.sync),
-        "/health/queues": _offered("application/json", handlers.queues),
-        # what a probe accepts says nothing of the exporter's health
-        "/-/healthy": handlers.healthy,
-        "/-/ready": handlers.ready,
-    }
-    routes = [Route(path, handler, methods=["GET"]) for path, handler in paths.items()]
+    handlers = _Handlers(current, store, renderer, reload)
+    routes = [_route(endpoint, handlers) for endpoint in ENDPOINTS]
     routes += [Route(f"/{asset.path}", _served(asset), methods=["GET"]) for asset in ASSETS]
-    routes.append(Route("/-/reload", handlers.reload, methods=["POST"]))
     app = Starlette(routes=routes)
     # a redirect would be made of the Host header that a visitor sends
     app.router.redirect_slashes = False
-    return NoStore(BasicAuth(app, users))
+    return NoStoreMiddleware(BasicAuth(app, users))
+
+
+def _route(endpoint: HttpEndpoint, handlers: _Handlers) -> Route:
+    handler: Handler = getattr(handlers, endpoint.name)
+    if endpoint.media:
+        handler = _offered(endpoint.media, handler)
+    return Route(endpoint.path, handler, methods=[endpoint.method])
 
 
 class _Handlers:
-    """The answers, from what the pollers have published."""
+    """The answers, from what the pollers have published; a method for each endpoint."""
 
-    def __init__(self, current: Current, board: Board, press: Press, reload: Reload) -> None:
+    def __init__(
+        self, current: Current, store: SnapshotStore, renderer: Renderer, reload: Reload
+    ) -> None:
         self._current = current
-        self._board = board
-        self._press = press
+        self._store = store
+        self._renderer = renderer
         self._reload = reload
-        self._status = StatusPage(current, board)
+        self._status = StatusPage(current, store)
 
     async def metrics(self, request: Request) -> Response:
         form = choose_format(_header(request, "accept"))
@@ -79,7 +79,7 @@ class _Handlers:
         headers = {"content-type": form.value, "vary": "Accept, Accept-Encoding"}
         if gzip:
             headers["content-encoding"] = "gzip"
-        return Response(self._press.body(Variant(form, gzip)), headers=headers)
+        return Response(self._renderer.body(Variant(form, gzip)), headers=headers)
 
     async def status(self, request: Request) -> Response:
         try:
@@ -91,14 +91,14 @@ class _Handlers:
         return HTMLResponse(await self._status.body(query, gzip=gzip), headers=headers)
 
     async def healthy(self, _: Request) -> Response:
-        problems = hung_parts(self._current(), self._board, self._press)
+        problems = hung_parts(self._current(), self._store, self._renderer)
         if problems:
             return PlainTextResponse("\n".join(problems) + "\n", 503)
         return PlainTextResponse("healthy\n")
 
     async def ready(self, _: Request) -> Response:
-        tried = {snapshot.connection for snapshot in self._board.snapshots()}
-        missing = [name for name in self._board.connections if name not in tried]
+        tried = {snapshot.connection for snapshot in self._store.snapshots()}
+        missing = [name for name in self._store.connections if name not in tried]
         if missing:
             return PlainTextResponse(f"not tried yet: {', '.join(missing)}\n", 503)
         return PlainTextResponse("ready\n")
@@ -108,8 +108,7 @@ class _Handlers:
         if wanted is not None and wanted not in config.connections:
             names = ", ".join(config.connections)
             return _json({"error": f"no connection has that name; there are: {names}"}, 404)
-        board = self._board
-        answer, up = redis_health(config, board.snapshots(), time.monotonic(), board.sync)
+        answer, up = redis_health(moment_of(self._store, config))
         if wanted is not None:
             answer = answer["connections"][wanted]
             up = answer["status"] == "up"
@@ -125,13 +124,13 @@ class _Handlers:
         return PlainTextResponse("reloaded\n")
 
     async def queues(self, _: Request) -> Response:
-        return _json(overview(self._board, self._current().poll).as_json(), 200)
+        return _json(overview(moment_of(self._store, self._current())).as_json(), 200)
 
     async def sync(self, _: Request) -> Response:
         if not self._current().sync.enabled:
             hint = "the sync test is disabled; set sync.enabled: true to run it"
             return _json({"status": "disabled", "error": hint}, 404)
-        answer, passed = sync_health(self._board.sync, time.monotonic())
+        answer, passed = sync_health(moment_of(self._store, self._current()))
         return _json(answer, 200 if passed else 503)
 
 
@@ -174,14 +173,14 @@ def _json(answer: dict[str, Any], status: int) -> Response:
     return Response(text, status, media_type="application/json")
 
 
-def hung_parts(config: Config, board: Board, press: Press) -> list[str]:
+def hung_parts(config: Config, store: SnapshotStore, renderer: Renderer) -> list[str]:
     """What of the exporter itself has stopped working, in words."""
     limit = max(_HUNG_AFTER_SECONDS, _HUNG_AFTER_POLLS * config.poll.interval_seconds)
     problems = [
         f"the poller of {name} has been silent for {seconds:.0f} s"
-        for name, seconds in board.silences(time.monotonic()).items()
+        for name, seconds in store.silences(time.monotonic()).items()
         if seconds > limit
     ]
-    if not press.alive:
+    if not renderer.alive:
         problems.append("pages are not being made any more")
     return problems

@@ -12,9 +12,9 @@ from typing import Any, Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from exporter.config import split_host_port
+from exporter.config.models import split_host_port
+from exporter.web.bad_requests import UVICORN, BadRequestFilter
 from exporter.web.protocol import REQUEST_SECONDS, GuardedProtocol
-from exporter.web.refusals import UVICORN, Refusals
 
 _BACKLOG: Final = 128
 _HEAD_BYTES: Final = 16_384
@@ -97,7 +97,7 @@ class WebServer:
         config.load()
         config.ssl = context
         self._server = uvicorn.Server(config)
-        self._refusals = Refusals()
+        self._refusals = BadRequestFilter()
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
     def start(self) -> None:

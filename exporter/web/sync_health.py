@@ -6,24 +6,26 @@ from itertools import combinations
 from typing import Any
 
 from exporter.diagnosis import differing, explain_pair, verdict
-from exporter.snapshot import Pair, SyncReport
+from exporter.state.snapshots import Pair, SyncReport
+from exporter.views.moment import Moment
 from exporter.web.health import shown_metadata, shown_time
 
 _STATUS = {True: "passed", False: "failed", None: "not permitted"}
 
 
-def sync_health(report: SyncReport | None, now: float) -> tuple[dict[str, Any], bool]:
+def sync_health(moment: Moment) -> tuple[dict[str, Any], bool]:
     """The answer, and whether all is well: a fresh round in which no pair failed."""
+    report = moment.stored.sync
     if report is None:
         return {"status": "starting", "verdict": "no round has ended yet"}, False
-    fresh = report.fresh(now)
+    fresh = report.fresh(moment.now)
     failed = any(pair.passed is False for pair in report.pairs)
     permitted = any(pair.passed is not None for pair in report.pairs)
     status = "failed" if failed else "passed" if permitted else "not permitted"
     answer = {
         "status": status if fresh else "stale",
         "verdict": verdict(report.pairs, report.metadata),
-        "age_seconds": round(now - report.at, 3),
+        "age_seconds": round(moment.now - report.at, 3),
         "finished_at": shown_time(report.time),
         "duration_seconds": round(report.seconds, 3),
         "pairs": [_pair(pair, report) for pair in report.pairs],

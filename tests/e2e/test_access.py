@@ -9,9 +9,9 @@ import pytest
 import redis
 import trustme
 
-from exporter.check.permissions import USES
+from exporter.check.permissions import PERMISSIONS
 from exporter.collectors import SYNC_COMMANDS
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.acl import commands_of, published_acls
 from tests.support.daemon import Daemon, command, daemon
 from tests.support.pages import every, jobs, parse, value
@@ -128,10 +128,10 @@ def test_scan_refused_leaves_static_queues(restricted: Server, tmp_path: Path) -
 
 
 def test_the_published_acls_are_what_the_exporter_uses() -> None:
-    reading = {use.name for use in USES} | {"auth", "select"}
+    reading = {use.name for use in PERMISSIONS} | {"auth", "select"}
     with_sync, without = published_acls()
     assert commands_of(without) == reading
-    assert commands_of(with_sync) == reading | {name.lower() for name in SYNC_COMMANDS}
+    assert commands_of(with_sync) == reading | {command.acl_name for command in SYNC_COMMANDS}
 
 
 def fill(client: redis.Redis) -> None:
@@ -159,7 +159,9 @@ def test_the_exporter_sends_only_what_it_says(server: Server, tmp_path: Path) ->
             for name in server.client().info("commandstats")
             if "config" not in name
         }
-    known = {use.name for use in USES if not use.cluster} | {name.lower() for name in SYNC_COMMANDS}
+    known = {use.name for use in PERMISSIONS if not use.cluster} | {
+        command.acl_name for command in SYNC_COMMANDS
+    }
     # the test's own client
     assert sent - {"hello", "client|setinfo"} == known
 

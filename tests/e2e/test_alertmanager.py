@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.alert_tests import FOLDER, firing_labels
-from tests.support.need import need
+from tests.support.requirements import require
 from tests.support.servers import free_port
 from tests.support.waiting import wait_for
 
@@ -21,7 +21,7 @@ Alert = dict[str, Any]
 @pytest.fixture(scope="module")
 def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of its alerts."""
-    program = need("prometheus-alertmanager")
+    program = require("prometheus-alertmanager")
     folder = tmp_path_factory.mktemp("alertmanager")
     port = free_port()
     arguments = [

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from tests.support.need import need
+from tests.support.requirements import require
 
 pytestmark = pytest.mark.e2e
 
 
 def test_a_small_run_prints_the_whole_table() -> None:
-    need("redis-server")
+    require("redis-server")
     small = ["--queues", "100", "--rounds", "1", "--noise", "1000", "--seconds", "1"]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", *small],

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import daemon
-from tests.support.need import node_modules
 from tests.support.pages import jobs, value
+from tests.support.requirements import node_modules
 from tests.support.servers import Server
 from tests.support.waiting import wait_for
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.daemon import command
 from tests.support.servers import Server, free_port, valkey
 from tests.support.tls import TLSFront, write_certificates

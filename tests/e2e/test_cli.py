@@ -13,11 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from exporter import __version__
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.daemon import command, environment
-from tests.support.need import need
 from tests.support.pages import jobs, parse, value
 from tests.support.proxy import Proxy
+from tests.support.requirements import require
 from tests.support.servers import Server, free_port
 
 LIBRARIES = {"redis": "redis-py", "hiredis": "hiredis", "prometheus-client": "prometheus-client"}
@@ -132,7 +132,7 @@ def test_bash_completes(tmp_path: Path) -> None:
     echo "${COMPREPLY[@]}"
     """
     done = subprocess.run(
-        [need("bash"), "-ec", script],
+        [require("bash"), "-ec", script],
         env=environment({"PATH": f"{program}:/usr/bin:/bin"}),
         cwd=tmp_path,
         capture_output=True,

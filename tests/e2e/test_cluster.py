@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.acl import published_acls
 from tests.support.actors import Act
 from tests.support.cluster import Cluster

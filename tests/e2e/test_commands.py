@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.commands import ROOT, Block, all_blocks, blocks
 from tests.support.daemon import daemon
-from tests.support.need import need, node_modules
+from tests.support.requirements import node_modules, require
 from tests.support.servers import Server, free_port, redis_server
 from tests.support.waiting import wait_for
 
@@ -70,7 +70,7 @@ def environment(folder: Path, wheels: Path, port: int) -> dict[str, str]:
     kept = ("PIP_", "LD_LIBRARY_PATH")
     passed = {name: value for name, value in os.environ.items() if name.startswith(kept)}
     links = f"{wheels} {passed.get('PIP_FIND_LINKS', '')}".strip()
-    tools = {str(Path(need(tool)).parent) for tool in TOOLS}
+    tools = {str(Path(require(tool)).parent) for tool in TOOLS}
     path = ":".join([str(programs), *sorted(tools - {str(Path(sys.executable).parent)})])
     return passed | {
         "HOME": str(folder),
@@ -222,6 +222,6 @@ def test_prometheus_takes_its_snippets(block: Block, tmp_path: Path) -> None:
         data = {"scrape_configs": [{"job_name": "bullmq"} | data]}
     file = tmp_path / "prometheus.yml"
     file.write_text(yaml.safe_dump(data))
-    command = [need("promtool"), "check", "config", "--syntax-only", str(file)]
+    command = [require("promtool"), "check", "config", "--syntax-only", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -12,8 +12,8 @@ import pytest
 
 from tests.support.compose import SERVICES, command, mounts
 from tests.support.daemon import daemon
-from tests.support.need import need
 from tests.support.pages import jobs, value
+from tests.support.requirements import require
 from tests.support.servers import Server
 from tests.support.waiting import wait_for
 
@@ -28,7 +28,7 @@ def test_promtool_takes_the_configuration_as_it_is_mounted(tmp_path: Path) -> No
         assert Path(target).parent == Path("/etc/prometheus")
         shutil.copy(source, tmp_path / Path(target).name)
     done = subprocess.run(
-        [need("promtool"), "check", "config", "prometheus.yml"],
+        [require("promtool"), "check", "config", "prometheus.yml"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
+from tests.support.commands import ROOT
 from tests.support.daemon import Daemon, command, daemon
-from tests.support.keyspaces import FOLDER
 from tests.support.pages import every, jobs, value
 from tests.support.servers import Server, free_port, valkey
 from tests.support.waiting import wait_for
@@ -120,9 +120,9 @@ def _stop_while_hung(server: Server, config: str, folder: Path) -> None:
 
 
 def test_the_example_configuration_runs(server: Server, tmp_path: Path) -> None:
-    example = (FOLDER / "config.example.yaml").read_text()
-    with daemon(tmp_path, example, API_REDIS_URL=server.url, WORKER_REDIS_URL=server.url) as found:
-        assert value(found.samples(), "bullmq_up", connection="worker") == 1
+    example = (ROOT / "config.yaml").read_text().replace("0.0.0.0:9538", "127.0.0.1:9538")
+    with daemon(tmp_path, example, REDIS_URL=server.url) as found:
+        assert value(found.samples(), "bullmq_up", connection="default") == 1
 
 
 def test_logs_as_json(server: Server, tmp_path: Path) -> None:

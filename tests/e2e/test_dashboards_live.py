@@ -24,13 +24,13 @@ from tests.support.dashboards import (
     variable_query,
     variables,
 )
-from tests.support.need import need, node_modules
 from tests.support.prometheus import Prometheus, Series, prometheus
+from tests.support.requirements import node_modules, require
 from tests.support.servers import valkey
 from tests.support.waiting import wait_for
 
 NO_DATA = {
-    "Replication link": "no connection reads a replica here; contract tests have one",
+    "Replication link": "no connection reads a replica here; integration tests have one",
     "Errors by collector": "nothing fails here; the faults' tests see the counters move",
 }
 NOT_OF_ONE_QUEUE = {
@@ -69,7 +69,7 @@ class Live:
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    need("prometheus")
+    require("prometheus")
     script = node_modules().parent / "everything.mjs"
     folder = tmp_path_factory.mktemp("live")
     with valkey("--maxmemory", "100mb", "--appendonly", "yes") as api, valkey() as worker:

@@ -20,9 +20,9 @@ from playwright.sync_api import Browser
 from exporter.demo.scenarios import SCENARIOS
 from tests.support.browser import Screen, screens
 from tests.support.demo import Demo, running_demos
-from tests.support.need import need
-from tests.support.page_vs_metrics import agrees, rate
+from tests.support.page_vs_metrics import rate, until_they_agree
 from tests.support.pages import Samples, every, jobs, parse, value
+from tests.support.requirements import require
 from tests.support.waiting import wait_for
 
 Look = Callable[[Demo], Screen]
@@ -66,8 +66,8 @@ _DONE = ("emails", "completed")
 @pytest.fixture(scope="module")
 def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Demo]]:
     """All scenarios with their Prometheus."""
-    need("prometheus")
-    need("prometheus-alertmanager")
+    require("prometheus")
+    require("prometheus-alertmanager")
     folder = tmp_path_factory.mktemp("demo")
     with running_demos(SCENARIOS, folder, "--prometheus") as started:
         yield started
@@ -102,7 +102,7 @@ def about(labels: dict[str, str]) -> str:
 
 def page_says_what_metrics_say(page: Screen, demo: Demo, *, blocked: bool) -> None:
     """The same of every queue, and the verdict first."""
-    page.until(lambda s: agrees(s, demo), "the same as the metrics")
+    until_they_agree(page, demo)
     reasons = list(_blocked(demo.samples()).values())
     start = f"{len(reasons)} of " if blocked else "All is well: 5 queues, none is blocked"
     page.until(lambda s: s.headline.startswith(start), "the verdict")

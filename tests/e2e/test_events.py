@@ -14,8 +14,8 @@ import pytest
 
 from tests.support.actors import Act
 from tests.support.daemon import Daemon, daemon
-from tests.support.need import node_modules
 from tests.support.pages import value
+from tests.support.requirements import node_modules
 from tests.support.servers import Server
 from tests.support.waiting import wait_for
 

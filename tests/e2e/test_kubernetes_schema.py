@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.kubernetes import OWN_KINDS, WAYS, Resource, rendered
-from tests.support.need import node_modules
+from tests.support.requirements import node_modules
 from tests.support.typescript import compiler_says
 
 MODULES = {

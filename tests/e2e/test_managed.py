@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.daemon import command
 from tests.support.pages import parse
 from tests.support.servers import Server, redis_server

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.daemon import daemon
 from tests.support.pages import Samples, every
 from tests.support.proxy import Proxy

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.alert_tests import FOLDER
 from tests.support.daemon import command
-from tests.support.need import node_modules
 from tests.support.pages import jobs, parse
+from tests.support.requirements import node_modules
 from tests.support.servers import Server
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.daemon import daemon
-from tests.support.need import need
 from tests.support.pages import jobs
 from tests.support.prometheus import prometheus
+from tests.support.requirements import require
 from tests.support.servers import Server
 from tests.support.waiting import wait_for
 
 
 def test_promtool_is_silent(server: Server, tmp_path: Path) -> None:
-    promtool = need("promtool")
+    promtool = require("promtool")
     add(server.client(), "mail")
     with daemon(tmp_path, REDIS_URL=server.url) as running:
         wait_for(lambda: jobs(running.samples()), "queues on the page")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.test_discovery import add
-from tests.contract.test_events import say
+from tests.integration.test_discovery import add
+from tests.integration.test_events import say
 from tests.support.daemon import Daemon, daemon
 from tests.support.pages import every, jobs, value
 from tests.support.servers import Server, free_port, valkey

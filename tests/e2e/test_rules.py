@@ -8,7 +8,7 @@ import pytest
 
 from exporter.rules import ALERTS, RECORDINGS
 from tests.support.alert_tests import FILES, FOLDER, checks
-from tests.support.need import need
+from tests.support.requirements import require
 
 
 def run(*command: str) -> str:
@@ -18,14 +18,16 @@ def run(*command: str) -> str:
 
 
 def test_promtool_finds_nothing_in_the_rules() -> None:
-    out = run(need("promtool"), "check", "rules", "--lint=all", "bullmq.rules.yml")
+    out = run(require("promtool"), "check", "rules", "--lint=all", "bullmq.rules.yml")
     assert "SUCCESS" in out
     migration = sorted(map(str, FOLDER.glob("migration/*.yml")))
-    assert run(need("promtool"), "check", "rules", "--lint=all", *migration).count("SUCCESS") == 4
+    assert (
+        run(require("promtool"), "check", "rules", "--lint=all", *migration).count("SUCCESS") == 4
+    )
 
 
 def test_the_rules_do_what_their_tests_say() -> None:
-    run(need("promtool"), "test", "rules", *map(str, FILES))
+    run(require("promtool"), "test", "rules", *map(str, FILES))
 
 
 def test_every_alert_has_a_firing_and_a_silent_case() -> None:
@@ -44,8 +46,8 @@ def test_every_recording_has_a_case() -> None:
 
 
 def test_the_examples_are_valid() -> None:
-    run(need("promtool"), "check", "config", "prometheus.yml")
-    run(need("amtool"), "check-config", "alertmanager.yml")
+    run(require("promtool"), "check", "config", "prometheus.yml")
+    run(require("amtool"), "check-config", "alertmanager.yml")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_the_examples_are_valid() -> None:
 def test_severities_lead_to_people(severity: str, receiver: str) -> None:
     done = subprocess.run(
         [
-            *(need("amtool"), "config", "routes", "test", "--config.file=alertmanager.yml"),
+            *(require("amtool"), "config", "routes", "test", "--config.file=alertmanager.yml"),
             *("alertname=BullMQNoWorkers", f"severity={severity}"),
         ],
         capture_output=True,

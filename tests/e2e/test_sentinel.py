@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon, command, daemon
 from tests.support.pages import jobs, value
 from tests.support.sentinels import MASTER, SentinelGroup, sentinel_group

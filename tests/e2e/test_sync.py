@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.daemon import daemon
 from tests.support.pages import every, jobs, value
 from tests.support.proxy import Proxy

@@ -11,7 +11,7 @@ import pytest
 
 from exporter.cli.commands import CONFIG_ERROR
 from tests.support.image import ROOT
-from tests.support.need import beside_python, need
+from tests.support.requirements import beside_python, require
 
 UNIT = ROOT / "deploy" / "systemd" / "bullmq-exporter.service"
 EXPOSURE = 2.0
@@ -35,7 +35,7 @@ def unit(tmp_path: Path) -> Path:
 def verify(unit: Path) -> str:
     """What systemd finds in the unit."""
     done = subprocess.run(
-        [need("systemd-analyze"), "verify", "--man=no", str(unit)],
+        [require("systemd-analyze"), "verify", "--man=no", str(unit)],
         capture_output=True,
         text=True,
         check=False,
@@ -56,7 +56,7 @@ def test_systemd_would_say_what_is_wrong(unit: Path) -> None:
 def test_it_is_hardened() -> None:
     limit = f"--threshold={EXPOSURE * 10:.0f}"
     done = subprocess.run(
-        [need("systemd-analyze"), "security", "--offline=true", limit, str(UNIT)],
+        [require("systemd-analyze"), "security", "--offline=true", limit, str(UNIT)],
         capture_output=True,
         text=True,
         check=False,

@@ -11,7 +11,7 @@ from dataclasses import astuple
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon, daemon
 from tests.support.fault_harness import config
 from tests.support.fault_report import Measured, measured, table

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.board import Board
 from exporter.collectors import Discovery, SyncTest, collectors_for
-from exporter.connection import Clients
+from exporter.connection import ClientRegistry
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller, SyncRunner
-from tests.contract.test_discovery import add
+from exporter.state.store import SnapshotStore
+from exporter.views.moment import moment_of
+from tests.integration.test_discovery import add
 from tests.support.live import QUEUE, announce, work
 from tests.support.pages import Samples, every, parse, value
 from tests.support.servers import Server
@@ -38,8 +39,8 @@ class Polled:
     def __init__(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         self.mistake: dict[str, Exception] = {}
         config = config_for(server.url, discovery_interval_seconds=0.001)
-        self._board = Board(["default"])
-        self._client = Clients().get(config.connections["default"], "default")
+        self._store = SnapshotStore(["default"])
+        self._client = ClientRegistry().get(config.connections["default"], "default")
         collectors = collectors_for(config)
         for collector in collectors:
             self._inject(monkeypatch, collector, collector.name, "collect")
@@ -48,8 +49,9 @@ class Polled:
         self._passed = 0.0
         monotonic = time.monotonic
         monkeypatch.setattr(time, "monotonic", lambda: monotonic() + self._passed)
-        self._poller = Poller(config, ["default"], self._client, collectors, self._board)
-        self._writer = PageWriter(STALE_AFTER, 60)
+        self._poller = Poller(config, ["default"], self._client, collectors, self._store)
+        self._writer = PageWriter()
+        self._config = config
 
     def _inject(
         self, monkeypatch: pytest.MonkeyPatch, target: object, name: str, method: str
@@ -69,7 +71,7 @@ class Polled:
 
     def poll(self) -> Samples:
         assert self._poller.poll_once()
-        page = self._writer.write(self._board.snapshots())
+        page = self._writer.write(moment_of(self._store, self._config, stale_after=STALE_AFTER))
         return parse(page.body(Variant(Format.TEXT, gzip=False)).decode())
 
     def close(self) -> None:
@@ -135,7 +137,7 @@ def test_a_mistake_in_the_sync_test_costs_a_round(
 ) -> None:
     config = config_for(server.url)
     sync = config.sync.model_copy(update={"interval_seconds": 0.1})
-    config, board = config.model_copy(update={"sync": sync}), Board(["default"])
+    config, store = config.model_copy(update={"sync": sync}), SnapshotStore(["default"])
     real, mistakes = SyncTest.run, list(MISTAKES)
 
     def double(test: SyncTest) -> object:
@@ -144,9 +146,9 @@ def test_a_mistake_in_the_sync_test_costs_a_round(
         return real(test)
 
     monkeypatch.setattr(SyncTest, "run", double)
-    runner = SyncRunner(config, board)
+    runner = SyncRunner(config, store)
     runner.start()
-    report = wait_for(lambda: board.sync, "a round")
+    report = wait_for(lambda: store.sync, "a round")
     runner.stop()
     runner.join(LIMIT_SECONDS)
     assert not mistakes

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.bullmq import STATES
-from tests.contract.test_discovery import add
+from exporter.collectors.queues import STATES
+from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon
 from tests.support.fault_harness import Fault, Harness, harness
 from tests.support.live import Written

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon, daemon
 from tests.support.fault_harness import RECOVERY_POLLS, config
 from tests.support.observer import pings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon, daemon
 from tests.support.fault_harness import Harness, config, harness
 from tests.support.live import Written

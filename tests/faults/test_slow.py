@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from exporter.bullmq import STATES
+from exporter.collectors.queues import STATES
 from tests.support.daemon import Daemon
 from tests.support.fault_harness import harness
 from tests.support.live import RealWork

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon, daemon
 from tests.support.fault_harness import CHILD, RECOVERY_POLLS, TIMEOUT, config
 from tests.support.observer import Observer, polls, slow

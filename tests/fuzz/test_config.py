@@ -13,7 +13,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config import ConfigError, load, parse_shard, parse_url, show, split_host_port
+from exporter.config.errors import ConfigError
+from exporter.config.loader import load
+from exporter.config.models import split_host_port
+from exporter.config.shard import parse_shard
+from exporter.config.show import show
+from exporter.config.url import parse_url
 from exporter.config.users import read_users
 from exporter.config.yaml_reader import read_yaml
 from exporter.connection import Metadata

@@ -12,23 +12,23 @@ from hypothesis import strategies as st
 from exporter.bullmq import (
     QUEUE_KEYS,
     queue_of,
+    queue_settings,
     ready_since_ms,
     scan_pattern,
-    settings_of,
     split_queue_key,
     time_ms,
     worker_names,
 )
+from exporter.collectors.events.by_job_name import NamedFold, PlainFold
 from exporter.collectors.events.fold import Entry, Fold
-from exporter.collectors.events.named import NamedFold, PlainFold
 from exporter.collectors.server.info import persistence_ok, server_identity, server_values
 from exporter.collectors.workers import count_workers, names_of
 from exporter.connection import ErrorClass, Metadata, RedisFailure, parse_info
 from exporter.connection.errors import ReplyError, failure_of
 from exporter.connection.slots import Slots, read_slots, redirection
 from exporter.exposition.text import number
-from exporter.keyspaces import keyspace_owners
-from exporter.snapshot import JobEvents
+from exporter.state.keyspaces import keyspace_owners
+from exporter.state.snapshots import JobEvents
 from tests.fuzz.answers import anything, number_texts, texts
 from tests.fuzz.profile import fuzz
 
@@ -177,7 +177,7 @@ def test_times_of_a_job(
     since = ready_since_ms(job, [created, processed, options])
     assert since is None or math.isfinite(since)
     assert time_ms(created) is None or math.isfinite(time_ms(created) or 0)
-    settings = settings_of([created, processed, options])
+    settings = queue_settings([created, processed, options])
     for limit in (settings.concurrency, settings.rate_max):
         assert limit is None or 0 <= limit < 10**20
     assert settings.may_have_markers in (True, False)

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from exporter.bullmq import ready_since_ms, settings_of
+from exporter.bullmq import queue_settings, ready_since_ms
 from exporter.collectors import SyncTest
 from exporter.collectors.server.info import server_values
-from exporter.collectors.sync import sides
-from exporter.config import ConfigError, load
+from exporter.collectors.sync import endpoints
+from exporter.config.errors import ConfigError
+from exporter.config.loader import load
 from exporter.config.users import read_users
 from exporter.connection import ErrorClass, RedisFailure, parse_info
 from exporter.connection.routing import _joined
 from exporter.connection.slots import read_slots, redirection
-from exporter.snapshot import QueueTable
+from exporter.state.queue_table import QueueTable
 from tests.fuzz.answers import RIGHT, SETTINGS, Err
 from tests.fuzz.test_replies import NAMED, PLAIN, check, polled
 from tests.fuzz.test_sync import OPTIONS, Store
@@ -66,12 +67,12 @@ from tests.fuzz.test_sync import OPTIONS, Store
 )
 def test_a_reply_that_no_redis_gives(command: str, reply: Any, collector: str) -> None:
     for config in (PLAIN, NAMED):
-        board = polled(config, {command}, [reply])
-        check(config, board)
-        report = board.snapshots()[0].reports[collector]
+        store = polled(config, {command}, [reply])
+        check(config, store)
+        report = store.snapshots()[0].reports[collector]
         assert report.errors[ErrorClass.PROTOCOL]
-        assert report.problem is not None
-        assert "no Redis answers" in report.problem.text
+        assert report.last_error is not None
+        assert "no Redis answers" in report.last_error.text
 
 
 @pytest.mark.parametrize(
@@ -89,13 +90,13 @@ def test_a_reply_that_no_redis_gives(command: str, reply: Any, collector: str) -
 def test_odd_values_of_one_queue_cost_no_other(command: str, reply: Any, column: str) -> None:
     """A queue's keys hold what its users write: that is no failure of the collector."""
     given = [reply] if command != "HMGET" else [RIGHT, reply, RIGHT, RIGHT]
-    board = polled(PLAIN, {command} if command != "HMGET" else set(), given)
-    check(PLAIN, board)
-    snapshot = board.snapshots()[0]
+    store = polled(PLAIN, {command} if command != "HMGET" else set(), given)
+    check(PLAIN, store)
+    snapshot = store.snapshots()[0]
     assert snapshot.reports["queues"].success
     table = snapshot.facts[QueueTable].facts
     assert isinstance(table, QueueTable)
-    assert column in table.columns
+    assert column in {each.name for each in table.columns}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_options_of_a_job(options: bytes, since: float) -> None:
 def test_times_without_end() -> None:
     assert ready_since_ms(b"1", [b"inf", None, None]) is None
     assert ready_since_ms(b"1", [b"5", b"nan", None]) == 5.0
-    assert settings_of([None, b"9" * 5000, b"1_0"]).concurrency is None
+    assert queue_settings([None, b"9" * 5000, b"1_0"]).concurrency is None
 
 
 def test_numbers_of_info() -> None:
@@ -141,7 +142,7 @@ def test_xread_of_several_nodes() -> None:
 
 
 def test_a_ttl_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sides, "open_client", Store)
+    monkeypatch.setattr(endpoints, "open_client", Store)
     Store.wanted, Store.given, Store.kept = {"PTTL"}, [b"5"], {}
     (pair,) = SyncTest({"api": SETTINGS}, OPTIONS).run().pairs
     assert "PTTL was answered" in pair.checks["ttl"].detail

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.board import Board
-from exporter.config import Secret, load
-from exporter.exposition import Press, acceptable, accepts_gzip, choose_format
+from exporter.config.loader import load
+from exporter.config.secret import Secret
+from exporter.exposition import Renderer, acceptable, accepts_gzip, choose_format
+from exporter.state.store import SnapshotStore
 from exporter.web import Users, WebServer, application, open_socket
 from exporter.web.auth import parse_basic
 from tests.fuzz.profile import fuzz
@@ -46,10 +47,10 @@ Running = tuple[tuple[str, int], Errors]
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
     config = load(None, {"REDIS_URL": "redis://127.0.0.1:1/0"})
-    board = Board(["default"])
-    press = Press(board, config.poll)
-    press.start()
-    app = application(lambda: config, board, press, Users({}), Future)
+    store = SnapshotStore(["default"])
+    renderer = Renderer(store, lambda: config)
+    renderer.start()
+    app = application(lambda: config, store, renderer, Users({}), Future)
     sock = open_socket("127.0.0.1:0")
     server = WebServer(app, sock, 40, None)
     errors = Errors()
@@ -58,7 +59,7 @@ def running() -> Iterator[Running]:
     server.start()
     yield address, errors
     server.stop()
-    press.stop()
+    renderer.stop()
     logging.getLogger().removeHandler(errors)
 
 

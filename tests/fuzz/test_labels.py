@@ -8,24 +8,26 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.bullmq import STATES, Queue, queue_of
+from exporter.bullmq import Queue, queue_of
 from exporter.collectors import Context, Discovery
-from exporter.config import Queues
+from exporter.collectors.queues import STATES
+from exporter.config.models import Queues
 from exporter.connection import RedisFailure
 from exporter.exposition import Format, PageWriter, Variant
-from exporter.snapshot import (
+from exporter.state.snapshots import (
     Dated,
     EventFacts,
     Histogram,
     JobEvents,
     QueueEvents,
-    QueueTable,
     ServerFacts,
     Snapshot,
 )
 from tests.fuzz.answers import SETTINGS, AnsweringClient
 from tests.fuzz.profile import fuzz
+from tests.support.factories import moment
 from tests.support.pages import Samples, every, parse
+from tests.support.tables import queue_table
 
 ANY = st.text(max_size=12) | st.text(alphabet='"\\\n\r\t,={}# %s\x00\x85\u2028a', max_size=8)
 RUN = Histogram((1.0,), (1,), 0.5, 1)
@@ -34,10 +36,10 @@ RUN = Histogram((1.0,), (1,), 0.5, 1)
 def snapshot(queues: list[Queue], version: str, job: str, policy: str) -> Snapshot:
     """What the page is made of, with a text from outside in each place that takes one."""
     now = time.monotonic()
-    columns = dict.fromkeys((*STATES, "paused"), [1] * len(queues))
+    row = dict.fromkeys((*STATES, "paused"), 1) | {"library_version": version}
     told = JobEvents(1, 1, 1, 0, 0, 0, RUN, {"completed": RUN})
     facts: list[object] = [
-        QueueTable(tuple(queues), columns, (version,) * len(queues)),
+        queue_table(queues, [row] * len(queues)),
         EventFacts({queue: QueueEvents(1, 0, {job: told}) for queue in queues}, 0.0, 0),
         ServerFacts({"version": version, "maxmemory_policy": policy}, {"keys": 1.0}, {}),
     ]
@@ -48,7 +50,7 @@ def snapshot(queues: list[Queue], version: str, job: str, policy: str) -> Snapsh
 
 
 def read(shown: Snapshot, form: Format, name: str) -> Samples:
-    page = PageWriter(15, 60).write([shown])
+    page = PageWriter().write(moment(shown))
     return parse(page.body(Variant(form, gzip=False)).decode(), form=name)
 
 

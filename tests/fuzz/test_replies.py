@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 from hypothesis import given
 
-from exporter.board import Board
 from exporter.collectors import collectors_for
-from exporter.config import Config, Events, load
+from exporter.config.loader import load
+from exporter.config.models import Config, Events
 from exporter.connection import ErrorClass
 from exporter.exposition import PageWriter
-from exporter.overview import overview
 from exporter.polling import Poller
+from exporter.state.store import SnapshotStore
+from exporter.views.moment import moment_of
+from exporter.views.overview import overview
 from exporter.web.health import redis_health
 from tests.fuzz.answers import AnsweringClient, replies, victims
 from tests.fuzz.pages import check_page
@@ -27,27 +28,28 @@ SMALL = Events(job_names=True, max_job_names=1, max_inflight=1, **FEW)
 NAMED = DEFAULT.model_copy(update={"events": SMALL})
 
 
-def polled(config: Config, wanted: set[str], given_: list[Any], polls: int = 3) -> Board:
-    board, client = Board(["default"]), AnsweringClient(wanted, given_)
-    poller = Poller(config, ["default"], client, collectors_for(config), board)
+def polled(config: Config, wanted: set[str], given_: list[Any], polls: int = 3) -> SnapshotStore:
+    store, client = SnapshotStore(["default"]), AnsweringClient(wanted, given_)
+    poller = Poller(config, ["default"], client, collectors_for(config), store)
     poller.poll_once()
     for _ in range(polls - 1):
         poller.poll()
-    return board
+    return store
 
 
-def check(config: Config, board: Board) -> None:
-    (snapshot,) = board.snapshots()
+def check(config: Config, store: SnapshotStore) -> None:
+    (snapshot,) = store.snapshots()
     mistakes = {
-        name: report.problem
+        name: report.last_error
         for name, report in snapshot.reports.items()
         if report.errors.get(ErrorClass.INTERNAL)
     }
     assert mistakes == {}
-    check_page(PageWriter(15, 60).write(board.snapshots()))
-    answer, _ = redis_health(config, board.snapshots(), time.monotonic(), None)
+    moment = moment_of(store, config)
+    check_page(PageWriter().write(moment))
+    answer, _ = redis_health(moment)
     json.dumps(answer).encode()
-    json.dumps(overview(board, config.poll).as_json(), allow_nan=False)
+    json.dumps(overview(moment).as_json(), allow_nan=False)
 
 
 @fuzz(5)

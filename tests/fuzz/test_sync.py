@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.collectors import SyncTest
-from exporter.collectors.sync import keys, sides, steps
-from exporter.config import Connection, Sync
-from exporter.snapshot import SYNC_CHECKS
+from exporter.collectors.sync import endpoints, keys, steps
+from exporter.config.models import Connection, Sync
+from exporter.state.snapshots import SYNC_CHECKS
 from exporter.web.sync_health import sync_health
 from tests.fuzz.answers import SETTINGS, AnsweringClient, replies
 from tests.fuzz.profile import fuzz
+from tests.support.factories import moment
 
 OPTIONS = Sync(timeout_seconds=0.002)
 victims = st.sets(
@@ -53,7 +53,7 @@ class Store(AnsweringClient):
 def _quick() -> Iterator[None]:
     """Waits of milliseconds where a real round has seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sides, "open_client", Store)
+        patch.setattr(endpoints, "open_client", Store)
         patch.setattr(keys, "SHORT_TTL_SECONDS", 0.001)
         patch.setattr(steps, "SHORT_TTL_SECONDS", 0.001)
         patch.setattr(steps, "_EXPIRY_TOLERANCE_SECONDS", 0.002)
@@ -68,5 +68,5 @@ def test_rounds(wanted: set[str], given_: list[Any]) -> None:
     (pair,) = report.pairs
     assert set(pair.checks) <= set(SYNC_CHECKS)
     assert pair.checks or pair.not_permitted
-    answer, _ = sync_health(report, time.monotonic())
+    answer, _ = sync_health(moment(sync=report, connections=["api"]))
     json.dumps(answer, allow_nan=False).encode()

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.need import node_modules
+from tests.support.requirements import node_modules
 
 Act = Callable[..., "subprocess.Popen[str]"]
 """Starts a part: its role, and what tests/e2e/node/actor.mjs takes."""

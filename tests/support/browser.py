@@ -10,7 +10,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support.daemon import Daemon
-from tests.support.need import need, node_modules
+from tests.support.requirements import node_modules, require
 from tests.support.waiting import wait_for
 
 DESK: Any = {"width": 1280, "height": 800}
@@ -31,7 +31,7 @@ _COLUMNS = (
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     """Debian's own; without it the test is skipped, or fails in CI."""
-    path = need("chromium")
+    path = require("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path)
         yield browser
@@ -39,7 +39,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @dataclass
-class Row:
+class TableRow:
     """A queue as people read it."""
 
     key: str
@@ -103,9 +103,9 @@ class Screen:
         )
         return told
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TableRow]:
         return [
-            Row(
+            TableRow(
                 row["key"],
                 row["classes"],
                 row["paused"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.need import missing
+from tests.support.requirements import missing
 
 
 class Clock:

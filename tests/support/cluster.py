@@ -10,7 +10,7 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
-from tests.support.need import need
+from tests.support.requirements import require
 from tests.support.servers import Server, free_port
 from tests.support.waiting import wait_for
 
@@ -22,8 +22,8 @@ class Cluster:
     """Started at once; `client` speaks to all of it."""
 
     def __init__(self) -> None:
-        binary = need("redis-server")
-        need("redis-cli")
+        binary = require("redis-server")
+        require("redis-cli")
         self.servers = [
             Server(
                 binary,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.contract.test_discovery import add
+from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon, daemon
 from tests.support.fault_report import measure
 from tests.support.live import QUEUE, Live, announce
@@ -137,17 +137,23 @@ class Harness:
         seen = self.observer.observations[first:]
         recovery = [each for each in self.observer.since(ended) if each.at <= back.at]
         measure(name, ", ".join(errors), (back.at - ended, polls(recovery)), seen)
-        assert not self.observer.failures
         during = [each for each in seen if each.at >= began and each.asked_at <= ended]
-        assert list(slow(during, TIMEOUT)) == []
-        assert {each.healthy for each in seen} == {200}
-        assert list(decreased(self.observer.observations)) == []
-        assert list(stale(seen, self._stale_polls)) == []
-        assert _counted(before, self.samples) - {perhaps} == set(errors)
-        assert polls(recovery) <= RECOVERY_POLLS
+        problems = [
+            *self.observer.failures,
+            *slow(during, TIMEOUT),
+            *decreased(self.observer.observations),
+            *stale(seen, self._stale_polls),
+            *(f"/-/healthy: {each.healthy}" for each in seen if each.healthy != 200),
+        ]
+        assert not problems, problems
+        counted = _counted(before, self.samples)
+        assert counted - {perhaps} == set(errors), counted
+        assert polls(recovery) <= RECOVERY_POLLS, polls(recovery)
         if not errors:
             assert {value(each.samples, "bullmq_up") for each in seen} == {1}
-        assert self.keys() <= keys if loses_keys else self.keys() == keys
+        added = self.keys() - keys
+        assert not added, added
+        assert loses_keys or self.keys() == keys
 
     def end(self) -> None:
         """The work stops; every job was counted, once."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.need import beside_python
+from tests.support.requirements import beside_python
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 WAYS = ("base", *sorted(f"overlays/{path.name}" for path in (FOLDER / "overlays").iterdir()))

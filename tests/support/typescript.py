@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.need import missing, node_modules
+from tests.support.requirements import missing, node_modules
 
 _OPTIONS = ("--noEmit", "--strict", "--skipLibCheck", "--target", "es2022")
 _RESOLUTION = ("--module", "esnext", "--moduleResolution", "bundler")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from exporter.board import Board
 from exporter.collectors import collectors_for
-from exporter.config import Config, Queues, load
-from exporter.connection import Client, Clients
+from exporter.config.loader import load
+from exporter.config.models import Config, Queues
+from exporter.connection import Client, ClientRegistry
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller
-from exporter.snapshot import Snapshot
+from exporter.state.snapshots import Snapshot
+from exporter.state.store import SnapshotStore
+from exporter.views.moment import moment_of
 from tests.support.pages import Samples, parse
 
 
@@ -27,12 +29,12 @@ class Watch:
 
     def __init__(self, url: str, *, cluster: bool = False, **queues: Any) -> None:
         self.config = config_for(url, cluster=cluster, **queues)
-        self.board = Board(["default"])
-        self.client: Client = Clients().get(self.config.connections["default"], "default")
+        self.store = SnapshotStore(["default"])
+        self.client: Client = ClientRegistry().get(self.config.connections["default"], "default")
         self._poller = Poller(
-            self.config, ["default"], self.client, collectors_for(self.config), self.board
+            self.config, ["default"], self.client, collectors_for(self.config), self.store
         )
-        self._writer = PageWriter(15, 60, first_shard=self.config.queues.first_shard)
+        self._writer = PageWriter()
 
     def discover_and_poll(self) -> Samples:
         self._poller.poll_once()
@@ -48,12 +50,12 @@ class Watch:
 
     @property
     def page(self) -> str:
-        made = self._writer.write(self.board.snapshots())
+        made = self._writer.write(moment_of(self.store, self.config))
         return made.body(Variant(Format.TEXT, gzip=False)).decode()
 
     @property
     def snapshot(self) -> Snapshot:
-        return self.board.snapshots()[0]
+        return self.store.snapshots()[0]
 
     def samples(self) -> Samples:
         return parse(self.page)

@@ -8,7 +8,7 @@ import base64
 import bcrypt
 import pytest
 
-from exporter.config import Secret
+from exporter.config.secret import Secret
 from exporter.web import Users
 from exporter.web.auth import parse_basic
 from tests.support.users import hashed

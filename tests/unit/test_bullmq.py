@@ -7,11 +7,11 @@ import fnmatch
 import pytest
 
 from exporter.bullmq import (
-    Settings,
+    QueueSettings,
     jobs_in_list,
     queue_of,
+    queue_settings,
     scan_pattern,
-    settings_of,
     split_queue_key,
 )
 
@@ -75,8 +75,8 @@ def test_one_pattern_for_all_prefixes(prefixes: tuple[str, ...], pattern: str) -
 
 
 def test_settings() -> None:
-    settings = settings_of([b"bullmq:6.7.0", b"5", b"x"])
-    assert settings == Settings("bullmq:6.7.0", concurrency=5)
+    settings = queue_settings([b"bullmq:6.7.0", b"5", b"x"])
+    assert settings == QueueSettings("bullmq:6.7.0", concurrency=5)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_settings() -> None:
     + [("bullmq:10.1.0", False), ("bullmq-pro:7.1.0", True), ("nonsense", True)],
 )
 def test_which_versions_leave_markers(version: str, may: bool) -> None:
-    assert Settings(version).may_have_markers is may
+    assert QueueSettings(version).may_have_markers is may
 
 
 def test_a_queue_is_known_by_its_key() -> None:

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from exporter.cli import main
-from exporter.cli.document import markdown
-from exporter.cli.teach import LESSONS
+from exporter.cli.help_text import COMMAND_HELP
+from exporter.cli.reference import markdown
 from exporter.progress import Progress
 from exporter.rules import ALERTS
 from tests.support.commands import exporter_commands
@@ -35,15 +35,15 @@ def completed(*words: str, **environ: str) -> list[str]:
 
 
 def test_every_command_has_its_lesson() -> None:
-    assert sorted(LESSONS) == COMMANDS
+    assert sorted(COMMAND_HELP) == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_teaches(name: str) -> None:
     text = CliRunner().invoke(main, [name, "--help"], terminal_width=80).output
-    assert all(each.command in text for each in LESSONS[name].examples)
+    assert all(each.command in text for each in COMMAND_HELP[name].examples)
     codes = re.findall(r"^    (\d)  \w", text[text.index("Exit codes:") :], re.MULTILINE)
-    assert [int(code) for code in codes] == list(LESSONS[name].exit_codes)
+    assert [int(code) for code in codes] == list(COMMAND_HELP[name].exit_codes)
     for option in main.commands[name].params:
         assert isinstance(option, click.Option)
         assert option.help, option.opts
@@ -51,7 +51,7 @@ def test_help_teaches(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_examples_are_taken_by_the_command_line(name: str) -> None:
-    for example in LESSONS[name].examples:
+    for example in COMMAND_HELP[name].examples:
         ((command, *arguments),) = exporter_commands(example.command)
         assert command == name
         main.commands[name].make_context(name, arguments)

@@ -12,7 +12,7 @@ from exporter.collectors.workers import greatest
 from exporter.connection import Metadata, ReplyError, pack
 from exporter.connection.routing import plan_of
 from exporter.connection.slots import Redirection, read_slots, redirection
-from exporter.snapshot import ServerFacts, WorkerCount
+from exporter.state.snapshots import ServerFacts, WorkerCount
 
 # slots by `CLUSTER KEYSLOT`
 A, B = 15495, 3300

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.config import Config, ConfigError, load
+from exporter.config.errors import ConfigError
+from exporter.config.loader import load
+from exporter.config.models import Config
 from tests.support.commands import REASONS, ROOT, Block, all_blocks
 
 LANGUAGES = {"sh", "text", "yaml", "promql", "mermaid"}

@@ -8,16 +8,16 @@ import hiredis
 import pytest
 import redis
 
-from exporter.config import load
+from exporter.config.loader import load
 from exporter.connection import (
     Backoff,
-    Clients,
+    ClientRegistry,
     ErrorClass,
     Metadata,
     ReplyError,
-    failure_of,
     parse_info,
 )
+from exporter.connection.dial import redis_py_failure
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_classes_of_replies(text: str, kind: str) -> None:
     ],
 )
 def test_classes_of_exceptions(error: Exception, kind: str) -> None:
-    assert failure_of(error).kind == kind
+    assert redis_py_failure(error).kind == kind
 
 
 def test_the_refused_command_is_named() -> None:
@@ -94,7 +94,7 @@ class TestClients:
             "REDIS_URL_OTHER": "redis://:p@h/2",
         }
         connections = load(None, environ).connections
-        clients = Clients()
+        clients = ClientRegistry()
         api = clients.get(connections["api"], "api")
         assert clients.get(connections["worker"], "worker") is api
         assert clients.get(connections["other"], "other") is not api

@@ -10,7 +10,7 @@ from pathlib import Path
 import promql_parser
 import pytest
 
-from exporter.metrics import CATALOGUE, Kind
+from exporter.metrics import CATALOGUE, MetricType
 from exporter.rules import ALERTS, RECORDINGS, threshold
 from grafana.__main__ import dashboards
 from tests.support.dashboards import (
@@ -211,7 +211,7 @@ def sample_names() -> dict[str, str]:
     """Name of a sample → name of its family."""
     found = {}
     for family in CATALOGUE:
-        ends = ("_bucket", "_sum", "_count") if family.kind is Kind.HISTOGRAM else ("",)
+        ends = ("_bucket", "_sum", "_count") if family.kind is MetricType.HISTOGRAM else ("",)
         found |= {family.name + end: family.name for end in ends}
     return found
 

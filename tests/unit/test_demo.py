@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.demo.loads import HEALTHY, Kind, Load, healthy_but
+from exporter.demo.loads import HEALTHY, JobKind, Load, healthy_but
 from exporter.demo.producers import job
 from exporter.demo.scenarios import SCENARIOS
 
@@ -31,7 +31,7 @@ def test_failures_are_rare_where_all_is_well() -> None:
 
 
 def test_a_share_of_the_jobs_fails_for_good_and_another_once() -> None:
-    kinds = (Kind("once"), Kind("thrice", {"attempts": 3}))
+    kinds = (JobKind("once"), JobKind("thrice", {"attempts": 3}))
     load = Load("mail", 0.1, 1, kinds=kinds, failing=0.3, retried=0.5)
     jobs = [job(load, number) for number in range(1000)]
     failing = [made["data"]["failing"] for made in jobs]

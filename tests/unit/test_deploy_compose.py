@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.config import load as load_config
+from exporter.config.loader import load as load_config
 from exporter.demo.scenarios import PRODUCERS, SCENARIOS, Outages
 from tests.support import image
 from tests.support.compose import FILE, SERVICES, command, load, mounts
 from tests.support.image import ROOT
-from tests.support.need import beside_python
+from tests.support.requirements import beside_python
 
 MOUNTS = [(service, *mount) for service in SERVICES for mount in mounts(service).items()]
 DEMO = {name: command(name) for name in SERVICES if name.startswith("demo-")}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.image import FILE, ROOT, admitted, one, stages
-from tests.support.need import beside_python
+from tests.support.requirements import beside_python
 
 
 def lint(file: Path) -> str:

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from exporter import __version__
-from exporter.config import Config
-from exporter.config import load as load_config
+from exporter.config.loader import load as load_config
+from exporter.config.models import Config
 from exporter.metrics import CATALOGUE
-from exporter.web.links import LINKS
+from exporter.web.endpoints import PATHS
 from tests.support import image
 from tests.support.daemon import command
 from tests.support.kubernetes import FOLDER, OWN_KINDS, WAYS, Resource, only, render, rendered
@@ -110,7 +110,7 @@ class TestEveryWay:
         assert [(p["name"], p["containerPort"]) for p in main["ports"]] == [
             ("http", int(config.listen.rpartition(":")[2]))
         ]
-        known = {path for path, _ in LINKS}
+        known = PATHS
         for probe in (main["livenessProbe"], main["readinessProbe"]):
             assert probe["httpGet"]["path"] in known
             assert probe["httpGet"]["port"] == "http"
@@ -145,7 +145,7 @@ def test_the_pods_are_scraped_and_watched() -> None:
     assert monitor["jobLabel"] in service["metadata"]["labels"]
     (endpoint,) = monitor["endpoints"]
     assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
-    assert endpoint["path"] in {path for path, _ in LINKS}
+    assert endpoint["path"] in PATHS
 
 
 def test_the_rule_is_what_the_command_prints() -> None:

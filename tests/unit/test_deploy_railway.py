@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from fnmatch import fnmatch
 
-from exporter.web.links import LINKS
+from exporter.web.endpoints import PATHS
 from tests.support import image
 from tests.support.image import ROOT
 
@@ -37,7 +37,7 @@ def test_it_has_only_keys_that_are_documented() -> None:
 def test_what_it_names_exists() -> None:
     content = json.loads(FILE.read_text())
     assert ROOT / content["build"]["dockerfilePath"] == image.FILE
-    assert content["deploy"]["healthcheckPath"] in {path for path, _ in LINKS}
+    assert content["deploy"]["healthcheckPath"] in PATHS
 
 
 def test_whatever_the_image_is_made_of_is_watched() -> None:

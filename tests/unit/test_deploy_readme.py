@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from exporter.config import load
+from exporter.config.loader import load
 from tests.support.image import ROOT
 from tests.support.kubernetes import FOLDER, WAYS, only, rendered
 

@@ -6,7 +6,8 @@ import pytest
 
 from exporter.bullmq import Queue, queue_of
 from exporter.diagnosis import Database, Diagnosis, Isolation, diagnose
-from exporter.snapshot import QueueTable, WorkerCount, WorkerFacts
+from exporter.state.snapshots import WorkerCount, WorkerFacts
+from tests.support.tables import queue_table
 
 NOW = 1000.0
 BLOCKED_AFTER = 60.0
@@ -41,9 +42,8 @@ def database(
     **facts: object,
 ) -> Database:
     queue = queue_of(prefix, name)
-    columns = {key: [value] for key, value in (FACTS | facts).items()}
     counts: dict[Queue, WorkerCount] = {queue: workers} if workers else {}
-    table = QueueTable((queue,), columns, ("",))
+    table = queue_table((queue,), [FACTS | facts])
     return Database(connection, role, table, None if workers is None else WorkerFacts(counts))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.cli import main
-from exporter.metrics import CATALOGUE, Family, Kind, markdown
+from exporter.metrics import CATALOGUE, Family, MetricType, markdown
 from exporter.rules import ALERTS, RECORDINGS
 from tests.support.commands import PAGES, Block, all_blocks, exporter_commands, name_of
 from tests.support.promql import selectors
@@ -24,7 +24,7 @@ OTHER_LABELS = {"instance", "job", "le"}
 def names() -> set[str]:
     """Families, and the samples of histograms."""
     ends = ("_bucket", "_sum", "_count")
-    parts = {f.name + end for f in CATALOGUE if f.kind is Kind.HISTOGRAM for end in ends}
+    parts = {f.name + end for f in CATALOGUE if f.kind is MetricType.HISTOGRAM for end in ends}
     return parts | set(FAMILIES)
 
 
@@ -55,7 +55,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("family", CATALOGUE, ids=lambda family: family.name)
 def test_an_example_asks_for_its_family_and_for_what_exists(family: Family) -> None:
     asked = selectors(family.example)
-    parts = names() - set(FAMILIES) if family.kind is Kind.HISTOGRAM else {family.name}
+    parts = names() - set(FAMILIES) if family.kind is MetricType.HISTOGRAM else {family.name}
     assert any(name in parts and name.startswith(family.name) for name, _ in asked)
     for name, labels in asked:
         assert name in names()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from exporter.bullmq import Queue, queue_of
 from exporter.exposition.events import EventWriter
-from exporter.snapshot import EventFacts, Histogram, JobEvents, QueueEvents
+from exporter.state.snapshots import EventFacts, Histogram, JobEvents, QueueEvents
 
 QUEUES = tuple(queue_of("bull", f"100%s {{0}} q{row}") for row in range(250))
 BOUNDS = (0.5, 1.0)
@@ -15,7 +15,7 @@ BOUNDS = (0.5, 1.0)
 Changes = st.dictionaries(st.integers(0, len(QUEUES) - 1), st.integers(0, 5), max_size=6)
 
 
-def told(jobs: int) -> QueueEvents:
+def job_events(jobs: int) -> QueueEvents:
     times = Histogram(BOUNDS, (jobs, jobs), jobs * 0.25, jobs)
     return QueueEvents(
         jobs * 4, 0, {"": JobEvents(jobs, jobs, jobs, 0, 0, 0, times, {"completed": times})}
@@ -31,19 +31,19 @@ def text(writer: EventWriter, events: dict[Queue, QueueEvents]) -> list[tuple[st
 
 @given(st.lists(Changes, min_size=1, max_size=4))
 def test_after_any_changes(changes: list[dict[int, int]]) -> None:
-    events = dict.fromkeys(QUEUES, told(1))
+    events = dict.fromkeys(QUEUES, job_events(1))
     kept = EventWriter("api")
     text(kept, events)
     for change in changes:
-        events = events | {QUEUES[row]: told(jobs) for row, jobs in change.items()}
+        events = events | {QUEUES[row]: job_events(jobs) for row, jobs in change.items()}
         assert text(kept, events) == text(EventWriter("api"), events)
 
 
 def test_what_has_not_changed_is_not_written_again() -> None:
-    events = dict.fromkeys(QUEUES, told(1))
+    events = dict.fromkeys(QUEUES, job_events(1))
     writer = EventWriter("api")
     before = list(writer.lines(EventFacts(events, 0.0, 0), QUEUES))
-    last = {QUEUES[-1]: told(2)}
+    last = {QUEUES[-1]: job_events(2)}
     after = list(writer.lines(EventFacts(events | last, 0.0, 0), QUEUES))
     durations = [
         (old is new)

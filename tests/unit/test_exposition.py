@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from exporter.bullmq import STATES, queue_of
+from exporter.bullmq import queue_of
+from exporter.collectors.queues import STATES
 from exporter.connection import ErrorClass, Metadata
 from exporter.exposition import (
     Format,
@@ -23,11 +24,13 @@ from exporter.exposition import (
     accepts_gzip,
     choose_format,
 )
-from exporter.keyspaces import keyspace_owners
 from exporter.metrics import CATALOGUE, REDIS_VALUES
-from exporter.snapshot import (
+from exporter.state.keyspaces import keyspace_owners
+from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import (
     SYNC_CHECKS,
     Check,
+    CollectorReport,
     Dated,
     Discovered,
     EventFacts,
@@ -36,16 +39,16 @@ from exporter.snapshot import (
     Pair,
     PrefixCount,
     QueueEvents,
-    QueueTable,
     Reload,
-    Report,
     ServerFacts,
     Snapshot,
     SyncReport,
     WorkerCount,
     WorkerFacts,
 )
+from tests.support.factories import moment
 from tests.support.pages import every, jobs, parse, value
+from tests.support.tables import queue_table
 
 META = Metadata("n", "h:1", "redis://h:1/0", "0123", 0, 0.0, run_id="r", role="master")
 STALE_AFTER = 15.0
@@ -62,8 +65,11 @@ QUEUE = ("prefix", "queue")
 
 
 def table(names: list[str], **columns: list[int | None]) -> QueueTable:
-    full = {state: [0] * len(names) for state in STATES} | {"paused": [0] * len(names)} | columns
-    return QueueTable(tuple(queue_of("bull", name) for name in names), full, ("",) * len(names))
+    known = dict.fromkeys((*STATES, "paused"), 0)
+    rows = [
+        known | {key: values[row] for key, values in columns.items()} for row in range(len(names))
+    ]
+    return queue_table([queue_of("bull", name) for name in names], rows)
 
 
 def snapshot(name: str = "api", *facts: object, age: float = 0.0, **changes: object) -> Snapshot:
@@ -78,7 +84,7 @@ def snapshot(name: str = "api", *facts: object, age: float = 0.0, **changes: obj
         "ping_seconds": 0.001,
         "pings": Histogram((0.001, 1.0), (1, 2), 0.5, 3),
         "reconnects": 0,
-        "problem": None,
+        "last_error": None,
         "reports": {},
         "facts": {type(fact): Dated(fact, at) for fact in facts},
     }
@@ -91,7 +97,7 @@ def page(
     sync: SyncReport | None = None,
     reload: Reload | None = None,
 ) -> str:
-    made = PageWriter(STALE_AFTER, 60).write(snapshots, sync, reload)
+    made = PageWriter().write(moment(*snapshots, sync=sync, reload=reload))
     return made.body(Variant(form, gzip=False)).decode()
 
 
@@ -111,7 +117,7 @@ def full() -> Snapshot:
         dict.fromkeys(REDIS_VALUES, 2.0),
         {"rdb": True, "aof": False},
     )
-    report = Report(True, 0.5, 1e9, {ErrorClass.TIMEOUT: 2})
+    report = CollectorReport(True, 0.5, 1e9, {ErrorClass.TIMEOUT: 2})
     found = Discovered((), {"bull": PrefixCount(1, 2)})
     workers = WorkerFacts({queue_of("bull", "mail"): WorkerCount(3, 1)})
     run = Histogram((0.5, 5.0), (1, 2), 3.5, 3)
@@ -164,8 +170,8 @@ def test_labels_are_those_of_the_catalogue() -> None:
 
 
 def test_both_formats_say_the_same() -> None:
-    writer = PageWriter(STALE_AFTER, 60)
-    made = writer.write([full()])
+    writer = PageWriter()
+    made = writer.write(moment(full()))
     bodies = {form: made.body(Variant(form, gzip=False)).decode() for form in Format}
     text = parse(bodies[Format.TEXT])
     openmetrics = parse(bodies[Format.OPENMETRICS], form="openmetrics")
@@ -217,7 +223,9 @@ class Gauges:
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily("bullmq_queue_jobs", "", labels=["connection", *QUEUE, "state"])
         for state in STATES:
-            for queue, count in zip(self._table.queues, self._table.columns[state], strict=True):
+            for queue, count in zip(
+                self._table.queues, self._table.column(STATES[state]), strict=True
+            ):
                 family.add_metric(["api", queue.prefix, queue.name, state], count)
         yield family
 
@@ -252,10 +260,10 @@ def test_what_could_not_be_read_is_absent() -> None:
 
 
 def test_the_layout_follows_the_queues() -> None:
-    writer = PageWriter(STALE_AFTER, 60)
+    writer = PageWriter()
     variant = Variant(Format.TEXT, gzip=False)
-    first = writer.write([snapshot("api", table(["a", "100%"], waiting=[1, 2]))])
-    again = writer.write([snapshot("api", table(["b"], waiting=[3]))])
+    first = writer.write(moment(snapshot("api", table(["a", "100%"], waiting=[1, 2]))))
+    again = writer.write(moment(snapshot("api", table(["b"], waiting=[3]))))
     assert jobs(parse(first.body(variant).decode()))[("100%", "waiting")] == 2
     assert {queue for queue, _ in jobs(parse(again.body(variant).decode()))} == {"b"}
 
@@ -276,7 +284,7 @@ class TestStaleness:
         assert value(parse(page(snapshot(age=16))), "bullmq_up") == 0
 
     def test_a_page_knows_when_it_expires(self) -> None:
-        made = PageWriter(STALE_AFTER, 60).write([snapshot("api", table(["a"]), age=5)])
+        made = PageWriter().write(moment(snapshot("api", table(["a"]), age=5)))
         assert 9 < made.expires_at - time.monotonic() < 10.1
 
 
@@ -381,6 +389,6 @@ class TestNegotiation:
 
 
 def test_the_gzipped_page_is_the_page() -> None:
-    made = PageWriter(STALE_AFTER, 60).write([full()])
+    made = PageWriter().write(moment(full()))
     plain = made.body(Variant(Format.TEXT, gzip=False))
     assert gzip.decompress(made.body(Variant(Format.TEXT, gzip=True))) == plain

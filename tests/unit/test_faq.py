@@ -16,16 +16,16 @@ TRIED = {
     "The number of completed jobs": ["e2e/test_events.py::test_node"],
     "How many jobs failed": [
         "e2e/test_dashboards_live.py::test_numbers_of_a_known_load",
-        "contract/test_events.py::test_history_is_no_news",
+        "integration/test_events.py::test_history_is_no_news",
     ],
     "Why are there no durations": [
-        "contract/test_events.py::test_a_queue_without_a_stream_has_no_samples",
-        "contract/test_events.py::test_events_switched_off_are_not_idleness",
+        "integration/test_events.py::test_a_queue_without_a_stream_has_no_samples",
+        "integration/test_events.py::test_events_switched_off_are_not_idleness",
         "e2e/test_managed.py::test_a_refused_command_costs_what_is_said",
     ],
     "Must finished jobs be kept": [
         "e2e/test_events.py::test_node",
-        "contract/test_events.py::test_from_the_event_or_from_the_job",
+        "integration/test_events.py::test_from_the_event_or_from_the_job",
     ],
     "Redis answers, but": ["e2e/test_check.py::test_queues_under_another_prefix"],
     "Jobs wait": [
@@ -37,17 +37,17 @@ TRIED = {
         "e2e/test_blocked.py::test_a_frozen_worker",
         "e2e/test_events.py::test_a_worker_that_is_killed_stalls_its_job",
     ],
-    "Delayed jobs": ["contract/test_ages.py::test_delayed_jobs"],
+    "Delayed jobs": ["integration/test_ages.py::test_delayed_jobs"],
     "Why is the number of workers": [
         "e2e/test_managed.py::test_a_refused_command_costs_what_is_said",
         "e2e/test_cluster.py::test_live_queues_under_two_tags",
     ],
     "Waiting here is not": [
-        "contract/test_queues.py::test_before_6_the_list_is_renamed",
-        "contract/test_queues.py::test_are_not_counted",
+        "integration/test_queues.py::test_before_6_the_list_is_renamed",
+        "integration/test_queues.py::test_are_not_counted",
     ],
     "Does it work with Bull": [
-        "contract/test_fixtures.py::test_official_counts",
+        "integration/test_fixtures.py::test_official_counts",
         "e2e/test_bullmq.py::test_python",
         "e2e/test_sentinel.py::test_a_failover_is_followed",
         "e2e/test_cluster.py::test_live_queues_under_two_tags",
@@ -55,12 +55,12 @@ TRIED = {
     ],
     "Does it slow Redis down": [
         "e2e/test_access.py::test_the_exporter_sends_only_what_it_says",
-        "contract/test_sync.py::test_every_key_has_a_ttl_from_the_start",
+        "integration/test_sync.py::test_every_key_has_a_ttl_from_the_start",
         "e2e/test_sync.py::test_it_can_be_disabled",
     ],
     "Do my services have to change": [
-        "contract/test_discovery.py::test_each_of_the_three_keys_tells_of_a_queue",
-        "contract/test_queues.py::test_a_queue_that_is_gone_goes_with_the_next_poll",
+        "integration/test_discovery.py::test_each_of_the_three_keys_tells_of_a_queue",
+        "integration/test_queues.py::test_a_queue_that_is_gone_goes_with_the_next_poll",
     ],
     "How do I keep /metrics": [
         "e2e/test_web.py::test_every_page",
@@ -68,13 +68,13 @@ TRIED = {
         "e2e/test_web.py::test_health_is_open",
     ],
     "Labels make too many": [
-        "contract/test_events.py::test_no_more_than_so_many",
-        "contract/test_discovery.py::test_include_and_exclude",
-        "contract/test_discovery.py::test_what_is_over_the_cap_is_counted",
+        "integration/test_events.py::test_no_more_than_so_many",
+        "integration/test_discovery.py::test_include_and_exclude",
+        "integration/test_discovery.py::test_what_is_over_the_cap_is_counted",
     ],
     "How do I see": [
         "e2e/test_daemon.py::test_redis_absent_at_start",
-        "contract/test_events.py::test_is_exact_where_the_server_counts",
+        "integration/test_events.py::test_is_exact_where_the_server_counts",
         "e2e/test_rules.py::test_every_alert_has_a_firing_and_a_silent_case",
     ],
 }

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.collectors.events.fold import OUTCOMES, Entry, Fold
-from exporter.snapshot import JobEvents
+from exporter.state.snapshots import JobEvents
 
 BUCKETS = (0.01, 0.1, 1.0, 10.0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.histogram import Buckets
+from exporter.state.histogram import Buckets
 
 
 def test_what_was_frozen_stays_and_what_comes_is_seen() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.metrics import CATALOGUE, Kind
+from exporter.metrics import CATALOGUE, MetricType
 from tests.support.alert_tests import FOLDER, checks
 from tests.support.promql import selectors
 
@@ -55,7 +55,7 @@ def test_a_rule_asks_for_what_the_table_says(exporter: str) -> None:
         for name, matchers in selectors(rule["expr"]):
             assert family(name) == wanted[0]
             assert wanted[1].items() <= matchers.items()
-            assert KINDS[family(name)] is Kind.HISTOGRAM or name in KINDS
+            assert KINDS[family(name)] is MetricType.HISTOGRAM or name in KINDS
 
 
 def test_every_rule_has_a_test() -> None:

@@ -4,46 +4,51 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.collectors.queues.kept import Kept, Progress
-from exporter.collectors.queues.movement import moved, note_progress
+from exporter.collectors.queues.subjects.movement import MovementSigns, has_moved
+from exporter.collectors.queues.subjects.prioritized import Job
 
-BEFORE = Progress(b"1", (b"p1", 5.0), b"a", (3, 1))
+BEFORE = MovementSigns(b"1", Job(b"p1", 5.0), b"a", (3, 1))
 
 
 @pytest.mark.parametrize(
     ("what", "seen", "waiting", "expected"),
     [
         ("nothing changed", BEFORE, (b"2", b"1"), False),
-        ("the next job was taken", Progress(b"2", (b"p1", 5.0), b"a", (3, 1)), (b"2",), True),
+        (
+            "the next job was taken",
+            MovementSigns(b"2", Job(b"p1", 5.0), b"a", (3, 1)),
+            (b"2",),
+            True,
+        ),
         (
             "a job was put in front of it",
-            Progress(b"9", (b"p1", 5.0), b"a", (3, 1)),
+            MovementSigns(b"9", Job(b"p1", 5.0), b"a", (3, 1)),
             (b"1", b"9"),
             False,
         ),
-        ("one was completed", Progress(b"1", (b"p1", 5.0), b"a", (4, 1)), (b"1",), True),
-        ("one has failed", Progress(b"1", (b"p1", 5.0), b"a", (3, 2)), (b"1",), True),
-        ("another is active", Progress(b"1", (b"p1", 5.0), b"b", (3, 1)), (b"1",), True),
-        ("the active one is gone", Progress(b"1", (b"p1", 5.0), None, (3, 1)), (b"1",), False),
-        ("a more urgent one came", Progress(b"1", (b"p0", 4.0), b"a", (3, 1)), (b"1",), False),
+        ("one was completed", MovementSigns(b"1", Job(b"p1", 5.0), b"a", (4, 1)), (b"1",), True),
+        ("one has failed", MovementSigns(b"1", Job(b"p1", 5.0), b"a", (3, 2)), (b"1",), True),
+        ("another is active", MovementSigns(b"1", Job(b"p1", 5.0), b"b", (3, 1)), (b"1",), True),
+        (
+            "the active one is gone",
+            MovementSigns(b"1", Job(b"p1", 5.0), None, (3, 1)),
+            (b"1",),
+            False,
+        ),
+        (
+            "a more urgent one came",
+            MovementSigns(b"1", Job(b"p0", 4.0), b"a", (3, 1)),
+            (b"1",),
+            False,
+        ),
         (
             "the most urgent one was taken",
-            Progress(b"1", (b"p2", 6.0), b"a", (3, 1)),
+            MovementSigns(b"1", Job(b"p2", 6.0), b"a", (3, 1)),
             (b"1",),
             True,
         ),
-        ("the last prioritized was taken", Progress(b"1", None, b"a", (3, 1)), (b"1",), True),
+        ("the last prioritized was taken", MovementSigns(b"1", None, b"a", (3, 1)), (b"1",), True),
     ],
 )
-def test_moved(what: str, seen: Progress, waiting: tuple[bytes, ...], expected: bool) -> None:
-    assert moved(BEFORE, seen, waiting) is expected, what
-
-
-def test_the_clock_starts_with_the_first_ready_job_and_with_each_movement() -> None:
-    kept = Kept(1)
-    note_progress(kept, 0, Progress(b"1"), (b"1",), 100.0)
-    assert (kept.ready_since[0], kept.still_since[0]) == (100.0, 100.0)
-    note_progress(kept, 0, Progress(b"1"), (b"1",), 105.0)
-    assert (kept.ready_since[0], kept.still_since[0]) == (100.0, 100.0)
-    note_progress(kept, 0, Progress(b"2"), (b"2",), 110.0)
-    assert (kept.ready_since[0], kept.still_since[0]) == (100.0, 110.0)
+def test_moved(what: str, seen: MovementSigns, waiting: tuple[bytes, ...], expected: bool) -> None:
+    assert has_moved(BEFORE, seen, waiting) is expected, what

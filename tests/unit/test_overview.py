@@ -6,21 +6,21 @@ import time
 
 import pytest
 
-from exporter.board import Board
-from exporter.bullmq import STATES, queue_of
-from exporter.config import Poll
+from exporter.bullmq import queue_of
+from exporter.collectors.queues import STATES
 from exporter.connection import Metadata
-from exporter.order import SORTS, in_order
-from exporter.overview import Overview, QueueView, overview
-from exporter.queues_table import choose, table
-from exporter.snapshot import (
+from exporter.state.snapshots import (
     Dated,
     Histogram,
-    QueueTable,
     Snapshot,
     WorkerCount,
     WorkerFacts,
 )
+from exporter.views.overview import Overview, QueueView, overview
+from exporter.views.queues_table import choose, table
+from exporter.views.sorting import SORTS, in_order
+from tests.support.factories import moment
+from tests.support.tables import queue_table
 
 
 def view(queue: str, reason: str | None = None, **changes: object) -> QueueView:
@@ -132,14 +132,13 @@ def test_workers_under_another_prefix_are_a_hint() -> None:
     """Not an alarm: two prefixes on one database can be two environments."""
     now = time.monotonic()
     queues = (queue_of("bull", "mail"), queue_of("jobs", "mail"))
-    columns = {state: [0, 0] for state in STATES} | {
-        "waiting": [1, 0],
-        "ready_since": [now - 100, None],
-        "still_since": [now - 100, None],
-        "has_id": [1, 0],
-        "worker_alive": [0, 1],
-    }
-    facts = (QueueTable(queues, columns, ("", "")), WorkerFacts({queues[1]: WorkerCount(1, 1)}))
+    nothing = dict.fromkeys(STATES, 0)
+    since = {"ready_since": now - 100, "still_since": now - 100}
+    rows = [
+        nothing | {"waiting": 1, "has_id": 1, "worker_alive": 0} | since,
+        nothing | {"has_id": 0, "worker_alive": 1},
+    ]
+    facts = (queue_table(queues, rows), WorkerFacts({queues[1]: WorkerCount(1, 1)}))
     snapshot = Snapshot(
         connection="api",
         at=now,
@@ -150,13 +149,11 @@ def test_workers_under_another_prefix_are_a_hint() -> None:
         ping_seconds=0.001,
         pings=Histogram((), (), 0.0, 0),
         reconnects=0,
-        problem=None,
+        last_error=None,
         reports={},
         facts={type(fact): Dated(fact, now) for fact in facts},
     )
-    board = Board(["api"])
-    board.publish(snapshot)
-    found = overview(board, Poll())
+    found = overview(moment(snapshot))
     assert found.isolations == ()
     assert found.queues[0].reason == "no_workers"
     assert found.queues[0].hint == (

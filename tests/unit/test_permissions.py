@@ -1,4 +1,4 @@
-"""Every command that the code packs is one that an ACL can be told of."""
+"""Every command that is sent is declared, so that permissions can be derived."""
 
 from __future__ import annotations
 
@@ -8,107 +8,61 @@ from pathlib import Path
 
 import pytest
 
-from exporter.bullmq import COUNTS
-from exporter.check.permissions import CONTAINERS, USES
-from exporter.collectors import SYNC_COMMANDS
+from docs import generated
+from exporter.check.permissions import PERMISSIONS, acl_commands
+from exporter.collectors import READING_COMMANDS, SYNC_COMMANDS
 from tests.unit.test_layers import ROOT
 
-# what sends a command; the first text among its arguments is the command's name
-SENDERS = {"pack", "command"}
-SENDERS_OF_SYNC = SENDERS | {"_ask"}
-# they pass on what others name: `COUNTS`, `USES`, and the callers of the functions themselves
-PASSED_ON = {
-    ("collectors/queues/plan.py", "_count_commands"),
-    ("collectors/queues/plan.py", "command"),
-    ("collectors/sync/steps.py", "_ask"),
-    ("check/permissions.py", "_refused"),
-    ("connection/client.py", "command"),
-    ("connection/routing.py", "commands"),
-    ("connection/routing.py", "plan_of"),
-}
+# `Command` itself, and what takes packed commands apart to send them to nodes of a cluster
+MAY_PACK = {"connection/command.py", "connection/routing.py"}
 
 
-class _Sent(ast.NodeVisitor):
-    """(command, or None where it is not in the code as a text; the function around it)."""
-
-    def __init__(self, senders: set[str]) -> None:
-        self._senders = senders
-        self.found: list[tuple[str | None, str]] = []
-        self._inside: list[str] = []
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        self._inside.append(node.name)
-        self.generic_visit(node)
-        self._inside.pop()
-
-    def visit_Call(self, node: ast.Call) -> None:
-        owner, _, name = ast.unparse(node.func).rpartition(".")
-        if name in self._senders and owner != "struct" and node.args:
-            self.found.append((_command(node.args), self._inside[-1] if self._inside else ""))
-        self.generic_visit(node)
-
-
-def _command(arguments: list[ast.expr]) -> str | None:
-    values = [a.value if isinstance(a, ast.Constant) else None for a in arguments]
-    texts = [(i, text.lower()) for i, text in enumerate(values) if isinstance(text, str)]
-    if not texts:
-        return None
-    place, name = texts[0]
-    return f"{name}|{str(values[place + 1]).lower()}" if name in CONTAINERS else name
-
-
-def sent(root: Path) -> Iterator[tuple[str, str | None, str]]:
+def calls(root: Path, function: str) -> Iterator[tuple[str, ast.Call]]:
+    """(file, call) for every call of a function by its plain name."""
     for file in sorted(root.rglob("*.py")):
-        visitor = _Sent(SENDERS_OF_SYNC if file.parent.name == "sync" else SENDERS)
-        visitor.visit(ast.parse(file.read_text()))
-        for command, function in visitor.found:
-            yield str(file.relative_to(root)), command, function
+        for node in ast.walk(ast.parse(file.read_text())):
+            match node:
+                case ast.Call(func=ast.Name(id=name)) if name == function:
+                    yield str(file.relative_to(root)), node
 
 
-def unlisted(root: Path) -> list[str]:
-    """Commands that no list names, with their file."""
-    listed = {use.name for use in USES} | {name.lower() for name in SYNC_COMMANDS}
-    return [
-        f"{file}, {function}: {command or 'a command that is not written out'}"
-        for file, command, function in sent(root)
-        if (file, function) not in PASSED_ON
-        if command not in listed
-    ]
+def undeclared(root: Path) -> list[str]:
+    """What is sent, or made to be sent, without being in a list."""
+    found = [f"{file}: pack(...)" for file, _ in calls(root, "pack") if file not in MAY_PACK]
+    declared = {command.name for command in (*READING_COMMANDS, *SYNC_COMMANDS)}
+    for file, call in calls(root, "Command"):
+        name = call.args[0].value if isinstance(call.args[0], ast.Constant) else None
+        if name not in declared:
+            found.append(f"{file}: {name}")
+    return found
 
 
-def test_every_command_is_listed() -> None:
-    assert unlisted(ROOT) == []
-
-
-def test_every_listed_command_is_sent() -> None:
-    known = {command for _, command, _ in sent(ROOT)} | {c[0].lower() for c in COUNTS}
-    assert {use.name for use in USES} | {name.lower() for name in SYNC_COMMANDS} == known - {None}
-
-
-def test_those_that_pass_on_are_there() -> None:
-    assert {(file, function) for file, command, function in sent(ROOT) if command is None} == (
-        PASSED_ON
-    )
+def test_every_command_is_declared() -> None:
+    assert undeclared(ROOT) == []
 
 
 @pytest.mark.parametrize(
     ("code", "named"),
     [
-        ('pack("SMEMBERS", key)', "smembers"),
-        ('context.client.command("CLIENT", "KILL", "x")', "client|kill"),
-        ('_ask(reader, "GETDEL", key)', "getdel"),
-        ("pack(name, key)", "not written out"),
-        ("[pack(*words) for words in commands]", "not written out"),
+        ('pack("SMEMBERS", key)', "pack(...)"),
+        ('Command("CLIENT KILL", "x")', "CLIENT KILL"),
+        ("Command(name)", "None"),
     ],
 )
-def test_a_new_command_is_found(tmp_path: Path, code: str, named: str) -> None:
-    folder = tmp_path / "sync"
-    folder.mkdir()
-    (folder / "new.py").write_text(f"def f():\n    return {code}\n")
-    (told,) = unlisted(tmp_path)
-    assert named in told
+def test_one_that_is_not_is_found(tmp_path: Path, code: str, named: str) -> None:
+    (tmp_path / "new.py").write_text(f"def f():\n    return {code}\n")
+    (found,) = undeclared(tmp_path)
+    assert named in found
 
 
-def test_a_command_that_is_listed_is_not(tmp_path: Path) -> None:
-    (tmp_path / "new.py").write_text('def f():\n    return pack("LLEN", key)\n')
-    assert unlisted(tmp_path) == []
+def test_every_permission_says_what_is_missing_without_it() -> None:
+    assert [permission.name for permission in PERMISSIONS if not permission.cost] == []
+
+
+def test_the_sync_test_adds_what_it_writes_with() -> None:
+    assert set(acl_commands(sync=True)) - set(acl_commands(sync=False)) == {"+set", "+del"}
+
+
+@pytest.mark.parametrize("page", generated.pages(), ids=lambda page: page.name)
+def test_what_is_generated_in_a_page_is_up_to_date(page: Path) -> None:
+    assert page.read_text() == generated.pages()[page], "run make docs"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from exporter.bullmq import queue_of
-from exporter.rates import Past, Rates, Totals, counts_of, rates, remembered
-from exporter.snapshot import Dated, EventFacts, JobEvents, QueueEvents, Snapshot
-from tests.support.sights import NO_DURATIONS, snapshot
+from exporter.state.rates import Past, Rates, Totals, counts_of, rates, remembered
+from exporter.state.snapshots import Dated, EventFacts, JobEvents, QueueEvents, Snapshot
+from tests.support.factories import NO_DURATIONS, snapshot
 
 MAIL = queue_of("bull", "mail")
 

@@ -1,4 +1,4 @@
-"""What a reload takes and refuses, and what the board forgets."""
+"""What a reload takes and refuses, and what the store forgets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from exporter.board import Board
-from exporter.config import Config, ConfigError, Problem
-from exporter.reload import read_anew
+from exporter.config.errors import ConfigError, ConfigProblem
+from exporter.config.models import Config
+from exporter.reload import reload_config
+from exporter.state.store import SnapshotStore
 from tests.unit.test_exposition import snapshot
 
 
@@ -19,7 +20,7 @@ def config(**sections: Any) -> Config:
 
 def test_a_new_configuration_is_taken() -> None:
     current, new = config(), config(poll={"interval_seconds": 1.0})
-    assert read_anew(lambda: new, current) == (new, ())
+    assert reload_config(lambda: new, current) == (new, ())
 
 
 @pytest.mark.parametrize(
@@ -32,25 +33,25 @@ def test_a_new_configuration_is_taken() -> None:
 )
 def test_what_needs_a_restart_is_refused(path: str, sections: dict[str, Any]) -> None:
     current = config()
-    taken, problems = read_anew(lambda: config(**sections), current)
+    taken, problems = reload_config(lambda: config(**sections), current)
     assert taken is current
     assert problems == (f"{path}: cannot be changed by a reload; restart, or put it back",)
 
 
 def test_every_mistake_is_told() -> None:
     def load() -> Config:
-        raise ConfigError("f", [Problem("a", "is wrong", 1), Problem("b", "too")])
+        raise ConfigError("f", [ConfigProblem("a", "is wrong", 1), ConfigProblem("b", "too")])
 
     current = config()
-    assert read_anew(load, current) == (current, ("line 1, a: is wrong", "b: too"))
+    assert reload_config(load, current) == (current, ("line 1, a: is wrong", "b: too"))
 
 
 def test_the_board_forgets_what_is_not_kept() -> None:
-    board = Board(["api", "worker"])
+    store = SnapshotStore(["api", "worker"])
     for name in ("api", "worker"):
-        board.publish(snapshot(name))
-    board.changed.clear()
-    board.change(["new", "worker", "api"], {"worker"})
-    assert [known.connection for known in board.snapshots()] == ["worker"]
-    assert board.connections == ("new", "worker", "api")
-    assert board.changed.is_set()
+        store.publish(snapshot(name))
+    store.changed.clear()
+    store.change(["new", "worker", "api"], {"worker"})
+    assert [known.connection for known in store.snapshots()] == ["worker"]
+    assert store.connections == ("new", "worker", "api")
+    assert store.changed.is_set()

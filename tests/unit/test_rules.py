@@ -10,10 +10,10 @@ import promql_parser
 import pytest
 import yaml
 
-from exporter.bullmq import STATES
 from exporter.collectors import Discovery
+from exporter.collectors.queues import STATES
 from exporter.diagnosis import Reason
-from exporter.metrics import CATALOGUE, Kind
+from exporter.metrics import CATALOGUE, MetricType
 from exporter.rules import ALERTS, RECORDINGS, RuleError, Severity, changed, rules_file, scaled
 from tests.support.daemon import command
 from tests.support.promql import selectors
@@ -47,7 +47,9 @@ EXPRESSIONS = [
 LABELS = {
     sample: family.labels
     for family in CATALOGUE
-    for sample in ([f"{family.name}_bucket"] if family.kind is Kind.HISTOGRAM else [family.name])
+    for sample in (
+        [f"{family.name}_bucket"] if family.kind is MetricType.HISTOGRAM else [family.name]
+    )
 }
 VALUES = {
     "state": set(STATES),

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config import Shard, load, parse_shard, part_of, show
+from exporter.config.loader import load
+from exporter.config.shard import Shard, parse_shard, part_of
+from exporter.config.show import show
 
 KEYS = [b"bull\0queue-%d" % number for number in range(10_000)]
 

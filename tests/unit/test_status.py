@@ -10,68 +10,58 @@ from typing import Any, Final
 
 import pytest
 
-from exporter.board import Board
 from exporter.bullmq import queue_of
-from exporter.config import Config
-from exporter.overview import overview
-from exporter.snapshot import (
+from exporter.config.models import Config
+from exporter.state.snapshots import (
+    CollectorReport,
     Dated,
     EventFacts,
     JobEvents,
     QueueEvents,
     Reload,
-    Report,
     ServerFacts,
     Snapshot,
     SyncReport,
     WorkerCount,
 )
+from exporter.state.store import SnapshotStore
+from exporter.views.overview import overview
 from exporter.web.status import ASSETS, Query, QueryError, StatusPage
 from exporter.web.status.assets import FOLDER
 from exporter.web.status.connections import connection_views
-from exporter.web.status.findings import Finding, Level, Seen, findings
+from exporter.web.status.filters import milliseconds, rate, size
+from exporter.web.status.findings import Finding, Level, findings
 from exporter.web.status.page import MOST_ROWS
-from exporter.web.status.texts import milliseconds, rate, size
-from tests.support.sights import NO_DURATIONS, refused, snapshot, stuck, sync_report
+from tests.support.factories import (
+    NO_DURATIONS,
+    config,
+    moment,
+    refused,
+    snapshot,
+    stuck,
+    sync_report,
+)
 
 MAIL, IMAGES = ("bull", "mail"), ("bull", "images")
 
 
-def config(*connections: str) -> Config:
-    names = connections or ("api",)
-    return Config.model_validate(
-        {"connections": {name: {"url": f"redis://{name}"} for name in names}}
-    )
-
-
-def board_of(*snapshots: Snapshot, sync: SyncReport | None = None) -> Board:
-    board = Board(list(dict.fromkeys(each.connection for each in snapshots)))
+def board_of(*snapshots: Snapshot, sync: SyncReport | None = None) -> SnapshotStore:
+    store = SnapshotStore(list(dict.fromkeys(each.connection for each in snapshots)))
     for each in snapshots:
-        board.publish(each)
-    board.sync = sync
-    return board
-
-
-def seen_of(
-    *snapshots: Snapshot,
-    sync: SyncReport | None = None,
-    connections: tuple[str, ...] = (),
-    reload: Reload | None = None,
-) -> Seen:
-    board = board_of(*snapshots, sync=sync)
-    settings = config(*(connections or board.connections))
-    known = overview(board, settings.poll)
-    return Seen(settings, board.snapshots(), known, sync, reload, time.monotonic())
+        store.publish(each)
+    store.sync = sync
+    return store
 
 
 def found(*snapshots: Snapshot, **more: Any) -> list[Finding]:
-    return findings(seen_of(*snapshots, **more))
+    seen = moment(*snapshots, **more)
+    return findings(seen, overview(seen))
 
 
 def page_of(*snapshots: Snapshot, query: Query | None = None, **more: Any) -> str:
-    board = board_of(*snapshots, **more)
-    settings = config(*board.connections)
-    return StatusPage(lambda: settings, board).write(query or Query()).decode()
+    store = board_of(*snapshots, **more)
+    settings = config(*store.connections)
+    return StatusPage(lambda: settings, store).write(query or Query()).decode()
 
 
 class TestVerdict:
@@ -81,16 +71,17 @@ class TestVerdict:
     def test_all_is_well(self) -> None:
         queues = {MAIL: {"waiting": 2, "prioritized": 1, "active": 4}, IMAGES: {}}
         assert found(snapshot(queues=queues)) == [
-            Finding(
-                Level.WELL, "All is well: 2 queues, none is blocked", ("3 jobs ready, 4 active",)
-            )
+            Finding(Level.OK, "All is well: 2 queues, none is blocked", ("3 jobs ready, 4 active",))
         ]
 
     def test_a_shard_speaks_for_itself_alone(self) -> None:
-        seen = seen_of(snapshot(queues={MAIL: {}}))
+        seen = moment(snapshot(queues={MAIL: {}}))
         text = {"connections": {"api": {"url": "redis://api"}}, "queues": {"shard": "2/3"}}
         shard = replace(seen, config=Config.model_validate(text))
-        assert findings(shard)[0].headline == "All is well: 1 queue of shard 2/3, none is blocked"
+        assert (
+            findings(shard, overview(shard))[0].headline
+            == "All is well: 1 queue of shard 2/3, none is blocked"
+        )
 
     def test_one_is_blocked(self) -> None:
         assert found(snapshot(queues={MAIL: stuck(), IMAGES: {}})) == [
@@ -119,7 +110,7 @@ class TestVerdict:
         assert headline == "2 of 3 queues are blocked: bull:mail on api, jobs:mail on api"
 
     def test_redis_is_away(self) -> None:
-        lost = {"up": False, "problem": refused()}
+        lost = {"up": False, "last_error": refused()}
         young = found(snapshot(queues={MAIL: {}}, ago=4, **lost))[0]
         assert young.level is Level.BAD
         assert young.headline == "Redis is not reached: api"
@@ -131,11 +122,11 @@ class TestVerdict:
         )
         old = found(snapshot(queues={MAIL: {}}, ago=130, **lost))[0]
         assert "api: last reached 2m ago, its queues are not shown" in old.details[0]
-        never = found(snapshot(up=False, problem=refused(), reached_at=None))[0]
+        never = found(snapshot(up=False, last_error=refused(), reached_at=None))[0]
         assert never.details == ("api: never reached (connection: Connection refused)",)
 
     def test_one_of_several_is_away_and_worse_than_what_is_blocked(self) -> None:
-        lost = snapshot("worker", up=False, problem=refused())
+        lost = snapshot("worker", up=False, last_error=refused())
         assert self.headlines(snapshot(queues={MAIL: stuck()}), lost) == [
             "Redis is not reached: worker (1 of 2 connections)",
             "1 of 1 queue is blocked: mail",
@@ -154,17 +145,17 @@ class TestVerdict:
         assert "api" in finding.details[0]
 
     def test_a_dead_connection_is_told_once(self) -> None:
-        lost = snapshot("worker", up=False, problem=refused())
+        lost = snapshot("worker", up=False, last_error=refused())
         sync = sync_report(["api", "worker"], [("api", "worker"), ("worker", "api")])
         told = self.headlines(snapshot("api", {MAIL: {}}), lost, sync=sync)
         assert told == ["Redis is not reached: worker (1 of 2 connections)"]
 
     def test_queues_that_cannot_be_read(self) -> None:
-        reports = {"queues": Report(success=False, problem=refused())}
+        reports = {"queues": CollectorReport(success=False, last_error=refused())}
         finding = found(snapshot(queues={MAIL: {}}, reports=reports))[0]
         assert finding.headline == "The queues of api cannot be read"
-        recovered = {"queues": Report(success=True, problem=refused())}
-        assert found(snapshot(queues={MAIL: {}}, reports=recovered))[0].level is Level.WELL
+        recovered = {"queues": CollectorReport(success=True, last_error=refused())}
+        assert found(snapshot(queues={MAIL: {}}, reports=recovered))[0].level is Level.OK
 
     def test_jobs_that_redis_may_delete(self) -> None:
         server = ServerFacts({"maxmemory_policy": "allkeys-lru"}, {"eviction_safe": 0.0}, {})
@@ -207,7 +198,7 @@ class TestConnections:
             {},
         )
         sync = sync_report(["api"])
-        view = connection_views(seen_of(snapshot(server=server), sync=sync))[0]
+        view = connection_views(moment(snapshot(server=server), sync=sync))[0]
         assert (view.status, view.reaches, view.server) == (
             "up",
             "api:6379/0",
@@ -219,21 +210,21 @@ class TestConnections:
     def test_the_sync_test_by_writer(self) -> None:
         both = (snapshot("api"), snapshot("worker"))
         sync = sync_report(["api", "worker"], [("api", "worker")])
-        api, worker = connection_views(seen_of(*both, sync=sync))
+        api, worker = connection_views(moment(*both, sync=sync))
         assert api.sync_level is Level.BAD
         assert worker.sync == "all 2 connections see what it writes, after 0.4 ms"
 
     def test_one_that_is_away_shows_no_latency(self) -> None:
-        view = connection_views(seen_of(snapshot(up=False, problem=refused(), ago=60)))[0]
+        view = connection_views(moment(snapshot(up=False, last_error=refused(), ago=60)))[0]
         assert (view.status, view.ping_seconds, view.memory_bytes) == ("down", None, None)
 
     def test_one_that_was_not_tried(self) -> None:
-        views = connection_views(seen_of(snapshot(), connections=("api", "worker")))
+        views = connection_views(moment(snapshot(), connections=("api", "worker")))
         assert [view.status for view in views] == ["up", "not tried yet"]
 
     def test_one_whose_queues_another_reads(self) -> None:
         api = snapshot("api", {MAIL: {}})
-        views = connection_views(seen_of(api, snapshot("worker", metadata=api.metadata)))
+        views = connection_views(moment(api, snapshot("worker", metadata=api.metadata)))
         assert [view.shares for view in views] == ["", "api"]
 
 
@@ -330,9 +321,13 @@ class TestHostileNames:
         server = ServerFacts({"software": name, "maxmemory_policy": name}, {}, {})
         problem = refused()
         harmless = snapshot(
-            queues={("p", "q"): stuck()}, server=server, reports={"queues": Report(problem=problem)}
+            queues={("p", "q"): stuck()},
+            server=server,
+            reports={"queues": CollectorReport(last_error=problem)},
         )
-        attack = snapshot(queues=queues, server=server, reports={"queues": Report(problem=problem)})
+        attack = snapshot(
+            queues=queues, server=server, reports={"queues": CollectorReport(last_error=problem)}
+        )
         expected = Tags(page_of(harmless, query=Query(q="q", prefix="p"))).found
         tags = Tags(page_of(attack, query=Query(q=name, prefix=name))).found
         assert [tag for tag, _ in tags] == [tag for tag, _ in expected]
@@ -382,7 +377,7 @@ class TestRows:
         assert row.count("<td>?</td>") >= 2
 
     def test_of_a_connection_that_is_away_look_old(self) -> None:
-        assert 'class=" old"' in self.row({MAIL: {}}, up=False, problem=refused(), ago=5)
+        assert 'class=" old"' in self.row({MAIL: {}}, up=False, last_error=refused(), ago=5)
         assert 'class="blocked' in self.row({MAIL: stuck()})
 
     def test_rates_come_from_what_is_known_anyway(self) -> None:
@@ -410,17 +405,17 @@ class TestRows:
 
 class TestKeeping:
     def test_a_page_is_made_once_for_a_poll(self) -> None:
-        board = board_of(snapshot(queues={MAIL: {}}))
-        page = StatusPage(config, board)
+        store = board_of(snapshot(queues={MAIL: {}}))
+        page = StatusPage(config, store)
         first = page.write(Query())
         assert page.write(Query()) is first
         assert page.write(Query(q="x")) is not first
-        board.publish(snapshot(queues={MAIL: {"waiting": 5}}))
+        store.publish(snapshot(queues={MAIL: {"waiting": 5}}))
         assert b"<td>5</td>" in page.write(Query())
 
     def test_time_alone_makes_it_anew(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        board = board_of(snapshot(queues={MAIL: {}}))
-        page = StatusPage(config, board)
+        store = board_of(snapshot(queues={MAIL: {}}))
+        page = StatusPage(config, store)
         assert b"All is well" in page.write(Query())
         later = time.monotonic() + 20
         monkeypatch.setattr(time, "monotonic", lambda: later)
@@ -431,8 +426,8 @@ class TestKeeping:
         page = StatusPage(config, board_of(snapshot()))
         for n in range(100):
             page.write(Query(q=str(n)))
-        assert page._look is not None
-        assert len(page._look.pages) <= 16
+        assert page._last is not None
+        assert len(page._last.pages) <= 16
 
 
 class TestFiles:

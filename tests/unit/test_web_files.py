@@ -8,7 +8,10 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from exporter.config import ConfigError, WebTLS, load, show
+from exporter.config.errors import ConfigError
+from exporter.config.loader import load
+from exporter.config.models import WebTLS
+from exporter.config.show import show
 from exporter.web import Certificates
 from tests.support.tls import renew
 

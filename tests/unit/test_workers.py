@@ -8,7 +8,7 @@ import pytest
 
 from exporter.bullmq import Queue, queue_of
 from exporter.collectors.workers import count_workers, names_of
-from exporter.snapshot import WorkerCount
+from exporter.state.snapshots import WorkerCount
 from tests.support.keyspaces import NAMES, keyspace
 
 MAIL = queue_of("bull", "mail")

@@ -16,7 +16,7 @@ from exporter import __version__
 from exporter.metrics import CATALOGUE
 from tests.support import compose, image
 from tests.support.image import ROOT
-from tests.support.need import beside_python
+from tests.support.requirements import beside_python
 
 FOLDER = ROOT / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
@@ -87,7 +87,9 @@ def test_the_auditor_finds_nothing() -> None:
 
 
 def test_the_auditor_finds_what_is_wrong(tmp_path: Path) -> None:
-    injected = FILES[0].read_text().replace('"$GITHUB_REF_NAME"', "${{ github.head_ref }}")
+    injected = (
+        (FOLDER / "release.yml").read_text().replace('"$GITHUB_REF_NAME"', "${{ github.head_ref }}")
+    )
     folder = tmp_path / ".github" / "workflows"
     folder.mkdir(parents=True)
     (folder / "release.yml").write_text(injected)

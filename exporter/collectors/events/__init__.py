@@ -1,5 +1,11 @@
 """Event streams: true counters and durations, from what BullMQ itself writes; no job is read."""
 
-from exporter.collectors.events.collector import EventsCollector
+from typing import Final
 
-__all__ = ["EventsCollector"]
+from exporter.collectors.events.collector import MAX_LEN, EventsCollector
+from exporter.collectors.events.positions import XINFO
+from exporter.collectors.events.streams import JOB_NAME, XREAD
+
+COMMANDS: Final = (MAX_LEN, XINFO, XREAD, JOB_NAME)
+
+__all__ = ["COMMANDS", "EventsCollector"]

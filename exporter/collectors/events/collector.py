@@ -10,13 +10,15 @@ from typing import Final
 
 from exporter.bullmq import Queue
 from exporter.collectors.contract import Context, Scope
-from exporter.collectors.events.ends import account, look_up_ends
+from exporter.collectors.events.by_job_name import NamedFold, PlainFold, StreamFold
 from exporter.collectors.events.fold import Fold
-from exporter.collectors.events.named import NamedFold, PlainFold, StreamFold
+from exporter.collectors.events.positions import count_losses, look_up_positions
 from exporter.collectors.events.streams import FIRST_ID, Reader, Stream, id_ms
-from exporter.config import Events
-from exporter.connection import are_fields, pack
-from exporter.snapshot import EventFacts, QueueEvents
+from exporter.config.models import Events
+from exporter.connection import Command, are_fields
+from exporter.state.snapshots import EventFacts, QueueEvents
+
+MAX_LEN: Final = Command("HMGET", "meta", ("opts.maxLenEvents",), list, "queue settings")
 
 _BUDGET_SHARE: Final = 0.5
 """Share of the poll interval that a pass may take."""
@@ -100,8 +102,8 @@ class EventsCollector:
         known = [stream for stream in some if stream.position is not None]
         flags = [stream.enabled for stream in known]
         self._look_whether_enabled(context, [*new, *known])
-        look_up_ends(context, new)
-        account(context, [stream for stream in known if stream.enabled])
+        look_up_positions(context, new)
+        count_losses(context, [stream for stream in known if stream.enabled])
         for stream in new:
             stream.before = stream.at
             never_told = stream.position == FIRST_ID and not stream.announced
@@ -118,9 +120,7 @@ class EventsCollector:
     def _look_whether_enabled(self, context: Context, streams: Sequence[Stream]) -> None:
         if not streams:
             return
-        packed = b"".join(
-            pack("HMGET", stream.queue.key + b"meta", "opts.maxLenEvents") for stream in streams
-        )
+        packed = b"".join(MAX_LEN.on(stream.queue.key) for stream in streams)
         replies = context.client.batch(packed, len(streams)).replies
         for stream, reply in zip(streams, replies, strict=True):
             if are_fields(reply, 1):
@@ -136,7 +136,7 @@ class EventsCollector:
         ended = [stream for stream in news if stream.key not in late]
         for stream in ended:
             stream.fold.settle()
-        account(context, ended)
+        count_losses(context, ended)
         for stream in news:
             stream.before = stream.at
 

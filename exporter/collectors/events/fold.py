@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
-from exporter.histogram import Buckets
-from exporter.snapshot import JobEvents
+from exporter.state.histogram import Buckets
+from exporter.state.snapshots import JobEvents
 
 Entry = tuple[bytes, Sequence[bytes]]
 """An entry of XREAD: id, and its fields and values in turn."""
@@ -55,7 +55,7 @@ class Fold:
     def feed(self, entries: Sequence[Entry]) -> None:
         """Fold entries in the order of the stream; events that are not BullMQ's are passed over."""
         handlers = self._HANDLERS
-        for event, job, at, fields in told(entries):
+        for event, job, at, fields in job_events(entries):
             handler = handlers.get(event)
             if handler is not None:
                 handler(self, job, at, fields)
@@ -213,7 +213,7 @@ def _field(fields: Sequence[bytes], name: bytes) -> bytes | None:
     return None
 
 
-def told(entries: Sequence[Entry]) -> Iterator[tuple[bytes, bytes, int, Sequence[bytes]]]:
+def job_events(entries: Sequence[Entry]) -> Iterator[tuple[bytes, bytes, int, Sequence[bytes]]]:
     """Event, job, time in ms and fields of the entries that are about a job."""
     for entry_id, fields in entries:
         # as BullMQ writes them; a user's own events may have any fields

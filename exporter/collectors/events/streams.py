@@ -11,11 +11,27 @@ from typing import Final
 
 from exporter.bullmq import Queue
 from exporter.collectors.contract import Context
+from exporter.collectors.events.by_job_name import StreamFold
 from exporter.collectors.events.fold import Entry
-from exporter.collectors.events.named import StreamFold
-from exporter.connection import Reply, ReplyError, are_fields, are_texts, pack, unexpected
+from exporter.connection import (
+    KEY,
+    Command,
+    Reply,
+    ReplyError,
+    are_fields,
+    are_texts,
+    unexpected,
+)
 
 FIRST_ID: Final = b"0-0"
+XREAD: Final = Command(
+    "XREAD",
+    probe=("COUNT", 1, "STREAMS", KEY, FIRST_ID),
+    reply=list,
+    cost="all bullmq_jobs_*, bullmq_job_*",
+)
+JOB_NAME: Final = Command("HMGET", "", ("name",), list, "job names")
+"""On the key of a job."""
 _ID: Final = re.compile(rb"\d{1,20}-\d{1,20}")
 
 _MOST_ENTRIES: Final = 500
@@ -68,7 +84,7 @@ class NameLookup:
         wanted = wanted[: self.most]
         if not wanted:
             return
-        packed = b"".join(pack("HMGET", stream.queue.key + job, "name") for stream, job in wanted)
+        packed = b"".join(JOB_NAME.on(stream.queue.key + job) for stream, job in wanted)
         replies = context.client.batch(packed, len(wanted)).replies
         for (stream, job), reply in zip(wanted, replies, strict=True):
             if are_fields(reply, 1) and reply[0]:
@@ -76,7 +92,7 @@ class NameLookup:
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
+class _ReadPlan:
     """The shape of a round trip."""
 
     width: int
@@ -123,15 +139,15 @@ class Reader:
             more += self._read(context, some, page, xread)
         return more
 
-    def _page(self, streams: int, width: int) -> _Page:
+    def _page(self, streams: int, width: int) -> _ReadPlan:
         """As much as the size of entries allows, were all of them there."""
         entries = max(1, int(self._page_bytes / self._entry_bytes))
         width = min(width, streams, entries)
         count = max(1, min(_MOST_ENTRIES, entries) // width)
-        return _Page(width, count, max(1, min(_PIPELINED, entries // (width * count))))
+        return _ReadPlan(width, count, max(1, min(_PIPELINED, entries // (width * count))))
 
     def _read(
-        self, context: Context, streams: Sequence[Stream], page: _Page, xread: XRead
+        self, context: Context, streams: Sequence[Stream], page: _ReadPlan, xread: XRead
     ) -> list[Stream]:
         groups = [streams[i : i + page.width] for i in range(0, len(streams), page.width)]
         packed = b"".join([xread(group, page.count) for group in groups])
@@ -199,7 +215,7 @@ class QuietReads:
 def _xread(streams: Sequence[Stream], count: int) -> bytes:
     keys = [stream.key for stream in streams]
     positions = [stream.at for stream in streams]
-    return pack("XREAD", "COUNT", count, "STREAMS", *keys, *positions)
+    return XREAD.on(more=("COUNT", count, "STREAMS", *keys, *positions))
 
 
 def _one_by_one(
@@ -212,7 +228,7 @@ def _one_by_one(
         if isinstance(reply, ReplyError):
             if reply.not_available:
                 raise reply
-            context.faults.add(reply, f"XREAD {stream.key[:200]!r}")
+            context.errors.add(reply, f"XREAD {stream.key[:200]!r}")
         elif reply is not None:
             _check(reply, (stream.key,))
             news += [(stream, entries) for _, entries in reply]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from exporter.snapshot import ServerFacts
+from exporter.state.snapshots import ServerFacts
 
 _COUNTERS: Final = (
     "evicted_keys",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from exporter.collectors.contract import Context, Scope
 from exporter.collectors.server.cluster import ClusterTotals
 from exporter.collectors.server.info import persistence_ok, server_identity, server_values
-from exporter.connection import Client, ReplyError, pack, parse_info, text, whole
-from exporter.snapshot import ServerFacts
+from exporter.connection import DBSIZE, INFO, Client, ReplyError, expect_int, parse_info, text
+from exporter.state.snapshots import ServerFacts
 
 
 class ServerCollector:
@@ -25,14 +25,14 @@ class ServerCollector:
 
 
 def _read(node: Client, context: Context) -> ServerFacts:
-    info_reply, size = node.batch(pack("INFO") + pack("DBSIZE"), 2).replies
+    info_reply, size = node.batch(INFO.on() + DBSIZE.on(), 2).replies
     if isinstance(info_reply, ReplyError):
         raise info_reply
     info = parse_info(text(info_reply, "INFO"))
     node.learn(info)
     values = server_values(info)
     if isinstance(size, ReplyError):
-        context.faults.add(size, "DBSIZE")
+        context.errors.add(size, "DBSIZE")
     else:
-        values["keys"] = whole(size, "DBSIZE")
+        values["keys"] = expect_int(size, "DBSIZE")
     return ServerFacts(server_identity(info), values, persistence_ok(info), info.get("run_id", ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from exporter.numerals import finite, is_digits
+from exporter.parsing import finite, is_digits
 
 # our name → INFO's field, for numbers that are taken as they are
 _NUMBERS: Final = {

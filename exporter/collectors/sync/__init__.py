@@ -4,6 +4,6 @@ The only place where the exporter writes: keys of its own, always with a TTL.
 """
 
 from exporter.collectors.sync.round import SyncTest
-from exporter.collectors.sync.steps import SYNC_COMMANDS
+from exporter.collectors.sync.steps import COMMANDS
 
-__all__ = ["SYNC_COMMANDS", "SyncTest"]
+__all__ = ["COMMANDS", "SyncTest"]

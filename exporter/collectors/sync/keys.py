@@ -22,14 +22,14 @@ _UNICODE: Final = "žluťoučký kůň · 井戸 · 🐂 · \u202eRTL\u202c · e
 class Keys:
     """The keys of one writer in one round, and their values."""
 
-    value_key: str
-    payload_key: str
-    short_key: str
+    value_key: bytes
+    payload_key: bytes
+    short_key: bytes
     value: bytes
     payload: bytes
 
     @property
-    def all(self) -> tuple[str, str, str]:
+    def all(self) -> tuple[bytes, bytes, bytes]:
         """Every key that the writer makes."""
         return (self.value_key, self.payload_key, self.short_key)
 
@@ -43,7 +43,7 @@ def new_keys(prefix: str) -> Keys:
     """Keys that no other round, and no other exporter, has."""
     token = secrets.token_hex(16)
     # one hash tag, so that in a cluster they are in one slot
-    base = f"{prefix}:{{{token}}}"
+    base = f"{prefix}:{{{token}}}:".encode()
     filler = _EVERY_BYTE + _UNICODE + token.encode()
     payload = (filler * (_PAYLOAD_BYTES // len(filler) + 1))[:_PAYLOAD_BYTES]
-    return Keys(f"{base}:value", f"{base}:payload", f"{base}:short", token.encode(), payload)
+    return Keys(base + b"value", base + b"payload", base + b"short", token.encode(), payload)

@@ -11,12 +11,12 @@ from itertools import product
 from typing import Final
 
 from exporter.collectors.sync import steps
+from exporter.collectors.sync.endpoints import Endpoint, sides_of
 from exporter.collectors.sync.keys import Keys, new_keys
-from exporter.collectors.sync.sides import Side, sides_of
 from exporter.collectors.sync.steps import Findings, NotPermittedError
-from exporter.config import Connection, Sync
+from exporter.config.models import Connection, Sync
 from exporter.connection import RedisFailure
-from exporter.snapshot import SYNC_CHECKS, Pair, SyncReport
+from exporter.state.snapshots import SYNC_CHECKS, Pair, SyncReport
 
 _MOST_THREADS: Final = 16
 _GOOD_FOR_ROUNDS: Final = 3
@@ -38,7 +38,7 @@ class SyncTest:
         self._connections = connections
         self._options = options
         self._wanted = (connections, options)
-        self._sides: list[Side] = []
+        self._sides: list[Endpoint] = []
         self._next = 0
         self._pairs: dict[Names, Pair] = {}
         self._stopped = False
@@ -55,7 +55,7 @@ class SyncTest:
         self._sides = sides_of(self._connections)
         with ThreadPoolExecutor(min(_MOST_THREADS, len(self._sides))) as pool:
             try:
-                list(pool.map(Side.connect, self._sides))
+                list(pool.map(Endpoint.connect, self._sides))
                 self._test_writers(pool, deadline)
             finally:
                 for side in self._sides:
@@ -97,7 +97,7 @@ class SyncTest:
         for side in self._sides:
             side.abort()
 
-    def _write_and_read(self, pool: ThreadPoolExecutor, writer: Side) -> None:
+    def _write_and_read(self, pool: ThreadPoolExecutor, writer: Endpoint) -> None:
         """One writer and all readers."""
         started = time.monotonic()
         found = {side.name: Findings() for side in self._sides}
@@ -114,7 +114,7 @@ class SyncTest:
                 seconds = time.monotonic() - started
                 self._pairs[names] = self._pair(names, found[reader.name], seconds)
 
-    def _write(self, writer: Side, keys: Keys, found: Iterable[Findings]) -> bool:
+    def _write(self, writer: Endpoint, keys: Keys, found: Iterable[Findings]) -> bool:
         started = time.monotonic()
         problem, not_permitted = None, ""
         if writer.failure is not None:
@@ -129,17 +129,19 @@ class SyncTest:
 
     def _read(
         self,
-        writer: Side,
+        writer: Endpoint,
         keys: Keys,
         written_at: float,
         found: dict[str, Findings],
-        reader: Side,
+        reader: Endpoint,
     ) -> None:
         findings, started = found[reader.name], time.monotonic()
         if reader.failure is not None:
             findings.note("set_get", started, f"the reader failed: {reader.failure}", "")
             return
-        timeout = steps.patience(writer.metadata, reader.metadata, self._options.timeout_seconds)
+        timeout = steps.read_timeout(
+            writer.metadata, reader.metadata, self._options.timeout_seconds
+        )
         steps.read(reader, keys, written_at, timeout, findings)
         if writer.metadata is not None and reader.metadata is not None:
             seen = findings.propagation_seconds is not None
@@ -147,7 +149,7 @@ class SyncTest:
             findings.note("same_database", time.monotonic(), *verdict)
 
     def _clean_up(
-        self, pool: ThreadPoolExecutor, writer: Side, keys: Keys, found: dict[str, Findings]
+        self, pool: ThreadPoolExecutor, writer: Endpoint, keys: Keys, found: dict[str, Findings]
     ) -> None:
         started = time.monotonic()
         try:
@@ -163,9 +165,9 @@ class SyncTest:
             saw = [s for s in self._sides if found[s.name].propagation_seconds is not None]
             list(pool.map(lambda side: self._confirm(side, keys, started, found[side.name]), saw))
 
-    def _confirm(self, reader: Side, keys: Keys, started: float, findings: Findings) -> None:
+    def _confirm(self, reader: Endpoint, keys: Keys, started: float, findings: Findings) -> None:
         try:
-            problem = steps.gone(reader.reader, keys, self._options.timeout_seconds)
+            problem = steps.check_deleted(reader.reader, keys, self._options.timeout_seconds)
         except NotPermittedError as error:
             findings.not_permitted = str(error)
             return
@@ -190,7 +192,7 @@ class SyncTest:
         return replace(pair, runs=pair.runs + 1, failures=pair.failures + (not pair.passed))
 
 
-def _attempt(writer: Side, keys: Keys) -> tuple[str | None, str]:
+def _attempt(writer: Endpoint, keys: Keys) -> tuple[str | None, str]:
     """Write; what went wrong, and the command that is not permitted."""
     try:
         steps.write(writer.writer, keys)

@@ -8,26 +8,30 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from exporter.collectors.sync.endpoints import Endpoint
 from exporter.collectors.sync.keys import SHORT_TTL_SECONDS, TTL_SECONDS, Keys
-from exporter.collectors.sync.sides import Side
 from exporter.connection import (
-    Argument,
     Client,
+    Command,
     Metadata,
     RedisFailure,
     Reply,
     ReplyError,
-    pack,
-    whole,
+    expect_int,
 )
-from exporter.snapshot import Check
+from exporter.state.snapshots import Check
 
-SYNC_COMMANDS: Final = ("SET", "GET", "PTTL", "EXISTS", "DEL")
+_SET: Final = Command("SET", reply=bytes)
+_GET: Final = Command("GET", reply=bytes)
+_PTTL: Final = Command("PTTL")
+_EXISTS: Final = Command("EXISTS")
+_DEL: Final = Command("DEL")
+COMMANDS: Final = (_SET, _GET, _PTTL, _EXISTS, _DEL)
 """All that the test sends besides the handshake."""
 
 # Between two servers that are not the same, a value cannot come; a moment is given all the same,
 # because identities can be wrong (a proxy) and values can travel (active-active databases).
-_HOPELESS_SECONDS: Final = 0.2
+_CANNOT_MATCH_SECONDS: Final = 0.2
 _FIRST_PAUSE: Final = 0.001
 _LONGEST_PAUSE: Final = 0.05
 _TTL_TOLERANCE_SECONDS: Final = 1.0
@@ -57,15 +61,15 @@ def write(writer: Client, keys: Keys) -> None:
     """Write all keys at once. Raises `RedisFailure` or `NotPermittedError`."""
     long, short = TTL_SECONDS * 1000, round(SHORT_TTL_SECONDS * 1000)
     packed = (
-        pack("SET", keys.value_key, keys.value, "PX", long)
-        + pack("SET", keys.payload_key, keys.payload, "PX", long)
-        + pack("SET", keys.short_key, keys.value, "PX", short)
+        _SET.on(keys.value_key, more=(keys.value, "PX", long))
+        + _SET.on(keys.payload_key, more=(keys.payload, "PX", long))
+        + _SET.on(keys.short_key, more=(keys.value, "PX", short))
     )
     for reply in writer.batch(packed, 3).replies:
         _checked(reply)
 
 
-def read(side: Side, keys: Keys, written_at: float, timeout: float, found: Findings) -> None:
+def read(side: Endpoint, keys: Keys, written_at: float, timeout: float, found: Findings) -> None:
     """Everything that a reader does; the checks go to `found`, a failure ends them."""
     started = time.monotonic()
     step = "set_get"
@@ -90,12 +94,12 @@ def clean_up(writer: Client, keys: Keys) -> None:
     """Delete the keys, on a new socket where the old one has died. Raises `RedisFailure`."""
     if not writer.connected:
         writer.connect()
-    _ask(writer, "DEL", *keys.all)
+    _ask(writer, _DEL, *keys.all)
 
 
-def gone(reader: Client, keys: Keys, timeout: float) -> str | None:
+def check_deleted(reader: Client, keys: Keys, timeout: float) -> str | None:
     """What is wrong after the deletion, as the reader sees it. Raises `RedisFailure`."""
-    left = _until(lambda: _ask(reader, "EXISTS", *keys.all) == 0, timeout)
+    left = _until(lambda: _ask(reader, _EXISTS, *keys.all) == 0, timeout)
     return None if left is not None else f"the reader still sees keys {timeout:g} s after DEL"
 
 
@@ -114,16 +118,16 @@ def same_database(writer: Metadata, reader: Metadata, *, seen: bool) -> tuple[st
     return "different servers" if not hidden else "a server hides its identity", ""
 
 
-def hopeless(writer: Metadata, reader: Metadata) -> bool:
+def cannot_match(writer: Metadata, reader: Metadata) -> bool:
     """Whether the servers' identities say that the reader cannot see the value."""
     known = bool(writer.run_id and reader.run_id)
     return known and not writer.same_keyspace(reader)
 
 
-def patience(writer: Metadata | None, reader: Metadata | None, timeout: float) -> float:
+def read_timeout(writer: Metadata | None, reader: Metadata | None, timeout: float) -> float:
     """How long the reader waits for the value."""
-    if writer is not None and reader is not None and hopeless(writer, reader):
-        return min(timeout, _HOPELESS_SECONDS)
+    if writer is not None and reader is not None and cannot_match(writer, reader):
+        return min(timeout, _CANNOT_MATCH_SECONDS)
     return timeout
 
 
@@ -135,7 +139,7 @@ def _set_get(
     def arrived() -> bool:
         nonlocal last
         try:
-            last = _ask(reader, "GET", keys.value_key)
+            last = _ask(reader, _GET, keys.value_key)
         except ReplyError as error:  # MASTERDOWN and the like may pass
             last = error
         return bool(last == keys.value)
@@ -151,7 +155,7 @@ def _set_get(
 
 
 def _integrity(reader: Client, keys: Keys) -> tuple[str | None, str]:
-    payload = _ask(reader, "GET", keys.payload_key)
+    payload = _ask(reader, _GET, keys.payload_key)
     if not isinstance(payload, bytes):
         return "the payload was not there", ""
     if hashlib.sha256(payload).digest() != keys.digest:
@@ -161,7 +165,7 @@ def _integrity(reader: Client, keys: Keys) -> tuple[str | None, str]:
 
 def _ttl(reader: Client, keys: Keys) -> tuple[float, int]:
     """When the TTL was read, and what it was in ms (-1 without one, -2 without a key)."""
-    left = whole(_ask(reader, "PTTL", keys.value_key), "PTTL")
+    left = expect_int(_ask(reader, _PTTL, keys.value_key), "PTTL")
     return time.monotonic(), left
 
 
@@ -183,13 +187,13 @@ def _expiry(reader: Client, keys: Keys, written_at: float) -> tuple[str | None, 
     due = written_at + SHORT_TTL_SECONDS
     time.sleep(max(0.0, due - time.monotonic()))
     gone_at = _until(
-        lambda: _ask(reader, "EXISTS", keys.short_key) == 0,
+        lambda: _ask(reader, _EXISTS, keys.short_key) == 0,
         _EXPIRY_TOLERANCE_SECONDS,
     )
     if gone_at is None:
         late = _EXPIRY_TOLERANCE_SECONDS
         return f"a key is still there {late:g} s after it should have expired", ""
-    if _ask(reader, "EXISTS", keys.value_key) == 0:
+    if _ask(reader, _EXISTS, keys.value_key) == 0:
         return "a key that should still be there is gone too", ""
     return None, f"gone {max(0.0, gone_at - due) * 1000:.0f} ms after it was due"
 
@@ -207,8 +211,8 @@ def _until(condition: Callable[[], bool], timeout: float) -> float | None:
         pause = min(_LONGEST_PAUSE, pause * 2)
 
 
-def _ask(client: Client, *command: Argument) -> Reply:
-    return _checked(client.batch(pack(*command), 1).replies[0])
+def _ask(client: Client, command: Command, *keys: bytes) -> Reply:
+    return _checked(client.batch(command.on(*keys), 1).replies[0])
 
 
 def _checked(reply: Reply) -> Reply:

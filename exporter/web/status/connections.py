@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from exporter.diagnosis import explain_pair
-from exporter.snapshot import ServerFacts, Snapshot
-from exporter.web.status.findings import Level, Seen
-from exporter.words import UNKNOWN, printable
+from exporter.state.snapshots import ServerFacts, Snapshot
+from exporter.views.formatting import UNKNOWN, printable
+from exporter.views.moment import Moment
+from exporter.web.status.findings import Level
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,11 @@ class ConnectionView:
     sync_level: Level
 
 
-def connection_views(seen: Seen) -> list[ConnectionView]:
+def connection_views(moment: Moment) -> list[ConnectionView]:
     """In the order of the configuration."""
-    known = {snapshot.connection: snapshot for snapshot in seen.snapshots}
-    owners = seen.owners
     return [
-        _view(known[name], owners[name], seen) if name in known else _untried(name)
-        for name in seen.config.connections
+        _view(moment, moment.known[name]) if name in moment.known else _untried(name)
+        for name in moment.config.connections
     ]
 
 
@@ -67,20 +66,20 @@ def _untried(name: str) -> ConnectionView:
     )
 
 
-def _view(snapshot: Snapshot, owner: str, seen: Seen) -> ConnectionView:
-    up = seen.is_up(snapshot)
-    server = snapshot.get(ServerFacts, seen.now, seen.stale_after)
+def _view(moment: Moment, snapshot: Snapshot) -> ConnectionView:
+    up, owner = moment.is_up(snapshot), moment.owners[snapshot.connection]
+    server = moment.facts(snapshot, ServerFacts)
     values, info = (server.values, server.info) if server is not None else ({}, {})
     known = snapshot.metadata
-    sync, sync_level = _sync(snapshot.connection, seen)
+    sync, sync_level = _sync(snapshot.connection, moment)
     return ConnectionView(
         name=snapshot.connection,
-        level=Level.WELL if up else Level.BAD,
+        level=Level.OK if up else Level.BAD,
         status="up" if up else "down",
         reaches=printable(f"{known.address}/{known.db}") if known is not None else "",
         server=_server(snapshot, info.get("software", "")),
         shares=owner if owner != snapshot.connection else "",
-        polled_seconds=seen.now - snapshot.at,
+        polled_seconds=moment.now - snapshot.at,
         ping_seconds=snapshot.ping_seconds if up else None,
         memory_bytes=values.get("memory_used_bytes"),
         memory_max_bytes=values.get("memory_max_bytes"),
@@ -100,19 +99,19 @@ def _server(snapshot: Snapshot, software: str) -> str:
     return printable(", ".join(part for part in (software, role) if part))
 
 
-def _sync(name: str, seen: Seen) -> tuple[str, Level]:
+def _sync(name: str, moment: Moment) -> tuple[str, Level]:
     """What became of what this connection wrote."""
-    if not seen.config.sync.enabled:
-        return "off", Level.WELL
-    pairs = [pair for pair in seen.sync.pairs if pair.writer == name] if seen.sync else []
-    if seen.sync is None or not pairs:
+    if not moment.config.sync.enabled:
+        return "off", Level.OK
+    pairs = [pair for pair in moment.sync.pairs if pair.writer == name] if moment.sync else []
+    if moment.sync is None or not pairs:
         return UNKNOWN, Level.STARTING
     wrong = [pair for pair in pairs if pair.passed is not True]
     if wrong:
         worst = next((pair for pair in wrong if pair.passed is False), wrong[0])
         level = Level.BAD if worst.passed is False else Level.STARTING
-        return printable(explain_pair(worst, seen.sync.metadata)), level
+        return printable(explain_pair(worst, moment.sync.metadata)), level
     slowest = max((pair.propagation_seconds or 0.0) for pair in pairs) * 1000
     alone = [pair.reader for pair in pairs] == [name]
     seers = "sees" if alone else f"all {len(pairs)} connections see"
-    return f"{seers} what it writes, after {slowest:.1f} ms", Level.WELL
+    return f"{seers} what it writes, after {slowest:.1f} ms", Level.OK

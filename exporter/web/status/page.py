@@ -7,26 +7,23 @@ when something in it has changed.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from exporter import __version__
-from exporter.board import Board
-from exporter.config import Config
-from exporter.exposition import gzip_of
-from exporter.overview import QueueView, overview
-from exporter.snapshot import Reload, Snapshot, SyncReport
-from exporter.web.links import LINKS
-from exporter.web.status import texts
+from exporter.config.models import Config
+from exporter.exposition import join_gzip
+from exporter.state.store import SnapshotStore
+from exporter.views.moment import Moment, moment_of
+from exporter.views.overview import Overview, QueueView, overview
+from exporter.web.endpoints import ENDPOINTS
+from exporter.web.status import filters
 from exporter.web.status.assets import FOLDER, SCRIPT, STYLE
 from exporter.web.status.connections import connection_views
-from exporter.web.status.findings import Seen, findings
+from exporter.web.status.findings import findings
 from exporter.web.status.query import Query
 
 MOST_ROWS: Final = 2000
@@ -39,6 +36,9 @@ _Key = tuple[str, str, str]
 
 
 def _templates() -> Any:
+    """The page's macros, compiled. Only a page needs Jinja, so it is imported with the first."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -46,33 +46,28 @@ def _templates() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= texts.FILTERS
+    environment.filters |= filters.FILTERS
     return environment.get_template("status.html.j2").module
 
 
 @dataclass(slots=True)
-class _Look:
-    """What was seen at one moment, and the pages that were made of it."""
+class _Rendered:
+    """A moment with the pages that were made from it."""
 
-    snapshots: Sequence[Snapshot]
-    sync: SyncReport | None
-    reload: Reload | None
-    made_at: float
-    time: float
-    seen: Seen
+    moment: Moment
+    overview: Overview
     pages: dict[tuple[Query, bool], bytes] = field(default_factory=dict)
 
 
 class StatusPage:
     """Makes the page for each query."""
 
-    def __init__(self, current: Callable[[], Config], board: Board) -> None:
+    def __init__(self, current: Callable[[], Config], store: SnapshotStore) -> None:
         self._current = current
-        self._board = board
-        self._macros = _templates()
+        self._store = store
         # one thread: visitors wait for each other, and never for half of another's page
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="status")
-        self._look: _Look | None = None
+        self._last: _Rendered | None = None
         self._written: dict[_Key, tuple[QueueView, bool, str]] = {}
         """Each queue's row as it was written last, and of what."""
 
@@ -83,35 +78,32 @@ class StatusPage:
 
     def write(self, query: Query, *, gzip: bool = False) -> bytes:
         """The page as of now; for one thread at a time."""
-        look = self._newest()
-        page = look.pages.get((query, gzip))
+        rendered = self._newest()
+        page = rendered.pages.get((query, gzip))
         if page is None:
-            if len(look.pages) >= _KEPT_PAGES:
-                look.pages.clear()
-            text = self._page(look, query).encode("utf-8", "replace")
-            page = look.pages[query, gzip] = gzip_of([text]) if gzip else text
+            if len(rendered.pages) >= _KEPT_PAGES:
+                rendered.pages.clear()
+            text = self._page(rendered, query).encode("utf-8", "replace")
+            page = rendered.pages[query, gzip] = join_gzip([text]) if gzip else text
         return page
 
-    def _newest(self) -> _Look:
-        """The last look, while nothing else was published and it is young."""
-        board, last, now = self._board, self._look, time.monotonic()
-        snapshots = board.snapshots()
+    def _newest(self) -> _Rendered:
+        """The last one, while it is young and nothing else was published."""
+        last, moment = self._last, moment_of(self._store, self._current())
         if (
             last is not None
-            and now - last.made_at < _KEPT_SECONDS
-            and len(snapshots) == len(last.snapshots)
-            and all(a is b for a, b in zip(snapshots, last.snapshots, strict=True))
-            and board.sync is last.sync
-            and board.reload is last.reload
+            and moment.now - last.moment.now < _KEPT_SECONDS
+            and moment.stored.is_same(last.moment.stored)
         ):
             return last
-        config, sync = self._current(), board.sync
-        fresh = sync if sync is not None and sync.fresh(now) else None
-        seen = Seen(config, snapshots, overview(board, config.poll), fresh, board.reload, now)
-        self._look = _Look(snapshots, sync, board.reload, now, time.time(), seen)
-        known = ((key, self._written.get(key)) for key in map(_key, seen.overview.queues))
+        self._last = _Rendered(moment, overview(moment))
+        known = ((key, self._written.get(key)) for key in map(_key, self._last.overview.queues))
         self._written = {key: row for key, row in known if row is not None}
-        return self._look
+        return self._last
+
+    @cached_property
+    def _macros(self) -> Any:
+        return _templates()
 
     def _row(self, view: QueueView, *, old: bool) -> str:
         key = _key(view)
@@ -120,30 +112,30 @@ class StatusPage:
             known = self._written[key] = (view, old, str(self._macros.row(view, old)))
         return known[2]
 
-    def _page(self, look: _Look, query: Query) -> str:
-        seen = look.seen
-        chosen = query.choose(seen.overview.queues)
+    def _page(self, rendered: _Rendered, query: Query) -> str:
+        moment, queues = rendered.moment, rendered.overview.queues
+        chosen = query.choose(queues)
         shown = chosen[:MOST_ROWS]
-        lost = {each.connection for each in seen.snapshots if not seen.is_up(each)}
+        lost = {each.connection for each in moment.snapshots if not moment.is_up(each)}
         rows = "".join([self._row(view, old=view.connection in lost) for view in shown])
         page = self._macros.page(
             query=query,
-            findings=findings(seen),
-            connections=connection_views(seen),
+            findings=findings(moment, rendered.overview),
+            connections=connection_views(moment),
             # what is chosen stays so, though its queues may not be seen now
-            connection_names=_choices(seen.config.connections, query.connection),
-            prefixes=_choices([v.prefix for v in seen.overview.queues], query.prefix),
+            connection_names=_choices(moment.config.connections, query.connection),
+            prefixes=_choices([v.prefix for v in queues], query.prefix),
             rows=rows,
             counts={
-                "all": len(seen.overview.queues),
+                "all": len(queues),
                 "chosen": len(chosen),
                 "shown": len(shown),
             },
-            time=look.time,
-            refresh_seconds=min(30.0, max(1.0, seen.config.poll.interval_seconds)),
+            time=moment.time,
+            refresh_seconds=min(30.0, max(1.0, moment.config.poll.interval_seconds)),
             version=__version__,
-            shard=seen.config.queues.shard,
-            links=[(path.removeprefix("/"), path, text) for path, text in LINKS],
+            shard=moment.config.queues.shard,
+            endpoints=[each for each in ENDPOINTS if each.method == "GET" and each.path != "/"],
             style=STYLE.path,
             script=SCRIPT.path,
         )

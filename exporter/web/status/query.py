@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
-from exporter.order import SORTS, in_order
-from exporter.overview import QueueView
+from exporter.views.overview import QueueView
+from exporter.views.sorting import SORTS, in_order
 
 _DEFAULT_SORT: Final = "reason"
 _MOST_CHARACTERS: Final = 200

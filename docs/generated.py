@@ -1,0 +1,34 @@
+"""Writes what is generated within pages that are written by hand: `python -m docs.generated`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from exporter.check.permissions import acl_commands
+from exporter.web import endpoints
+
+ROOT = Path(__file__).parents[1]
+_ACL = re.compile(r"^(ACL SETUSER monitor on >password )(.*)$", re.MULTILINE)
+_ENDPOINTS = re.compile(r"(<!-- endpoints -->\n)[^<]*(<!-- end -->)")
+
+
+def pages() -> dict[Path, str]:
+    """Each page with its text, up to date."""
+    readme, operations = ROOT / "README.md", ROOT / "docs" / "operations.md"
+    return {
+        readme: _ENDPOINTS.sub(rf"\1{endpoints.markdown()}\n\2", readme.read_text()),
+        operations: _ACL.sub(_acl_line, operations.read_text()),
+    }
+
+
+def _acl_line(line: re.Match[str]) -> str:
+    """The keys as they are, and every command; those of the sync test where its keys are."""
+    keys = [word for word in line[2].split() if word.startswith(("~", "%"))]
+    commands = acl_commands(sync=any("sync" in key for key in keys))
+    return line[1] + " ".join([*keys, "-@all", *commands])
+
+
+if __name__ == "__main__":
+    for page, text in pages().items():
+        page.write_text(text)

@@ -1,0 +1,47 @@
+"""`bullmq-exporter check`: the connection test."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from exporter.cli import complete
+from exporter.cli.commands.shared import CONFIG_ERROR, FAILED, config_option, fail, loaded
+from exporter.cli.help_text import COMMAND_HELP
+
+
+@click.command("check", epilog=COMMAND_HELP["check"].epilog)
+@config_option
+@click.option(
+    "--connection",
+    metavar="NAME",
+    shell_complete=complete.connections,
+    help="Only this connection.",
+)
+@click.option("--json", "as_json_", is_flag=True, help="Print one JSON object instead of a table.")
+def command(path: Path | None, connection: str | None, *, as_json_: bool) -> None:
+    """Test every connection, step by step, and every pair of them."""
+    from exporter.check import Printer, as_json, run_checks
+    from exporter.progress import Progress
+
+    effective = loaded(path)
+    if connection is not None and connection not in effective.connections:
+        known = ", ".join(effective.connections)
+        fail(f"no connection is called {connection}; there are: {known}", CONFIG_ERROR)
+    names = [connection] if connection is not None else list(effective.connections)
+    with Progress("testing the connections") as progress:
+
+        def write(line: str) -> None:
+            if not as_json_:
+                with progress.quiet():
+                    click.echo(line)
+
+        printer = Printer(write, progress.says)
+        report = run_checks(effective, names, printer)
+        printer.verdict(report)
+    if as_json_:
+        click.echo(json.dumps(as_json(report), indent=2, ensure_ascii=False))
+    sys.exit(0 if report.ok else FAILED)

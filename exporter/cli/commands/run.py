@@ -1,0 +1,38 @@
+"""`bullmq-exporter run`: the daemon."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from exporter.cli.commands.shared import FAILED, config_option, fail, listen_option, loaded
+from exporter.cli.help_text import COMMAND_HELP
+
+
+@click.command("run", epilog=COMMAND_HELP["run"].epilog)
+@config_option
+@listen_option
+@click.option(
+    "--once", is_flag=True, help="Poll once, print the page and exit; 1 if a Redis is down."
+)
+def command(path: Path | None, listen: str | None, *, once: bool) -> None:
+    """Watch the queues and serve /metrics."""
+    from exporter.app import App
+    from exporter.config.loader import load
+    from exporter.web import ListenError
+
+    app = App(loaded(path, listen), lambda: load(path, os.environ, listen))
+    if once:
+        from exporter.progress import Progress
+
+        with Progress("reading every queue"):
+            page, reached = app.page_once()
+        click.echo(page, nl=False)
+        sys.exit(0 if reached else FAILED)
+    try:
+        app.run()
+    except ListenError as error:
+        fail(str(error), FAILED)

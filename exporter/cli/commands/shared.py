@@ -1,0 +1,50 @@
+"""What several commands share: options, exit codes, loading the configuration."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from exporter.config.models import Config
+
+CONFIG_ERROR: Final = 2
+FAILED: Final = 1
+
+config_option = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    envvar="BULLMQ_EXPORTER_CONFIG",
+    show_envvar=True,
+    help="The YAML configuration. Without it, REDIS_URL and REDIS_URL_<NAME> are used.",
+)
+listen_option = click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Where to serve; wins over the environment's PORT and the configuration.",
+)
+
+
+def loaded(path: Path | None, listen: str | None = None) -> Config:
+    """The configuration, with logging set up by it; exits with 2 where it is invalid."""
+    from exporter.config.errors import ConfigError
+    from exporter.config.loader import load
+    from exporter.log import set_up
+
+    try:
+        config = load(path, os.environ, listen)
+    except ConfigError as error:
+        fail(str(error), CONFIG_ERROR)
+    set_up(config.log.level, config.log.format)
+    return config
+
+
+def fail(text: str, code: int) -> NoReturn:
+    """Say what is wrong on standard error, and exit."""
+    click.echo(f"bullmq-exporter: {text}", err=True)
+    sys.exit(code)

@@ -1,0 +1,29 @@
+"""Whole columns from other columns. Pure; None is unknown throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exporter.collectors.queues.poll import BatchPoll
+
+Numbers = Sequence[int | float | None]
+
+
+def sums(a: Sequence[int | None], b: Sequence[int | None]) -> list[int | None]:
+    """Row by row; None where either is."""
+    return [None if x is None or y is None else x + y for x, y in zip(a, b, strict=True)]
+
+
+def ages(poll: BatchPoll, counts: Numbers, since_ms: Numbers) -> list[float | None]:
+    """Seconds since a time of the server's clock; 0 where there is nothing that has an age."""
+    now_ms = poll.now_ms
+    return [
+        0
+        if count == 0
+        else None
+        if since is None
+        else (now_ms - since) / 1000
+        if since < now_ms
+        else 0.0
+        for count, since in zip(counts, since_ms, strict=True)
+    ]

@@ -1,0 +1,54 @@
+"""The phases of a poll: three round trips for a batch, and its columns."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+from exporter.collectors.contract import Context
+from exporter.collectors.queues.batches import QueueBatch
+from exporter.collectors.queues.poll import BatchPoll
+from exporter.collectors.queues.questions import WHAT, ask, ask_all, key_for_log
+from exporter.collectors.queues.rotation import Rotation
+from exporter.collectors.queues.subjects import COUNTS
+from exporter.connection import expect_type
+from exporter.state.queue_table import Column
+
+Columns = dict[Column[Any], list[Any]]
+
+
+def read_batch(
+    batch: QueueBatch, context: Context, rotation: Rotation, now_ms: float
+) -> tuple[list[bool], Columns]:
+    """Whether each queue of the batch exists, and every column; `now_ms` is the server's time.
+
+    Raises `RedisFailure` where the batch could not be read.
+    """
+    poll = _read_counts(batch, context, rotation, now_ms)
+    subjects = batch.subjects
+    # each round trip is built whole before it is sent: a subject's questions rest on the counts,
+    # or on the answers of the round trip before, never on one another's
+    ask_all(context, batch.queues, list(chain.from_iterable([s.ask(poll) for s in subjects])))
+    ask_all(context, batch.queues, list(chain.from_iterable([s.ask_jobs(poll) for s in subjects])))
+    columns: Columns = {
+        count.column: poll.counts[count] for count in COUNTS if count.column is not None
+    }
+    for subject in subjects:
+        columns.update(subject.fill(poll))  # type: ignore[arg-type] # each column has its own type
+    return poll.exists, columns
+
+
+def _read_counts(
+    batch: QueueBatch, context: Context, rotation: Rotation, now_ms: float
+) -> BatchPoll:
+    width = len(COUNTS)
+
+    def where(place: int) -> str:
+        row, number = divmod(place, width)
+        command = COUNTS[number].command
+        return f"{command.name} {key_for_log(batch.queues[row], command.suffix)}"
+
+    replies = ask(context, batch.counts, len(batch.queues) * width, where)
+    expect_type(int, replies, WHAT)
+    counts = {count: replies[place::width] for place, count in enumerate(COUNTS)}
+    return BatchPoll(batch.queues, counts, rotation, context.now, now_ms)

@@ -1,0 +1,74 @@
+"""The subjects, listed: everything about one of them is in its file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, Final
+
+from exporter.bullmq import Queue
+from exporter.collectors.queues.subject import Count, Subject
+from exporter.collectors.queues.subjects.active import ACTIVE_LIST, Active
+from exporter.collectors.queues.subjects.events_stream import EventsStream
+from exporter.collectors.queues.subjects.existence import Existence
+from exporter.collectors.queues.subjects.finished import Finished
+from exporter.collectors.queues.subjects.flows import Flows
+from exporter.collectors.queues.subjects.limits import Limits
+from exporter.collectors.queues.subjects.liveness import Liveness
+from exporter.collectors.queues.subjects.markers import Markers
+from exporter.collectors.queues.subjects.movement import Movement
+from exporter.collectors.queues.subjects.prioritized import Prioritized
+from exporter.collectors.queues.subjects.scheduled import Delayed, Schedulers
+from exporter.collectors.queues.subjects.settings import Settings
+from exporter.collectors.queues.subjects.waiting import PAUSED_LIST, WAIT_LIST, Waiting
+from exporter.connection import Command
+from exporter.state.queue_table import Column
+
+
+def subjects_for(queues: Sequence[Queue]) -> tuple[Subject, ...]:
+    """The subjects of a batch of queues, in the order in which they take part in each phase.
+
+    Those that use what another one found come after it and are given it here.
+    """
+    settings = Settings(queues)
+    markers = Markers(queues, settings, lists=(WAIT_LIST, PAUSED_LIST, ACTIVE_LIST))
+    active = Active(queues, settings, markers)
+    liveness = Liveness(queues, active)
+    prioritized = Prioritized(queues, settings)
+    waiting = Waiting(queues, markers, prioritized)
+    return (
+        settings,
+        Existence(queues, liveness),
+        markers,
+        Limits(queues, settings),
+        prioritized,
+        waiting,
+        active,
+        Delayed(queues),
+        Schedulers(queues, settings),
+        Flows(queues),
+        Finished(queues),
+        EventsStream(queues),
+        Movement(queues, waiting, prioritized, active),
+        liveness,
+    )
+
+
+_SUBJECTS: Final = tuple(type(subject) for subject in subjects_for(()))
+
+COUNTS: Final[tuple[Count, ...]] = tuple(
+    chain.from_iterable(subject.counts for subject in _SUBJECTS)
+)
+"""What the first round trip reads of each queue."""
+
+COMMANDS: Final[tuple[Command, ...]] = (
+    *(count.command for count in COUNTS),
+    *chain.from_iterable(subject.commands for subject in _SUBJECTS),
+)
+"""Every command that subjects send."""
+
+COLUMNS: Final[tuple[Column[Any], ...]] = (
+    *(count.column for count in COUNTS if count.column is not None),
+    *chain.from_iterable(subject.columns for subject in _SUBJECTS),
+)
+"""Every column of a table."""

@@ -1,0 +1,82 @@
+"""What holds jobs back on purpose: a pause, and a rate limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from exporter.bullmq import MANUAL_RATE_LIMIT, Queue
+from exporter.collectors.queues.poll import BatchPoll
+from exporter.collectors.queues.questions import Question, RowCommands, question
+from exporter.collectors.queues.subject import Count, Subject
+from exporter.collectors.queues.subjects.settings import Settings
+from exporter.connection import Command, Reply
+from exporter.parsing import is_digits
+from exporter.state.queue_table import Column
+
+PAUSED: Final = Column[int]("paused")
+RATE_LIMIT_REMAINING: Final = Column[float]("rate_limit_remaining_seconds")
+"""Until the current rate limit window ends; None where nothing limits the rate."""
+RATE_LIMITED: Final = Column[int]("rate_limited", internal=True)
+"""Whether that window is used up; None where there is no window."""
+
+# existence of the field is what counts: `resume` deletes it
+PAUSED_FLAG: Final = Count(
+    Command("HEXISTS", "meta", ("paused",), cost="bullmq_queue_paused"),
+    ready=False,
+    proves_existence=True,
+    column=PAUSED,
+)
+
+_WINDOW: Final = Command("PTTL", "limiter", cost="bullmq_queue_rate_limit_remaining_seconds")
+_STARTED: Final = Command("GET", "limiter", (), bytes, "whether a rate limit is used up")
+
+
+class Limits(Subject):
+    """The key `limiter` lives as long as a rate window and counts the jobs started in it."""
+
+    counts = (PAUSED_FLAG,)
+    commands = (_WINDOW, _STARTED)
+    columns = (RATE_LIMIT_REMAINING, RATE_LIMITED)
+
+    def __init__(self, queues: Sequence[Queue], settings: Settings) -> None:
+        super().__init__(queues)
+        self._settings = settings
+        self._ask_window = RowCommands(queues, _WINDOW)
+        self._ask_started = RowCommands(queues, _STARTED)
+        self._remaining: list[float | None] = []
+        self._limited: list[int | None] = []
+        self._in_window: list[int] = []
+
+    def ask(self, poll: BatchPoll) -> Iterable[Question]:
+        size = len(self.queues)
+        self._remaining, self._limited, self._in_window = [None] * size, [None] * size, []
+        rate_max = self._settings.rate_max
+
+        def take(asked: Sequence[int], replies: list[Reply]) -> None:
+            for row, left in zip(asked, replies, strict=True):
+                if left is None:
+                    continue
+                if left > 0:
+                    self._remaining[row] = left / 1000
+                    self._in_window.append(row)
+                elif rate_max[row] is not None:
+                    self._remaining[row] = 0
+
+        # only ready jobs wait for a window
+        flags = [r or most is not None for r, most in zip(poll.ready, rate_max, strict=True)]
+        return [question(poll.where(flags), self._ask_window, take)]
+
+    def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
+        def take(asked: Sequence[int], replies: list[Reply]) -> None:
+            for row, started in zip(asked, replies, strict=True):
+                most = self._settings.rate_max[row]
+                count = int(started) if is_digits(started) else None
+                # a worker's own limit is not in Redis: its window is open, and no more is known
+                used_up = most is None or count is None or count >= min(most, MANUAL_RATE_LIMIT)
+                self._limited[row] = int(used_up)
+
+        return [question(self._in_window, self._ask_started, take)]
+
+    def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
+        return {RATE_LIMIT_REMAINING: self._remaining, RATE_LIMITED: self._limited}

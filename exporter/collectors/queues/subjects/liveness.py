@@ -1,0 +1,111 @@
+"""Whether a worker is alive, where CLIENT LIST does not show it: `stalled-check` and job locks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any, Final
+
+from exporter.bullmq import STALLED_CHECK_GRACE_SECONDS, Queue
+from exporter.collectors.queues.memory import PerRow
+from exporter.collectors.queues.poll import BatchPoll
+from exporter.collectors.queues.questions import Question, RowCommands, question
+from exporter.collectors.queues.subject import Subject
+from exporter.collectors.queues.subjects.active import Active
+from exporter.connection import Command, Reply
+from exporter.parsing import is_digits
+from exporter.state.queue_table import Column
+
+WORKER_ALIVE: Final = Column[int]("worker_alive", internal=True)
+"""Whether `stalled-check` was written lately; None where nobody asked, because nothing is ready."""
+ACTIVE_LOCKED: Final = Column[int]("active_locked", internal=True)
+"""Whether a worker held the lock of the oldest or of the newest active job; None as above."""
+
+STALLED_CHECK: Final = Command(
+    "GET", "stalled-check", (), bytes, "whether a rate limit is used up, and whether workers live"
+)
+_LOCK: Final = Command(
+    "EXISTS", ":lock", cost="whether a worker still holds the oldest and the newest active job"
+)
+"""On the keys of jobs."""
+
+_VALID_SECONDS: Final = 15.0
+"""How long an answer is good: workers write `stalled-check` every 30 s, locks every 15 s."""
+
+
+class Liveness(Subject):
+    """Asks where work has been ready since the last poll: there it matters who could do it.
+
+    A lock is renewed or expires, and every worker writes its time into `stalled-check`. An answer
+    is kept for `_VALID_SECONDS`, and forgotten as soon as no work is ready.
+    """
+
+    commands = (STALLED_CHECK, _LOCK)
+    columns = (WORKER_ALIVE, ACTIVE_LOCKED)
+
+    def __init__(self, queues: Sequence[Queue], active: Active) -> None:
+        super().__init__(queues)
+        size = len(queues)
+        self._active = active
+        self._ask_stalled_check = RowCommands(queues, STALLED_CHECK)
+        self._ready_before = PerRow[bool](size, initial=False)
+        """Whether work was ready at the last poll that ended."""
+        self._stalled_check_ms = PerRow[float](size, initial=0.0)
+        """The greatest value seen of `stalled-check`: when a worker last checked."""
+        self._known = PerRow[bool](size, initial=False)
+        """Whether it has been asked since work is ready."""
+        self._locked = PerRow[int | None](size, initial=None)
+        self._packed_locks = PerRow[bytes](size, initial=b"")
+        """The packed command that asks for locks; empty until it is needed."""
+
+    def note(self, row: int, stalled_check: Reply) -> None:
+        """Take a value of `stalled-check`, whoever asked for it."""
+        if is_digits(stalled_check):
+            self._stalled_check_ms[row] = max(self._stalled_check_ms[row], float(stalled_check))
+
+    def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
+        for row in self._active.changed:
+            self._packed_locks[row] = b""
+        due = set(poll.rotation.due(len(self.queues), _VALID_SECONDS))
+        flags = zip(poll.rows, poll.ready, self._ready_before, self._known, strict=True)
+        asked = [r for r, now, before, known in flags if now and before and (not known or r in due)]
+        return [self._locks(asked), question(asked, self._ask_stalled_check, self._take)]
+
+    def _take(self, asked: Sequence[int], replies: list[Reply]) -> None:
+        for row, value in zip(asked, replies, strict=True):
+            self.note(row, value)
+            self._known[row] = True
+
+    def _locks(self, rows: Sequence[int]) -> Question:
+        def take(asked: Sequence[int], replies: list[Reply]) -> None:
+            for row, locks in zip(asked, replies, strict=True):
+                self._locked[row] = None if locks is None else int(locks > 0)
+
+        asked = []
+        for row in rows:
+            if self._active.oldest_job[row] is None:
+                self._locked[row] = None
+            else:
+                asked.append(row)
+        packed = [self._packed_locks[row] or self._pack_locks(row) for row in asked]
+        return Question(asked, b"".join(packed), [1] * len(asked), (int,), take)
+
+    def _pack_locks(self, row: int) -> bytes:
+        key = self.queues[row].key
+        jobs = [key + job for job in dict.fromkeys(self._active.ends(row))]
+        packed = self._packed_locks[row] = _LOCK.on(*jobs)
+        return packed
+
+    def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
+        for row, (ready, before) in enumerate(zip(poll.ready, self._ready_before, strict=True)):
+            if before and not ready:
+                self._locked[row], self._known[row] = None, False
+        self._ready_before[:] = poll.ready
+        alive: list[int | None] = [None] * len(self.queues)
+        locked: list[int | None] = [None] * len(self.queues)
+        oldest = poll.now_ms - STALLED_CHECK_GRACE_SECONDS * 1000
+        # `unproven` rows were asked about by the subject that looks whether they exist
+        for row in chain(poll.unproven, poll.where(self._known)):
+            alive[row] = int(self._stalled_check_ms[row] > oldest)
+            locked[row] = self._locked[row]
+        return {WORKER_ALIVE: alive, ACTIVE_LOCKED: locked}

@@ -1,0 +1,176 @@
+"""What is due at a time: delayed jobs and job schedulers, and how overdue the first one is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from exporter.bullmq import Queue, delayed_score, due_ms
+from exporter.collectors.queues.memory import PerRow, ReplyCache
+from exporter.collectors.queues.poll import BatchPoll
+from exporter.collectors.queues.questions import (
+    Question,
+    RowCommands,
+    cached_question,
+    check_scored,
+    question,
+)
+from exporter.collectors.queues.subject import Count, Subject
+from exporter.collectors.queues.subjects.settings import Settings
+from exporter.connection import KEY, Command, Reply
+from exporter.parsing import finite
+from exporter.state.queue_table import Column
+
+DELAYED: Final = Column[int]("delayed")
+DELAYED_OVERDUE_JOBS: Final = Column[int]("delayed_overdue_jobs")
+DELAYED_OVERDUE_SECONDS: Final = Column[float]("delayed_overdue_seconds")
+SCHEDULERS: Final = Column[int]("schedulers")
+SCHEDULERS_OVERDUE: Final = Column[int]("schedulers_overdue")
+SCHEDULERS_OVERDUE_SECONDS: Final = Column[float]("schedulers_overdue_seconds")
+
+DELAYED_JOBS: Final = Count(
+    Command("ZCARD", "delayed", cost="the number of delayed jobs"),
+    ready=False,
+    proves_existence=True,
+    column=DELAYED,
+)
+
+_GRACE_MS: Final = 5000
+"""Workers promote delayed jobs when they fetch, Python's up to a second late."""
+
+_FIRST: Final = "overdue delayed jobs and schedulers"
+_NUMBER: Final = "the number of overdue delayed jobs and schedulers"
+_FIRST_DELAYED: Final = Command("ZRANGE", "delayed", (0, 0, "WITHSCORES"), list, _FIRST)
+_OVERDUE_DELAYED: Final = Command("ZCOUNT", "delayed", ("-inf",), cost=_NUMBER, probe=(KEY, 0, 0))
+_SCHEDULERS: Final = Command("ZCARD", "repeat", cost="the number of schedulers")
+_FIRST_SCHEDULER: Final = Command("ZRANGE", "repeat", (0, 0, "WITHSCORES"), list, _FIRST)
+_OVERDUE_SCHEDULERS: Final = Command("ZCOUNT", "repeat", ("-inf",), cost=_NUMBER, probe=(KEY, 0, 0))
+
+
+class Delayed(Subject):
+    """A due delayed job is promoted by the next worker that fetches; without one it stays."""
+
+    counts = (DELAYED_JOBS,)
+    commands = (_FIRST_DELAYED, _OVERDUE_DELAYED)
+    columns = (DELAYED_OVERDUE_JOBS, DELAYED_OVERDUE_SECONDS)
+
+    def __init__(self, queues: Sequence[Queue]) -> None:
+        super().__init__(queues)
+        self._ask_first = RowCommands(queues, _FIRST_DELAYED)
+        self._first = ReplyCache(len(queues))
+        self._due_ms = PerRow[float | None](len(queues), initial=None)
+        """When the first delayed job is due."""
+        self._overdue = _Overdue([], [])
+
+    def ask(self, poll: BatchPoll) -> Iterable[Question]:
+        def changed(rows: list[int]) -> None:
+            for row in rows:
+                score = _first_score(self._first[row])
+                self._due_ms[row] = due_ms(score) if score is not None else None
+
+        asked = poll.where(poll.counts[DELAYED_JOBS])
+        return [cached_question(asked, self._ask_first, self._first, changed, check_scored)]
+
+    def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
+        self._overdue = _overdue(poll, poll.counts[DELAYED_JOBS], self._due_ms, self._first)
+        before = delayed_score(poll.now_ms - _GRACE_MS)
+        return [self._overdue.question(poll, _OVERDUE_DELAYED, before)]
+
+    def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
+        return {
+            DELAYED_OVERDUE_JOBS: self._overdue.counts,
+            DELAYED_OVERDUE_SECONDS: self._overdue.seconds,
+        }
+
+
+class Schedulers(Subject):
+    """A scheduler moves on when a worker starts its iteration; without one it stays behind."""
+
+    commands = (_SCHEDULERS, _FIRST_SCHEDULER, _OVERDUE_SCHEDULERS)
+    columns = (SCHEDULERS, SCHEDULERS_OVERDUE, SCHEDULERS_OVERDUE_SECONDS)
+
+    def __init__(self, queues: Sequence[Queue], settings: Settings) -> None:
+        super().__init__(queues)
+        self._settings = settings
+        self._ask_number = RowCommands(queues, _SCHEDULERS)
+        self._ask_first = RowCommands(queues, _SCHEDULERS, _FIRST_SCHEDULER)
+        self._numbers = PerRow[int | None](len(queues), initial=None)
+        """How many there are; None until they were counted."""
+        self._first = ReplyCache(len(queues))
+        self._due_ms = PerRow[float | None](len(queues), initial=None)
+        """When the first scheduler's next iteration is due."""
+        self._overdue = _Overdue([], [])
+
+    def ask(self, poll: BatchPoll) -> Iterable[Question]:
+        def take_first(asked: Sequence[int], replies: list[Reply]) -> None:
+            self._take_numbers(asked, replies[::2])
+            changed = self._first.update(asked, replies[1::2])
+            check_scored([self._first[row] for row in changed])
+            for row in changed:
+                self._due_ms[row] = _first_score(self._first[row])
+
+        # where there were none, they are counted when the settings are read
+        asked = [row for row, count in enumerate(self._numbers) if count != 0]
+        others = sorted(set(self._settings.due).difference(asked))
+        return [
+            question(others, self._ask_number, self._take_numbers),
+            question(asked, self._ask_first, take_first),
+        ]
+
+    def _take_numbers(self, asked: Sequence[int], replies: Sequence[Reply]) -> None:
+        for row, count in zip(asked, replies, strict=True):
+            self._numbers[row] = count
+
+    def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
+        self._overdue = _overdue(poll, self._numbers, self._due_ms, self._first)
+        before = int(poll.now_ms - _GRACE_MS)
+        return [self._overdue.question(poll, _OVERDUE_SCHEDULERS, before)]
+
+    def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
+        return {
+            SCHEDULERS: list(self._numbers),
+            SCHEDULERS_OVERDUE: self._overdue.counts,
+            SCHEDULERS_OVERDUE_SECONDS: self._overdue.seconds,
+        }
+
+
+class _Overdue:
+    """How many are overdue, and by how many seconds the first is; 0 within the grace."""
+
+    def __init__(self, seconds: list[float | None], counts: list[int | None]) -> None:
+        self.seconds = seconds
+        self.counts = counts
+
+    def question(self, poll: BatchPoll, command: Command, before: int) -> Question:
+        """Counts those with a score up to `before`, where there are any."""
+
+        def take(rows: Sequence[int], replies: list[Reply]) -> None:
+            for row, count in zip(rows, replies, strict=True):
+                self.counts[row] = count
+
+        asked = poll.where(self.seconds)
+        packed = [command.on(poll.queues[row].key, more=(before,)) for row in asked]
+        return Question(asked, b"".join(packed), [1] * len(asked), (int,), take)
+
+
+def _overdue(
+    poll: BatchPoll,
+    counts: Sequence[Reply],
+    due: Sequence[float | None],
+    firsts: Sequence[Reply],
+) -> _Overdue:
+    latest = poll.now_ms - _GRACE_MS
+    seconds: list[float | None] = [
+        (poll.now_ms - since) / 1000
+        if since is not None and since < latest and count
+        else 0
+        if count == 0 or first is not None
+        else None
+        for count, since, first in zip(counts, due, firsts, strict=True)
+    ]
+    return _Overdue(seconds, [None if each is None else 0 for each in seconds])
+
+
+def _first_score(reply: Reply) -> float | None:
+    """The score of a sorted set's first member; None where there is none, or it is not finite."""
+    return finite(reply[1]) if reply else None

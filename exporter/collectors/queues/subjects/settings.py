@@ -1,0 +1,67 @@
+"""Settings in the queue's `meta` hash: they change seldom and are read in rotation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from exporter.bullmq import SETTINGS, Queue, queue_settings
+from exporter.collectors.queues.memory import PerRow
+from exporter.collectors.queues.poll import BatchPoll
+from exporter.collectors.queues.questions import Question, RowCommands, check_fields, question
+from exporter.collectors.queues.subject import Subject
+from exporter.connection import Command, Reply
+from exporter.state.queue_table import Column
+
+LIBRARY_VERSION: Final = Column[str]("library_version")
+"""The BullMQ version in `meta`; empty if no Queue object left one."""
+CONCURRENCY_LIMIT: Final = Column[int]("concurrency_limit")
+"""The global concurrency; None where there is no limit."""
+
+_META: Final = Command("HMGET", "meta", SETTINGS, reply=list, cost="ages of jobs, queue settings")
+_MAX_AGE_SECONDS: Final = 60.0
+
+
+class Settings(Subject):
+    """Version, global concurrency and global rate limit."""
+
+    commands = (_META,)
+    columns = (LIBRARY_VERSION, CONCURRENCY_LIMIT)
+
+    def __init__(self, queues: Sequence[Queue]) -> None:
+        super().__init__(queues)
+        size = len(queues)
+        self._ask_meta = RowCommands(queues, _META)
+        self._fields = PerRow[Reply](size, initial=None)
+        """The reply that the settings below were read from; None until there was one."""
+        self._versions = PerRow[str | None](size, initial=None)
+        self._concurrency = PerRow[int | None](size, initial=None)
+        self.due: Sequence[int] = ()
+        """The rows whose turn it is at this poll, and those whose settings are unknown. What other
+        subjects read in rotation, they read of these rows."""
+        self.rate_max = PerRow[int | None](size, initial=None)
+        """The most jobs that the queue may start in a rate window."""
+        self.may_have_markers = PerRow[bool](size, initial=True)
+        """Whether its BullMQ version leaves wake-up markers in lists; true while unknown."""
+
+    def ask(self, poll: BatchPoll) -> Iterable[Question]:
+        self.due = poll.rotation.due(len(self.queues), _MAX_AGE_SECONDS)
+        if None in self._versions:
+            unknown = (row for row in poll.rows if self._versions[row] is None)
+            self.due = sorted({*self.due, *unknown})
+        return [question(self.due, self._ask_meta, self._take)]
+
+    def _take(self, asked: Sequence[int], replies: list[Reply]) -> None:
+        check_fields(replies, len(SETTINGS))
+        for row, fields in zip(asked, replies, strict=True):
+            if fields is not None and fields != self._fields[row]:
+                self._fields[row] = fields
+                settings = queue_settings(fields)
+                self._versions[row] = settings.version
+                self._concurrency[row] = settings.concurrency
+                self.rate_max[row] = settings.rate_max
+                self.may_have_markers[row] = settings.may_have_markers
+
+    def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
+        versions = [version or "" for version in self._versions]
+        return {LIBRARY_VERSION: versions, CONCURRENCY_LIMIT: list(self._concurrency)}

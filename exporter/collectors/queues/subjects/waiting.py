@@ -1,0 +1,145 @@
+"""Waiting jobs: their number, and since when the oldest is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from exporter.bullmq import JOB_TIMES, Queue, is_marker, ready_since_ms
+from exporter.collectors.queues.arithmetic import ages, sums
+from exporter.collectors.queues.memory import PerRow, ReplyCache
+from exporter.collectors.queues.poll import BatchPoll
+from exporter.collectors.queues.questions import (
+    Question,
+    RowCommands,
+    cached_question,
+    check_fields,
+    check_texts,
+)
+from exporter.collectors.queues.subject import Count, Subject
+from exporter.collectors.queues.subjects.markers import Markers
+from exporter.collectors.queues.subjects.prioritized import PRIORITIZED_JOBS, Prioritized
+from exporter.connection import Command, Reply
+from exporter.state.queue_table import Column
+
+WAITING: Final = Column[int]("waiting")
+"""Jobs in the lists `wait` and `paused`."""
+OLDEST_WAITING: Final = Column[float]("oldest_waiting_seconds")
+"""Age of the oldest ready job, prioritized ones included; 0 where no job is ready."""
+
+# both lists in every version: an upgrade from 5 to 6 leaves a paused queue's jobs in `paused`
+_NUMBER: Final = "the number of waiting and of active jobs"
+WAIT_LIST: Final = Count(Command("LLEN", "wait", cost=_NUMBER), ready=True, proves_existence=True)
+PAUSED_LIST: Final = Count(
+    Command("LLEN", "paused", cost=_NUMBER), ready=True, proves_existence=True
+)
+
+_TAIL_JOBS: Final = 4
+"""Jobs looked at from the end where workers take them; one is looked at from the other end."""
+_AGE: Final = "bullmq_queue_oldest_waiting_seconds"
+_WAIT_TAIL: Final = Command("LRANGE", "wait", (-_TAIL_JOBS, -1), list, _AGE)
+_WAIT_HEAD: Final = Command("LINDEX", "wait", (0,), bytes, _AGE)
+_PAUSED_TAIL: Final = Command("LRANGE", "paused", (-_TAIL_JOBS, -1), list, _AGE)
+_PAUSED_HEAD: Final = Command("LINDEX", "paused", (0,), bytes, _AGE)
+_JOB: Final = Command("HMGET", "", JOB_TIMES, list, "ages of jobs")
+"""On the key of a job."""
+
+
+class Waiting(Subject):
+    """Reads the jobs at both ends of both lists, and the times of those that changed.
+
+    The oldest ready job may be a prioritized one, so the first job of each priority is looked at
+    as well.
+    """
+
+    counts = (WAIT_LIST, PAUSED_LIST)
+    commands = (_WAIT_TAIL, _WAIT_HEAD, _PAUSED_TAIL, _PAUSED_HEAD, _JOB)
+    columns = (WAITING, OLDEST_WAITING)
+
+    def __init__(self, queues: Sequence[Queue], markers: Markers, prioritized: Prioritized) -> None:
+        super().__init__(queues)
+        size = len(queues)
+        self._markers = markers
+        self._prioritized = prioritized
+        self._ask_wait_tail = RowCommands(queues, _WAIT_TAIL)
+        self._ask_wait_head = RowCommands(queues, _WAIT_HEAD)
+        self._ask_paused_tail = RowCommands(queues, _PAUSED_TAIL)
+        self._ask_paused_head = RowCommands(queues, _PAUSED_HEAD)
+        self._wait_tail, self._wait_head = ReplyCache(size), ReplyCache(size)
+        self._paused_tail, self._paused_head = ReplyCache(size), ReplyCache(size)
+        self._changed: set[int] = set()
+        """Rows whose jobs at the ends of the lists differ from the last poll's."""
+        self.jobs = PerRow[tuple[bytes, ...]](size, initial=())
+        """The ids of the ready jobs that were looked at."""
+        self._oldest_ms = PerRow[float | None](size, initial=None)
+        """Since when the oldest of them is ready, in milliseconds since 1970."""
+
+    def next_job(self, row: int) -> bytes | None:
+        """The job that the next worker takes from the list."""
+        for tail in (self._wait_tail[row], self._paused_tail[row]):
+            jobs: list[bytes] = [entry for entry in tail or () if not is_marker(entry)]
+            if jobs:
+                return jobs[-1]
+        return None
+
+    def ask(self, poll: BatchPoll) -> Iterable[Question]:
+        self._changed = set()
+        note = self._changed.update
+        wait, paused = poll.counts[WAIT_LIST], poll.counts[PAUSED_LIST]
+        in_wait, beyond_wait = poll.where(wait), _beyond_tail(poll, wait)
+        in_paused, beyond_paused = poll.where(paused), _beyond_tail(poll, paused)
+        return [
+            cached_question(in_wait, self._ask_wait_tail, self._wait_tail, note, check_texts),
+            cached_question(beyond_wait, self._ask_wait_head, self._wait_head, note),
+            cached_question(in_paused, self._ask_paused_tail, self._paused_tail, note, check_texts),
+            cached_question(beyond_paused, self._ask_paused_head, self._paused_head, note),
+        ]
+
+    def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
+        changed = self._changed | self._prioritized.changed
+        poll.moved |= changed
+        wanted = {row: jobs for row in changed if (jobs := self._jobs_now(poll, row))}
+        for row in changed.difference(wanted):
+            self.jobs[row], self._oldest_ms[row] = (), None
+        # the same jobs were asked for before, and their times do not change while they wait
+        asked = [row for row, jobs in wanted.items() if jobs != self.jobs[row]]
+        widths = [len(wanted[row]) for row in asked]
+
+        def take(_: Sequence[int], replies: list[Reply]) -> None:
+            check_fields(replies, len(JOB_TIMES))
+            start = 0
+            for row, width in zip(asked, widths, strict=True):
+                self._take_times(row, wanted[row], replies[start : start + width])
+                start += width
+
+        packed = [_JOB.on(self.queues[row].key + job) for row in asked for job in wanted[row]]
+        return [Question(asked, b"".join(packed), widths, (list,), take)]
+
+    def _jobs_now(self, poll: BatchPoll, row: int) -> tuple[bytes, ...]:
+        """The ready jobs to look at."""
+        if not poll.ready[row]:
+            return ()
+        entries: list[bytes | None] = []
+        lists = (self._wait_tail, self._wait_head), (self._paused_tail, self._paused_head)
+        for tail, head in lists:
+            entries += tail[row] or ()
+            if head[row] not in entries:
+                entries.append(head[row])
+        jobs = self._markers.jobs_of(row, entries)
+        return (*jobs, *(job.id for job in self._prioritized.first_jobs(row)))
+
+    def _take_times(self, row: int, jobs: tuple[bytes, ...], fields: Sequence[Reply]) -> None:
+        known = [(job, found) for job, found in zip(jobs, fields, strict=True) if found is not None]
+        times = [ready_since_ms(job, found) for job, found in known]
+        self.jobs[row] = jobs
+        self._oldest_ms[row] = min((time for time in times if time is not None), default=None)
+
+    def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
+        waiting = sums(poll.counts[WAIT_LIST], poll.counts[PAUSED_LIST])
+        ready = sums(waiting, poll.counts[PRIORITIZED_JOBS])
+        return {WAITING: waiting, OLDEST_WAITING: ages(poll, ready, self._oldest_ms)}
+
+
+def _beyond_tail(poll: BatchPoll, lengths: Sequence[Reply]) -> list[int]:
+    """The rows whose list has more jobs than are looked at from its tail."""
+    return poll.where([length is not None and length > _TAIL_JOBS for length in lengths])

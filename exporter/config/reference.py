@@ -1,0 +1,179 @@
+"""The configuration as documentation, from the models' own JSON schema."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from exporter.config import models
+from exporter.config.models import Config
+
+VARIABLES = {
+    "listen": "`PORT` replaces the port",
+    "connections.<name>.url": "`REDIS_URL`, `REDIS_URL_<NAME>`",
+}
+"""Settings that the environment sets without a `${NAME}` in the file, and by what."""
+
+_UNITS = {"_seconds": " of seconds", "_buckets": " of seconds", "_bytes": " of bytes"}
+_TYPES = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "array": "list",
+    "object": "mapping",
+}
+_HEAD = """\
+# Configuration
+
+Generated from `exporter/config/models.py` by `make docs`.
+
+`bullmq-exporter run --config FILE`, or `BULLMQ_EXPORTER_CONFIG=FILE`. Everything has a default;
+`bullmq-exporter config` prints what is in force, `config --check` only validates. A mistake is told
+with its line, key, value and remedy, all of them at once, and the exit code is 2.
+
+YAML is read strictly: unknown and repeated keys are errors, `on` and `12:30` are texts. `${NAME}`
+and `${NAME:-fallback}` take environment variables inside any text; an empty variable takes the
+fallback, and `$${` is a literal `${`. Durations are seconds.
+
+| variable | effect |
+| --- | --- |
+| `BULLMQ_EXPORTER_CONFIG` | the file, where `--config` names none |
+| `REDIS_URL` | a connection named `default`, if the file has no `connections` |
+| `REDIS_URL_<NAME>` | a connection named `<name>`, likewise |
+| `PORT` | replaces the port of `listen`; the flag `--listen` wins over both |
+
+Without any of them, the connection `default` leads to `redis://localhost:6379/0`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentedKey:
+    """One key: its path, with `<name>` for a connection's, and what the model says of it."""
+
+    path: str
+    default: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The settings of one section; the path of the top level is empty."""
+
+    path: str
+    meaning: str
+    settings: tuple[DocumentedKey, ...]
+
+
+def groups() -> list[Group]:
+    """Every section with settings of its own, in the models' order."""
+    schema = Config.model_json_schema(mode="serialization")
+    sections = {"Config": schema, **schema["$defs"]}
+    for name, meanings in _field_docstrings().items():
+        for key, meaning in meanings.items():
+            sections[name]["properties"][key]["description"] = meaning
+    return [group for group in _groups(schema, "", schema["$defs"]) if group.settings]
+
+
+def _field_docstrings() -> dict[str, dict[str, str]]:
+    """Model → field → the string below it.
+
+    pydantic can collect these (`use_attribute_docstrings`), but only by reading the source at each
+    start of the exporter, and nothing but this documentation needs them.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for node in ast.parse(inspect.getsource(models)).body:
+        if isinstance(node, ast.ClassDef):
+            found[node.name] = {
+                field.target.id: inspect.cleandoc(str(below.value.value))
+                for field, below in pairwise(node.body)
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+                if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+            }
+    return {name: meanings for name, meanings in found.items() if meanings}
+
+
+def markdown() -> str:
+    """docs/configuration.md."""
+    return "\n".join([_HEAD, *(line for group in groups() for line in _section(group))])
+
+
+def _groups(model: dict[str, Any], path: str, models: dict[str, Any]) -> Iterator[Group]:
+    """The model's own settings, then those of its sections."""
+    settings, inner = [], []
+    for key, field in model["properties"].items():
+        here = f"{path}.{key}" if path else key
+        section = _section_of(field)
+        if section is None:
+            settings.append(_setting(here, key, field, required=key in model.get("required", ())))
+        else:
+            name = ".<name>" if "additionalProperties" in field else ""
+            inner.append((models[section], here + name))
+    yield Group(path, model["description"], tuple(settings))
+    for section_model, here in inner:
+        yield from _groups(section_model, here, models)
+
+
+def _section_of(field: dict[str, Any]) -> str | None:
+    """The model behind a field, as itself, as one of the alternatives or as a mapping's values."""
+    for schema in (field, *field.get("anyOf", ()), field.get("additionalProperties", {})):
+        if isinstance(schema, dict) and "$ref" in schema:
+            return str(schema["$ref"].rpartition("/")[2])
+    return None
+
+
+def _setting(path: str, key: str, field: dict[str, Any], *, required: bool) -> DocumentedKey:
+    meaning = " ".join(field["description"].split())
+    if path in VARIABLES:
+        meaning += f" Environment: {VARIABLES[path]}."
+    default = "required" if required else f"`{_shown(field['default'])}`"
+    return DocumentedKey(path, default, _value(key, field), meaning)
+
+
+def _shown(value: Any) -> str:
+    whole = isinstance(value, float) and value.is_integer()
+    return json.dumps(int(value) if whole else value, ensure_ascii=False)
+
+
+def _value(key: str, field: dict[str, Any]) -> str:
+    """Type, unit and range in words."""
+    options = field.get("anyOf", [field])
+    schema = next(option for option in options if option.get("type") != "null")
+    unit = next((text for ending, text in _UNITS.items() if key.endswith(ending)), "")
+    if "enum" in schema:
+        kind = ", ".join(f"`{value}`" for value in schema["enum"])
+    elif schema["type"] == "boolean":
+        kind = "`true`, `false`"
+    elif schema.get("format") == "path":
+        kind = "path"
+    elif schema["type"] == "array":
+        kind = f"list of {_TYPES[schema['items']['type']]}s"
+    else:
+        kind = _TYPES[schema["type"]]
+    return ", ".join([kind + unit, *_range(schema)])
+
+
+def _range(schema: dict[str, Any]) -> Iterator[str]:
+    for key, words in (
+        ("minimum", "at least {}"),
+        ("exclusiveMinimum", "over {}"),
+        ("maximum", "at most {}"),
+        ("minLength", "at least {} long"),
+        ("maxLength", "at most {} long"),
+        ("minItems", "at least {}"),
+    ):
+        if key in schema:
+            yield words.format(schema[key])
+
+
+def _section(group: Group) -> Iterator[str]:
+    yield from ("", f"## `{group.path}`" if group.path else "## Top level", "")
+    yield from (" ".join(group.meaning.split()), "")
+    yield from ("| setting | default | value | meaning |", "| --- | --- | --- | --- |")
+    for each in group.settings:
+        key = each.path.removeprefix(f"{group.path}.") if group.path else each.path
+        yield f"| `{key}` | {each.default} | {each.value} | {each.meaning} |"

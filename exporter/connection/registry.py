@@ -1,0 +1,41 @@
+"""The process's clients: one for each way to a Redis."""
+
+from __future__ import annotations
+
+from exporter.config.models import Connection
+from exporter.connection.client import Client
+from exporter.connection.node import NodeClient
+
+
+def open_client(settings: Connection, name: str) -> Client:
+    """A client for these settings, not yet connected."""
+    shown = f"bullmq-exporter:{name}"
+    if settings.cluster:
+        from exporter.connection.cluster import ClusterClient  # imports redis-py: see `dial`
+
+        return ClusterClient(settings, shown)
+    return NodeClient(settings, shown)
+
+
+class ClientRegistry:
+    """Hands out clients; asking twice for the same URL and options gives the same object."""
+
+    def __init__(self) -> None:
+        self._clients: dict[Connection, Client] = {}
+
+    def get(self, settings: Connection, name: str) -> Client:
+        """The client for these settings, made under the first name that asks."""
+        client = self._clients.get(settings)
+        if client is None:
+            client = self._clients[settings] = open_client(settings, name)
+        return client
+
+    def forget(self, settings: Connection) -> None:
+        """Make a new client when these settings are asked for again; whoever has it closes it."""
+        self._clients.pop(settings, None)
+
+    def close(self) -> None:
+        """Close every client and forget it."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()

@@ -1,0 +1,1 @@
+"""What the exporter knows: frozen facts, and where they are kept."""

@@ -1,0 +1,100 @@
+"""Where pollers leave their snapshots, and readers find them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import is_
+
+from exporter.state.rates import Past, remembered
+from exporter.state.snapshots import Reload, Snapshot, SyncReport
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the store held at one time."""
+
+    snapshots: tuple[Snapshot, ...]
+    """In the order of the configuration; a connection that was not tried yet has none."""
+    past: Mapping[str, Past]
+    """Totals of events within the last minute, by connection."""
+    sync: SyncReport | None
+    """The last round of the sync test."""
+    reload: Reload | None
+    """What became of the configuration."""
+
+    def is_same(self, other: Stored) -> bool:
+        """Whether nothing was published between the two."""
+        return (
+            len(self.snapshots) == len(other.snapshots)
+            and all(map(is_, self.snapshots, other.snapshots))
+            and self.sync is other.sync
+            and self.reload is other.reload
+        )
+
+
+class SnapshotStore:
+    """The newest snapshot of each connection.
+
+    A snapshot is replaced by one assignment, which Python makes atomic, so no lock is needed.
+    """
+
+    def __init__(self, connections: Sequence[str]) -> None:
+        self.connections = tuple(connections)
+        self.changed = threading.Event()
+        """Set at every publication; whoever waits for it clears it."""
+        self.sync: SyncReport | None = None
+        """The last round of the sync test."""
+        self.reload: Reload | None = None
+        """When the configuration was taken, and whether the last try to read it anew worked."""
+        self._snapshots: dict[str, Snapshot] = {}
+        self._past: dict[str, Past] = {}
+        self._since = dict.fromkeys(self.connections, time.monotonic())
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Replace the connection's snapshot."""
+        name = snapshot.connection
+        self._past[name] = remembered(self._past.get(name, ()), snapshot)
+        self._snapshots[name] = snapshot
+        self.changed.set()
+
+    def publish_sync(self, report: SyncReport | None) -> None:
+        """Replace the result of the sync test; None while there is no test."""
+        self.sync = report
+        self.changed.set()
+
+    def publish_reload(self, reload: Reload) -> None:
+        """Replace what became of the configuration."""
+        self.reload = reload
+        self.changed.set()
+
+    def change(self, connections: Sequence[str], kept: Collection[str]) -> None:
+        """Show these connections from now on; what is known of them is forgotten unless kept."""
+        for name in list(self._snapshots):
+            if name not in kept:
+                self._snapshots.pop(name)
+                self._past.pop(name, None)
+        self.connections = tuple(connections)
+        now = time.monotonic()
+        self._since = {name: self._since[name] if name in kept else now for name in connections}
+        if self.sync is not None:
+            pairs = tuple(p for p in self.sync.pairs if p.writer in kept and p.reader in kept)
+            metadata = {name: known for name, known in self.sync.metadata.items() if name in kept}
+            self.sync = replace(self.sync, pairs=pairs, metadata=metadata)
+        self.changed.set()
+
+    def read(self) -> Stored:
+        """Everything as of now."""
+        return Stored(self.snapshots(), dict(self._past), self.sync, self.reload)
+
+    def silences(self, now: float) -> dict[str, float]:
+        """Seconds for which each connection has published nothing, by monotonic time."""
+        heard = self._since | {snapshot.connection: snapshot.at for snapshot in self.snapshots()}
+        return {name: now - at for name, at in heard.items()}
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """The snapshots there are, in the order of the configuration."""
+        found = (self._snapshots.get(name) for name in self.connections)
+        return tuple(snapshot for snapshot in found if snapshot is not None)

@@ -1,0 +1,97 @@
+"""One moment: everything that is known at one time, and what follows from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from exporter.config.models import Config
+from exporter.diagnosis import Database, Diagnosis, databases_of, diagnose
+from exporter.state.keyspaces import keyspace_owners
+from exporter.state.snapshots import Facts, Reload, Snapshot, SyncReport
+from exporter.state.store import SnapshotStore, Stored
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a request, a page or a command is made from; whoever shows something takes one.
+
+    Made once and passed on, so that two parts of a page cannot disagree: they see the same
+    snapshots at the same time. What is computed from them is computed once.
+    """
+
+    config: Config
+    stored: Stored
+    now: float
+    """Monotonic time, in seconds."""
+    time: float
+    """Unix time, in seconds."""
+    stale_after: float
+    """Seconds after which facts are no longer shown."""
+    blocked_after: float
+    """Seconds after which ready work that has not moved counts as blocked."""
+
+    @property
+    def snapshots(self) -> Sequence[Snapshot]:
+        """Of the connections that have been tried, in the order of the configuration."""
+        return self.stored.snapshots
+
+    @property
+    def reload(self) -> Reload | None:
+        """What became of the configuration; None where it cannot be reloaded."""
+        return self.stored.reload
+
+    @property
+    def sync(self) -> SyncReport | None:
+        """The last round of the sync test, unless it is too old."""
+        sync = self.stored.sync
+        return sync if sync is not None and sync.fresh(self.now) else None
+
+    @cached_property
+    def known(self) -> Mapping[str, Snapshot]:
+        """The snapshots by connection."""
+        return {snapshot.connection: snapshot for snapshot in self.snapshots}
+
+    @cached_property
+    def owners(self) -> Mapping[str, str]:
+        """For each connection, the one through which its keyspace is read."""
+        return keyspace_owners(self.snapshots, self.now, self.stale_after, self.stored.sync)
+
+    @cached_property
+    def databases(self) -> Sequence[Database]:
+        """Those of which fresh facts are known."""
+        return databases_of(self.snapshots, self.owners, self.now, self.stale_after)
+
+    @cached_property
+    def diagnosis(self) -> Diagnosis:
+        """Why work does not move, over all databases."""
+        return diagnose(self.databases, self.now, self.blocked_after)
+
+    def is_up(self, snapshot: Snapshot) -> bool:
+        """Whether the connection's Redis is reached."""
+        return snapshot.is_up(self.now, self.stale_after)
+
+    def facts(self, snapshot: Snapshot, kind: type[Facts]) -> Facts | None:
+        """Facts of that kind; None if there are none, or they are too old."""
+        return snapshot.get(kind, self.now, self.stale_after)
+
+
+def moment_of(
+    store: SnapshotStore,
+    config: Config,
+    *,
+    stale_after: float | None = None,
+    blocked_after: float | None = None,
+) -> Moment:
+    """The present moment; the two limits are the configuration's unless they are given."""
+    poll = config.poll
+    return Moment(
+        config,
+        store.read(),
+        time.monotonic(),
+        time.time(),
+        poll.stale_after_seconds if stale_after is None else stale_after,
+        poll.blocked_after_seconds if blocked_after is None else blocked_after,
+    )

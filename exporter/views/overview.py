@@ -1,0 +1,125 @@
+"""The queues as people look at them: one entry a queue, with what is wrong in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from exporter.bullmq import Queue
+from exporter.collectors.queues import STATES
+from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE
+from exporter.collectors.queues.subjects.limits import PAUSED
+from exporter.collectors.queues.subjects.scheduled import DELAYED_OVERDUE_JOBS
+from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
+from exporter.diagnosis import Database, Isolation, hint, row_of
+from exporter.state.rates import Rates, rates
+from exporter.state.snapshots import EventFacts, Snapshot
+from exporter.views.formatting import counted, printable
+from exporter.views.moment import Moment
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """A queue; None where a fact is not known."""
+
+    connection: str
+    prefix: str
+    queue: str
+    jobs: dict[str, int | None]
+    """By state."""
+    paused: bool | None
+    oldest_waiting_seconds: float | None
+    oldest_active_seconds: float | None
+    delayed_overdue_jobs: int | None
+    workers: int | None
+    idle_workers: int | None
+    added_per_minute: float | None
+    """As the other two, of the last minute's events."""
+    completed_per_minute: float | None
+    failed_per_minute: float | None
+    reason: str | None
+    """Why its work is not moving, if it is not."""
+    hint: str | None
+
+    @property
+    def ready(self) -> int:
+        """Jobs that a worker could take now."""
+        return (self.jobs["waiting"] or 0) + (self.jobs["prioritized"] or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All queues, and the isolations among them."""
+
+    queues: tuple[QueueView, ...]
+    isolations: tuple[Isolation, ...]
+
+    def as_json(self, views: Sequence[QueueView] | None = None) -> dict[str, Any]:
+        """Plain values: of all queues, or of those views."""
+        chosen = self.queues if views is None else views
+        return {
+            "verdict": self.verdict,
+            "queues": [asdict(view) for view in chosen],
+            "isolations": [asdict(isolation) for isolation in self.isolations],
+        }
+
+    @property
+    def blocked(self) -> list[QueueView]:
+        """Those whose work is not moving."""
+        return [view for view in self.queues if view.reason is not None]
+
+    @property
+    def verdict(self) -> str:
+        """One line."""
+        blocked = self.blocked
+        if not blocked:
+            return f"{counted(len(self.queues), 'queue')}, none is blocked"
+        first = blocked[0]
+        return (
+            f"{len(blocked)} of {counted(len(self.queues), 'queue')} blocked: "
+            f"{printable(first.queue)} ({first.reason}: {first.hint})"
+            + (f" and {len(blocked) - 1} more" if len(blocked) > 1 else "")
+        )
+
+
+def overview(moment: Moment) -> Overview:
+    """Every queue of which fresh facts are known."""
+    views = []
+    for database in moment.databases:
+        grown = _rates(moment, moment.known[database.connection])
+        for index, queue in enumerate(database.table.queues):
+            views.append(_view(moment, database, index, grown.get(queue)))
+    return Overview(tuple(views), moment.diagnosis.isolations)
+
+
+def _rates(moment: Moment, snapshot: Snapshot) -> dict[Queue, Rates | None]:
+    """Of the queues that keep events, unless what is known of them is too old."""
+    facts = moment.facts(snapshot, EventFacts)
+    if facts is None:
+        return {}
+    past = moment.stored.past.get(snapshot.connection, ())
+    at = snapshot.facts[EventFacts].at
+    return {queue: rates(past, at, queue, events) for queue, events in facts.queues.items()}
+
+
+def _view(moment: Moment, database: Database, index: int, grown: Rates | None) -> QueueView:
+    row, table, diagnosis = row_of(database, index, moment.now), database.table, moment.diagnosis
+    reason = diagnosis.blocked.get((database.connection, row.queue))
+    return QueueView(
+        connection=database.connection,
+        prefix=row.queue.prefix,
+        queue=row.queue.name,
+        jobs={state: table.value(column, index) for state, column in STATES.items()},
+        paused=table.flag(PAUSED, index),
+        oldest_waiting_seconds=table.value(OLDEST_WAITING, index),
+        oldest_active_seconds=table.value(OLDEST_ACTIVE, index),
+        delayed_overdue_jobs=table.value(DELAYED_OVERDUE_JOBS, index),
+        workers=row.workers.total if row.workers is not None else None,
+        idle_workers=row.workers.idle if row.workers is not None else None,
+        added_per_minute=grown.added if grown is not None else None,
+        completed_per_minute=grown.completed if grown is not None else None,
+        failed_per_minute=grown.failed if grown is not None else None,
+        reason=reason.value if reason is not None else None,
+        hint=hint(reason, database, row, diagnosis.isolations) if reason is not None else None,
+    )

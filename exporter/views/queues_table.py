@@ -1,0 +1,74 @@
+"""The table of `bullmq-exporter queues`. Pure: views in, lines out."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from typing import Final
+
+from exporter.views.formatting import UNKNOWN, age, printable
+from exporter.views.overview import Overview, QueueView
+from exporter.views.sorting import in_order
+
+_STATES: Final = (
+    ("WAITING", "waiting"),
+    ("PRIO", "prioritized"),
+    ("ACTIVE", "active"),
+    ("DELAYED", "delayed"),
+    ("CHILDREN", "waiting-children"),
+    ("DONE", "completed"),
+    ("FAILED", "failed"),
+)
+
+
+def choose(overview: Overview, sort: str, pattern: str, *, blocked: bool) -> list[QueueView]:
+    """The views whose queue matches the glob, in that order."""
+    found = [
+        view
+        for view in overview.queues
+        if fnmatch.fnmatchcase(view.queue, pattern) and (view.reason is not None or not blocked)
+    ]
+    return in_order(found, sort)
+
+
+def table(views: Sequence[QueueView]) -> list[tuple[str, bool]]:
+    """Lines, each with whether its queue is blocked; the first is the head."""
+    heads = ["QUEUE", *(head for head, _ in _STATES), "OLDEST", "WORKERS", "REASON"]
+    several = len({view.connection for view in views}) > 1
+    rows = [_cells(view, several=several) for view in views]
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    lines = [(_line(heads, widths), False)]
+    return lines + [
+        (_line(row, widths), view.reason is not None) for row, view in zip(rows, views, strict=True)
+    ]
+
+
+def _cells(view: QueueView, *, several: bool) -> list[str]:
+    name = printable(f"{view.prefix}:{view.queue}")
+    paused = " (paused)" if view.paused else ""
+    return [
+        (f"{view.connection}  {name}" if several else name)[:60] + paused,
+        *(_count(view.jobs[state]) for _, state in _STATES),
+        age(view.oldest_waiting_seconds),
+        _workers(view),
+        view.reason or "",
+    ]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Numbers to the right, texts to the left."""
+    last = len(cells) - 1
+    return "  ".join(
+        cell.ljust(width) if place in (0, last) else cell.rjust(width)
+        for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ).rstrip()
+
+
+def _count(value: int | None) -> str:
+    return UNKNOWN if value is None else str(value)
+
+
+def _workers(view: QueueView) -> str:
+    if view.workers is None:
+        return UNKNOWN
+    return f"{view.workers} ({view.idle_workers} idle)" if view.idle_workers else str(view.workers)

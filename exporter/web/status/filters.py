@@ -1,0 +1,62 @@
+"""Numbers as the template writes them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from exporter.views.formatting import UNKNOWN, age, printable
+
+
+def number(value: float | None) -> str:
+    """Whole, with commas between thousands."""
+    return UNKNOWN if value is None else f"{value:,.0f}"
+
+
+def rate(value: float | None) -> str:
+    """With a digit behind the point where there is little before it."""
+    if value is None:
+        return UNKNOWN
+    return "0" if value == 0 else f"{value:.1f}" if value < 10 else number(value)
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Of a latency."""
+    if seconds is None:
+        return UNKNOWN
+    value = seconds * 1000
+    return f"{value:.1f} ms" if value < 100 else f"{value:,.0f} ms"
+
+
+def size(value: float | None) -> str:
+    """Bytes in the unit that leaves at most three digits before the point."""
+    if value is None:
+        return UNKNOWN
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:,.1f} TiB"
+
+
+def clock(moment: float) -> str:
+    """Unix time as a time of day."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%H:%M:%S UTC")
+
+
+def stamp(moment: float) -> str:
+    """Unix time for machines."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+
+
+FILTERS: Final[dict[str, Callable[[Any], str]]] = {
+    "age": age,
+    "clock": clock,
+    "milliseconds": milliseconds,
+    "number": number,
+    "printable": printable,
+    "rate": rate,
+    "size": size,
+    "stamp": stamp,
+}

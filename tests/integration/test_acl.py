@@ -1,0 +1,77 @@
+"""The published ACL, a command less each time: the exporter says which one is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from exporter.check.model import Outcome
+from exporter.check.permissions import PERMISSIONS, permissions_step
+from exporter.collectors import SYNC_COMMANDS, SyncTest
+from exporter.config.models import Connection
+from exporter.config.secret import Secret
+from exporter.connection import Client, ErrorClass, RedisFailure, open_client
+from tests.support.acl import commands_of, published_acls
+from tests.support.servers import Server
+from tests.support.watch import config_for
+
+WITH_SYNC, WITHOUT = published_acls()
+# those of clusters: tests/e2e/test_cluster.py
+ON_CLUSTERS = {use.name for use in PERMISSIONS if use.cluster}
+ON_SERVERS = sorted(commands_of(WITHOUT) - ON_CLUSTERS - {"auth", "select"})
+SYNC = sorted(command.acl_name for command in SYNC_COMMANDS)
+
+
+def settings(url: str, db: int = 0) -> Connection:
+    known = config_for(url).connections["default"]
+    as_user = replace(known.url, username="monitor", password=Secret("password"), db=db)
+    return known.model_copy(update={"url": as_user})
+
+
+def let_in(server: Server, rules: Sequence[str]) -> Connection:
+    server.client().execute_command("ACL", "SETUSER", "monitor", "reset", "on", ">password", *rules)
+    return settings(server.url)
+
+
+def refused(client: Client) -> object:
+    client.connect()
+    try:
+        step = permissions_step(client, ("bull",))
+    finally:
+        client.close()
+    assert step.outcome is (Outcome.WARNING if step.data else Outcome.OK)
+    return step.data.get("refused", {})
+
+
+@pytest.mark.parametrize("rules", [WITH_SYNC, WITHOUT], ids=["with the sync test", "without"])
+def test_nothing_is_missing(real_server: Server, rules: list[str]) -> None:
+    assert refused(open_client(let_in(real_server, rules), "default")) == {}
+
+
+@pytest.mark.parametrize("command", ON_SERVERS)
+def test_what_is_missing_is_named(real_server: Server, command: str) -> None:
+    allowed = let_in(real_server, [*WITHOUT, f"-{command}"])
+    (use,) = [use for use in PERMISSIONS if use.name == command]
+    assert refused(open_client(allowed, "default")) == {command: use.cost}
+
+
+@pytest.mark.parametrize("command", SYNC)
+def test_what_the_sync_test_lacks_is_named(real_server: Server, command: str) -> None:
+    allowed = let_in(real_server, [*WITH_SYNC, f"-{command}"])
+    config = config_for(real_server.url)
+    (pair,) = SyncTest({"default": allowed}, config.sync).run().pairs
+    assert (pair.passed, pair.not_permitted) == (None, command)
+
+
+def test_select_is_missing(real_server: Server) -> None:
+    let_in(real_server, [*WITHOUT, "-select"])
+    with pytest.raises(RedisFailure, match="'select'") as caught:
+        open_client(settings(real_server.url, db=1), "default").connect()
+    assert caught.value.kind is ErrorClass.PERMISSION
+
+
+def test_no_server_refuses_auth(real_server: Server) -> None:
+    """It is in the list for those who read it; servers let everybody send it."""
+    assert refused(open_client(let_in(real_server, [*WITHOUT, "-auth"]), "default")) == {}

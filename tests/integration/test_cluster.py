@@ -1,0 +1,264 @@
+"""A real cluster, polled by hand: nothing is ever wrong while slots move and masters die."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from redis.crc import key_slot
+
+from exporter.collectors import Context, Discovery
+from exporter.config.models import Queues
+from exporter.connection import ClientRegistry
+from tests.integration.test_discovery import add
+from tests.support.cluster import Cluster
+from tests.support.keyspaces import expected_jobs, keyspace, load_keyspace
+from tests.support.pages import Samples, every, jobs, value
+from tests.support.servers import Server
+from tests.support.waiting import wait_for
+from tests.support.watch import Watch, config_for
+
+QUEUES = [f"{{{tag}}}" for tag in "abcdefgh"]
+SLOT = key_slot(b"{a}")
+
+
+@pytest.fixture
+def filled(nodes: Cluster) -> Cluster:
+    """One with a queue under each tag, which has waiting jobs and events."""
+    client = nodes.client()
+    add(client, *QUEUES)
+    for queue in QUEUES:
+        client.rpush(f"bull:{queue}:wait", 2, 3)
+        client.hset(f"bull:{queue}:1", "timestamp", 1)
+        event(nodes, queue)
+    return nodes
+
+
+def event(nodes: Cluster, queue: str) -> None:
+    fields = {"event": "added", "jobId": "1", "name": "n"}
+    nodes.client().xadd(f"bull:{queue}:events", fields)
+
+
+def waiting(samples: Samples) -> dict[str, int]:
+    return {queue: n for (queue, state), n in jobs(samples).items() if state == "waiting"}
+
+
+def added(samples: Samples) -> dict[str, float]:
+    found = every(samples, "bullmq_jobs_added_total")
+    return {dict(labels)["queue"]: count for (_, labels), count in found.items()}
+
+
+OFTEN = 0.001
+"""`discovery_interval_seconds` that makes each `discover_and_poll` a pass."""
+ALL_WAIT = dict.fromkeys(QUEUES, 3)
+
+
+@pytest.mark.parametrize("name", ["bullmq-6.7.0", "bullmq-3.16.2", "bull-4.16.5"])
+def test_every_count_is_the_official_one(nodes: Cluster, name: str) -> None:
+    captured = keyspace(name)
+    load_keyspace(nodes.client(), captured)
+    samples = Watch(nodes.url, cluster=True, prefixes=(captured["prefix"],)).discover_and_poll()
+    expected = expected_jobs(captured)
+    assert {key: jobs(samples)[key] for key in expected} == expected
+
+
+def test_it_shows_what_one_server_would(filled: Cluster, server: Server) -> None:
+    add(server.client(), *QUEUES)
+    for queue in QUEUES:
+        server.client().rpush(f"bull:{queue}:wait", 2, 3)
+        server.client().hset(f"bull:{queue}:1", "timestamp", 1)
+        server.client().xadd(f"bull:{queue}:events", {"event": "x"})
+    one = Watch(server.url).discover_and_poll()
+    many = Watch(filled.url, cluster=True).discover_and_poll()
+
+    def queues(samples: Samples) -> set[object]:
+        return {key for key in samples if "queue" in dict(key[1])}
+
+    assert queues(many) == queues(one)
+    assert waiting(many) == waiting(one) == ALL_WAIT
+    assert value(many, "bullmq_redis_keys") == value(one, "bullmq_redis_keys")
+    assert value(many, "bullmq_redis_info", mode="cluster", role="master") == 1
+    assert value(many, "bullmq_exporter_queues") == len(QUEUES)
+    assert set(every(many, "bullmq_exporter_collector_success").values()) == {1}
+    assert len({filled.master_of(queue).port for queue in QUEUES}) == 3
+
+
+def test_a_slot_that_moves(filled: Cluster) -> None:
+    source = filled.master_of("{a}")
+    target = next(s for s in map(filled.master_of, QUEUES) if s is not source)
+    watch = Watch(filled.url, cluster=True, discovery_interval_seconds=OFTEN)
+    assert waiting(watch.discover_and_poll()) == ALL_WAIT
+    count = 0
+
+    def exact(stage: str) -> None:
+        nonlocal count
+        event(filled, "{a}")
+        count += 1
+        samples = watch.poll()
+        assert waiting(samples) == ALL_WAIT, stage
+        assert added(samples)["{a}"] == count, stage
+        assert set(every(samples, "bullmq_exporter_collector_success").values()) == {1}, stage
+
+    exact("before")
+    filled.begin_move(SLOT, source, target)
+    exact("nothing has moved yet")
+    while filled.move_keys(SLOT, source, target, 1):
+        exact("a key has moved")
+    filled.end_move(SLOT, target)
+    exact("the slot has moved")
+    exact("and the slots are known")
+    assert filled.master_of("{a}") is target
+    watch.discover_and_poll()
+    exact("after a discovery")
+
+
+def test_a_master_dies_and_its_replica_takes_over(filled: Cluster) -> None:
+    watch = Watch(filled.url, cluster=True, discovery_interval_seconds=OFTEN)
+    watch.discover_and_poll()
+    event(filled, "{a}")
+    before = watch.poll()
+    assert added(before)["{a}"] == 1
+    master = filled.master_of("{a}")
+    theirs = {queue for queue in QUEUES if filled.master_of(queue) is master}
+    filled.settle(master)
+
+    master.kill()
+    down = watch.poll()
+    # never a false 0: absent, and the others as they were
+    assert waiting(down) == {q: 3 for q in QUEUES if q not in theirs}
+    assert value(down, "bullmq_up") == 1
+    success = "bullmq_exporter_collector_success"
+    assert value(down, success, collector="queues") == 0
+    assert value(down, success, collector="events") == 0
+    errors = "bullmq_exporter_collector_errors_total"
+    assert value(down, errors, collector="queues", error="connection") == 1
+    assert added(down) == added(before)
+
+    filled.await_failover(master)
+    wait_for(lambda: waiting(watch.poll()) == ALL_WAIT, "the replica is read")
+    event(filled, "{a}")
+    after = watch.poll()
+    assert added(after)["{a}"] == 2
+    assert value(after, success, collector="queues") == 1
+    for family in ("bullmq_redis_commands_processed_total", "bullmq_redis_expired_keys_total"):
+        assert (value(after, family) or 0) >= (value(before, family) or 0)
+    watch.discover_and_poll()
+    assert waiting(watch.poll()) == ALL_WAIT
+
+
+def test_discovery_without_one_of_the_masters(filled: Cluster) -> None:
+    watch = Watch(filled.url, cluster=True, discovery_interval_seconds=OFTEN)
+    watch.discover_and_poll()
+    master = filled.master_of("{a}")
+    theirs = {queue for queue in QUEUES if filled.master_of(queue) is master}
+    start = next(s for s in filled.servers if s is not master)
+    filled.settle(master)
+    success = "bullmq_exporter_collector_success"
+
+    master.kill()
+    here = next(queue for queue in QUEUES if queue not in theirs)
+    add(filled.master_of(here).client(), f"{here}new")
+    known = watch.discover_and_poll()
+    assert value(known, success, collector="discovery") == 0
+    assert set(waiting(known)) == {*QUEUES, f"{here}new"} - theirs
+    assert value(known, "bullmq_exporter_queues") == len(QUEUES) + 1
+
+    fresh = Watch(start.url, cluster=True, discovery_interval_seconds=OFTEN)
+    found = fresh.discover_and_poll()
+    assert set(waiting(found)) == {*QUEUES, f"{here}new"} - theirs
+    # how many there are is not known
+    assert value(found, "bullmq_exporter_queues") is None
+
+    filled.await_failover(master)
+    everything = {*QUEUES, f"{here}new"}
+    wait_for(lambda: set(waiting(fresh.discover_and_poll())) == everything, "all are found")
+    assert value(fresh.poll(), success, collector="discovery") == 1
+    assert value(fresh.poll(), "bullmq_exporter_queues") == len(everything)
+
+
+def test_a_node_that_hangs(filled: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    watch = Watch(filled.url, cluster=True)
+    watch.client.settings = watch.client.settings.model_copy(update={"timeout_seconds": 0.2})
+    watch.discover_and_poll()
+    master = filled.master_of("{a}")
+    theirs = {queue for queue in QUEUES if filled.master_of(queue) is master}
+    for outage in (1, 2):
+        master.signal(signal.SIGSTOP)
+        hung = watch.poll()
+        master.signal(signal.SIGCONT)
+        assert waiting(hung) == {q: 3 for q in QUEUES if q not in theirs}
+        told = f"queues: node 127.0.0.1:{master.port}: "
+        assert len([r for r in caplog.records if r.message.startswith(told)]) == outage
+        wait_for(lambda: waiting(watch.poll()) == ALL_WAIT, "all of it is back")
+
+
+def test_a_start_node_that_is_a_replica_or_gone(filled: Cluster) -> None:
+    replica = next(s for s in filled.servers if s.client().info("replication")["role"] == "slave")
+    watch = Watch(replica.url, cluster=True)
+    assert waiting(watch.discover_and_poll()) == ALL_WAIT
+    replica.kill()
+    assert waiting(watch.poll()) == ALL_WAIT
+    watch.client.close()
+    assert waiting(watch.poll()) == ALL_WAIT
+
+
+def test_a_server_that_is_no_cluster(server: Server) -> None:
+    watch = Watch(server.url, cluster=True)
+    assert value(watch.discover_and_poll(), "bullmq_up") == 0
+    problem = watch.snapshot.last_error
+    assert problem is not None
+    assert problem.text.endswith("is not in a cluster; remove cluster: true")
+
+
+def test_history_is_not_news_where_a_stream_could_not_be_looked_up_at_first(
+    filled: Cluster,
+) -> None:
+    master = filled.master_of("{a}")
+    filled.settle(master)
+    start = next(s for s in filled.servers if s is not master)
+    master.kill()
+    watch = Watch(start.url, cluster=True, static=tuple(QUEUES), discovery=False)
+    assert "{a}" not in added(watch.poll())
+    filled.await_failover(master)
+    wait_for(lambda: "{a}" in added(watch.poll()), "the replica is read")
+    assert set(added(watch.poll()).values()) == {0}
+    event(filled, "{a}")
+    assert added(watch.poll())["{a}"] == 1
+
+
+def test_a_queue_that_moves_behind_the_walk_is_kept(filled: Cluster) -> None:
+    client = ClientRegistry().get(config_for(filled.url, cluster=True).connections["default"], "t")
+    client.connect()
+    client.ping()
+    context = Context(client, 0.0)
+    discovery = Discovery(Queues())
+    while not discovery.step(context):
+        pass
+    known = discovery.current()
+    assert len(known.queues) == len(QUEUES)
+
+    ports = [int(node.settings.url.port) for node in client.nodes]
+    servers = [next(s for s in filled.servers if s.port == port) for port in ports]
+    slot, source = next(
+        (key_slot(queue.encode()), filled.master_of(queue))
+        for queue in QUEUES
+        if filled.master_of(queue) is not servers[0]
+    )
+    assert not discovery.step(context)  # the first node has been walked
+    filled.begin_move(slot, source, servers[0])
+    while filled.move_keys(slot, source, servers[0], 10):
+        pass
+    filled.end_move(slot, servers[0])
+    while not discovery.step(context):
+        pass
+    assert discovery.current().queues is known.queues
+
+    while not discovery.step(context):
+        pass
+    assert discovery.current().queues is known.queues
+    filled.client().delete(*(f"bull:{QUEUES[0]}:{key}" for key in ("id", "meta")))
+    for _ in range(2):
+        while not discovery.step(context):
+            pass
+    assert len(discovery.current().queues) == len(QUEUES) - 1
+    client.close()

@@ -1,0 +1,189 @@
+"""Which queues are found, by the keys that BullMQ leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+
+from exporter.collectors import Context, Discovery
+from exporter.config.models import Queues
+from exporter.connection import ClientRegistry
+from tests.support.pages import value
+from tests.support.servers import Server
+from tests.support.watch import Watch, config_for
+
+
+def add(client: redis.Redis, *names: str | bytes, prefix: str = "bull") -> None:
+    """Queues with a job each, as an `add` leaves them."""
+    for name in names:
+        raw = name if isinstance(name, bytes) else name.encode()
+        base = prefix.encode() + b":" + raw + b":"
+        client.hset(base + b"meta", "opts.maxLenEvents", 10000)
+        client.set(base + b"id", 1)
+        client.rpush(base + b"wait", 1)
+
+
+def found(server: Server, **options: Any) -> list[tuple[str, str]]:
+    watch = Watch(server.url, **options)
+    watch.discover_and_poll()
+    names = [key for key in watch.samples() if key[0] == "bullmq_queue_paused"]
+    return sorted((dict(labels)["prefix"], dict(labels)["queue"]) for _, labels in names)
+
+
+def test_each_of_the_three_keys_tells_of_a_queue(any_server: Server) -> None:
+    client = any_server.client()
+    client.set("bull:only-id:id", 1)
+    client.hset("bull:only-meta:meta", "version", "bullmq:6.7.0")
+    client.set("bull:only-worker:stalled-check", 1)
+    client.set("bull:not-a-queue:limiter", 1)
+    client.set("cache:item:id", 1)
+    assert found(any_server) == [
+        ("bull", "only-id"),
+        ("bull", "only-meta"),
+        ("bull", "only-worker"),
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["my:app", "{bull}", "a*b?[c]\\d", "naïve prefix"])
+def test_any_prefix(any_server: Server, prefix: str) -> None:
+    client = any_server.client()
+    add(client, "mail", "{tag}", prefix=prefix)
+    add(client, "other")
+    assert found(any_server, prefixes=(prefix,)) == [(prefix, "mail"), (prefix, "{tag}")]
+
+
+def test_several_prefixes_with_the_longest_first(any_server: Server) -> None:
+    client = any_server.client()
+    add(client, "mail")
+    add(client, "mail", prefix="bull:eu")
+    add(client, "mail", prefix="jobs")
+    watch = Watch(any_server.url, prefixes=("bull", "bull:eu", "jobs", "empty"))
+    samples = watch.discover_and_poll()
+    counts = {
+        prefix: value(samples, "bullmq_exporter_queues", prefix=prefix)
+        for prefix in ("bull", "bull:eu", "jobs", "empty")
+    }
+    assert counts == {"bull": 1, "bull:eu": 1, "jobs": 1, "empty": 0}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b", 'quo"ted', "new\nline", "tab\t", "ünï", "a:b", "back\\slash", "*", "50%"],
+)
+def test_any_name(any_server: Server, name: str) -> None:
+    add(any_server.client(), name, "ordinary")
+    assert found(any_server) == sorted([("bull", name), ("bull", "ordinary")])
+
+
+def test_bytes_that_are_not_utf8(any_server: Server) -> None:
+    add(any_server.client(), b"bad\xff", "bad", "ordinary")
+    assert found(any_server) == [("bull", "bad"), ("bull", "bad\\xff"), ("bull", "ordinary")]
+
+
+def test_two_names_that_look_the_same(any_server: Server) -> None:
+    add(any_server.client(), b"bad\xff", "bad\\xff")
+    watch = Watch(any_server.url)
+    samples = watch.discover_and_poll()  # parse fails where a series is twice
+    assert value(samples, "bullmq_exporter_queues") == 1
+    assert value(samples, "bullmq_exporter_queues_dropped") == 1
+
+
+def test_a_huge_name(real_server: Server) -> None:
+    name = "long-" + "x" * 100_000
+    add(real_server.client(), name, "ordinary")
+    assert found(real_server) == [("bull", name), ("bull", "ordinary")]
+
+
+def test_jobs_and_schedules_named_like_a_queues_keys(any_server: Server) -> None:
+    client = any_server.client()
+    add(client, "mail", "with:colon")
+    client.hset("bull:mail:repeat:meta", mapping={"name": "x", "every": "1000"})
+    client.hset("bull:mail:repeat:id", mapping={"name": "x", "pattern": "* * * * *"})
+    client.hset("bull:mail:group:id", mapping={"data": "{}", "timestamp": "1"})
+    assert found(any_server) == [("bull", "mail"), ("bull", "with:colon")]
+
+
+def test_include_and_exclude(any_server: Server) -> None:
+    add(any_server.client(), "mail", "mail-test", "images", "Mail")
+    options = {"include": ("mail*", "img*"), "exclude": ("*-test",)}
+    assert found(any_server, **options) == [("bull", "mail")]
+
+
+def test_static_queues_are_watched_whether_they_exist_or_not(any_server: Server) -> None:
+    add(any_server.client(), "mail", "other")
+    assert found(any_server, static=("mail", "future"), discovery=False) == [
+        ("bull", "future"),
+        ("bull", "mail"),
+    ]
+    assert found(any_server, static=("mail",)) == [("bull", "mail"), ("bull", "other")]
+
+
+class TestCap:
+    def test_what_is_over_the_cap_is_counted(self, any_server: Server) -> None:
+        add(any_server.client(), *(f"q{i:03}" for i in range(50)))
+        watch = Watch(any_server.url, max=20, discovery_batch=10)
+        samples = watch.discover_and_poll()
+        assert value(samples, "bullmq_exporter_queues") == 20
+        assert value(samples, "bullmq_exporter_queues_dropped") == 30
+
+    def test_the_cap_does_not_make_queues_come_and_go(self, any_server: Server) -> None:
+        client = any_server.client()
+        add(client, *(f"q{i:03}" for i in range(20)))
+        config = config_for(any_server.url, max=20)
+        discovery = Discovery(config.queues)
+        before = walk(any_server, discovery)
+        add(client, *(f"a{i:03}" for i in range(20)))
+        assert walk(any_server, discovery) == before
+        assert discovery.current().prefixes["bull"].dropped == 20
+
+
+def walk(server: Server, discovery: Discovery) -> list[str]:
+    """A whole pass; the names known after it."""
+    client = ClientRegistry().get(config_for(server.url).connections["default"], "t")
+    client.connect()
+    while not discovery.step(Context(client, 0.0)):
+        pass
+    client.close()
+    return [queue.name for queue in discovery.current().queues]
+
+
+class TestOverTime:
+    def test_queues_appear_and_vanish(self, any_server: Server) -> None:
+        client = any_server.client()
+        add(client, "a", "b")
+        discovery = Discovery(Queues())
+        assert walk(any_server, discovery) == ["a", "b"]
+        add(client, "c")
+        client.delete("bull:a:meta", "bull:a:id", "bull:a:wait")
+        assert walk(any_server, discovery) == ["b", "c"]
+
+    def test_the_same_queues_are_the_same_object(self, any_server: Server) -> None:
+        add(any_server.client(), "a", "b")
+        discovery = Discovery(Queues())
+        walk(any_server, discovery)
+        before = discovery.current().queues
+        walk(any_server, discovery)
+        assert discovery.current().queues is before
+
+    def test_a_lone_stalled_check_may_be_missed_once(self, any_server: Server) -> None:
+        client = any_server.client()
+        client.set("bull:ghost:stalled-check", 1)
+        discovery = Discovery(Queues())
+        assert walk(any_server, discovery) == ["ghost"]
+        client.delete("bull:ghost:stalled-check")
+        assert walk(any_server, discovery) == ["ghost"]
+        assert walk(any_server, discovery) == []
+
+    def test_a_pass_reads_pages_of_the_configured_size(self, server: Server) -> None:
+        add(server.client(), *(f"q{i:03}" for i in range(400)))
+        discovery = Discovery(Queues(discovery_batch=100))
+        client = ClientRegistry().get(config_for(server.url).connections["default"], "t")
+        client.connect()
+        pages = 1
+        while not discovery.step(Context(client, 0.0)):
+            pages += 1
+        client.close()
+        assert 10 <= pages <= 14
+        assert len(discovery.current().queues) == 400

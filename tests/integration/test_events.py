@@ -1,0 +1,366 @@
+"""Following streams: first sight, floods, losses, resets, bounds."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import redis
+
+from exporter.bullmq import queue_of
+from exporter.collectors import Context, EventsCollector
+from exporter.collectors.events.by_job_name import PlainFold
+from exporter.collectors.events.fold import Fold
+from exporter.collectors.events.streams import Reader, Stream
+from exporter.config.models import Events
+from exporter.connection import Client, ClientRegistry
+from exporter.state.snapshots import EventFacts, QueueEvents
+from tests.support.keyspaces import keyspace
+from tests.support.servers import FakeServer, Server
+from tests.support.watch import config_for
+
+Any_ = Server | FakeServer
+
+
+class Follower:
+    """The collector on queues that a test names."""
+
+    def __init__(self, server: Any_, *names: str, **options: object) -> None:
+        config = config_for(server.url)
+        self.client: Client = ClientRegistry().get(config.connections["default"], "t")
+        self.client.connect()
+        self.queues = tuple(queue_of("bull", name) for name in names)
+        self._collector = EventsCollector(Events(**options), 5.0)
+
+    def collect(self) -> EventFacts:
+        self.context = Context(self.client, 0.0, self.queues)
+        return self._collector.collect(self.context)
+
+    def queue(self, place: int = 0) -> QueueEvents:
+        return self.collect().queues[self.queues[place]]
+
+
+def say(client: redis.Redis, event: str, job: object = 1, queue: str = "q", **more: str) -> None:
+    fields = {"event": event, "jobId": job} | more
+    client.xadd(f"bull:{queue}:events", fields)
+
+
+def test_history_is_no_news(any_server: Any_) -> None:
+    client = any_server.client()
+    say(client, "added")
+    follower = Follower(any_server, "q")
+    assert follower.queue().jobs[""].added == 0
+    say(client, "added", 2)
+    found = follower.queue()
+    assert (found.jobs[""].added, found.read, found.lost) == (1, 1, 0)
+    assert follower.queue().jobs[""].added == 1
+
+
+def test_a_stream_that_comes_later_is_read_from_its_beginning(any_server: Any_) -> None:
+    follower = Follower(any_server, "q")
+    assert follower.collect().queues == {}
+    say(any_server.client(), "added")
+    assert follower.queue().jobs[""].added == 1
+
+
+def test_a_queue_without_a_stream_has_no_samples(any_server: Any_) -> None:
+    """Bull 4."""
+    any_server.client().rpush("bull:q:wait", 1)
+    follower = Follower(any_server, "q")
+    follower.collect()
+    assert follower.collect().queues == {}
+
+
+def test_a_queue_that_will_keep_events_begins_at_zero(any_server: Any_) -> None:
+    """Its first jobs are seen as an increase, and not as a series that begins at their number."""
+    client = any_server.client()
+    client.hset("bull:q:meta", "opts.maxLenEvents", "10000")
+    follower = Follower(any_server, "q")
+    found = follower.queue()
+    assert (found.jobs[""].added, found.read) == (0, 0)
+    say(client, "added")
+    assert follower.queue().jobs[""].added == 1
+
+
+def test_events_switched_off_are_not_idleness(any_server: Any_) -> None:
+    client = any_server.client()
+    client.hset("bull:q:meta", "opts.maxLenEvents", 0)
+    say(client, "added")
+    follower = Follower(any_server, "q")
+    assert follower.collect().queues == {}
+    say(client, "added", 2)
+    assert follower.collect().queues == {}
+
+
+def test_a_flood_and_a_trickle(any_server: Any_) -> None:
+    client = any_server.client()
+    follower = Follower(any_server, "flood", *(f"q{i}" for i in range(30)))
+    follower.collect()
+    pipe = client.pipeline(transaction=False)
+    for job in range(3000):
+        pipe.xadd("bull:flood:events", {"event": "added", "jobId": job})
+    pipe.execute()
+    for place in range(30):
+        say(client, "added", queue=f"q{place}")
+    found = follower.collect()
+    assert found.queues[follower.queues[0]].jobs[""].added == 3000
+    assert [found.queues[queue].jobs[""].added for queue in follower.queues[1:]] == [1] * 30
+    assert found.lag_seconds == 0
+
+
+def test_without_time_the_rest_is_lag(server: Server) -> None:
+    client = server.client()
+    pipe = client.pipeline(transaction=False)
+    for job in range(2500):
+        pipe.xadd("bull:q:events", {"event": "added", "jobId": job}, id=f"{job + 1}-0")
+    follower = Follower(server, "q")
+    follower.collect()
+    follower._collector._budget = 0.0
+    pipe.execute()
+    found = follower.collect()
+    assert found.queues[follower.queues[0]].read < 2500
+    assert found.lag_seconds > 1e6
+    follower._collector._budget = 5.0
+    found = follower.collect()
+    assert found.queues[follower.queues[0]].read == 2500
+    assert (found.lag_seconds, found.queues[follower.queues[0]].lost) == (0, 0)
+
+
+class TestLoss:
+    def test_is_exact_where_the_server_counts(self, real_server: Server) -> None:
+        client = real_server.client()
+        follower = Follower(real_server, "q")
+        for job in range(10):
+            say(client, "added", job)
+        follower.collect()
+        for job in range(1000):
+            say(client, "added", job)
+        client.xtrim("bull:q:events", maxlen=300, approximate=False)
+        found = follower.queue()
+        assert (found.read, found.lost) == (300, 700)
+        say(client, "added", 1)
+        found = follower.queue()
+        assert (found.read, found.lost) == (301, 700)
+
+    def test_a_trim_of_what_was_read_is_no_loss(self, real_server: Server) -> None:
+        client = real_server.client()
+        follower = Follower(real_server, "q")
+        follower.collect()
+        for job in range(100):
+            say(client, "added", job)
+        follower.collect()
+        client.xtrim("bull:q:events", maxlen=10, approximate=False)
+        say(client, "added", 1)
+        assert follower.queue().lost == 0
+
+    def test_obliterate_and_begin_again(self, any_server: Any_) -> None:
+        client = any_server.client()
+        follower = Follower(any_server, "q")
+        follower.collect()
+        say(client, "waiting")
+        assert follower.queue().read == 1
+        client.delete("bull:q:events")
+        follower.collect()
+        time.sleep(0.005)  # ids are times, and two streams of one millisecond share them
+        say(client, "active")  # another job of the same id
+        found = follower.queue()
+        assert (found.jobs[""].started, found.lost) == (1, 0)
+
+    def test_what_comes_while_it_begins_again(
+        self, real_server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = real_server.client()
+        for job in range(5):
+            say(client, "added", job)
+        follower = Follower(real_server, "q")
+        follower.collect()
+        client.flushall()
+        time.sleep(0.005)  # as above
+        say(client, "added", 1)
+        drain = Reader.drain
+
+        def then_news(*arguments: Any) -> Any:
+            found = drain(*arguments)
+            say(client, "added", 2)
+            return found
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Reader, "drain", then_news)
+            assert follower.queue().jobs[""].added == 1
+        assert follower.queue().jobs[""].added == 2
+
+    def test_a_server_that_is_behind(self, real_server: Server) -> None:
+        """A failover to a replica that lacks the newest entries: ids and counts begin anew."""
+        client = real_server.client()
+        client.xadd("bull:q:events", {"event": "added", "jobId": 1}, id="5000-0")
+        follower = Follower(real_server, "q")
+        follower.collect()
+        client.delete("bull:q:events")
+        client.xadd("bull:q:events", {"event": "added", "jobId": 1}, id="4000-0")
+        for _ in range(12):  # it is looked for once a minute
+            follower.collect()
+        client.xadd("bull:q:events", {"event": "added", "jobId": 2}, id="4001-0")
+        assert follower.queue().jobs[""].added == 1
+
+
+class TestBounds:
+    def test_jobs_in_flight(self, any_server: Any_) -> None:
+        client = any_server.client()
+        follower = Follower(any_server, "a", "b", max_inflight=10)
+        follower.collect()
+        for job in range(20):
+            say(client, "active", job, queue="a")
+            say(client, "active", job, queue="b")
+        found = follower.collect()
+        assert found.inflight_dropped == 30
+        say(client, "completed", 19, queue="b")
+        say(client, "completed", 0, queue="b")
+        found = follower.collect()
+        completed = found.queues[follower.queues[1]].jobs[""].runs["completed"]
+        assert completed.count == 1  # the newest are the ones that are remembered
+
+    def test_pages_of_large_entries_get_small(self, server: Server) -> None:
+        client = server.client()
+        client_ = Follower(server, "q").client
+        stream = Stream(
+            queue_of("bull", "q"),
+            b"bull:q:events",
+            PlainFold(lambda: Fold((1.0,), (1.0,)), {}),
+            b"0-0",
+        )
+        for job in range(300):
+            say(client, "completed", job, returnvalue="x" * 100_000)
+        reader = Reader(page_bytes=1_000_000)
+        client.config_resetstat()
+        assert reader.drain(Context(client_, 0.0), [stream], float("inf")) == ([stream], [])
+        assert stream.read == 300
+        calls = client.info("commandstats")["cmdstat_xread"]["calls"]
+        assert calls >= 15  # about ten entries a page once their size is known
+
+    def test_no_read_asks_for_more_than_a_thousand_entries(self, server: Server) -> None:
+        follower = Follower(server, *(f"q{i}" for i in range(250)))
+        follower.collect()
+        with server.client().monitor() as watching:
+            follower.collect()
+            server.client().ping()
+            lines = []
+            while not (line := watching.next_command()["command"]).startswith("PING"):
+                lines.append(line.split())
+        reads = [line for line in lines if line[0] == "XREAD"]
+        streams = [(len(line) - 4) // 2 for line in reads]
+        assert sum(streams) == 250
+        asked = [int(line[2]) * n for line, n in zip(reads, streams, strict=True)]
+        assert max(asked) <= 1000
+
+
+def test_a_key_of_another_type_costs_its_queue_alone(real_server: Server) -> None:
+    client = real_server.client()
+    client.set("bull:bad:events", "x")
+    follower = Follower(real_server, "bad", "q")
+    follower.collect()
+    say(client, "added")
+    found = follower.collect()
+    assert found.queues[follower.queues[1]].jobs[""].added == 1
+    assert follower.context.errors.classes
+
+
+def test_counters_survive_a_reconnect(any_server: Any_) -> None:
+    client = any_server.client()
+    follower = Follower(any_server, "q")
+    follower.collect()
+    say(client, "added", 1)
+    follower.collect()
+    follower.client.close()
+    say(client, "added", 2)
+    follower.client.connect()
+    assert follower.queue().jobs[""].added == 2
+
+
+def test_queues_that_go_are_forgotten(any_server: Any_) -> None:
+    client = any_server.client()
+    follower = Follower(any_server, "a", "b")
+    follower.collect()
+    say(client, "active", queue="a")
+    say(client, "active", queue="b")
+    follower.collect()
+    follower.queues = follower.queues[1:]
+    assert list(follower.collect().queues) == list(follower.queues)
+    assert len(follower._collector._streams) == 1
+
+
+@pytest.mark.parametrize("name", ["bullmq-5.81.5"])
+def test_a_captured_story(any_server: Any_, name: str) -> None:
+    """Replayed in full, it gives what the library counted in the end."""
+    captured = keyspace(name)
+    follower = Follower(any_server, "audio-analyzer")
+    follower.collect()
+    key = "bull:audio-analyzer:events"
+    story = next(entry for entry in captured["keys"] if entry["key"] == key)["value"]
+    for entry_id, fields in story:
+        any_server.client().xadd(key, fields, id=entry_id)
+    found = follower.queue().jobs[""]
+    expected = captured["expected_counts"]["audio-analyzer"]
+    assert (found.completed, found.failed) == (expected["completed"], expected["failed"])
+    assert found.started == found.completed + found.failed + found.retried + expected["active"]
+
+
+class TestNames:
+    def by_name(self, follower: Follower) -> dict[str, int]:
+        return {name: jobs.completed for name, jobs in follower.queue().jobs.items()}
+
+    def test_from_the_event_or_from_the_job(self, any_server: Any_) -> None:
+        client = any_server.client()
+        client.hset("bull:q:2", "name", "resize")
+        follower = Follower(any_server, "q", job_names=True)
+        follower.collect()
+        say(client, "added", 1, name="welcome")
+        for job in (1, 2, 3):  # 2 was added before, 3 is gone already
+            say(client, "active", job)
+            say(client, "completed", job)
+        assert self.by_name(follower) == {"welcome": 1, "resize": 1, "__other__": 1}
+        assert follower.queue().jobs["resize"].runs["completed"].count == 1
+
+    def test_what_counts_for_no_name_makes_no_series(self, any_server: Any_) -> None:
+        client = any_server.client()
+        follower = Follower(any_server, "q", job_names=True)
+        follower.collect()
+        say(client, "added", 1, name="charge")
+        say(client, "active", 1)
+        say(client, "failed", 1)
+        say(client, "retries-exhausted", 1, attemptsMade="1")
+        say(client, "progress", 7)
+        assert self.by_name(follower).keys() == {"charge"}
+
+    def test_no_more_than_so_many(self, any_server: Any_) -> None:
+        client = any_server.client()
+        follower = Follower(any_server, "q", job_names=True, max_job_names=2)
+        follower.collect()
+        for job, name in enumerate("abcd"):
+            say(client, "added", job, name=name)
+            say(client, "completed", job)
+        assert self.by_name(follower) == {"a": 1, "b": 1, "__other__": 2}
+
+    def test_names_are_forgotten_with_their_jobs(self, any_server: Any_) -> None:
+        client = any_server.client()
+        follower = Follower(any_server, "q", job_names=True)
+        follower.collect()
+        for job, last in enumerate(("completed", "failed", "removed", "delayed")):
+            say(client, "added", job, name="x")
+            say(client, last, job)
+        follower.collect()
+        stream = follower._collector._streams[follower.queues[0]]
+        assert stream.fold._names == {}
+
+    def test_a_delayed_job_is_asked_for_again(self, any_server: Any_) -> None:
+        client = any_server.client()
+        client.hset("bull:q:1", "name", "later")
+        follower = Follower(any_server, "q", job_names=True)
+        follower.collect()
+        say(client, "added", 1, name="later")
+        say(client, "delayed", 1, delay="5")
+        follower.collect()
+        say(client, "waiting", 1, prev="delayed")
+        say(client, "active", 1)
+        say(client, "completed", 1)
+        assert self.by_name(follower) == {"later": 1}

@@ -1,0 +1,331 @@
+"""The sync test on good days and bad, on real servers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+import redis
+
+from exporter.collectors import SyncTest
+from exporter.config.loader import load
+from exporter.config.models import Sync
+from exporter.diagnosis import explain_pair, verdict
+from exporter.state.snapshots import SYNC_CHECKS, SyncReport
+from tests.support.proxy import Proxy
+from tests.support.servers import Server, valkey
+from tests.support.waiting import wait_for
+
+OPTIONS = Sync(timeout_seconds=0.5)
+
+
+def sync_test(options: Sync = OPTIONS, **urls: str) -> SyncTest:
+    environ = {f"REDIS_URL_{name.upper()}": url for name, url in urls.items()}
+    connections = {
+        name: connection.model_copy(update={"timeout_seconds": 0.5, "connect_timeout_seconds": 0.5})
+        for name, connection in load(None, environ).connections.items()
+    }
+    return SyncTest(connections, options)
+
+
+def outcome(report: SyncReport, writer: str, reader: str) -> dict[str, bool]:
+    pair = report.pair(writer, reader)
+    assert pair is not None
+    return {name: check.ok for name, check in pair.checks.items()}
+
+
+def words(report: SyncReport, writer: str, reader: str) -> str:
+    pair = report.pair(writer, reader)
+    assert pair is not None
+    return explain_pair(pair, report.metadata)
+
+
+def no_keys_left(*servers: Server) -> None:
+    for server in servers:
+        assert server.client().keys("bullmq-exporter:*") == []
+
+
+@contextmanager
+def no_threads_left() -> Iterator[None]:
+    before = threading.active_count()
+    yield
+    wait_for(lambda: threading.active_count() <= before, "threads have ended")
+
+
+ALL = dict.fromkeys(SYNC_CHECKS, True)
+
+
+def test_one_database(any_server: Server) -> None:
+    host = any_server.url.replace("127.0.0.1", "localhost")
+    report = sync_test(api=any_server.url, worker=host).run()
+    pairs = {(pair.writer, pair.reader): pair for pair in report.pairs}
+    assert set(pairs) == {(a, b) for a in ("api", "worker") for b in ("api", "worker")}
+    for pair in pairs.values():
+        assert pair.passed, pair
+        assert list(pair.checks) == list(SYNC_CHECKS)
+        assert pair.propagation_seconds is not None
+        assert pair.propagation_seconds < 0.2
+    assert any_server.client().dbsize() == 0
+    assert verdict(report.pairs, report.metadata) == "every connection sees what the others write"
+
+
+def test_names_that_share_a_url_are_tested_once(server: Server) -> None:
+    server.client().config_resetstat()
+    report = sync_test(api=server.url, worker=server.url).run()
+    assert len(report.pairs) == 4
+    assert all(pair.passed for pair in report.pairs)
+    assert server.client().info("commandstats")["cmdstat_set"]["calls"] == 3
+
+
+def test_runs_and_failures_are_counted(server: Server) -> None:
+    with valkey() as other:
+        tester = sync_test(api=server.url, worker=other.url)
+        tester.run()
+        report = tester.run()
+        good, bad = report.pair("api", "api"), report.pair("api", "worker")
+        assert good is not None
+        assert bad is not None
+        assert (good.runs, good.failures) == (2, 0)
+        assert (bad.runs, bad.failures) == (2, 2)
+
+
+def test_two_servers(real_server: Server) -> None:
+    with valkey() as other:
+        started = time.monotonic()
+        report = sync_test(api=real_server.url, worker=other.url).run()
+        assert time.monotonic() - started < 2
+        for pair in (("api", "worker"), ("worker", "api")):
+            assert outcome(report, *pair) == {
+                "writable": True,
+                "set_get": False,
+                "same_database": False,
+            }
+        assert outcome(report, "api", "api") == outcome(report, "worker", "worker") == ALL
+        ids = [s.client().info("server")["run_id"][:8] for s in (real_server, other)]
+        assert words(report, "api", "worker") == (
+            f"api and worker reach different Redis servers: "
+            f"run_id {ids[0]}… at host 127.0.0.1:{real_server.port}/0, "
+            f"run_id {ids[1]}… at host 127.0.0.1:{other.port}/0"
+        )
+        assert verdict(report.pairs, report.metadata) == words(report, "api", "worker")
+        no_keys_left(real_server, other)
+
+
+def test_two_databases_of_one_server(real_server: Server) -> None:
+    other = real_server.url.replace("/0", "/1")
+    report = sync_test(api=real_server.url, worker=other).run()
+    assert not outcome(report, "api", "worker")["same_database"]
+    assert words(report, "api", "worker") == (
+        "api and worker reach the same Redis server but different databases: "
+        f"db 0 and db 1 at 127.0.0.1:{real_server.port}"
+    )
+
+
+class TestReplica:
+    @pytest.fixture
+    def replica(self, server: Server) -> Iterator[Server]:
+        server.client().config_set("repl-diskless-sync-delay", 0)
+        with valkey("--replicaof", "127.0.0.1", str(server.port)) as found:
+            client = found.client()
+            wait_for(lambda: client.info("replication")["master_link_status"] == "up", "link up")
+            yield found
+
+    def test_one_that_follows(self, server: Server, replica: Server) -> None:
+        report = sync_test(api=server.url, worker=replica.url).run()
+        assert outcome(report, "api", "worker") == ALL
+        assert outcome(report, "worker", "api") == {"writable": False}
+        assert outcome(report, "worker", "worker") == {"writable": False}
+        assert words(report, "worker", "api") == (
+            f"worker reaches a read-only replica at 127.0.0.1:{replica.port}: "
+            "it can neither add nor take jobs"
+        )
+        assert not [pair for pair in report.pairs if pair.passed and pair.writer == "worker"]
+        no_keys_left(server, replica)
+
+    def test_one_whose_link_is_cut(self, server: Server, replica: Server) -> None:
+        client = replica.client()
+        client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        wait_for(lambda: client.info("replication")["master_link_status"] == "down", "link down")
+        report = sync_test(api=server.url, worker=replica.url).run()
+        pair = report.pair("api", "worker")
+        assert pair is not None
+        assert not pair.passed
+        assert not pair.checks["set_get"].ok
+        assert "does not follow its master (master_link_status down)" in words(
+            report, "api", "worker"
+        )
+        no_keys_left(server)
+
+
+def test_no_memory_for_writes() -> None:
+    with valkey("--maxmemory", "1mb", "--maxmemory-policy", "noeviction") as full:
+        client = full.client()
+        with suppress(redis.OutOfMemoryError):
+            for index in range(1000):
+                client.set(f"x{index}", "x" * 10_000)
+        report = sync_test(api=full.url).run()
+        assert outcome(report, "api", "api") == {"writable": False}
+        assert "has no memory left for writes" in words(report, "api", "api")
+        no_keys_left(full)
+
+
+class TestPermissions:
+    @pytest.fixture
+    def monitor(self, server: Server) -> Iterator[str]:
+        yield f"redis://monitor:pw@127.0.0.1:{server.port}/0"
+        server.client().acl_deluser("monitor")
+
+    @pytest.mark.parametrize("refused", ["set", "get", "pttl", "exists"])
+    def test_one_who_may_not(self, server: Server, monitor: str, refused: str) -> None:
+        rules = ("reset", "on", ">pw", "~*", "+@all", f"-{refused}")
+        server.client().execute_command("ACL", "SETUSER", "monitor", *rules)
+        report = sync_test(default=monitor).run()
+        pair = report.pair("default", "default")
+        assert pair is not None
+        assert pair.passed is None
+        assert pair.not_permitted == refused
+        assert (pair.runs, pair.failures) == (0, 0)
+        no_keys_left(server)
+
+    def test_one_who_may_not_delete(self, server: Server, monitor: str) -> None:
+        rules = ("reset", "on", ">pw", "~*", "+@all", "-del")
+        server.client().execute_command("ACL", "SETUSER", "monitor", *rules)
+        report = sync_test(default=monitor).run()
+        pair = report.pair("default", "default")
+        assert pair is not None
+        assert (pair.passed, pair.not_permitted) == (None, "del")
+        ttls = [server.client().pttl(key) for key in server.client().keys("bullmq-exporter:*")]
+        assert ttls
+        assert all(0 < ttl <= 50_000 for ttl in ttls)
+
+
+class TestNetwork:
+    @pytest.fixture
+    def proxy(self, server: Server) -> Iterator[Proxy]:
+        found = Proxy(server)
+        yield found
+        found.close()
+
+    def test_a_slow_network_passes(self, server: Server, proxy: Proxy) -> None:
+        proxy.delay = 0.05
+        report = sync_test(api=server.url, worker=proxy.url).run()
+        assert outcome(report, "api", "worker") == ALL
+        pair = report.pair("api", "worker")
+        assert pair is not None
+        assert pair.propagation_seconds is not None
+        assert pair.propagation_seconds >= 0.05
+
+    def test_a_connection_that_hangs_after_connect(self, server: Server, proxy: Proxy) -> None:
+        proxy.hang = True
+        with no_threads_left():
+            started = time.monotonic()
+            report = sync_test(api=server.url, worker=proxy.url).run()
+            assert time.monotonic() - started < 3
+        assert outcome(report, "api", "api") == ALL
+        assert outcome(report, "worker", "api") == {"writable": False}
+        assert outcome(report, "api", "worker") == {"writable": True, "set_get": False}
+        assert words(report, "api", "worker").startswith(
+            "worker does not reach its Redis: the reader failed: timeout"
+        )
+        wait_for(lambda: proxy.open_connections == 0, "sockets are closed")
+        no_keys_left(server)
+
+    def test_one_that_is_refused(self, server: Server, proxy: Proxy) -> None:
+        proxy.close()
+        report = sync_test(api=server.url, worker=proxy.url).run()
+        assert "worker does not reach its Redis" in words(report, "worker", "worker")
+        assert "connection" in words(report, "worker", "worker")
+
+    # every place where an answer can break off: in the handshake, after the SETs, in the payload
+    @pytest.mark.parametrize("size", [3, 200, 6000, 20_000, 70_000, 140_000])
+    def test_cut_in_the_middle(self, server: Server, proxy: Proxy, size: int) -> None:
+        proxy.cut_after = size
+        with no_threads_left():
+            report = sync_test(api=server.url, worker=proxy.url).run()
+        failed = [pair for pair in report.pairs if "worker" in (pair.writer, pair.reader)]
+        assert outcome(report, "api", "api") == ALL
+        if size < 70_000:
+            assert not any(pair.passed for pair in failed if pair.reader == "worker")
+        wait_for(lambda: proxy.open_connections == 0, "sockets are closed")
+        wait_for(lambda: _left_with_ttl(server))
+
+    def test_answers_that_never_come(self, server: Server, proxy: Proxy) -> None:
+        tester = sync_test(api=server.url, worker=proxy.url)
+        threading.Timer(0.1, lambda: setattr(proxy, "drop", True)).start()
+        started = time.monotonic()
+        report = tester.run()
+        assert time.monotonic() - started < 5
+        assert not all(pair.passed for pair in report.pairs)
+        assert _left_with_ttl(server)
+
+    def test_stopping_breaks_a_round_off(self, server: Server, proxy: Proxy) -> None:
+        proxy.drop = True
+        tester = sync_test(api=server.url, worker=proxy.url)
+        thread = threading.Thread(target=tester.run)
+        thread.start()
+        time.sleep(0.1)
+        started = time.monotonic()
+        tester.stop()
+        thread.join(timeout=5)
+        assert not thread.is_alive()
+        assert time.monotonic() - started < 1.5
+
+
+def _left_with_ttl(server: Server) -> bool:
+    """Whatever is left in Redis ends by itself within a minute."""
+    client = server.client()
+    return all((t := client.pttl(key)) == -2 or 0 < t <= 50_000 for key in client.keys("*"))
+
+
+def test_exporters_do_not_disturb_one_another(server: Server) -> None:
+    reports: list[SyncReport] = []
+    testers = [sync_test(api=server.url, worker=server.url) for _ in "abc"]
+    threads = [
+        threading.Thread(target=lambda t=tester: reports.append(t.run())) for tester in testers
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(reports) == 3
+    assert all(pair.passed for report in reports for pair in report.pairs)
+    no_keys_left(server)
+
+
+def test_every_key_has_a_ttl_from_the_start(server: Server) -> None:
+    """A kill at any point leaves nothing after a minute."""
+    monitor = server.client().monitor()
+    with monitor as watching:
+        sync_test(api=server.url).run()
+        seen = []
+        while True:
+            line = watching.next_command()["command"]
+            seen.append(line)
+            if line.upper().startswith("DEL"):
+                break
+    writes = [line for line in seen if line.upper().startswith("SET ")]
+    assert len(writes) == 3
+    assert all(" PX " in line for line in writes)
+    assert {line.split()[0].upper() for line in seen} <= {
+        *("SET", "GET", "PTTL", "EXISTS", "DEL"),
+        *("CLIENT", "DBSIZE", "INFO"),
+    }
+
+
+def test_a_round_that_takes_too_long_goes_on_with_the_next(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those left out are not reported as failed; they begin the next round."""
+    monkeypatch.setattr("exporter.collectors.sync.round._LEAST_SECONDS", 0.0)
+    urls = {name: server.url.replace("/0", f"/{db}") for db, name in enumerate("abc")}
+    tester = sync_test(Sync(interval_seconds=1, timeout_seconds=0.9), **urls)
+    monkeypatch.setattr("exporter.collectors.sync.steps._CANNOT_MATCH_SECONDS", 0.6)
+    first = tester.run()
+    assert {pair.writer for pair in first.pairs} == {"a", "b"}
+    second = tester.run()
+    assert {pair.writer for pair in second.pairs} == {"a", "b", "c"}
+    runs = {pair.writer: pair.runs for pair in second.pairs}
+    assert runs == {"a": 2, "b": 1, "c": 1}

@@ -1,0 +1,131 @@
+"""What the exporter may see, made by hand: snapshots of connections with queues."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exporter.bullmq import queue_of
+from exporter.collectors.queues import STATES
+from exporter.config.models import Config
+from exporter.connection import ErrorClass, Metadata
+from exporter.state.snapshots import (
+    Check,
+    Dated,
+    Discovered,
+    EventFacts,
+    Histogram,
+    LastError,
+    Pair,
+    PrefixCount,
+    Reload,
+    ServerFacts,
+    Snapshot,
+    SyncReport,
+    WorkerCount,
+    WorkerFacts,
+)
+from exporter.state.store import SnapshotStore
+from exporter.views.moment import Moment, moment_of
+from tests.support.tables import queue_table
+
+NO_DURATIONS = Histogram((), (), 0.0, 0)
+
+
+def config(*connections: str, **sections: Any) -> Config:
+    """The default configuration for these connections, `api` if there are none."""
+    urls = {name: {"url": f"redis://{name}"} for name in connections or ("api",)}
+    return Config.model_validate({"connections": urls} | sections)
+
+
+def moment(
+    *snapshots: Snapshot,
+    sync: SyncReport | None = None,
+    reload: Reload | None = None,
+    connections: Sequence[str] = (),
+    settings: Config | None = None,
+) -> Moment:
+    """The present, with these snapshots; the configuration's connections are theirs."""
+    names = connections or list(dict.fromkeys(each.connection for each in snapshots))
+    store = SnapshotStore(names)
+    for each in snapshots:
+        store.publish(each)
+    store.sync, store.reload = sync, reload
+    return moment_of(store, settings or config(*names))
+
+
+def snapshot(
+    connection: str = "api",
+    queues: Mapping[tuple[str, str], Mapping[str, float | None]] | None = None,
+    *,
+    ago: float = 0.0,
+    workers: Mapping[tuple[str, str], WorkerCount] | None = None,
+    server: ServerFacts | None = None,
+    dropped: int = 0,
+    **changes: Any,
+) -> Snapshot:
+    """A connection that was polled so long ago: its queues by prefix and name, with columns."""
+    at = time.monotonic() - ago
+    rows = [dict.fromkeys(STATES, 0) | dict(facts) for facts in (queues or {}).values()]
+    keys = tuple(queue_of(prefix, name) for prefix, name in queues or {})
+    table = queue_table(keys, rows)
+    counts = {queue_of(*key): count for key, count in (workers or {}).items()}
+    facts: list[object] = [
+        table,
+        WorkerFacts(counts),
+        Discovered(keys, {"bull": PrefixCount(len(keys), dropped)}),
+        EventFacts({}, 0.0, 0),
+    ]
+    facts += [server] if server is not None else []
+    known: dict[str, Any] = {
+        "connection": connection,
+        "at": at,
+        "time": time.time() - ago,
+        "up": True,
+        "reached_at": at,
+        "metadata": Metadata(
+            connection, f"{connection}:6379", "", "", 0, 0.0, run_id=connection, role="master"
+        ),
+        "ping_seconds": 0.0012,
+        "pings": NO_DURATIONS,
+        "reconnects": 0,
+        "last_error": None,
+        "reports": {},
+        "facts": {type(fact): Dated(fact, at) for fact in facts},
+    }
+    return Snapshot(**(known | changes))
+
+
+def stuck(seconds: float = 100.0) -> dict[str, float | None]:
+    """Columns of a queue whose ready work has not moved for so long."""
+    since = time.monotonic() - seconds
+    return {"waiting": 7, "ready_since": since, "still_since": since, "has_id": 1}
+
+
+def refused() -> LastError:
+    """Redis is not there."""
+    return LastError(ErrorClass.CONNECTION, "Connection refused", time.time())
+
+
+def sync_report(connections: Sequence[str], failing: Sequence[tuple[str, str]] = ()) -> SyncReport:
+    """A round of the sync test that has just ended."""
+    steps = ("writable", "set_get", "integrity", "ttl", "expiry", "same_database", "cleanup")
+    pairs = tuple(
+        Pair(
+            writer,
+            reader,
+            {
+                step: Check((writer, reader) not in failing or step != "set_get", 0.001, "nothing")
+                for step in steps
+            },
+            propagation_seconds=0.0004,
+        )
+        for writer in connections
+        for reader in connections
+    )
+    metadata = {
+        name: Metadata(name, f"{name}:6379", "", "", 0, 0.0, run_id=name, role="master")
+        for name in connections
+    }
+    return SyncReport(time.monotonic(), time.time(), 0.1, 60.0, pairs, metadata)

@@ -1,0 +1,39 @@
+"""What a test needs that pip does not bring: skipped where it is missing, but never in CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def require(program: str) -> str:
+    """The program's path; without it the test is skipped, or fails in CI."""
+    path = shutil.which(program)
+    if path is None:
+        missing(f"{program} is not installed")
+    return path
+
+
+def beside_python(program: str) -> str:
+    """The path of a program that pip has installed for the tests."""
+    return str(Path(sys.executable).parent / program)
+
+
+def missing(reason: str) -> None:
+    """Skip with that reason; in CI, fail."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}, but CI installs all that the tests need")
+    pytest.skip(reason)
+
+
+def node_modules() -> Path:
+    """The folder of the Node libraries that the end-to-end tests use."""
+    require("node")
+    folder = Path(__file__).parent.parent / "e2e" / "node" / "node_modules"
+    if not folder.is_dir():
+        missing("Node's bullmq is not installed: npm install --prefix tests/e2e/node")
+    return folder

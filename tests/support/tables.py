@@ -1,0 +1,20 @@
+"""Queue tables made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exporter.bullmq import Queue
+from exporter.collectors.queues import COLUMNS
+from exporter.state.queue_table import QueueTable
+
+_BY_NAME = {column.name: column for column in COLUMNS}
+
+
+def queue_table(queues: Sequence[Queue], rows: Sequence[Mapping[str, Any]]) -> QueueTable:
+    """One row of facts by column name for each queue; what a row leaves out is unknown."""
+    unknown = {name for row in rows for name in row} - _BY_NAME.keys()
+    assert not unknown, f"no subject declares {unknown}"
+    columns = {column: [row.get(name) for row in rows] for name, column in _BY_NAME.items()}
+    return QueueTable(tuple(queues), columns)
