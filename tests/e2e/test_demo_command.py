@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.demo.scenarios import SCENARIOS
-from tests.support.daemon import command
+from tests.support.command import command
 from tests.support.demo import start_demo
 from tests.support.waiting import LIMIT_SECONDS, wait_for
 
