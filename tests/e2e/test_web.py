@@ -418,7 +418,7 @@ def reached(running: Daemon) -> bool:
 
 
 def test_an_exporter_that_is_open_to_all_says_so_once(redis: Server, tmp_path: Path) -> None:
-    said = "open to all networks"
+    said = "listening on all interfaces without authentication"
     with daemon(tmp_path, config(redis, ""), listen="0.0.0.0") as running:
         wait_for(lambda: said in running.log, said)
         assert running.log.count(said) == 1
