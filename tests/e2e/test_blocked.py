@@ -58,7 +58,7 @@ def test_no_workers_and_then_one(running: Daemon, act: Act) -> None:
     act("worker")
     clears(running)
     assert value(running.samples(), "bullmq_queue_workers") == 1
-    assert running.get("/health/queues").json["verdict"] == "1 queue, none is blocked"
+    assert running.get("/health/queues").json["verdict"] == "1 queue, none blocked"
 
 
 @pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
@@ -151,7 +151,9 @@ def test_the_founding_case(real_server: Server, act: Act, tmp_path: Path) -> Non
         assert page["isolations"] == [
             {"prefix": "bull", "queue": "mail", "producer": "api", "worker": "worker"}
         ]
-        assert "its workers listen in that of worker; give both the same URL" in page["verdict"]
+        assert (
+            "its workers listen on the Redis of worker; give both the same URL" in page["verdict"]
+        )
         # the worker is pointed right
         worker.kill()
         act("worker", port=real_server.port)
@@ -248,5 +250,5 @@ class TestQueuesCommand:
     def test_where_redis_is_not_there(self) -> None:
         done = command("queues", "--once", REDIS_URL="redis://127.0.0.1:1")
         assert done.returncode == 1
-        assert done.stdout.endswith("0 queues, none is blocked\n")
+        assert done.stdout.endswith("0 queues, none blocked\n")
         assert "Connection refused" in done.stderr

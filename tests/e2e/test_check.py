@@ -69,7 +69,7 @@ def test_one_connection_alone(server: Server) -> None:
     code, report = checked("--connection", "api", **environ)
     assert code == 0
     assert list(report["connections"]) == ["api"]
-    assert report["verdict"].startswith("OK: api sees what it writes; name the other services'")
+    assert report["verdict"].startswith("OK: api sees what it writes; add the other services'")
     code, report = checked("--connection", "worker", **environ)
     assert code == 1
     assert report["verdict"].startswith("NOT OK: worker fails at tcp: 127.0.0.1:")

@@ -92,7 +92,7 @@ def test_a_dead_peer_delays_no_poll(server: Server, tmp_path: Path) -> None:
             time.sleep(0.1)
         pages = running.get("/health/redis/sync").json["pairs"]
         dead = next(p for p in pages if (p["writer"], p["reader"]) == ("api", "worker"))
-        assert "worker does not reach its Redis" in dead["verdict"]
+        assert "worker cannot reach its Redis" in dead["verdict"]
         assert "timeout" in dead["verdict"]
     proxy.close()
 
