@@ -62,7 +62,7 @@ class TestLooks:
         screen = look(running)
         assert screen.names()[:2] == [HOSTILE, "mail"]
         assert screen.page.locator("img").count() == 0
-        assert screen.page.title().startswith("✖ 2 of 63 queues are blocked")
+        assert screen.page.title().startswith("✖ 2 of 63 queues blocked")
 
     def test_nobody_scrolls_sideways(self, running: Daemon, look: Open) -> None:
         page = look(running).page
@@ -184,7 +184,7 @@ class TestWithJavaScript:
         screen = look(running)
         pause = screen.page.get_by_role("button", name="Pause")
         pause.click()
-        assert screen.alarm.startswith("Paused. What is shown is as of")
+        assert screen.alarm.startswith("Paused. Showing data as of")
         assert screen.page.locator("body.stale").count() == 1
         age = screen.page.locator("#age")
         screen.until(lambda _: age.inner_text() == "4 s ago", "no news")
@@ -205,9 +205,9 @@ def test_redis_goes_away_and_returns(tmp_path: Path, look: Open) -> None:
             screen.page.get_by_label("Search").focus()
             screen.until(lambda s: len(s.names()) == 1, "the search")
             server.kill()
-            screen.until(lambda s: s.headline == "Redis is not reached: api", "the loss")
+            screen.until(lambda s: s.headline == "Redis unreachable: api", "the loss")
             assert [row.classes for row in screen.rows()] == [["blocked", "old"]]
-            assert "its queues are shown as they were then" in screen.verdict
+            assert "its queues are shown as of then" in screen.verdict
             screen.until(lambda s: "its queues are not shown" in s.verdict, "withdrawn")
             assert screen.rows() == []
             assert value(running.samples(), "bullmq_up") == 0
@@ -231,7 +231,7 @@ def test_the_exporter_goes_away_and_returns(redis: Server, tmp_path: Path, look:
         port = running.port
         running.stop(signal.SIGKILL)
         screen.until(lambda s: s.alarm, "an alarm")
-        assert screen.alarm.startswith("The exporter does not answer (it cannot be reached).")
+        assert screen.alarm.startswith("The exporter does not respond (unreachable).")
         assert screen.page.locator("body.stale").count() == 1
         assert screen.page.title() == "? Not up to date - bullmq-exporter"
         assert screen.names() == ["mail"], "as it was"
@@ -249,7 +249,7 @@ def test_many_queues_stay_fluent(tmp_path: Path, look: Open) -> None:
         with daemon(tmp_path, config) as running:
             wait_for(lambda: "2 of 2,003" in running.get("/").text, "all of them")
             screen = look(running)
-            assert "the first 2,000 are shown" in screen.page.locator("#count").inner_text()
+            assert "showing the first 2,000" in screen.page.locator("#count").inner_text()
             assert len(screen.rows()) == 2_000
             start = time.monotonic()
             screen.page.get_by_label("Search").fill("queue-1234")

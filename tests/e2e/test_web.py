@@ -211,7 +211,7 @@ class TestAnswers:
     def test_a_mistake_in_the_address_is_told(self, running: Daemon) -> None:
         answer = running.get("/?sort=%3Cb%3E")
         assert answer.status == 400
-        assert answer.text.startswith("sort: not known here; give one of name, reason")
+        assert answer.text.startswith("sort: unknown value; use one of name, reason")
         assert answer.headers["content-type"].startswith("text/plain")
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"])
@@ -270,7 +270,7 @@ class TestAnswers:
             answer = running.get(path, method=method, Accept=accept)
             assert answer.status == 406
             assert "Accept" in answer.headers["vary"]
-            assert answer.body == b"" or b"there is only " in answer.body
+            assert answer.body == b"" or b"available types: " in answer.body
         for path in OPEN:
             assert running.get(path, method=method, Accept=accept).status == 200
 
@@ -279,7 +279,7 @@ class TestAnswers:
         assert running.get("/health/queues", Accept="text/plain").status == 406
         assert running.get("/", Accept="application/json").status == 406
         answer = running.get("/health/redis", Accept="text/html")
-        assert answer.text.startswith("there is only application/json; ")
+        assert answer.text.startswith("available types: application/json; ")
 
     def test_accept_in_several_lines(self, running: Daemon) -> None:
         with dialled(running) as sock:
@@ -430,7 +430,7 @@ def test_an_exporter_that_is_open_to_all_says_so_once(redis: Server, tmp_path: P
 
 
 def test_a_client_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(protocol, "RESPONSE_SECONDS", 1.0)
     app = PlainTextResponse("x" * 50_000_000)
     sock = open_socket("127.0.0.1:0")
     address = sock.getsockname()

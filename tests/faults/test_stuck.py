@@ -52,7 +52,7 @@ def test_a_poller_that_is_stuck(server: Server, hosts: Path, running: Daemon) ->
     began = time.monotonic()
     server.client().client_kill_filter(skipme=True)
     answer = wait_for(lambda: (a := running.get("/-/healthy")).status == 503 and a, "503")
-    assert answer.text.startswith("the poller of api has been silent for ")
+    assert answer.text.startswith("the poller of api has not finished a poll for ")
     # of the time, the last poll before it may have taken an interval
     assert HUNG_AFTER - INTERVAL < time.monotonic() - began < HUNG_AFTER + 2 * INTERVAL
     wait_for(lambda: not jobs(running.samples()), "samples are withdrawn")
@@ -80,7 +80,7 @@ def test_one_that_is_stuck_before_it_has_told_anything(
     wait_for(lambda: not every(running.samples(), "bullmq_up"), "a new poller")
     assert running.get("/-/healthy").status == 200
     answer = wait_for(lambda: (a := running.get("/-/healthy")).status == 503 and a, "503")
-    assert answer.text.startswith("the poller of other has been silent for ")
+    assert answer.text.startswith("the poller of other has not finished a poll for ")
     hosts.write_text("127.0.0.1")
     wait_for(lambda: running.get("/-/healthy").status == 200, "200")
     assert value(running.samples(), "bullmq_up", connection="other") == 1
