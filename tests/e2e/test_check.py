@@ -36,9 +36,9 @@ def test_all_is_well(real_server: Server) -> None:
         assert f"  ok    {name}" in done.stdout
     for name in ("permissions", "eviction", "queues"):
         assert f"  ok    {name}" in done.stdout
-    assert "bull: 1 waiting (keys that tell of queues: 1 meta, 1 id, 0 st" in done.stdout
+    assert "bull: 1 waiting (queue keys: 1 meta, 1 id, 0 st" in done.stdout
     assert "  ok    api → worker" in done.stdout
-    assert "  ok    cleanup        every key is deleted, and gone for every reader" in done.stdout
+    assert "  ok    cleanup        all keys are deleted, as every reader confirms" in done.stdout
     assert done.stdout.splitlines()[-1] == "OK: every connection sees what the others write"
     assert real_server.client().keys("bullmq-exporter:*") == []
 
@@ -106,7 +106,7 @@ def test_queues_under_another_prefix(real_server: Server) -> None:
     assert code == 0
     assert steps(report)["queues"] == (
         "warning",
-        "nothing under bull: but queues under bullmq: (2); set queues.prefixes",
+        "none under bull: but queues under bullmq: (2); set queues.prefixes",
     )
 
 
@@ -130,7 +130,7 @@ class TestPermissions:
         done = command("check", REDIS_URL=url)
         assert done.returncode == 0
         assert "  warn  permissions    2 of 24 commands are refused" in done.stdout
-        assert "xlen is refused, which costs bullmq_queue_events_stream_length" in done.stdout
+        assert "xlen is refused; missing: bullmq_queue_events_stream_length" in done.stdout
         assert "client|id is refused" in done.stdout
 
     def test_the_sync_test_is_not_permitted(self, server: Server, url: str) -> None:
@@ -170,7 +170,7 @@ class TestTLS:
         front = TLSFront(server, write_certificates(tmp_path), "127.0.0.1", client_ca=False)
         code, report = self.check(tmp_path, front, "")
         assert code == 1
-        assert report["verdict"].startswith("NOT OK: default fails at tls: the certificate is not")
+        assert report["verdict"].startswith("NOT OK: default fails at tls: certificate rejected")
         assert "tls.ca_file" in report["verdict"]
         front.close()
 

@@ -91,7 +91,7 @@ class TestVerdict:
                 (
                     (
                         "mail: no_workers, no worker is connected; "
-                        "start one, on this Redis and this prefix"
+                        "start one on this Redis with this prefix"
                     ),
                 ),
             )
