@@ -78,7 +78,7 @@ def test_one_connection_alone(server: Server) -> None:
 def test_an_unknown_connection_is_a_mistake_of_the_command_line(server: Server) -> None:
     done = command("check", "--connection", "x", REDIS_URL_API=server.url)
     assert done.returncode == 2
-    assert done.stderr == "bullmq-exporter: no connection is called x; there are: api\n"
+    assert done.stderr == "bullmq-exporter: unknown connection x; available: api\n"
 
 
 def test_a_name_that_cannot_be_resolved() -> None:
