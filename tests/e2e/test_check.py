@@ -178,4 +178,4 @@ class TestTLS:
         code, report = checked(REDIS_URL=server.url.replace("redis:", "rediss:"))
         assert code == 1
         assert steps(report)["tls"][0] == "failed"
-        assert "does the server speak TLS on this port?" in report["verdict"]
+        assert "check that this is the server's TLS port" in report["verdict"]

@@ -170,7 +170,7 @@ class TestVerdict:
         assert self.headlines(snapshot(queues={MAIL: {}}, dropped=3)) == ["3 queues not watched"]
         refusal = Reload(successful=False, success_time=0.0)
         assert self.headlines(snapshot(queues={MAIL: {}}), reload=refusal) == [
-            "The new configuration was refused"
+            "The new configuration was rejected"
         ]
 
     def test_what_is_not_known_yet_is_not_well(self) -> None:

@@ -144,7 +144,7 @@ def _unsafe_eviction(moment: Moment) -> Iterator[Finding]:
 def _limits(moment: Moment) -> Iterator[Finding]:
     if moment.reload is not None and not moment.reload.successful:
         detail = "the previous configuration stays in effect; the log lists the errors"
-        yield Finding(Level.WARNING, "The new configuration was refused", (detail,))
+        yield Finding(Level.WARNING, "The new configuration was rejected", (detail,))
     dropped = sum(
         count.dropped
         for snapshot in moment.snapshots
