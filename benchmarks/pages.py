@@ -110,11 +110,11 @@ class _Gauges:
 
 
 def _scrape_ms(exporter: Exporter, rounds: int) -> float:
-    press = Renderer(exporter.store, lambda: exporter.config)
-    press.body(OPENMETRICS_GZIP)
-    press.render()
+    renderer = Renderer(exporter.store, lambda: exporter.config)
+    renderer.body(OPENMETRICS_GZIP)
+    renderer.render()
     sock = open_socket("127.0.0.1:0")
-    pages = application(lambda: exporter.config, exporter.store, press, Users({}), Future)
+    pages = application(lambda: exporter.config, exporter.store, renderer, Users({}), Future)
     web = WebServer(pages, sock, 40, None)
     web.start()
     connection = http.client.HTTPConnection("127.0.0.1", sock.getsockname()[1])

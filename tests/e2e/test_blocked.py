@@ -196,7 +196,9 @@ def test_the_founding_case(real_server: Server, tmp_path: Path) -> None:
         assert page["isolations"] == [
             {"prefix": "bull", "queue": "mail", "producer": "api", "worker": "worker"}
         ]
-        assert "its workers listen in that of worker; give both the same URL" in page["verdict"]
+        assert (
+            "its workers listen on the Redis of worker; give both the same URL" in page["verdict"]
+        )
         # the worker is pointed right
         worker.kill()
         act("worker")
@@ -347,5 +349,5 @@ class TestQueuesCommand:
     def test_where_redis_is_not_there(self) -> None:
         done = command("queues", "--once", REDIS_URL="redis://127.0.0.1:1")
         assert done.returncode == 1
-        assert done.stdout.endswith("0 queues, none is blocked\n")
+        assert done.stdout.endswith("0 queues, none blocked\n")
         assert "Connection refused" in done.stderr

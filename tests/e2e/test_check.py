@@ -36,9 +36,9 @@ def test_all_is_well(real_server: Server) -> None:
         assert f"  ok    {name}" in done.stdout
     for name in ("permissions", "eviction", "queues"):
         assert f"  ok    {name}" in done.stdout
-    assert "bull: 1 waiting (keys that tell of queues: 1 meta, 1 id, 0 st" in done.stdout
+    assert "bull: 1 waiting (queue keys: 1 meta, 1 id, 0 st" in done.stdout
     assert "  ok    api → worker" in done.stdout
-    assert "  ok    cleanup        every key is deleted, and gone for every reader" in done.stdout
+    assert "  ok    cleanup        all keys are deleted, as every reader confirms" in done.stdout
     assert done.stdout.splitlines()[-1] == "OK: every connection sees what the others write"
     assert real_server.client().keys("bullmq-exporter:*") == []
 
@@ -69,7 +69,7 @@ def test_one_connection_alone(server: Server) -> None:
     code, report = checked("--connection", "api", **environ)
     assert code == 0
     assert list(report["connections"]) == ["api"]
-    assert report["verdict"].startswith("OK: api sees what it writes; name the other services'")
+    assert report["verdict"].startswith("OK: api sees what it writes; add the other services'")
     code, report = checked("--connection", "worker", **environ)
     assert code == 1
     assert report["verdict"].startswith("NOT OK: worker fails at tcp: 127.0.0.1:")
@@ -78,7 +78,7 @@ def test_one_connection_alone(server: Server) -> None:
 def test_an_unknown_connection_is_a_mistake_of_the_command_line(server: Server) -> None:
     done = command("check", "--connection", "x", REDIS_URL_API=server.url)
     assert done.returncode == 2
-    assert done.stderr == "bullmq-exporter: no connection is called x; there are: api\n"
+    assert done.stderr == "bullmq-exporter: unknown connection x; available: api\n"
 
 
 def test_a_name_that_cannot_be_resolved() -> None:
@@ -106,7 +106,7 @@ def test_queues_under_another_prefix(real_server: Server) -> None:
     assert code == 0
     assert steps(report)["queues"] == (
         "warning",
-        "nothing under bull: but queues under bullmq: (2); set queues.prefixes",
+        "none under bull: but queues under bullmq: (2); set queues.prefixes",
     )
 
 
@@ -170,7 +170,7 @@ class TestTLS:
         front = TLSFront(server, write_certificates(tmp_path), "127.0.0.1", client_ca=False)
         code, report = self.check(tmp_path, front, "")
         assert code == 1
-        assert report["verdict"].startswith("NOT OK: default fails at tls: the certificate is not")
+        assert report["verdict"].startswith("NOT OK: default fails at tls: certificate rejected")
         assert "tls.ca_file" in report["verdict"]
         front.close()
 
@@ -182,4 +182,4 @@ class TestTLS:
         code, report = checked("--config", str(file))
         assert code == 1
         assert steps(report)["tls"][0] == "failed"
-        assert "does the server speak TLS on this port?" in report["verdict"]
+        assert "check that this is the server's TLS port" in report["verdict"]

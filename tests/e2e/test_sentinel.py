@@ -167,7 +167,7 @@ def test_check_shows_the_sentinels(steady: SentinelGroup, tmp_path: Path) -> Non
     file.write_text(config(tmp_path, ["127.0.0.1:1", *steady.nodes[:1]]))
     done = command("check", "--config", str(file))
     assert done.returncode == 0, done.stdout
-    named = f"{steady.nodes[0]} names 127.0.0.1:{steady.master.port} as {MASTER}"
+    named = f"{steady.nodes[0]}: master {MASTER} is 127.0.0.1:{steady.master.port}"
     assert named in done.stdout
     assert "warn  sentinel       127.0.0.1:1: " in done.stdout
 

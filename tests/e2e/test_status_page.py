@@ -241,7 +241,7 @@ def test_the_exporter_goes_away_and_returns(redis: Server, tmp_path: Path, look:
         port = running.port
         running.stop(signal.SIGKILL)
         screen.until(lambda s: s.alarm, "an alarm")
-        assert screen.alarm.startswith("The exporter does not answer (it cannot be reached).")
+        assert screen.alarm.startswith("The exporter does not respond (unreachable).")
         assert screen.page.locator("body.stale").count() == 1
         assert screen.page.title() == "? Not up to date - bullmq-exporter"
         assert screen.names() == ["mail"], "as it was"

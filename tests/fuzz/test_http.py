@@ -195,4 +195,4 @@ def users() -> Users:
 @given(credentials)
 def test_passwords(users: Users, text: str) -> None:
     right = parse_basic(f"Basic {text}") == ("alice", b"right")
-    assert asyncio.run(users.let_in(f"Basic {text}")) is right
+    assert asyncio.run(users.authenticate(f"Basic {text}")) is right

@@ -186,7 +186,7 @@ def test_no_memory_for_writes() -> None:
                 client.set(f"x{index}", "x" * 10_000)
         report = sync_test(api=full.url).run()
         assert outcome(report, "api", "api") == {"writable": False}
-        assert "has no memory left for writes" in words(report, "api", "api")
+        assert "is out of memory for writes" in words(report, "api", "api")
         no_keys_left(full)
 
 
@@ -248,7 +248,7 @@ class TestNetwork:
         assert outcome(report, "worker", "api") == {"writable": False}
         assert outcome(report, "api", "worker") == {"writable": True, "set_get": False}
         assert words(report, "api", "worker").startswith(
-            "worker does not reach its Redis: the reader failed: timeout"
+            "worker cannot reach its Redis: the reader failed: timeout"
         )
         wait_for(lambda: proxy.open_connections == 0, "sockets are closed")
         no_keys_left(server)
@@ -256,7 +256,7 @@ class TestNetwork:
     def test_one_that_is_refused(self, server: Server, proxy: Proxy) -> None:
         proxy.close()
         report = sync_test(api=server.url, worker=proxy.url).run()
-        assert "worker does not reach its Redis" in words(report, "worker", "worker")
+        assert "worker cannot reach its Redis" in words(report, "worker", "worker")
         assert "connection" in words(report, "worker", "worker")
 
     # every place where an answer can break off: in the handshake, after the SETs, in the payload
