@@ -46,7 +46,7 @@ def _sentinels(settings: Connection, sentinel: Sentinel, named: list[Connection]
             yield Step("sentinel", Outcome.WARNING, silent[-1])
     masters = list(dict.fromkeys(master.url.address for master in named))
     if not masters:
-        detail = f"no sentinel names the master {sentinel.master}: {'; '.join(silent)}"
+        detail = f"no sentinel reports the master {sentinel.master}: {'; '.join(silent)}"
         yield Step("sentinel", Outcome.FAILED, detail)
     elif len(masters) > 1:
         detail = f"they name different masters, {', '.join(masters)}; a failover is under way"

@@ -30,7 +30,7 @@ def other_prefixes(client: Client, progress: Callable[[int], None]) -> dict[str,
     for node in client.nodes:
         cursor = None
         while pages < _MOST_PAGES and cursor != b"0":
-            cursor, keys = node.one(SCAN.on(more=(cursor or 0, "MATCH", _PATTERN, "COUNT", _PAGE)))
+            cursor, keys = node.call(SCAN.on(more=(cursor or 0, "MATCH", _PATTERN, "COUNT", _PAGE)))
             pages += 1
             for key in keys:
                 prefix, _, name = key.removesuffix(b":meta").rpartition(b":")

@@ -15,7 +15,7 @@ from exporter.connection import (
     ErrorClass,
     NodeError,
     ReplyError,
-    are_texts,
+    is_string_list,
     unexpected,
 )
 from exporter.parsing import is_digits
@@ -73,7 +73,7 @@ class Context:
         if isinstance(reply, ReplyError):
             self.errors.add(reply, "TIME")
             return time.time() * 1000
-        if not (are_texts(reply) and len(reply) == 2 and all(map(is_digits, reply))):
+        if not (is_string_list(reply) and len(reply) == 2 and all(map(is_digits, reply))):
             raise unexpected("TIME")
         return int(reply[0]) * 1000 + int(reply[1]) / 1000
 

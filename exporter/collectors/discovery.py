@@ -27,7 +27,7 @@ from exporter.connection import (
     RedisFailure,
     Reply,
     ReplyError,
-    are_texts,
+    is_string_list,
     unexpected,
 )
 from exporter.parsing import is_digits
@@ -135,11 +135,11 @@ class Discovery:
 
     def _scan(self, run: _Pass) -> Sequence[bytes]:
         count = self._options.discovery_batch
-        page = run.nodes[0].one(SCAN.on(more=(run.cursor, "MATCH", self._pattern, "COUNT", count)))
+        page = run.nodes[0].call(SCAN.on(more=(run.cursor, "MATCH", self._pattern, "COUNT", count)))
         if not (type(page) is list and len(page) == 2 and is_digits(page[0])):
             raise unexpected("SCAN")
         cursor, keys = page
-        if not are_texts(keys):
+        if not is_string_list(keys):
             raise unexpected("SCAN")
         run.cursor = cursor
         return list(keys)

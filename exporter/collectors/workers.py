@@ -16,7 +16,7 @@ from typing import Final
 
 from exporter.bullmq import BLOCKING_COMMANDS, WORKER_SUFFIX, Queue, worker_names
 from exporter.collectors.contract import Context, Scope
-from exporter.connection import Client, Command, ReplyError, text
+from exporter.connection import Client, Command, ReplyError, expect_string
 from exporter.state.snapshots import WorkerCount, WorkerFacts
 
 CLIENT_LIST: Final = Command(
@@ -68,8 +68,8 @@ class WorkersCollector:
         return WorkerFacts(lists[0] if len(lists) == 1 else greatest(lists))
 
     def _counts(self, node: Client) -> dict[Queue, WorkerCount]:
-        reply = node.one(CLIENT_LIST.on())
-        lines = text(reply, "CLIENT LIST").splitlines()
+        reply = node.call(CLIENT_LIST.on())
+        lines = expect_string(reply, "CLIENT LIST").splitlines()
         metadata = node.metadata
         if metadata is not None and metadata.role == "slave":
             raise ReplyError("NOPERM on a replica, 'client|list' does not show the workers")

@@ -121,7 +121,7 @@ def test_a_demotion_is_noticed_where_the_connection_stays(
 @pytest.mark.parametrize(
     ("master", "alive", "told"),
     [
-        ("nobody", True, "knows no master nobody; check sentinel.master"),
+        ("nobody", True, "does not know the master nobody; check sentinel.master"),
         (MASTER, False, "Connection refused"),
     ],
 )
@@ -134,7 +134,7 @@ def test_no_master_is_named(
         assert api["status"] == "down"
         assert api["last_error"]["error"] == ("protocol" if alive else "connection")
         detail = api["last_error"]["detail"]
-        assert f"no sentinel names the master {master}: {nodes[0]}: " in detail
+        assert f"no sentinel reports the master {master}: {nodes[0]}: " in detail
         assert detail.count(told) == len(nodes)
 
 
@@ -150,7 +150,7 @@ def test_check_shows_the_sentinels(steady: SentinelGroup, tmp_path: Path) -> Non
     file.write_text(config(tmp_path, steady.nodes, "nobody"))
     done = command("check", "--config", str(file))
     assert done.returncode == 1
-    assert "NOT OK: api fails at sentinel: no sentinel names the master nobody" in done.stdout
+    assert "NOT OK: api fails at sentinel: no sentinel reports the master nobody" in done.stdout
     assert DATA_PASSWORD not in done.stdout + done.stderr
 
 

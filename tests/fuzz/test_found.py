@@ -72,7 +72,7 @@ def test_a_reply_that_no_redis_gives(command: str, reply: Any, collector: str) -
         report = store.snapshots()[0].reports[collector]
         assert report.errors[ErrorClass.PROTOCOL]
         assert report.last_error is not None
-        assert "no Redis answers" in report.last_error.text
+        assert "unexpected reply to " in report.last_error.text
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_numbers_of_info() -> None:
 
 @pytest.mark.parametrize("reply", [5, [5], [[0, 1, [b"h", 1]]], [[0, 16384, [b"h", 1, b"i"]]]])
 def test_slots(reply: Any) -> None:
-    with pytest.raises(RedisFailure, match="CLUSTER SLOTS was answered"):
+    with pytest.raises(RedisFailure, match="unexpected reply to CLUSTER SLOTS"):
         read_slots(reply, ("h", 1))
 
 
@@ -137,7 +137,7 @@ def test_redirections(text: str) -> None:
 
 
 def test_xread_of_several_nodes() -> None:
-    with pytest.raises(RedisFailure, match="XREAD was answered"):
+    with pytest.raises(RedisFailure, match="unexpected reply to XREAD"):
         _joined([[], 5])
 
 
@@ -145,7 +145,7 @@ def test_a_ttl_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints, "open_client", Store)
     Store.wanted, Store.given, Store.kept = {"PTTL"}, [b"5"], {}
     (pair,) = SyncTest({"api": SETTINGS}, OPTIONS).run().pairs
-    assert "PTTL was answered" in pair.checks["ttl"].detail
+    assert "unexpected reply to PTTL" in pair.checks["ttl"].detail
     json.dumps(pair.checks["ttl"].detail)
 
 

@@ -15,7 +15,7 @@ from exporter.collectors.events.fold import Fold
 from exporter.collectors.events.positions import count_losses, look_up_positions
 from exporter.collectors.events.streams import FIRST_ID, Reader, Stream, id_ms
 from exporter.config.models import Events
-from exporter.connection import Command, are_fields
+from exporter.connection import Command, is_field_list
 from exporter.state.snapshots import EventFacts, QueueEvents
 
 MAX_LEN: Final = Command("HMGET", "meta", ("opts.maxLenEvents",), list, "queue settings")
@@ -123,7 +123,7 @@ class EventsCollector:
         packed = b"".join(MAX_LEN.on(stream.queue.key) for stream in streams)
         replies = context.client.batch(packed, len(streams)).replies
         for stream, reply in zip(streams, replies, strict=True):
-            if are_fields(reply, 1):
+            if is_field_list(reply, 1):
                 stream.enabled = reply[0] != b"0"
                 stream.announced = reply[0] is not None
             if not stream.enabled and self._frozen.pop(stream.queue, None) is not None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from exporter.collectors.contract import Context
 from exporter.collectors.events.streams import FIRST_ID, Stream, id_order, is_entry, is_id
-from exporter.connection import Command, Reply, ReplyError, are_texts, unexpected
+from exporter.connection import Command, Reply, ReplyError, is_string_list, unexpected
 
 XINFO: Final = Command("XINFO STREAM", reply=list, cost="all bullmq_jobs_*, bullmq_job_*")
 
@@ -80,7 +80,7 @@ def _asked(
 
 
 def _info(reply: Reply) -> dict[bytes, Reply]:
-    if type(reply) is not list or not are_texts(reply[::2]):
+    if type(reply) is not list or not is_string_list(reply[::2]):
         raise unexpected("XINFO")
     info = dict(zip(reply[::2], reply[1::2], strict=False))
     first = info.get(b"first-entry")

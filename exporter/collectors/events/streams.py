@@ -18,8 +18,8 @@ from exporter.connection import (
     Command,
     Reply,
     ReplyError,
-    are_fields,
-    are_texts,
+    is_field_list,
+    is_string_list,
     unexpected,
 )
 
@@ -87,7 +87,7 @@ class NameLookup:
         packed = b"".join(JOB_NAME.on(stream.queue.key + job) for stream, job in wanted)
         replies = context.client.batch(packed, len(wanted)).replies
         for (stream, job), reply in zip(wanted, replies, strict=True):
-            if are_fields(reply, 1) and reply[0]:
+            if is_field_list(reply, 1) and reply[0]:
                 stream.fold.learn({job: reply[0].decode("utf-8", "backslashreplace")})
 
 
@@ -267,7 +267,7 @@ def _entries_at_fault(news: Sequence[tuple[Stream, Sequence[Entry]]]) -> Iterato
 
 def is_entry(entry: Reply) -> bool:
     """Whether it is an entry of a stream: its id, and its fields and values in turn."""
-    return type(entry) is list and len(entry) == 2 and is_id(entry[0]) and are_texts(entry[1])
+    return type(entry) is list and len(entry) == 2 and is_id(entry[0]) and is_string_list(entry[1])
 
 
 def is_id(entry_id: Reply) -> bool:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from exporter.collectors.contract import Context, Scope
 from exporter.collectors.server.cluster import ClusterTotals
 from exporter.collectors.server.info import persistence_ok, server_identity, server_values
-from exporter.connection import DBSIZE, INFO, Client, ReplyError, expect_int, parse_info, text
+from exporter.connection import (
+    DBSIZE,
+    INFO,
+    Client,
+    ReplyError,
+    expect_int,
+    expect_string,
+    parse_info,
+)
 from exporter.state.snapshots import ServerFacts
 
 
@@ -28,8 +36,8 @@ def _read(node: Client, context: Context) -> ServerFacts:
     info_reply, size = node.batch(INFO.on() + DBSIZE.on(), 2).replies
     if isinstance(info_reply, ReplyError):
         raise info_reply
-    info = parse_info(text(info_reply, "INFO"))
-    node.learn(info)
+    info = parse_info(expect_string(info_reply, "INFO"))
+    node.update_metadata(info)
     values = server_values(info)
     if isinstance(size, ReplyError):
         context.errors.add(size, "DBSIZE")
