@@ -19,7 +19,7 @@ from exporter.connection import RedisFailure
 from exporter.state.snapshots import SYNC_CHECKS, Pair, SyncReport
 
 _MOST_THREADS: Final = 16
-_GOOD_FOR_ROUNDS: Final = 3
+_VALID_ROUNDS: Final = 3
 _LEAST_SECONDS: Final = 10.0
 
 Names = tuple[str, str]
@@ -64,7 +64,7 @@ class SyncTest:
             at=time.monotonic(),
             time=time.time(),
             seconds=time.monotonic() - started,
-            good_for=_GOOD_FOR_ROUNDS * self._options.interval_seconds,
+            valid_seconds=_VALID_ROUNDS * self._options.interval_seconds,
             pairs=tuple(self._pairs[names] for names in self._all_names() if names in self._pairs),
             metadata={
                 name: side.metadata
