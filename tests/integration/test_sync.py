@@ -319,7 +319,7 @@ def test_a_round_that_takes_too_long_goes_on_with_the_next(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those left out are not reported as failed; they begin the next round."""
-    monkeypatch.setattr("exporter.collectors.sync.round._LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("exporter.collectors.sync.round._MIN_ROUND_SECONDS", 0.0)
     urls = {name: server.url.replace("/0", f"/{db}") for db, name in enumerate("abc")}
     tester = sync_test(Sync(interval_seconds=1, timeout_seconds=0.9), **urls)
     monkeypatch.setattr("exporter.collectors.sync.steps._CANNOT_MATCH_SECONDS", 0.6)

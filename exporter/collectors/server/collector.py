@@ -1,4 +1,4 @@
-"""The collector: two commands on every server."""
+"""The collector: sends INFO and DBSIZE to every server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from exporter.state.snapshots import ServerFacts
 
 
 class ServerCollector:
-    """Runs on every connection; a cluster's masters are told as one."""
+    """Reads the server of every connection; reports a cluster's masters as one server."""
 
     name = "server"
     scope = Scope.CONNECTION
@@ -27,9 +27,9 @@ class ServerCollector:
         self._totals = ClusterTotals()
 
     def collect(self, context: Context) -> ServerFacts:
-        """The server's facts; a server without INFO is one where this collector is unsupported."""
-        found = [_read(node, context) for node in context.client.nodes]
-        return found[0] if not context.client.settings.cluster else self._totals.of(found)
+        """The server's facts. Raises `RedisFailure`, also if INFO is not available."""
+        servers = [_read(node, context) for node in context.client.nodes]
+        return self._totals.of(servers) if context.client.settings.cluster else servers[0]
 
 
 def _read(node: Client, context: Context) -> ServerFacts:
