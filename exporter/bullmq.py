@@ -1,7 +1,6 @@
-"""What BullMQ and Bull keep in Redis: keys, states, markers. Pure: no Redis, no clock.
+"""The data model of BullMQ and Bull in Redis: keys, states, markers. Pure: no Redis, no clock.
 
-Everything here was read off live queues of Bull 4, BullMQ 3 to 6 and the Python port. The names
-of states are BullMQ's own.
+Verified on live queues of Bull 4, BullMQ 3 to 6 and the Python port. State names are BullMQ's.
 """
 
 from __future__ import annotations
@@ -18,39 +17,39 @@ from exporter.parsing import finite, is_digits
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A queue's identity: `prefix` and `name` as shown, `key` as in Redis (`b"bull:mail:"`)."""
+    """A queue: `prefix` and `name` as shown, `key` as in Redis (`b"bull:mail:"`)."""
 
     prefix: str
     name: str
     key: bytes
     static: bool = False
-    """Named by the configuration, and so watched whether it exists or not."""
+    """Whether the configuration lists it, so it is watched whether or not it exists."""
 
     def __hash__(self) -> int:
-        # of one field: bytes remember their hash, and queues are looked up by the thousand
+        # only the key: bytes cache their hash, and queues are looked up by the thousand
         return hash(self.key)
 
 
 def queue_of(prefix: str, name: str, *, static: bool = False) -> Queue:
-    """The queue of that prefix and name."""
+    """The queue with that prefix and name."""
     return Queue(prefix, name, f"{prefix}:{name}:".encode(), static)
 
 
 # --- finding queues ------------------------------------------------------------------------------
 
 QUEUE_KEYS: Final = ("meta", "id", "stalled-check")
-"""The keys that tell of a queue: no queue is without all three."""
+"""Keys that identify a queue: every queue has at least one of them."""
 
-# One pattern for the three, loose on purpose: what it lets through is checked by its ending.
+# One glob for all three keys. It matches too much; `split_queue_key` checks the exact suffix.
 _QUEUE_KEY_PATTERN: Final = ":[ims][det]*"
 _GLOB_CHARACTERS: Final = re.compile(r"([*?\[\]\\])")
 _RELAY: Final = b":relay"
 
 
 def scan_pattern(prefixes: Sequence[str]) -> str:
-    """The MATCH of one SCAN pass that finds the queues of all prefixes.
+    """The MATCH argument of one SCAN pass that finds the queues of all prefixes.
 
-    One pass for all, because a pass costs Redis the same whatever it matches.
+    One pass for all, because a pass costs Redis the same whatever its pattern.
     """
     common = prefixes[0] + ":"
     for prefix in prefixes[1:]:
@@ -64,10 +63,11 @@ def scan_pattern(prefixes: Sequence[str]) -> str:
 
 
 def split_queue_key(key: bytes, prefixes: Sequence[bytes]) -> tuple[bytes, bytes, str] | None:
-    """A found key as prefix, queue name and which of `QUEUE_KEYS` it is; None if it is none.
+    """Split a key into prefix, queue name and one of `QUEUE_KEYS`; None if it is another key.
 
-    Prefixes come longest first, so that `bull:eu` wins over `bull` for `bull:eu:mail:id`. A name
-    may hold colons (Bull, and BullMQ before 5.12.12), so only the last part is cut off.
+    `prefixes` must be sorted longest first, so that `bull:eu` wins over `bull` for
+    `bull:eu:mail:id`. A name may contain colons (Bull, and BullMQ before 5.12.12), so only the last
+    part is removed.
     """
     base, _, suffix = key.rpartition(b":")
     kind = suffix.decode("ascii", "replace")
@@ -76,28 +76,28 @@ def split_queue_key(key: bytes, prefixes: Sequence[bytes]) -> tuple[bytes, bytes
     for prefix in prefixes:
         if base.startswith(prefix + b":"):
             name = base[len(prefix) + 1 :]
-            # `P::relay:*` is a message relay's, not a queue's (6.7)
+            # `P::relay:*` belongs to a message relay, not to a queue (6.7)
             return None if not name or name.startswith(_RELAY) else (prefix, name, kind)
     return None
 
 
 JOB_FIELDS: Final = ("data", "timestamp", "pattern", "every", "name")
-"""Fields of a job's or a schedule's hash; a queue's `meta` has none of them."""
+"""Fields of the hash of a job or a scheduler; a queue's `meta` has none of them."""
 
 
 # --- counting ------------------------------------------------------------------------------------
 
 LISTS: Final = ("wait", "paused", "active")
-"""The lists that can hold markers."""
+"""The lists that may contain markers."""
 
 
 def is_marker(entry: object) -> bool:
-    """Whether a list's entry is a wake-up marker of BullMQ 3 and 4 (`0:0`, `0:<ms>`), not a job."""
+    """Whether a list entry is a wake-up marker of BullMQ 3 and 4 (`0:0`, `0:<ms>`), not a job."""
     return isinstance(entry, bytes) and entry.startswith(b"0:")
 
 
 def jobs_in_list(length: int, head: object, tail: object) -> int:
-    """The jobs in a list of that length with those two ends."""
+    """The number of jobs in a list with that length, head and tail."""
     if length == 1:
         return 0 if is_marker(tail) else 1
     return max(0, length - is_marker(head) - is_marker(tail))
@@ -106,49 +106,49 @@ def jobs_in_list(length: int, head: object, tail: object) -> int:
 # --- settings in `meta` --------------------------------------------------------------------------
 
 SETTINGS: Final = ("version", "concurrency", "max")
-"""Fields of `meta` that change slowly."""
+"""Fields of `meta` that rarely change."""
 
 _VERSION: Final = re.compile(r"bullmq:(\d+)\.")
 
 
 @dataclass(frozen=True, slots=True)
 class QueueSettings:
-    """A queue's settings; None where it has none."""
+    """A queue's settings; None if not set."""
 
     version: str = ""
-    """As the last Queue object to start wrote it, `bullmq:6.7.0`; empty if none did."""
+    """Written by the Queue object that started last: `bullmq:6.7.0`; empty if missing."""
     concurrency: int | None = None
-    """The most jobs of the whole queue that may be active."""
+    """Global concurrency: maximum number of active jobs in the whole queue."""
     rate_max: int | None = None
-    """The most jobs that the whole queue may start in a rate window."""
+    """Global rate limit: maximum number of jobs the whole queue may start per window."""
 
     @property
     def may_have_markers(self) -> bool:
-        """Whether its lists may hold markers: BullMQ before 5, or an unknown version."""
+        """Whether its lists may contain markers: BullMQ before 5, or an unknown version."""
         match = _VERSION.match(self.version)
         return match is None or int(match.group(1)) < 5
 
 
 def queue_settings(values: Sequence[object]) -> QueueSettings:
-    """The reply to HMGET of `SETTINGS`."""
+    """Parse the reply to HMGET of `SETTINGS`."""
     version = values[0]
     return QueueSettings(
         version.decode("utf-8", "replace") if isinstance(version, bytes) else "",
-        *(_whole_number(value) for value in values[1:]),
+        *(_integer(value) for value in values[1:]),
     )
 
 
-def _whole_number(value: object) -> int | None:
+def _integer(value: object) -> int | None:
     return int(value) if isinstance(value, bytes) and is_digits(value) else None
 
 
 # --- liveness ------------------------------------------------------------------------------------
 
 STALLED_CHECK_GRACE_SECONDS: Final = 75.0
-"""How long `stalled-check` may be missing with its worker alive.
+"""How long `stalled-check` may be missing although a worker is alive.
 
-A worker renews it every 30 s with a TTL of 30 s, and the two race: with one worker it was missing
-up to a whole interval. Two intervals and a margin.
+A worker renews it every 30 s with a TTL of 30 s, so renewal and expiry race: with one worker it was
+missing for up to one interval. Two intervals and a margin.
 """
 
 
@@ -156,10 +156,10 @@ up to a whole interval. Two intervals and a margin.
 
 
 def worker_names(queue: Queue) -> tuple[bytes, bytes]:
-    """What a queue's workers call their connections: Node's spelling and Python's.
+    """The connection names of a queue's workers: of Node workers and of Python workers.
 
-    Node writes the queue's name in base64, Python as it is; `:w:<worker name>` may follow. Bull and
-    BullMQ write `P:base64(Q)`; QueueEvents append `:qe` and are no workers.
+    Node encodes the queue's name in base64 (`P:base64(Q)`, Bull and BullMQ), Python does not;
+    `:w:<worker name>` may follow. Names that end in `:qe` belong to QueueEvents, not to workers.
     """
     prefix = queue.prefix.encode()
     raw = queue.key[len(prefix) + 1 : -1]
@@ -168,36 +168,37 @@ def worker_names(queue: Queue) -> tuple[bytes, bytes]:
 
 WORKER_SUFFIX: Final = b":w:"
 BLOCKING_COMMANDS: Final = frozenset({b"bzpopmin", b"brpoplpush", b"blmove"})
-"""The commands in which an idle worker waits."""
+"""The blocking commands in which an idle worker waits."""
 
 
 # --- times and orders ----------------------------------------------------------------------------
 
 MANUAL_RATE_LIMIT: Final = 9007199254740991
-"""The value of `limiter` while `rateLimit(ms)` holds the queue back."""
+"""The value of `limiter` while a `rateLimit(ms)` call pauses the queue."""
 
 PRIORITY_BAND: Final = 1 << 32
-"""The score of `prioritized` is `priority * 2^32 + n`, and n grows with time within a band."""
+"""A score in `prioritized` is `priority * 2^32 + n`; n increases with time within a priority."""
 
 JOB_TIMES: Final = ("timestamp", "processedOn", "opts")
-"""Fields of a job's hash that tell since when it is ready. Its data is never read."""
+"""Fields of a job's hash that show since when it is ready. Its data is never read."""
 
 
 def due_ms(score: float) -> float:
-    """When a delayed job is due: its score is `due_ms * 4096 + n`."""
+    """When a delayed job is due, in Unix ms: its score is `due_ms * 4096 + n`."""
     return score // 4096
 
 
 def delayed_score(ms: float) -> int:
-    """The greatest score of jobs that were due before that time."""
+    """The maximum score of delayed jobs that were due before that time."""
     return int(ms) * 4096
 
 
 def ready_since_ms(job_id: bytes, values: Sequence[object]) -> float | None:
-    """Since when a waiting job is ready, by the reply to HMGET of `JOB_TIMES`; None if unknown.
+    """Since when a waiting job is ready, in Unix ms; None if unknown.
 
-    The end of its deliberate delay or, for one that went back, the start of its last attempt,
-    whichever is later. The iteration of a schedule has its time in its id, `repeat:<id>:<ms>`.
+    `values` is the reply to HMGET of `JOB_TIMES`. The time is the end of the job's delay or, if it
+    is retried, the start of its last attempt, whichever is later. The ID of a scheduler's iteration
+    contains its time, `repeat:<id>:<ms>`.
     """
     created, processed = time_ms(values[0]), time_ms(values[1])
     if job_id.startswith(b"repeat:") and (due := time_ms(job_id.rpartition(b":")[2])):
@@ -208,17 +209,17 @@ def ready_since_ms(job_id: bytes, values: Sequence[object]) -> float | None:
 
 
 def time_ms(value: object) -> float | None:
-    """A time that a job, a worker or a schedule has written; None where it is none."""
+    """Parse a time written by a job, a worker or a scheduler; None if it is not a number."""
     return finite(value) if isinstance(value, bytes) else None
 
 
 def _delay_of(options: object) -> float:
-    # most jobs have no delay, and looking is cheaper than reading JSON
+    # most jobs have no delay, and a search is cheaper than parsing JSON
     if not isinstance(options, bytes) or b'"delay":' not in options:
         return 0.0
     try:
         delay = json.loads(options).get("delay", 0)
-    # a text may be nested more deeply than the parser goes
+    # RecursionError: nested too deeply for the parser
     except (ValueError, AttributeError, RecursionError):
         return 0.0
     return (finite(str(delay)) or 0.0) if isinstance(delay, int | float) else 0.0

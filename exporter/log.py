@@ -1,4 +1,4 @@
-"""Log lines for people (text) and for machines (JSON), always with the same fields."""
+"""Log lines as text or as JSON, with the same fields in both."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 REDIS: Final = "REDIS"
-"""The logger of connections: its lines can be grepped for ` REDIS `."""
+"""The logger of connections; its lines match ` REDIS `."""
 
 _FIELDS: Final = "exporter_fields"
 
 
 def event(logger: logging.Logger, level: int, message: str, **fields: object) -> None:
-    """Log a message with fields; a field that is None or empty is left out."""
-    kept = {name: value for name, value in fields.items() if value is not None and value != ""}
-    logger.log(level, message, extra={_FIELDS: kept})
+    """Log a message with fields; fields that are None or empty are omitted."""
+    present = {name: value for name, value in fields.items() if value is not None and value != ""}
+    logger.log(level, message, extra={_FIELDS: present})
 
 
 def set_up(level: str, form: Literal["text", "json"]) -> None:
-    """Send everything that is logged to standard error in the given form."""
+    """Log to standard error, in the given format."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JSONFormatter() if form == "json" else _TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # uvicorn speaks of its own life at this level; ours is told by the exporter's own lines
+    # below warning, uvicorn logs its own start and stop, which the exporter logs itself
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))
 
 
@@ -54,7 +54,7 @@ class _TextFormatter(logging.Formatter):
 
 
 class _JSONFormatter(logging.Formatter):
-    """One object a line; the fields stand beside time, level, logger and message."""
+    """One object per line: time, level, logger and message, then the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = dict(getattr(record, _FIELDS, {}))

@@ -1,21 +1,21 @@
-"""Numbers out of texts that others wrote. Pure."""
+"""Parses numbers in untrusted strings. Pure."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, Final, TypeGuard
 
-_MOST_DIGITS: Final = 20
-"""Of an unsigned number of 64 bits."""
+_MAX_DIGITS: Final = 20
+"""Digits of an unsigned 64-bit integer."""
 
 
 def is_digits(value: Any) -> TypeGuard[bytes]:
-    """Whether it is a text of digits, no more than an unsigned number of 64 bits has."""
-    return type(value) is bytes and value.isdigit() and len(value) <= _MOST_DIGITS
+    """Whether the value is a string of digits, no longer than an unsigned 64-bit integer."""
+    return type(value) is bytes and value.isdigit() and len(value) <= _MAX_DIGITS
 
 
 def finite(value: str | bytes) -> float | None:
-    """The number that a text says; None where it is none, or has no end."""
+    """The string as a number; None if it is not a number, or not finite."""
     try:
         number = float(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What goes on while somebody waits: a line on a terminal's standard error, gone at the end."""
+"""A progress line on standard error while a command waits; erased at the end."""
 
 from __future__ import annotations
 
@@ -15,55 +15,55 @@ _ERASE = "\r\x1b[K"
 
 
 class Progress:
-    """`… watching the queues, 3 s`, renewed every second from the first on.
+    """Shows `… watching the queues, 3 s`, updated every second, for the first time after one.
 
-    Nothing is shown where standard error is not a terminal, or one that cannot erase a line. Lines
-    of the log take its place as they come; whoever prints meanwhile does so within `quiet`.
+    Shows nothing if standard error is not a terminal that can erase a line. Log lines replace the
+    progress line until its next update; other output in the meantime must be inside `quiet`.
     """
 
     def __init__(self, text: str, stream: TextIO | None = None, every: float = 1.0) -> None:
         self._text = text
         self._stream = stream or sys.stderr
         self._every = every
-        self._able = self._stream.isatty() and os.environ.get("TERM", "") != "dumb"
-        self._began = time.monotonic()
+        self._enabled = self._stream.isatty() and os.environ.get("TERM", "") != "dumb"
+        self._started = time.monotonic()
         self._shown = False
         self._lock = threading.RLock()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name="progress", daemon=True)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._update, name="progress", daemon=True)
         self._handlers: list[logging.Handler] = []
 
     def __enter__(self) -> Self:
-        if self._able:
+        if self._enabled:
             self._thread.start()
             self._handlers = logging.getLogger().handlers[:]
             for handler in self._handlers:
-                handler.addFilter(self._before_a_line)
+                handler.addFilter(self._erase_before_log)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._stopped.set()
         for handler in self._handlers:
-            handler.removeFilter(self._before_a_line)
-        if self._able:
+            handler.removeFilter(self._erase_before_log)
+        if self._enabled:
             self._thread.join()
             self._erase()
 
-    def says(self, text: str) -> None:
-        """Another text from now on."""
+    def set_text(self, text: str) -> None:
+        """Change the text."""
         self._text = text
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """The line is gone, and does not come back until this is over."""
+        """Keep the line erased while the context is active."""
         with self._lock:
             self._erase()
             yield
 
-    def _renew(self) -> None:
-        while not self._over.wait(self._every):
+    def _update(self) -> None:
+        while not self._stopped.wait(self._every):
             with self._lock:
-                seconds = time.monotonic() - self._began
+                seconds = time.monotonic() - self._started
                 self._stream.write(f"{_ERASE}… {self._text}, {seconds:.0f} s")
                 self._stream.flush()
                 self._shown = True
@@ -75,6 +75,6 @@ class Progress:
                 self._stream.flush()
                 self._shown = False
 
-    def _before_a_line(self, _: logging.LogRecord) -> bool:
+    def _erase_before_log(self, _: logging.LogRecord) -> bool:
         self._erase()
         return True

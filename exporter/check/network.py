@@ -48,7 +48,7 @@ def _sentinels(
             yield Step("sentinel", Outcome.WARNING, failures[-1])
     addresses = list(dict.fromkeys(master.url.address for master in masters))
     if not addresses:
-        detail = f"no sentinel names the master {sentinel.master}: {'; '.join(failures)}"
+        detail = f"no sentinel reports the master {sentinel.master}: {'; '.join(failures)}"
         yield Step("sentinel", Outcome.FAILED, detail)
     elif len(addresses) > 1:
         detail = f"the sentinels disagree: {', '.join(addresses)}; a failover is in progress"

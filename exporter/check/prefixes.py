@@ -31,7 +31,7 @@ def other_prefixes(client: Client, progress: Callable[[int], None]) -> dict[str,
         cursor = None
         while pages < _MAX_PAGES and cursor != b"0":
             more = (cursor or 0, "MATCH", _PATTERN, "COUNT", _PAGE_KEYS)
-            cursor, keys = node.one(SCAN.on(more=more))
+            cursor, keys = node.call(SCAN.on(more=more))
             pages += 1
             for key in keys:
                 prefix, _, name = key.removesuffix(b":meta").rpartition(b":")

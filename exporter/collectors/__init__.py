@@ -1,4 +1,4 @@
-"""The collectors, listed: a new subject is a new file and a new line here."""
+"""The list of collectors. Add a new collector here."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ READING_COMMANDS: Final[tuple[Command, ...]] = (
     CLIENT_LIST,
     *events.COMMANDS,
 )
-"""Every command that is sent, besides AUTH, SELECT and those of the sync test."""
+"""Every command that is sent, except AUTH, SELECT and those of the sync test."""
 
 SYNC_COMMANDS: Final[tuple[Command, ...]] = sync.COMMANDS
-"""What the sync test sends besides."""
+"""Commands that only the sync test sends."""
 
 
 def collectors_for(config: Config) -> tuple[Collector, ...]:
-    """Fresh collectors for one connection, in the order in which they run at a poll."""
+    """New collectors for one connection, in the order in which they run at a poll."""
     interval = config.poll.interval_seconds
     events = (EventsCollector(config.events, interval),) if config.events.enabled else ()
     return (ServerCollector(), QueueCollector(interval), WorkersCollector(), *events)

@@ -1,4 +1,4 @@
-"""What a collector is: one subject that is read from Redis, commands out and facts in."""
+"""The interface of a collector: it reads one subject from Redis and returns facts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from exporter.connection import (
     ErrorClass,
     NodeError,
     ReplyError,
-    are_texts,
+    is_string_list,
     unexpected,
 )
 from exporter.parsing import is_digits
@@ -25,23 +25,23 @@ class Scope(Enum):
     """Where a collector runs."""
 
     CONNECTION = "connection"
-    """On every connection."""
+    """It runs on every connection."""
     DATABASE = "database"
-    """Once for a keyspace, on the first connection that reaches it."""
+    """It runs once per keyspace, on the first connection that reaches it."""
 
 
 class CommandErrors:
-    """Commands that Redis answered with an error while the rest of a collector worked."""
+    """Error replies to single commands, while the rest of a collector's run succeeds."""
 
     def __init__(self) -> None:
         self.classes: Counter[ErrorClass] = Counter()
         self.messages: dict[str, ErrorClass] = {}
         self.not_available: set[str] = set()
         self.failed_nodes: dict[str, ErrorClass] = {}
-        """What happened to nodes of a cluster that could not be asked, each once."""
+        """Failures of cluster nodes, without duplicates."""
 
     def add(self, error: ReplyError, where: str) -> None:
-        """Note the error of one command; `where` names the command and its key."""
+        """Add the error of one command; `where` names the command and its key."""
         if isinstance(error, NodeError):
             self.failed_nodes[error.text] = error.kind
             return
@@ -49,23 +49,23 @@ class CommandErrors:
             self.not_available.add(error.refused)
             return
         self.classes[error.kind] += 1
-        if len(self.messages) < 100:  # a log is read by people
+        if len(self.messages) < 100:  # more would flood the log
             self.messages[f"{where}: {error.text}"] = error.kind
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a collector may use during one run."""
+    """What a collector uses during one run."""
 
     client: Client
     now: float
     """Monotonic time."""
     queues: tuple[Queue, ...] = ()
-    """The queues to read; the same object as before if they are the same queues."""
+    """The queues to read; the same object as at the last run if the queues are the same."""
     errors: CommandErrors = field(default_factory=CommandErrors)
 
     def server_time_ms(self) -> float:
-        """The server's clock, which writes scores and ids; our own where TIME is refused.
+        """Unix ms by the server's clock, which times scores and IDs; by ours if TIME is refused.
 
         Raises `RedisFailure`.
         """
@@ -73,13 +73,13 @@ class Context:
         if isinstance(reply, ReplyError):
             self.errors.add(reply, "TIME")
             return time.time() * 1000
-        if not (are_texts(reply) and len(reply) == 2 and all(map(is_digits, reply))):
+        if not (is_string_list(reply) and len(reply) == 2 and all(map(is_digits, reply))):
             raise unexpected("TIME")
         return int(reply[0]) * 1000 + int(reply[1]) / 1000
 
 
 class Collector(Protocol):
-    """One subject. A collector belongs to one connection and may remember things between runs."""
+    """Reads one subject. A collector belongs to one connection and may keep state between runs."""
 
     name: str
     scope: Scope
@@ -87,8 +87,8 @@ class Collector(Protocol):
     def collect(self, context: Context) -> object:
         """Read the subject and return its facts, a frozen class of `exporter.state.snapshots`.
 
-        Raises `RedisFailure` where the subject could not be read: a `ReplyError` that is
-        `not_available` where this server or user does not offer it. Errors that leave the rest
-        intact are added to `context.errors`.
+        Raises `RedisFailure` if the subject could not be read; a `ReplyError` with `not_available`
+        if this server does not support it or the user is not permitted. Errors that do not affect
+        the rest are added to `context.errors`.
         """
         ...

@@ -1,4 +1,4 @@
-"""Finding queues: SCAN pages for the keys that every queue has, spread out in time."""
+"""Discovers queues: SCANs for the keys that every queue has, in pages spread over time."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from exporter.connection import (
     RedisFailure,
     Reply,
     ReplyError,
-    are_texts,
+    is_string_list,
     unexpected,
 )
 from exporter.parsing import is_digits
 from exporter.state.snapshots import Discovered, PrefixCount
 
 Name = tuple[bytes, bytes]
-"""Prefix and queue name as in Redis."""
+"""Prefix and queue name, as in Redis."""
 
 SCAN: Final = Command(
     "SCAN",
@@ -43,7 +43,7 @@ SCAN: Final = Command(
     cost="discovery: only queues.static is watched",
 )
 TYPE: Final = Command(
-    "TYPE", reply=bytes, cost="telling a queue with a colon in its name from a job"
+    "TYPE", reply=bytes, cost="the distinction of queues with a colon in their name from jobs"
 )
 META_FIELDS: Final = Command("HMGET", "meta", JOB_FIELDS, list, "queue settings")
 
@@ -54,26 +54,26 @@ COMMANDS: Final = (SCAN, TYPE, META_FIELDS)
 
 @dataclass(slots=True)
 class _Pass:
-    """One walk through the keyspace."""
+    """One pass through the keyspace."""
 
     nodes: list[Client]
-    """The servers that are still to be walked, the one in progress first."""
-    whole: bool = True
-    """Whether every server could be walked; otherwise what was not found may be there."""
+    """Servers not scanned completely yet; the first is in progress."""
+    complete: bool = True
+    """Whether every server could be scanned; if not, queues not found may exist."""
     cursor: bytes = b"0"
     found: dict[Name, set[str]] = field(default_factory=dict)
-    """Which of the queue's keys were seen, by queue."""
-    kept: Counter[bytes] = field(default_factory=Counter)
-    """Names in `found`, by prefix."""
+    """The kinds of keys seen of each queue, of `QUEUE_KEYS`."""
+    counts: Counter[bytes] = field(default_factory=Counter)
+    """Number of names in `found`, by prefix."""
     overflow: dict[bytes, set[int]] = field(default_factory=dict)
-    """Hashes of the names over the cap, by prefix: counted, but not kept."""
+    """Hashes of names beyond `queues.max`, by prefix: counted, not watched."""
 
 
 class Discovery:
-    """Walks the keyspace a page at a time and remembers the queues that it found.
+    """Scans the keyspace page by page and remembers the queues found.
 
-    A full pass costs Redis about a second for a million keys, so the poller calls `step` between
-    polls, with pauses, and starts a pass only every `discovery_interval_seconds`.
+    A pass costs Redis about 1 s per million keys, so the poller calls `step` between polls, with
+    pauses, and starts a pass only every `discovery_interval_seconds`.
     """
 
     name = "discovery"
@@ -87,30 +87,32 @@ class Discovery:
         self._excluded = _matcher(options.exclude)
         self._pass: _Pass | None = None
         self._kinds: dict[Name, frozenset[str]] = {}
+        """The watched queues, with the kinds of keys seen of each."""
         self._missed: set[Name] = set()
+        """Queues that the last complete pass did not find, kept until the next one."""
         self._static = _static_queues(options)
         self._facts = self._summary({}, {})
         self.complete = not options.discovery
-        """Whether a whole pass has been made, or none is wanted."""
+        """Whether a complete pass has ended, or discovery is off."""
 
     @property
     def scans(self) -> bool:
-        """Whether there is anything to walk."""
+        """Whether discovery is on."""
         return self._options.discovery
 
     @property
     def in_progress(self) -> bool:
-        """Whether a pass has begun and not ended."""
+        """Whether a pass is in progress."""
         return self._pass is not None
 
     def current(self) -> Discovered:
-        """The queues known now; during the very first pass, those found so far."""
+        """The queues to watch; during the first pass, those found so far."""
         if not self.complete and self._pass is not None:
             return self._summary(self._pass.found, self._pass.overflow)
         return self._facts
 
     def abandon(self) -> None:
-        """Drop a pass in progress; what was known before stays."""
+        """Abort the pass in progress; the result of the last one remains."""
         self._pass = None
 
     def step(self, context: Context) -> bool:
@@ -123,9 +125,9 @@ class Discovery:
                 raise
             address = run.nodes[0].settings.url.address
             context.errors.add(NodeError.of(address, failure), "SCAN")
-            run.cursor, run.whole = b"0", False
+            run.cursor, run.complete = b"0", False
         else:
-            self._take(context, run, keys)
+            self._process(context, run, keys)
         if run.cursor == b"0":
             run.nodes.pop(0)
         if run.nodes:
@@ -135,60 +137,60 @@ class Discovery:
 
     def _scan(self, run: _Pass) -> Sequence[bytes]:
         count = self._options.discovery_batch
-        page = run.nodes[0].one(SCAN.on(more=(run.cursor, "MATCH", self._pattern, "COUNT", count)))
+        page = run.nodes[0].call(SCAN.on(more=(run.cursor, "MATCH", self._pattern, "COUNT", count)))
         if not (type(page) is list and len(page) == 2 and is_digits(page[0])):
             raise unexpected("SCAN")
         cursor, keys = page
-        if not are_texts(keys):
+        if not is_string_list(keys):
             raise unexpected("SCAN")
         run.cursor = cursor
         return list(keys)
 
-    def _take(self, context: Context, run: _Pass, keys: Iterable[bytes]) -> None:
-        doubtful: dict[Name, set[str]] = {}
+    def _process(self, context: Context, run: _Pass, keys: Iterable[bytes]) -> None:
+        ambiguous: dict[Name, set[str]] = {}
         for key in keys:
             parts = split_queue_key(key, self._prefixes)
             if parts is None:
                 continue
             name, kind = parts[:2], parts[2]
             if b":" in name[1] and name not in self._kinds and name not in run.found:
-                doubtful.setdefault(name, set()).add(kind)
+                ambiguous.setdefault(name, set()).add(kind)
             else:
-                self._note(run, name, kind)
-        for name, kind in _verified(context, doubtful):
-            self._note(run, name, kind)
+                self._add(run, name, kind)
+        for name, kind in _verified(context, ambiguous):
+            self._add(run, name, kind)
 
-    def _note(self, run: _Pass, name: Name, kind: str) -> None:
+    def _add(self, run: _Pass, name: Name, kind: str) -> None:
         kinds = run.found.get(name)
         if kinds is not None:
             kinds.add(kind)
         elif not self._wanted(name):
             return
-        elif run.kept[name[0]] < self._options.max or name in self._kinds:
+        elif run.counts[name[0]] < self._options.max or name in self._kinds:
             run.found[name] = {kind}
-            run.kept[name[0]] += 1
+            run.counts[name[0]] += 1
         else:
             run.overflow.setdefault(name[0], set()).add(hash(name[1]))
 
     def _finish(self, run: _Pass, *, several_nodes: bool) -> None:
-        kept = {name: _shared(frozenset(kinds)) for name, kinds in run.found.items()}
-        # one pass is no proof: a worker's stalled-check may be missing for up to an interval, and a
-        # slot may have moved to a node that had been walked already
+        known = {name: _shared(frozenset(kinds)) for name, kinds in run.found.items()}
+        # one pass does not prove that a queue is gone: a worker's stalled-check may be missing for an
+        # interval, and a slot may have migrated to a node that was already scanned
         missed = {
             name
             for name, kinds in self._kinds.items()
-            if name not in kept and (several_nodes or kinds == _WORKER_ONLY)
-            if name not in self._missed or not run.whole
+            if name not in known and (several_nodes or kinds == _WORKER_ONLY)
+            if name not in self._missed or not run.complete
         }
-        kept |= {name: self._kinds[name] for name in missed}
-        self._missed = missed if run.whole else self._missed
-        facts = self._summary(kept, run.overflow)
-        self._kinds = kept
+        known |= {name: self._kinds[name] for name in missed}
+        self._missed = missed if run.complete else self._missed
+        facts = self._summary(known, run.overflow)
+        self._kinds = known
         if facts.queues == self._facts.queues:
             facts = Discovered(self._facts.queues, facts.prefixes)
         self._facts = facts
         self._pass = None
-        self.complete = self.complete or run.whole
+        self.complete = self.complete or run.complete
 
     def _summary(
         self,
@@ -200,10 +202,10 @@ class Discovery:
         for prefix in self._options.prefixes:
             raw = prefix.encode()
             names = [name for name in found if name[0] == raw]
-            # those already watched first, so that the cap does not make queues come and go
+            # watched queues first, so that the maximum does not make queues appear and disappear
             names.sort(key=lambda name: (name not in self._kinds, name))
             static = [queue for queue in self._static if queue.prefix == prefix]
-            added = _labelled(prefix, names, static, self._options.max - len(static))
+            added = _unique_queues(prefix, names, static, self._options.max - len(static))
             queues += added
             keys = {kind: sum(kind in found[name] for name in names) for kind in QUEUE_KEYS}
             duplicates = {queue.key for queue in static}
@@ -216,42 +218,42 @@ class Discovery:
         return Discovered(tuple(sorted(queues, key=lambda q: (q.prefix, q.name))), counts)
 
     def _wanted(self, name: Name) -> bool:
-        text = _text(name[1])
+        text = _decode(name[1])
         if not self._included.match(text) or self._excluded.match(text):
             return False
-        return _in_shard(self._options, _text(name[0]), text)
+        return _in_shard(self._options, _decode(name[0]), text)
 
 
-def _verified(context: Context, doubtful: dict[Name, set[str]]) -> Iterator[tuple[Name, str]]:
-    """The doubtful keys that are a queue's.
+def _verified(context: Context, ambiguous: dict[Name, set[str]]) -> Iterator[tuple[Name, str]]:
+    """The ambiguous keys that belong to a queue.
 
-    A name with a colon may be a job or a schedule of another queue whose own name is `meta` or
-    `id`: `bull:mail:repeat:id`. A queue's `meta` is a hash without a job's fields, its other
-    two keys are strings.
+    A name with a colon may belong to a job or a scheduler named `meta` or `id` of another queue:
+    `bull:mail:repeat:id`. A queue's `meta` is a hash without the fields of a job; its other two
+    keys are strings.
     """
-    asked = [(name, kind) for name, kinds in doubtful.items() for kind in sorted(kinds)]
+    asked = [(name, kind) for name, kinds in ambiguous.items() for kind in sorted(kinds)]
     if not asked:
         return
-    packed = b"".join(_proof(b":".join(name) + b":", kind) for name, kind in asked)
+    packed = b"".join(_verification(b":".join(name) + b":", kind) for name, kind in asked)
     replies = context.client.batch(packed, len(asked)).replies
     for (name, kind), reply in zip(asked, replies, strict=True):
-        # where the question itself is refused, a key is taken at its word
-        if _proven(kind, reply) or (isinstance(reply, ReplyError) and reply.not_available):
+        # if the verifying command is not permitted, assume that the key belongs to a queue
+        if _is_queue_key(kind, reply) or (isinstance(reply, ReplyError) and reply.not_available):
             yield name, kind
 
 
-def _labelled(
+def _unique_queues(
     prefix: str, names: Sequence[Name], static: Sequence[Queue], room: int
 ) -> list[Queue]:
-    """Queues for the names, without those that are static or would be shown under a name taken.
+    """Queues for the names, except static ones and those whose shown name is already used.
 
-    Two names that are not UTF-8 can look the same; a page with a series twice would be refused
-    whole, so the second is left out and counted as dropped.
+    Two names that are not UTF-8 may look the same when decoded. Prometheus rejects a page with a
+    duplicate series, so the second queue is omitted and counted as dropped.
     """
     taken = {queue.name for queue in static}
     queues: list[Queue] = []
     for name in names:
-        text = _text(name[1])
+        text = _decode(name[1])
         if len(queues) < room and text not in taken:
             taken.add(text)
             queues.append(Queue(prefix, text, b":".join(name) + b":"))
@@ -260,7 +262,7 @@ def _labelled(
 
 @lru_cache(maxsize=64)
 def _shared(kinds: frozenset[str]) -> frozenset[str]:
-    """The same object for the same kinds: thousands of queues have few combinations."""
+    """The same object for equal kinds, to save memory: there are few combinations."""
     return kinds
 
 
@@ -277,22 +279,22 @@ def _in_shard(options: Queues, prefix: str, name: str) -> bool:
     return options.shard is None or options.shard.owns(prefix, name)
 
 
-def _proof(base: bytes, kind: str) -> bytes:
+def _verification(base: bytes, kind: str) -> bytes:
     if kind == "meta":
         return META_FIELDS.on(base)
     return TYPE.on(base + kind.encode())
 
 
-def _proven(kind: str, reply: Reply) -> bool:
+def _is_queue_key(kind: str, reply: Reply) -> bool:
     if kind == "meta":
         return isinstance(reply, list) and not any(reply)
     return bool(reply == b"string")
 
 
-def _text(name: bytes) -> str:
+def _decode(name: bytes) -> str:
     return name.decode("utf-8", "backslashreplace")
 
 
 def _matcher(patterns: Sequence[str]) -> re.Pattern[str]:
-    """A pattern that matches where any of the globs does; nothing where there are none."""
+    """A pattern that matches whatever any of the globs matches; without globs, nothing."""
     return re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)")

@@ -1,8 +1,8 @@
-"""Workers, from one CLIENT LIST for all queues of a database.
+"""Counts workers with one CLIENT LIST for all queues of a database.
 
-Absent from here does not prove absent: CLIENT SETNAME refuses spaces and characters outside ASCII,
-so a worker with such a name has none. Where a provider refuses the list or sends an empty one, and
-on a replica, where workers are not connected, nothing is known.
+A worker may exist without being listed: CLIENT SETNAME refuses spaces and non-ASCII characters, so
+a worker whose name contains them has no connection name. The number of workers is unknown if the
+provider refuses CLIENT LIST or returns an empty list, and on a replica, where no worker connects.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from typing import Final
 
 from exporter.bullmq import BLOCKING_COMMANDS, WORKER_SUFFIX, Queue, worker_names
 from exporter.collectors.contract import Context, Scope
-from exporter.connection import Client, Command, ReplyError, text
+from exporter.connection import Client, Command, ReplyError, expect_string
 from exporter.state.snapshots import WorkerCount, WorkerFacts
 
 CLIENT_LIST: Final = Command(
     "CLIENT LIST",
     probe=(),
     reply=bytes,
-    cost="bullmq_queue_workers; whether workers live is told less surely",
+    cost="bullmq_queue_workers; worker liveness is less certain",
 )
 
 _FIELDS: Final = re.compile(rb"(?:^| )(name|db|flags|cmd)=(\S*)")
 
 
-Names = dict[bytes, tuple[Queue, bool]]
-"""What workers call their connections → their queue, and whether it is Node's spelling."""
+WorkerNames = dict[bytes, tuple[Queue, bool]]
+"""Connection name of a worker → its queue, and whether it is a Node worker."""
 
 
 @dataclass(slots=True)
 class _Tally:
-    """Connections of one queue's workers, by spelling."""
+    """Connections of one queue's workers, by implementation."""
 
     node: int = 0
     node_idle: int = 0
@@ -44,7 +44,7 @@ class _Tally:
     python_other: int = 0
 
     def count(self) -> WorkerCount:
-        """A Node worker has one named connection; one of Python's has two, of which one blocks."""
+        """A Node worker has one named connection; a Python worker has two, one of which blocks."""
         python = max(self.python_blocking, self.python_other)
         return WorkerCount(self.node + python, self.node_idle + self.python_idle)
 
@@ -57,67 +57,68 @@ class WorkersCollector:
 
     def __init__(self) -> None:
         self._queues: tuple[Queue, ...] = ()
-        self._names: Names = {}
+        self._names: WorkerNames = {}
 
     def collect(self, context: Context) -> WorkerFacts:
-        """Workers by queue; queues without any are left out."""
+        """Workers by queue, without queues that have none. Raises `RedisFailure`."""
         if context.queues is not self._queues:
             self._queues = context.queues
             self._names = names_of(context.queues)
-        lists = [self._counts(node) for node in context.client.nodes]
-        return WorkerFacts(lists[0] if len(lists) == 1 else greatest(lists))
+        counts = [self._counts(node) for node in context.client.nodes]
+        return WorkerFacts(counts[0] if len(counts) == 1 else maximum_by_queue(counts))
 
     def _counts(self, node: Client) -> dict[Queue, WorkerCount]:
-        reply = node.one(CLIENT_LIST.on())
-        lines = text(reply, "CLIENT LIST").splitlines()
+        reply = node.call(CLIENT_LIST.on())
+        lines = expect_string(reply, "CLIENT LIST").splitlines()
         metadata = node.metadata
         if metadata is not None and metadata.role == "slave":
             raise ReplyError("NOPERM on a replica, 'client|list' does not show the workers")
-        if not _lists_us(lines, metadata.client_id if metadata is not None else None):
-            raise ReplyError("NOPERM 'client|list' is empty or without this connection")
+        if not _lists_own_connection(lines, metadata.client_id if metadata is not None else None):
+            raise ReplyError("NOPERM 'client|list' is empty or lacks this connection")
         return count_workers(lines, self._names, metadata.db if metadata is not None else 0)
 
 
-def greatest(lists: Iterable[Mapping[Queue, WorkerCount]]) -> dict[Queue, WorkerCount]:
-    """The most workers of each queue that one node of a cluster sees.
+def maximum_by_queue(nodes: Iterable[Mapping[Queue, WorkerCount]]) -> dict[Queue, WorkerCount]:
+    """For each queue, the maximum number of workers that one cluster node lists.
 
-    A worker's connections may be on more than one node, under the same name, so a sum would count
-    it twice.
+    A worker may be connected to several nodes under the same name, so a sum would count it more
+    than once.
     """
-    most: dict[Queue, WorkerCount] = {}
-    for queue, count in chain.from_iterable(counts.items() for counts in lists):
-        other = most.get(queue, count)
-        most[queue] = WorkerCount(max(count.total, other.total), max(count.idle, other.idle))
-    return most
+    maximum: dict[Queue, WorkerCount] = {}
+    for queue, count in chain.from_iterable(counts.items() for counts in nodes):
+        other = maximum.get(queue, count)
+        maximum[queue] = WorkerCount(max(count.total, other.total), max(count.idle, other.idle))
+    return maximum
 
 
-def count_workers(lines: Iterable[bytes], names: Names, db: int) -> dict[Queue, WorkerCount]:
-    """The workers in CLIENT LIST's lines that are in that database, by queue."""
+def count_workers(lines: Iterable[bytes], names: WorkerNames, db: int) -> dict[Queue, WorkerCount]:
+    """The workers in that database, by queue, from the lines of CLIENT LIST."""
     tallies: dict[Queue, _Tally] = defaultdict(_Tally)
     for line in lines:
-        # most connections have no name: not worth a closer look
+        # fast path: most connections have no name
         if b" name= " in line:
             continue
         fields = dict(_FIELDS.findall(line))
         if fields.get(b"db") != b"%d" % db:
             continue
-        found = _queue_of(fields.get(b"name", b""), names)
-        if found is not None:
-            _tally(tallies[found[0]], fields, node=found[1])
+        worker = _worker_of(fields.get(b"name", b""), names)
+        if worker is not None:
+            queue, node = worker
+            _tally(tallies[queue], fields, node=node)
     return {queue: tally.count() for queue, tally in tallies.items()}
 
 
-def _queue_of(name: bytes, names: Names) -> tuple[Queue, bool] | None:
-    """The queue of a connection's name, and whether the spelling is Node's."""
+def _worker_of(name: bytes, names: WorkerNames) -> tuple[Queue, bool] | None:
+    """The queue of the worker with that connection name, and whether it is a Node worker."""
     found, end = names.get(name), len(name)
     while found is None and (end := name.rfind(WORKER_SUFFIX, 0, end)) > 0:
         found = names.get(name[:end])
     return found
 
 
-def names_of(queues: Iterable[Queue]) -> Names:
-    """Both spellings of every queue."""
-    names: Names = {}
+def names_of(queues: Iterable[Queue]) -> WorkerNames:
+    """The connection names of the workers of all queues."""
+    names: WorkerNames = {}
     for queue in queues:
         node, python = worker_names(queue)
         names.setdefault(python, (queue, False))
@@ -126,7 +127,7 @@ def names_of(queues: Iterable[Queue]) -> Names:
 
 
 def _tally(tally: _Tally, fields: dict[bytes, bytes], *, node: bool) -> None:
-    """`b` among the flags: blocked, which is a worker with a free slot that waits for work."""
+    """Add a connection. The flag `b` (blocked): the worker has a free slot and waits for jobs."""
     idle = b"b" in fields.get(b"flags", b"")
     if node:
         tally.node += 1
@@ -138,7 +139,7 @@ def _tally(tally: _Tally, fields: dict[bytes, bytes], *, node: bool) -> None:
         tally.python_other += 1
 
 
-def _lists_us(lines: list[bytes], client_id: int | None) -> bool:
+def _lists_own_connection(lines: list[bytes], client_id: int | None) -> bool:
     if client_id is None:
         return bool(lines)
     return any(line.startswith(b"id=%d " % client_id) for line in lines)

@@ -1,7 +1,7 @@
-"""The configuration: YAML and environment in, a frozen `Config` or every error out."""
+"""The configuration: reads YAML and the environment, returns a frozen `Config` or all errors."""
 
 import os
 
-# plugins of other packages have no business with a configuration that holds secrets, and looking
-# for them at every start takes time; set before pydantic is imported
+# Keep plugins of other packages away from a configuration that holds secrets, and save the time to
+# look for them at every start. Must be set before pydantic is imported.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

@@ -10,35 +10,35 @@ if TYPE_CHECKING:
 
 
 def server_context(tls: WebTLS) -> ssl.SSLContext | None:
-    """The context for these files as they are now; None where there is no certificate.
+    """The context, loaded from the files as they are now; None if no certificate is configured.
 
-    Raises `ValueError` with what is wrong.
+    Raises `ValueError` with the files, the reason and the remedy.
     """
     if tls.cert_file is None or tls.key_file is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    # a resumed session would outlive a client CA that was taken away
+    # a resumed session would outlive the removal of its client CA
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
     try:
-        # without a password, an encrypted key would have OpenSSL ask for one on the terminal
+        # without a password here, OpenSSL would prompt for one on the terminal for an encrypted key
         context.load_cert_chain(tls.cert_file, tls.key_file, password="")
     except OSError as error:
         raise ValueError(
-            f"{tls.cert_file} and {tls.key_file} cannot be used ({_reason(error)}); they must be a "
-            "PEM certificate, with its chain, and its unencrypted key"
+            f"cannot load {tls.cert_file} and {tls.key_file} ({_reason(error)}); they must hold a "
+            "PEM certificate with its chain, and its unencrypted key"
         ) from None
     if tls.client_ca_file is not None:
-        _trust(context, tls)
+        _require_client_certificates(context, tls)
     return context
 
 
-def _trust(context: ssl.SSLContext, tls: WebTLS) -> None:
+def _require_client_certificates(context: ssl.SSLContext, tls: WebTLS) -> None:
     try:
         context.load_verify_locations(cafile=tls.client_ca_file)
     except OSError as error:
         raise ValueError(
-            f"{tls.client_ca_file} cannot be used ({_reason(error)}); it must hold PEM certificates"
+            f"cannot load {tls.client_ca_file} ({_reason(error)}); it must hold PEM certificates"
         ) from None
     context.verify_mode = ssl.CERT_REQUIRED
 

@@ -1,4 +1,4 @@
-"""What the environment adds to a configuration: `${NAME}`, REDIS_URL, REDIS_URL_<NAME>, PORT."""
+"""Environment variables in the configuration: `${NAME}`, REDIS_URL and REDIS_URL_<NAME>."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _REDIS_URL = "REDIS_URL"
 
 
 class Interpolated(str):
-    """A text that came out of the environment and may stand for a number or a boolean."""
+    """A string that came from the environment and may stand for a number or a boolean."""
 
     __slots__ = ()
 
 
 def interpolate(document: Document, environ: Mapping[str, str]) -> Any:
-    """The document's data with every `${NAME}` and `${NAME:-fallback}` replaced.
+    """The document's data with every `${NAME}` and `${NAME:-fallback}` expanded.
 
-    An empty variable takes the fallback, as in a shell; `$${` stands for a literal `${`.
-    Mistakes are added to the document's problems.
+    An empty variable takes the fallback, as in a shell; `$${` is a literal `${`. Errors are added
+    to the document's problems.
     """
     return _Interpolation(document, environ).value(document.data, ())
 
 
 class _Interpolation:
-    """One walk through a document's values."""
+    """Expands the variables in all values of a document."""
 
     def __init__(self, document: Document, environ: Mapping[str, str]) -> None:
         self._document = document
@@ -41,18 +41,18 @@ class _Interpolation:
             return {key: self.value(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [self.value(item, (*path, str(index))) for index, item in enumerate(value)]
-        return self._text(value, path) if isinstance(value, str) else value
+        return self._expand(value, path) if isinstance(value, str) else value
 
-    def _text(self, text: str, path: Path) -> str:
-        result = _REFERENCE.sub(lambda match: self._reference(match.group(1), path), text)
+    def _expand(self, text: str, path: Path) -> str:
+        result = _REFERENCE.sub(lambda match: self._resolve(match.group(1), path), text)
         return text if result == text else Interpolated(result)
 
-    def _reference(self, inside: str | None, path: Path) -> str:
+    def _resolve(self, inside: str | None, path: Path) -> str:
         if inside is None:
             return "$"
         parsed = _NAME.fullmatch(inside)
         if parsed is None:
-            self._problem(path, f"${{{masked(inside)}}} is not a variable; write ${{NAME}}")
+            self._problem(path, f"${{{masked(inside)}}} is not a variable name; write ${{NAME}}")
             return ""
         name, fallback = parsed.groups()
         if name not in self._environ and fallback is None:
@@ -65,12 +65,12 @@ class _Interpolation:
 
 
 def connections_from(environ: Mapping[str, str]) -> dict[str, str]:
-    """Connection names and URLs of REDIS_URL ("default") and REDIS_URL_<NAME>, by name."""
-    found = {}
+    """URLs by connection name: `default` from REDIS_URL, `<name>` from REDIS_URL_<NAME>."""
+    urls = {}
     for variable in sorted(environ):
         value = environ[variable]
         if value and variable == _REDIS_URL:
-            found["default"] = value
+            urls["default"] = value
         elif value and variable.startswith(_REDIS_URL + "_"):
-            found[variable.removeprefix(_REDIS_URL + "_").lower()] = value
-    return found
+            urls[variable.removeprefix(_REDIS_URL + "_").lower()] = value
+    return urls

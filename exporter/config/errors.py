@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, as a list that a person can work through."""
+"""Configuration errors, each with its place and remedy, all reported together."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from exporter.config.secret import MASK
 
 _CREDENTIALS: Final = re.compile(r"://.*@", re.DOTALL)
 _HASH: Final = re.compile(r"\$2[abxy]?\$.*", re.DOTALL)
-# in the place of a name: what a line break has left of a hash; no key is so long
+# where a key should be: the rest of a hash after a line break; no key is this long
 _REST_OF_HASH: Final = re.compile(r"[A-Za-z0-9/]{31,}")
 
 
 def masked(text: str) -> str:
-    """What somebody wrote where no secret belongs, without a URL's credentials or a hash in it."""
+    """The text with URL credentials and bcrypt hashes masked: they may be in a wrong place."""
     return _HASH.sub(MASK, _CREDENTIALS.sub(f"://{MASK}@", text))
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigProblem:
-    """One mistake: where it is (`queues.max`), what is wrong and what to do about it."""
+    """One error: its path (`queues.max`), what is wrong and how to fix it."""
 
     path: str
     message: str
@@ -35,7 +35,7 @@ class ConfigProblem:
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used; `problems` holds every mistake found."""
+    """An unusable configuration; `problems` holds every error found."""
 
     def __init__(self, source: str, problems: list[ConfigProblem]) -> None:
         self.source = source

@@ -1,4 +1,4 @@
-"""What a valid configuration names on this machine: files that must be there and make sense."""
+"""Checks the files that a valid configuration names, and reads its users from one of them."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from exporter.config.errors import ConfigError
 from exporter.config.models import Config
 from exporter.config.users import read_users
 
-Finding = tuple[tuple[str, ...], str]
-"""A key's path and what is wrong with its value."""
+FileProblem = tuple[tuple[str, ...], str]
+"""The path of the key that names a file, and what is wrong with the file."""
 
 
-def with_files(config: Config) -> tuple[Config, list[Finding]]:
-    """The configuration with the users of `web.basic_auth_users_file`, and every mistake."""
-    findings = list(_unreadable(config))
-    if findings:
-        return config, findings
-    findings += _certificates(config)
+def load_files(config: Config) -> tuple[Config, list[FileProblem]]:
+    """The configuration with the users of `web.basic_auth_users_file`, and every problem found."""
+    problems = list(_unreadable(config))
+    if problems:
+        return config, problems
+    problems += _certificates(config)
     file = config.web.basic_auth_users_file
     if file is None:
-        return config, findings
+        return config, problems
     key = ("web", "basic_auth_users_file")
     try:
         users = read_users(file)
     except ConfigError as error:
-        findings += [(key, f"{error.source}: {problem}") for problem in error.problems]
-        return config, findings
-    known = config.web.basic_auth_users
-    findings += [
-        (key, f"{file}: {name} is in web.basic_auth_users as well; keep one of them")
-        for name in sorted(users.keys() & known.keys())
+        problems += [(key, f"{error.source}: {problem}") for problem in error.problems]
+        return config, problems
+    inline = config.web.basic_auth_users
+    problems += [
+        (key, f"{file}: user {name} is also in web.basic_auth_users; keep one of them")
+        for name in sorted(users.keys() & inline.keys())
     ]
-    web = config.web.model_copy(update={"basic_auth_users": known | users})
-    return config.model_copy(update={"web": web}), findings
+    web = config.web.model_copy(update={"basic_auth_users": inline | users})
+    return config.model_copy(update={"web": web}), problems
 
 
-def _unreadable(config: Config) -> Iterator[Finding]:
+def _unreadable(config: Config) -> Iterator[FileProblem]:
     for path, file in _files(config):
         reason = _why_unreadable(file) if file is not None else None
         if reason:
-            yield path, f"{file} cannot be read ({reason}); check the path and its permissions"
+            yield path, f"cannot read {file} ({reason}); check the path and its permissions"
 
 
 def _files(config: Config) -> Iterator[tuple[tuple[str, ...], Path | None]]:
@@ -60,7 +60,7 @@ def _files(config: Config) -> Iterator[tuple[tuple[str, ...], Path | None]]:
     yield ("web", "basic_auth_users_file"), web.basic_auth_users_file
 
 
-def _certificates(config: Config) -> Iterator[Finding]:
+def _certificates(config: Config) -> Iterator[FileProblem]:
     try:
         server_context(config.web.tls)
     except ValueError as error:
@@ -73,5 +73,5 @@ def _why_unreadable(file: Path) -> str | None:
     except OSError as error:
         return error.strerror or type(error).__name__
     except UnicodeDecodeError:
-        return "not UTF-8 text"
+        return "not UTF-8"
     return None

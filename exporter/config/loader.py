@@ -1,4 +1,4 @@
-"""From a file, the environment and the flags to a `Config`, or to every mistake at once."""
+"""Builds a `Config` from a file, the environment and the flags, or reports all errors at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from exporter.config.environment import connections_from, interpolate
 from exporter.config.errors import ConfigError, ConfigProblem, masked
-from exporter.config.files import with_files
+from exporter.config.files import load_files
 from exporter.config.models import Config, split_host_port
 from exporter.config.secret import MASK
 from exporter.config.yaml_reader import Document, read_yaml
@@ -22,11 +22,11 @@ DEFAULT_URL = "redis://localhost:6379/0"
 
 _SECRET_KEYS = frozenset({"url", "basic_auth_users"})
 _TYPES = {
-    "int_type": "must be a whole number",
+    "int_type": "must be an integer",
     "float_type": "must be a number",
     "bool_type": "must be true or false",
-    "string_type": "must be a text; put it in quotes",
-    "dataclass_exact_type": "must be a text; put it in quotes",
+    "string_type": "must be a string; quote it",
+    "dataclass_exact_type": "must be a string; quote it",
     "tuple_type": "must be a list",
     "dict_type": "must be a mapping of keys to values",
     "model_type": "must be a mapping of keys to values",
@@ -43,10 +43,10 @@ _TYPES = {
 
 
 def load(path: Path | None, environ: Mapping[str, str], listen: str | None = None) -> Config:
-    """The configuration of a file, the environment and the `--listen` flag.
+    """The configuration from a file, the environment and the `--listen` flag.
 
-    The file's connections win over REDIS_URL and REDIS_URL_<NAME>; the flag wins over PORT, PORT
-    over the file. Raises `ConfigError` with every mistake.
+    The file's connections override REDIS_URL and REDIS_URL_<NAME>; the flag overrides PORT, PORT
+    overrides the file. Raises `ConfigError` with every error found.
     """
     source = str(path) if path is not None else "the environment"
     document = _read(path, source)
@@ -63,10 +63,10 @@ def load(path: Path | None, environ: Mapping[str, str], listen: str | None = Non
     except ValidationError as error:
         problems += _problems(error, document, variables)
     else:
-        complete, findings = with_files(config)
+        complete, file_problems = load_files(config)
         problems += [
             ConfigProblem(".".join(path), message, document.line_of(path))
-            for path, message in findings
+            for path, message in file_problems
         ]
         if not problems:
             return complete
@@ -83,11 +83,11 @@ def _read(path: Path | None, source: str) -> Document:
         message = f"cannot be read ({reason}); check --config"
         raise ConfigError(source, [ConfigProblem("", message)]) from None
     except UnicodeDecodeError:
-        raise ConfigError(source, [ConfigProblem("", "is not UTF-8 text")]) from None
+        raise ConfigError(source, [ConfigProblem("", "is not UTF-8; save it as UTF-8")]) from None
 
 
 def _add_connections(data: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
-    """Adds the environment's connections where the file has none; name → variable."""
+    """Adds connections from the environment if the file has none; returns name → variable."""
     if data.get("connections") is not None:
         return {}
     urls = connections_from(environ) or {"default": DEFAULT_URL}
@@ -119,7 +119,7 @@ def _is_port(text: str) -> bool:
 
 
 def _with_port(listen: Any, port: str) -> Any:
-    """The address with another port; a wrong address is left for validation to name."""
+    """The address with this port; an invalid address is left for validation to report."""
     try:
         host, _ = split_host_port(
             listen if listen is not None else Config.model_fields["listen"].default
@@ -129,7 +129,7 @@ def _with_port(listen: Any, port: str) -> Any:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-# --- validation errors, for people ---------------------------------------------------------------
+# --- readable validation errors ------------------------------------------------------------------
 
 
 def _problems(
@@ -155,17 +155,19 @@ def _message(detail: ErrorDetails, path: tuple[str, ...]) -> str:
     if kind == "missing" or isinstance(value, dict | list | tuple):
         return text
     shown = masked(value) if isinstance(value, str) else value
-    return f"{text}, not {MASK if _SECRET_KEYS & set(path) else reprlib.repr(shown)}"
+    wrong, separator, remedy = text.partition("; ")
+    found = MASK if _SECRET_KEYS & set(path) else reprlib.repr(shown)
+    return f"{wrong}, not {found}{separator}{remedy}"
 
 
 def _unknown_key(path: tuple[str, ...]) -> str:
     known = sorted(_keys_at(path[:-1]))
     close = difflib.get_close_matches(path[-1], known, n=1)
     if path[-1] == "password":
-        return "unknown key; put the password into the URL or into a file that password_file names"
+        return "unknown key; put the password in the URL, or in a file and set password_file"
     if close:
         return f"unknown key; did you mean {close[0]}?"
-    return f"unknown key; known here: {', '.join(known)}"
+    return f"unknown key; valid keys: {', '.join(known)}"
 
 
 def _keys_at(path: tuple[str, ...]) -> set[str]:

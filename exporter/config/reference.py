@@ -1,4 +1,4 @@
-"""The configuration as documentation, from the models' own JSON schema."""
+"""Generates docs/configuration.md from the models' JSON schema."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ VARIABLES = {
     "listen": "`PORT` replaces the port",
     "connections.<name>.url": "`REDIS_URL`, `REDIS_URL_<NAME>`",
 }
-"""Settings that the environment sets without a `${NAME}` in the file, and by what."""
+"""Settings that the environment sets without a `${NAME}` in the file, with their variables."""
 
 _UNITS = {"_seconds": " of seconds", "_buckets": " of seconds", "_bytes": " of bytes"}
 _TYPES = {
-    "integer": "whole number",
+    "integer": "integer",
     "number": "number",
-    "string": "text",
+    "string": "string",
     "array": "list",
     "object": "mapping",
 }
@@ -32,27 +32,28 @@ _HEAD = """\
 
 Generated from `exporter/config/models.py` by `make docs`.
 
-`bullmq-exporter run --config FILE`, or `BULLMQ_EXPORTER_CONFIG=FILE`. Everything has a default;
-`bullmq-exporter config` prints what is in force, `config --check` only validates. A mistake is told
-with its line, key, value and remedy, all of them at once, and the exit code is 2.
+Pass the file with `bullmq-exporter run --config FILE` or `BULLMQ_EXPORTER_CONFIG=FILE`. All
+sections are optional. `bullmq-exporter config` prints the effective configuration; `config --check`
+only validates it. All errors are reported at once, each with its line, key, value and remedy; the
+exit code is then 2.
 
-YAML is read strictly: unknown and repeated keys are errors, `on` and `12:30` are texts. `${NAME}`
-and `${NAME:-fallback}` take environment variables inside any text; an empty variable takes the
-fallback, and `$${` is a literal `${`. Durations are seconds.
+YAML is parsed strictly: unknown and repeated keys are errors, `on` and `12:30` are strings.
+`${NAME}` and `${NAME:-fallback}` expand environment variables inside any string; an empty variable
+takes the fallback, and `$${` is a literal `${`. Durations are in seconds.
 
 | variable | effect |
 | --- | --- |
-| `BULLMQ_EXPORTER_CONFIG` | the file, where `--config` names none |
-| `REDIS_URL` | a connection named `default`, if the file has no `connections` |
-| `REDIS_URL_<NAME>` | a connection named `<name>`, likewise |
-| `PORT` | replaces the port of `listen`; the flag `--listen` wins over both |
+| `BULLMQ_EXPORTER_CONFIG` | the configuration file, unless `--config` is given |
+| `REDIS_URL` | a connection named `default`, unless the file has `connections` |
+| `REDIS_URL_<NAME>` | a connection named `<name>`, unless the file has `connections` |
+| `PORT` | replaces the port of `listen`; the flag `--listen` overrides both |
 
-Without any of them, the connection `default` leads to `redis://localhost:6379/0`."""
+Without any of them, the connection `default` uses `redis://localhost:6379/0`."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentedKey:
-    """One key: its path, with `<name>` for a connection's, and what the model says of it."""
+    """One key: its path, with `<name>` for a connection name, and its description."""
 
     path: str
     default: str
@@ -70,7 +71,7 @@ class Group:
 
 
 def groups() -> list[Group]:
-    """Every section with settings of its own, in the models' order."""
+    """Every section that has settings, in the models' order."""
     schema = Config.model_json_schema(mode="serialization")
     sections = {"Config": schema, **schema["$defs"]}
     for name, meanings in _field_docstrings().items():
@@ -82,8 +83,8 @@ def groups() -> list[Group]:
 def _field_docstrings() -> dict[str, dict[str, str]]:
     """Model → field → the string below it.
 
-    pydantic can collect these (`use_attribute_docstrings`), but only by reading the source at each
-    start of the exporter, and nothing but this documentation needs them.
+    pydantic can collect these (`use_attribute_docstrings`), but only by parsing the source at each
+    start of the exporter, and only this documentation needs them.
     """
     found: dict[str, dict[str, str]] = {}
     for node in ast.parse(inspect.getsource(models)).body:
@@ -98,12 +99,12 @@ def _field_docstrings() -> dict[str, dict[str, str]]:
 
 
 def markdown() -> str:
-    """docs/configuration.md."""
+    """The text of docs/configuration.md."""
     return "\n".join([_HEAD, *(line for group in groups() for line in _section(group))])
 
 
 def _groups(model: dict[str, Any], path: str, models: dict[str, Any]) -> Iterator[Group]:
-    """The model's own settings, then those of its sections."""
+    """The model's settings, then those of its sections."""
     settings, inner = [], []
     for key, field in model["properties"].items():
         here = f"{path}.{key}" if path else key
@@ -119,7 +120,7 @@ def _groups(model: dict[str, Any], path: str, models: dict[str, Any]) -> Iterato
 
 
 def _section_of(field: dict[str, Any]) -> str | None:
-    """The model behind a field, as itself, as one of the alternatives or as a mapping's values."""
+    """The model of a field: its type, one of its alternatives, or a mapping's value type."""
     for schema in (field, *field.get("anyOf", ()), field.get("additionalProperties", {})):
         if isinstance(schema, dict) and "$ref" in schema:
             return str(schema["$ref"].rpartition("/")[2])
@@ -140,7 +141,7 @@ def _shown(value: Any) -> str:
 
 
 def _value(key: str, field: dict[str, Any]) -> str:
-    """Type, unit and range in words."""
+    """Type, unit and range, as shown in the table."""
     options = field.get("anyOf", [field])
     schema = next(option for option in options if option.get("type") != "null")
     unit = next((text for ending, text in _UNITS.items() if key.endswith(ending)), "")
@@ -158,16 +159,16 @@ def _value(key: str, field: dict[str, Any]) -> str:
 
 
 def _range(schema: dict[str, Any]) -> Iterator[str]:
-    for key, words in (
+    for key, template in (
         ("minimum", "at least {}"),
-        ("exclusiveMinimum", "over {}"),
+        ("exclusiveMinimum", "greater than {}"),
         ("maximum", "at most {}"),
-        ("minLength", "at least {} long"),
-        ("maxLength", "at most {} long"),
-        ("minItems", "at least {}"),
+        ("minLength", "at least {} characters"),
+        ("maxLength", "at most {} characters"),
+        ("minItems", "at least {} entry"),
     ):
         if key in schema:
-            yield words.format(schema[key])
+            yield template.format(schema[key])
 
 
 def _section(group: Group) -> Iterator[str]:

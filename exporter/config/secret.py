@@ -8,16 +8,16 @@ MASK: Final = "***"
 
 
 class Secret:
-    """A secret text: `str`, `repr` and formatting give `***`; only `reveal` gives the text."""
+    """A secret: `str`, `repr` and formatting return `***`; only `reveal` returns the value."""
 
-    __slots__ = ("_text",)
+    __slots__ = ("_value",)
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, value: str) -> None:
+        self._value = value
 
     def reveal(self) -> str:
-        """The secret itself, for the one place that sends it."""
-        return self._text
+        """The value itself, for the one place that uses it."""
+        return self._value
 
     def __repr__(self) -> str:
         return MASK
@@ -25,7 +25,7 @@ class Secret:
     __str__ = __repr__
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
+        return isinstance(other, Secret) and other._value == self._value
 
     def __hash__(self) -> int:
-        return hash(self._text)
+        return hash(self._value)

@@ -1,4 +1,4 @@
-"""Shards: which part of the queues is this process's."""
+"""Shards: which part of the queues this process watches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 _NUMBER = re.compile(r"([1-9]\d{0,3})/([1-9]\d{0,3})", re.ASCII)
 _ORDINAL = re.compile(r"[^/]+-(0|[1-9]\d{0,3})/([1-9]\d{0,3})", re.ASCII)
 
-_SCORES_A_BLOCK = 8
+_SCORES_PER_DIGEST = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Shard:
     parts: int
 
     def owns(self, prefix: str, name: str) -> bool:
-        """Whether the queue shown as that prefix and name is watched here."""
+        """Whether this shard watches the queue with that prefix and name, as shown."""
         return part_of(f"{prefix}\0{name}".encode(), self.parts) == self.part
 
     def __str__(self) -> str:
@@ -29,9 +29,9 @@ class Shard:
 
 
 def parse_shard(text: str) -> Shard:
-    """Read `2/5`, or `exporter-1/5` with the ordinal, from 0, that a StatefulSet gives its pods.
+    """Parse `2/5`, or `exporter-1/5` with the ordinal (from 0) that a StatefulSet gives its pods.
 
-    Raises `ValueError`.
+    Raises `ValueError` with the accepted forms.
     """
     if match := _NUMBER.fullmatch(text):
         shard = Shard(int(match[1]), int(match[2]))
@@ -41,20 +41,20 @@ def parse_shard(text: str) -> Shard:
         shard = None
     if shard is None or shard.part > shard.parts:
         raise ValueError(
-            'must be "i/n" with 1 <= i <= n, as in "2/5", or "name-o/n" with the ordinal '
-            '0 <= o < n of a StatefulSet\'s pod, as in "${POD_NAME}/5"'
+            'must be "i/n" with 1 <= i <= n, as in "2/5", or "name-ordinal/n" with a StatefulSet '
+            'pod\'s ordinal below n, as in "${POD_NAME}/5"'
         )
     return shard
 
 
 def part_of(key: bytes, parts: int) -> int:
-    """The part, from 1, that a key belongs to: the one that scores highest (rendezvous hashing).
+    """The part, from 1, that a key belongs to: the one with the highest score (rendezvous hashing).
 
-    A part's score does not depend on how many there are, so that with one part more only the keys
-    move that the new one wins, one in n. The scores are the 64-bit words of a row of BLAKE2b
-    digests, the same on every machine and in every version of Python.
+    A part's score does not depend on the number of parts, so adding the n-th part moves only the
+    keys that it wins, one in n. The scores are the 64-bit words of consecutive BLAKE2b digests, the
+    same on every machine and in every version of Python.
     """
-    blocks = range(-(-parts // _SCORES_A_BLOCK))
+    blocks = range(-(-parts // _SCORES_PER_DIGEST))
     digests = b"".join(hashlib.blake2b(key, salt=b"%d" % block).digest() for block in blocks)
     scores = struct.unpack_from(f"<{parts}Q", digests)
     return scores.index(max(scores)) + 1

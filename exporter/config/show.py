@@ -10,7 +10,7 @@ from exporter.config.models import Config
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes lists of plain values on one line, as the example configuration does."""
+    """Writes lists of scalars on one line, as the example configuration does."""
 
 
 def _represent_list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
@@ -22,7 +22,7 @@ _Dumper.add_representer(list, _represent_list)
 
 
 def show(config: Config) -> str:
-    """Every key with the value in force; passwords, in URLs too, are `***`."""
+    """Every key with its effective value; passwords, including those in URLs, are `***`."""
     return yaml.dump(
         config.model_dump(mode="json"),
         Dumper=_Dumper,

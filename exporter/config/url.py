@@ -1,4 +1,4 @@
-"""Redis URLs: redis://, rediss:// and unix://, with the password kept apart."""
+"""Redis URLs (redis://, rediss://, unix://), with the password as a `Secret`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ SCHEMES = ("redis", "rediss", "unix")
 DEFAULT_PORT = 6379
 _DB_DIGITS = 9
 
-# `family` is an option of Node's ioredis, which people on IPv6-only networks (Railway) have in
-# their REDIS_URL; both address families are tried here anyhow.
+# `family` is an option of Node's ioredis, common in the REDIS_URL of IPv6-only networks (Railway).
+# The exporter tries both address families anyway.
 IGNORED_OPTIONS = frozenset({"family"})
 
 
@@ -39,14 +39,14 @@ class RedisURL:
 
     @property
     def without_credentials(self) -> str:
-        """The URL in its normal form, without user and password."""
+        """The normalized URL, without user and password."""
         if self.scheme == "unix":
             return f"unix://{self.path}?db={self.db}"
         return f"{self.scheme}://{self.address}/{self.db}"
 
     @property
     def hash(self) -> str:
-        """Twelve hex digits that are equal for URLs that differ in credentials alone."""
+        """Twelve hex digits, equal for URLs that differ only in credentials."""
         return hashlib.sha256(self.without_credentials.encode()).hexdigest()[:12]
 
     def __str__(self) -> str:
@@ -59,9 +59,9 @@ class RedisURL:
 
 
 def parse_url(text: str) -> RedisURL:
-    """Read a Redis URL.
+    """Parse a Redis URL.
 
-    Raises `ValueError` with what is wrong and what to do; the text never holds the URL's
+    Raises `ValueError` with what is wrong and how to fix it; the message never contains the URL's
     credentials.
     """
     scheme, separator, _ = text.partition("://")
@@ -71,7 +71,7 @@ def parse_url(text: str) -> RedisURL:
     options = _options(parts)
     if scheme == "unix":
         if not parts.path or parts.path == "/":
-            raise ValueError("needs the path of a socket, as in unix:///run/redis/redis.sock?db=0")
+            raise ValueError("needs a socket path, as in unix:///run/redis/redis.sock?db=0")
         host, port, path = "", 0, unquote(parts.path)
         db = _db(options.get("db", "0"))
     else:
@@ -96,9 +96,9 @@ def _split(text: str) -> SplitResult:
     except ValueError:
         raise ValueError(f"is not a URL; {_ENCODE_HINT}") from None
     if parts.fragment or text.count("@") > 1:
-        raise ValueError(f"has a # or a second @ in it; {_ENCODE_HINT}")
+        raise ValueError(f"contains a # or a second @; {_ENCODE_HINT}")
     if "@" in parts.query:
-        raise ValueError(f"has an @ behind a ?; {_ENCODE_HINT}")
+        raise ValueError(f"has an @ after the ?; {_ENCODE_HINT}")
     return parts
 
 
@@ -107,7 +107,7 @@ def _options(parts: SplitResult) -> dict[str, str]:
     unknown = sorted(set(options) - {"db"} - IGNORED_OPTIONS)
     if unknown:
         raise ValueError(
-            f"has the unknown option {unknown[0]!r}; only ?db= is read here, TLS is set under `tls`"
+            f"has the unknown option {unknown[0]!r}; only ?db= is supported, set TLS under `tls`"
         )
     return options
 

@@ -1,4 +1,4 @@
-"""Users of the HTTP server in a file of their own: `name: hash`, as in Prometheus' web config."""
+"""A separate file with users of the HTTP server: `name: hash`, as in Prometheus' web config."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ _BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
 
 
 def checked_hash(secret: Secret) -> Secret:
-    """The hash, if it is one of bcrypt. Raises `ValueError`."""
+    """The hash, if it is a bcrypt hash. Raises `ValueError`."""
     if _BCRYPT.fullmatch(secret.reveal()) is None:
-        raise ValueError("must be a bcrypt hash, as `htpasswd -nB` writes it")
+        raise ValueError("must be a bcrypt hash; generate one with `htpasswd -nB`")
     return secret
 
 
 def checked_user(name: str) -> str:
-    """The name, if basic authentication can carry it. Raises `ValueError`."""
+    """The name, if HTTP basic authentication can transmit it. Raises `ValueError`."""
     if not name or ":" in name:
-        raise ValueError("a user's name must not be empty nor hold a colon")
+        raise ValueError("a user name must not be empty or contain a colon")
     return name
 
 
 def read_users(file: Path) -> dict[str, Secret]:
-    """The hashes by name. Raises `OSError`, and `ConfigError` with every mistake but no hash."""
+    """Hashes by user name. Raises `OSError`, or `ConfigError` with every error but no hash."""
     document = read_yaml(file.read_text(encoding="utf-8"), str(file))
     problems = list(document.problems)
     users: dict[str, Secret] = {}
     if not isinstance(document.data, dict) or not document.data:
-        raise ConfigError(str(file), [ConfigProblem("", "must hold at least one line, name: hash")])
+        raise ConfigError(
+            str(file), [ConfigProblem("", "must have at least one line `name: hash`")]
+        )
     for name, value in document.data.items():
         try:
             users[checked_user(name)] = checked_hash(_secret(value))

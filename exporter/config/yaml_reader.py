@@ -1,7 +1,7 @@
 """YAML without PyYAML's surprises.
 
-PyYAML follows YAML 1.1: `12:30` is 750, `on` is true, and of a repeated key the last one wins
-without a word. Here scalars follow YAML 1.2's core schema, and a repeated key is a mistake.
+PyYAML follows YAML 1.1: `12:30` is 750, `on` is true, and the last of repeated keys silently wins.
+Here scalars follow YAML 1.2's core schema, and a repeated key is an error.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ Path = tuple[str, ...]
 
 
 class _CoreSchemaLoader(yaml.SafeLoader):
-    """A loader that knows the null, bool, int and float of YAML 1.2 and nothing else."""
+    """Resolves only the null, bool, int and float of YAML 1.2's core schema."""
 
-    yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's own way to replace them
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - how PyYAML replaces them
 
 
 _TAG = "tag:yaml.org,2002:"
-_MOST_DIGITS = 1000
-_MOST_VALUES = 100_000
+_MAX_DIGITS = 1000
+_MAX_VALUES = 100_000
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -33,13 +33,13 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
 ):
     _CoreSchemaLoader.add_implicit_resolver(_TAG + _tag, re.compile(f"^(?:{_pattern})$"), _first)
-_CoreSchemaLoader.add_constructor(_TAG + "int", lambda _, node: _whole(node.value))
+_CoreSchemaLoader.add_constructor(_TAG + "int", lambda _, node: _integer(node.value))
 _CoreSchemaLoader.add_constructor(_TAG + "float", lambda _, node: float(node.value))
 
 
 @dataclass(slots=True)
 class Document:
-    """A YAML document as plain values, with the line of every key and the mistakes found."""
+    """A YAML document as plain values, with the line of every key and the errors found."""
 
     data: Any = None
     lines: dict[Path, int] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Document:
 
 
 def read_yaml(text: str, source: str) -> Document:
-    """Read one document; raises `ConfigError` where the text is not YAML at all."""
+    """Read one document. Raises `ConfigError` if the text is not valid YAML."""
     document = Document()
     try:
         node = _CoreSchemaLoader(text).get_single_node()
@@ -64,27 +64,27 @@ def read_yaml(text: str, source: str) -> Document:
     except RecursionError:
         raise ConfigError(source, [ConfigProblem("", "is nested too deeply")]) from None
     except (ValueError, OverflowError):
-        what = "not valid YAML: an escape that is no character"
+        what = "not valid YAML: invalid character escape"
         raise ConfigError(source, [ConfigProblem("", what)]) from None
     return document
 
 
 def read_scalar(text: str) -> Any:
-    """The value that `text` has as a plain YAML scalar: 5, 0.5, true, null or the text itself."""
+    """The value of `text` as a plain YAML scalar: 5, 0.5, true, null or the string itself."""
     loader = _CoreSchemaLoader("")
     return loader.construct_object(yaml.ScalarNode(_plain_tag(loader, text), text))
 
 
 def _plain_tag(loader: yaml.SafeLoader, text: str) -> str:
-    """The tag that the text has where none is written."""
+    """The tag that the text resolves to if none is written."""
     tag: str = loader.resolve(yaml.ScalarNode, text, (True, False))
     return tag
 
 
-def _whole(text: str) -> int:
-    # Python refuses more than 4300 digits
-    if len(text) > _MOST_DIGITS:
-        raise ValueError("is a number of too many digits")
+def _integer(text: str) -> int:
+    # Python's own limit is 4300 digits
+    if len(text) > _MAX_DIGITS:
+        raise ValueError("has too many digits")
     return int(text)
 
 
@@ -95,7 +95,7 @@ def _syntax_problem(error: yaml.YAMLError) -> ConfigProblem:
 
 
 class _Builder:
-    """Turns nodes into values, since only the nodes still know lines and repeated keys."""
+    """Turns nodes into values: only the nodes know lines and repeated keys."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -104,12 +104,12 @@ class _Builder:
 
     def value(self, node: yaml.Node, path: Path) -> Any:
         self._values += 1
-        if self._values > _MOST_VALUES:  # aliases of aliases of aliases
-            raise yaml.MarkedYAMLError(problem="its aliases make it too large")
+        if self._values > _MAX_VALUES:  # nested aliases grow exponentially
+            raise yaml.MarkedYAMLError(problem="too large after expanding aliases")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if id(node) in self._open:
-            self._problem(path, node, "an alias may not lead back to itself")
+            self._problem(path, node, "an alias must not contain itself; remove it")
             return None
         self._open.add(id(node))
         try:
@@ -122,7 +122,7 @@ class _Builder:
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
         loader = _CoreSchemaLoader("")
         if node.tag not in (_plain_tag(loader, node.value), _TAG + "str"):
-            self._problem(path, node, "has a tag that does not fit it; leave the tag out")
+            self._problem(path, node, "the tag does not match the value; remove the tag")
             return None
         try:
             return loader.construct_object(node)
@@ -135,7 +135,7 @@ class _Builder:
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
             if key is None:
-                self._problem(path, key_node, "a key must be a plain text")
+                self._problem(path, key_node, "a key must be a string")
                 continue
             here = (*path, key)
             if key in out:

@@ -1,4 +1,4 @@
-"""The one central door to Redis: clients, whom they reach, and what went wrong."""
+"""The only access to Redis: clients, the servers they reach, and classified errors."""
 
 from exporter.connection.backoff import Backoff
 from exporter.connection.client import Argument, Client, Replies, Reply, pack
@@ -7,12 +7,12 @@ from exporter.connection.errors import ErrorClass, NodeError, RedisFailure, Repl
 from exporter.connection.metadata import Info, Metadata, parse_info
 from exporter.connection.registry import ClientRegistry, open_client
 from exporter.connection.replies import (
-    are_fields,
-    are_texts,
     expect_int,
     expect_lists,
+    expect_string,
     expect_type,
-    text,
+    is_field_list,
+    is_string_list,
     unexpected,
 )
 
@@ -35,15 +35,15 @@ __all__ = [
     "Replies",
     "Reply",
     "ReplyError",
-    "are_fields",
-    "are_texts",
     "expect_int",
     "expect_lists",
+    "expect_string",
     "expect_type",
     "failure_of",
+    "is_field_list",
+    "is_string_list",
     "open_client",
     "pack",
     "parse_info",
-    "text",
     "unexpected",
 ]

@@ -1,4 +1,4 @@
-"""How long to wait before the next try to reconnect."""
+"""Exponential backoff between attempts to reconnect."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 
 class Backoff:
-    """Doubles from `base` to `cap` seconds; each wait is between half of that and all of it.
+    """Doubles from `base` to `cap` seconds; each wait is between half of that and the whole.
 
-    The jitter keeps a fleet of exporters from returning to a restarted Redis in the same instant.
+    The jitter keeps many exporters from reconnecting to a restarted Redis at the same moment.
     """
 
     def __init__(
@@ -21,12 +21,12 @@ class Backoff:
         self.attempts = 0
 
     def next(self) -> float:
-        """The seconds to wait after one more failed try."""
-        # 2 ** 30 is far beyond any cap; more would overflow after some days of outage
+        """Seconds to wait after another failed attempt."""
+        # 2 ** 30 exceeds any cap; without the limit the float would overflow after days of outage
         full = min(self._cap, self._base * (1 << min(self.attempts, 30)))
         self.attempts += 1
         return full * (0.5 + self._jitter() / 2)
 
     def reset(self) -> None:
-        """Start over after a success."""
+        """Start over, after a successful attempt."""
         self.attempts = 0

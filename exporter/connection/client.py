@@ -1,4 +1,4 @@
-"""What a client is, to one server or to a cluster of them."""
+"""The interface of clients: of one server, or of a cluster."""
 
 from __future__ import annotations
 
@@ -15,83 +15,83 @@ from exporter.connection.metadata import Info, Metadata
 
 Argument = str | bytes | int | float
 Reply = Any
-"""bytes, int, None, a list of replies, or a `ReplyError` inside a batch."""
+"""bytes, int, None, a list of replies, or, in a batch, a `ReplyError`."""
 
 
 def pack(*arguments: Argument) -> bytes:
-    """A command as bytes for the wire."""
+    """A command in the wire protocol."""
     packed: bytes = hiredis.pack_command(arguments)  # type: ignore[arg-type] # its stub is wrong
     return packed
 
 
 @dataclass(frozen=True, slots=True)
 class Replies:
-    """The replies to a batch in order; `failed` says where a `ReplyError` stands among them."""
+    """The replies to a batch, in order; `failed` are the indices of each `ReplyError`."""
 
     replies: list[Reply]
     failed: tuple[int, ...] = ()
     size: int = 0
-    """Bytes that the replies took on the wire."""
+    """Size of the replies on the wire, in bytes."""
 
 
 class Client(ABC):
-    """A way to one Redis, for one thread."""
+    """A connection to one Redis server or cluster. Not thread-safe, except for `abort`."""
 
     def __init__(self, settings: Connection, name: str) -> None:
         self.settings = settings
         self.name = name
-        """What the connection is called in CLIENT LIST."""
+        """The connection's name in CLIENT LIST."""
         self.failure: RedisFailure | None = None
-        """What closed the connection, while it is closed by a failure."""
+        """Why the connection is closed; None while it is open or was closed on purpose."""
         self.metadata: Metadata | None = None
-        """Whom the connection reaches, or reached last."""
+        """The server that the connection reaches, or reached last."""
 
     @property
     @abstractmethod
     def connected(self) -> bool:
-        """Whether there is a socket; it may turn out to be dead."""
+        """Whether there is an open socket; the peer may be gone nevertheless."""
 
     @property
     @abstractmethod
     def nodes(self) -> Sequence[Client]:
-        """The servers behind it, each with keys of its own: itself, or a cluster's masters."""
+        """A client for each server that holds keys: itself, or one for each master of a cluster."""
 
     @abstractmethod
     def connect(self) -> Metadata:
-        """Open the connection and learn whom it reaches. Raises `RedisFailure`."""
+        """Open the connection and identify the server. Raises `RedisFailure`."""
 
     @abstractmethod
     def confirm(self) -> None:
-        """See whether the connection still leads where it should. Raises `RedisFailure` if not."""
+        """Check that this is still the right server. Raises `RedisFailure` if not."""
 
     @abstractmethod
     def batch(self, packed: bytes, count: int) -> Replies:
-        """Send packed commands at once and read their `count` replies.
+        """Send packed commands in one pipeline and read their `count` replies.
 
-        Raises `RedisFailure` for a fault of the connection, which is closed then; an error reply to
-        one command stands in its place.
+        An error reply to one command is returned in its place. Raises `RedisFailure` if the
+        connection failed, and closes it.
         """
 
     @abstractmethod
     def ping(self) -> float:
-        """Seconds of one PING round trip, of a refused one too. Raises `RedisFailure`."""
+        """Seconds of a PING round trip, also if PING is not permitted. Raises `RedisFailure`."""
 
     @abstractmethod
     def close(self) -> None:
-        """Close the connection; closing twice is fine."""
+        """Close the connection, if it is open."""
 
     @abstractmethod
     def abort(self) -> None:
-        """From another thread: make the call in progress fail now."""
+        """Make the call in progress fail now. Called from another thread."""
 
-    def one(self, packed: bytes) -> Reply:
-        """The reply to one packed command. Raises `RedisFailure`; `ReplyError` for an error."""
+    def call(self, packed: bytes) -> Reply:
+        """The reply to one command. Raises `RedisFailure`, or `ReplyError` for an error reply."""
         reply = self.batch(packed, 1).replies[0]
         if isinstance(reply, ReplyError):
             raise reply
         return reply
 
-    def learn(self, info: Info) -> None:
-        """Bring `metadata` up to date with INFO."""
+    def update_metadata(self, info: Info) -> None:
+        """Update `metadata` from a reply to INFO."""
         if self.metadata is not None:
             self.metadata = self.metadata.with_info(info)

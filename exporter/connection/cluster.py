@@ -1,4 +1,4 @@
-"""The client of a cluster: a socket to each master, and batches that find their way."""
+"""The client of a cluster: a socket to each master, with batches split by slot."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ from exporter.connection.errors import ErrorClass, NodeError, RedisFailure, Repl
 from exporter.connection.metadata import Metadata
 from exporter.connection.node import NodeClient
 from exporter.connection.routing import Plan, Run, plan_of
-from exporter.connection.slots import Address, Redirection, Slots, read_slots, redirection, shown
+from exporter.connection.slots import (
+    Address,
+    Redirection,
+    Slots,
+    format_address,
+    read_slots,
+    redirection,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Redirected:
-    """A command that a node did not answer but sent elsewhere."""
+    """A command that a node redirected to another one."""
 
     place: int
     packed: bytes
@@ -26,11 +33,10 @@ class _Redirected:
 
 
 class ClusterClient(Client):
-    """Speaks to all masters of a cluster as if they were one server.
+    """Queries all masters of a cluster as if they were one server.
 
-    A batch is taken apart by slot, and each node gets its part. A node that fails costs the replies
-    to its own part, in whose place a `NodeError` stands; it is tried again after `confirm`. A
-    redirection is followed once.
+    A batch is split by slot, and each node receives its part. If a node fails, each reply of its
+    part is a `NodeError`; the node is tried again after `confirm`. A redirection is followed once.
     """
 
     def __init__(self, settings: Connection, name: str) -> None:
@@ -38,10 +44,10 @@ class ClusterClient(Client):
         self._slots: Slots | None = None
         self._clients: dict[Address, NodeClient] = {}
         self._failures: dict[Address, RedisFailure] = {}
-        """Of nodes that are not tried again before the next `confirm`."""
+        """Failures of nodes that are not tried again before the next `confirm`."""
         self._plans: dict[bytes, Plan] = {}
-        """Of the batches since `confirm` came last, most of which come again at the next poll."""
-        self._former_plans: dict[bytes, Plan] = {}
+        """Plans of the batches since the last `confirm`; most recur at every poll."""
+        self._previous_plans: dict[bytes, Plan] = {}
 
     @property
     def connected(self) -> bool:
@@ -52,26 +58,26 @@ class ClusterClient(Client):
         return [self._client(address) for address in self._masters()]
 
     def connect(self) -> Metadata:
-        """Raises `RedisFailure` where neither the start node nor one that was known answers."""
+        """Raises `RedisFailure` if neither the start node nor any known node replies."""
         self.close()
         self.failure = None
         self._failures.clear()
         start = (self.settings.url.host, self.settings.url.port)
-        return self._learn_slots([start, *self._masters()])
+        return self._update_slots([start, *self._masters()])
 
     def confirm(self) -> None:
-        """Ask who has which slot, and forget the nodes that have none any more."""
-        self._former_plans, self._plans = self._plans, {}
+        """Update the slot map, and forget nodes that no longer serve a slot."""
+        self._previous_plans, self._plans = self._plans, {}
         live = [address for address, client in self._clients.items() if client.connected]
-        # one that has failed may be cut off, and know less than the others
+        # ask failed nodes last: one that is partitioned has an outdated map
         live.sort(key=self._failures.__contains__)
         self._failures.clear()
-        self._learn_slots(live)
+        self._update_slots(live)
         for address in set(self._clients).difference(self._masters()):
             self._clients.pop(address).close()
 
     def batch(self, packed: bytes, count: int) -> Replies:
-        """See `Client.batch`. Raises only where no node is left."""
+        """See `Client.batch`. Raises only if no node is left."""
         slots = self._slots
         if slots is None or not self.connected:
             raise self.failure or RedisFailure(ErrorClass.CONNECTION, "not connected")
@@ -90,7 +96,7 @@ class ClusterClient(Client):
         return Replies(joined, failed, size)
 
     def ping(self) -> float:
-        """Of the slowest node that answers. Raises `RedisFailure` where none does."""
+        """The round trip to the slowest node that replies. Raises `RedisFailure` if none does."""
         times = []
         for address, node in zip(self._masters(), self.nodes, strict=True):
             try:
@@ -102,7 +108,7 @@ class ClusterClient(Client):
         if not times:
             self.close()
             self.failure = next(iter(self._failures.values()), None)
-            raise self.failure or RedisFailure(ErrorClass.LOADING, "no node has any slot")
+            raise self.failure or RedisFailure(ErrorClass.LOADING, "no node serves any slot")
         return max(times)
 
     def close(self) -> None:
@@ -113,7 +119,7 @@ class ClusterClient(Client):
         for client in tuple(self._clients.values()):
             client.abort()
 
-    # --- who is there ------------------------------------------------------------------------
+    # --- nodes -------------------------------------------------------------------------------
 
     def _masters(self) -> tuple[Address, ...]:
         return self._slots.masters if self._slots is not None else ()
@@ -124,8 +130,8 @@ class ClusterClient(Client):
             client = self._clients[address] = NodeClient(self.settings.at(*address), self.name)
         return client
 
-    def _learn_slots(self, candidates: Sequence[Address]) -> Metadata:
-        """Ask the first of these that answers. Raises `RedisFailure` where none does."""
+    def _update_slots(self, candidates: Sequence[Address]) -> Metadata:
+        """Update the slot map from the first node that replies. Raises `RedisFailure` if none."""
         last: RedisFailure | None = None
         for address in candidates:
             client = self._client(address)
@@ -136,14 +142,14 @@ class ClusterClient(Client):
             except RedisFailure as failure:
                 last = failure
             else:
-                self.metadata = self._described(known, self._slots)
+                self.metadata = self._cluster_metadata(known, self._slots)
                 return self.metadata
         self.close()
         self.failure = last or RedisFailure(ErrorClass.CONNECTION, "not connected")
         raise self.failure
 
-    def _described(self, known: Metadata, slots: Slots) -> Metadata:
-        """The cluster, by what one of its nodes is."""
+    def _cluster_metadata(self, known: Metadata, slots: Slots) -> Metadata:
+        """The metadata of the cluster, based on that of one node."""
         url = self.settings.url
         return replace(
             known,
@@ -156,23 +162,23 @@ class ClusterClient(Client):
             role="master",
             replication_id="",
             master_link="",
-            masters=tuple(map(shown, slots.masters)),
+            masters=tuple(map(format_address, slots.masters)),
             node_ids=tuple(sorted(slots.ids)),
         )
 
     # --- batches -----------------------------------------------------------------------------
 
     def _plan(self, packed: bytes, count: int) -> Plan:
-        plan = self._plans.get(packed) or self._former_plans.get(packed) or plan_of(packed, count)
+        plan = self._plans.get(packed) or self._previous_plans.get(packed) or plan_of(packed, count)
         self._plans[packed] = plan
         return plan
 
     def _shares(self, plan: Plan, slots: Slots) -> dict[Address | None, list[Run]]:
-        """The runs of each node, under None those whose slot nobody serves."""
-        anyone = next((a for a, client in self._clients.items() if client.connected), None)
+        """The runs of each node; under None, those whose slot no node serves."""
+        any_node = next((a for a, client in self._clients.items() if client.connected), None)
         shares: dict[Address | None, list[Run]] = defaultdict(list)
         for run in plan.runs:
-            shares[anyone if run.slot is None else slots.owners[run.slot]].append(run)
+            shares[any_node if run.slot is None else slots.owners[run.slot]].append(run)
         return shares
 
     def _exchange(
@@ -182,7 +188,7 @@ class ClusterClient(Client):
         replies: list[Reply],
         redirected: list[_Redirected],
     ) -> int:
-        """Ask one node and put its replies in their places; the bytes that they took."""
+        """Send runs to one node and place its replies; returns their size in bytes."""
         batch = self._ask(address, b"".join(run.packed for run in runs), sum(r.count for r in runs))
         start = 0
         for run in runs:
@@ -193,7 +199,7 @@ class ClusterClient(Client):
         return batch.size
 
     def _ask(self, address: Address | None, packed: bytes, count: int) -> Replies:
-        """The replies, or a `NodeError` in the place of each."""
+        """The replies of one node; if it failed, a `NodeError` for each command."""
         if address is None:
             error = NodeError(ErrorClass.LOADING, "no node serves the slot")
             return Replies([error] * count, tuple(range(count)))
@@ -206,11 +212,11 @@ class ClusterClient(Client):
             return client.batch(packed, count)
         except RedisFailure as failure:
             self._failures[address] = failure
-            error = NodeError.of(shown(address), failure)
+            error = NodeError.of(format_address(address), failure)
             return Replies([error] * count, tuple(range(count)))
 
     def _follow(self, redirected: Sequence[_Redirected], replies: list[Reply]) -> int:
-        """Ask those that were named instead, each once."""
+        """Send redirected commands to their new nodes, once; returns the size of the replies."""
         by_target: dict[Address, list[_Redirected]] = defaultdict(list)
         for command in redirected:
             if self._slots is not None and not command.to.asking:
@@ -232,13 +238,13 @@ class ClusterClient(Client):
 
 def _cluster_slots(client: NodeClient) -> Reply:
     try:
-        return client.one(CLUSTER_SLOTS.on())
+        return client.call(CLUSTER_SLOTS.on())
     except ReplyError as error:
         if "cluster support disabled" in error.text:
-            text = f"{client.settings.url.address} is not in a cluster; remove cluster: true"
+            text = f"{client.settings.url.address} is not a cluster node; remove cluster: true"
             raise RedisFailure(ErrorClass.PROTOCOL, text) from None
         raise RedisFailure(
-            error.kind, f"CLUSTER SLOTS is needed and refused: {error.text}"
+            error.kind, f"CLUSTER SLOTS is required but was refused: {error.text}"
         ) from None
 
 

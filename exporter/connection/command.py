@@ -1,7 +1,6 @@
-"""Commands that the exporter sends, declared where they are used.
+"""Declarations of the commands that the exporter sends; each stands where the command is used.
 
-What an ACL must allow, what a refusal costs and what the fuzzers answer is derived from these
-declarations.
+From them derive the ACL, the consequences of a refused command, and the replies of the fuzz tests.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from typing import Final
 from exporter.connection.client import Argument, pack
 
 KEY: Final = "{key}"
-"""Stands for a key in `Command.probe`."""
+"""Placeholder for a key in `Command.probe`."""
 OWN_NAME: Final = "{name}"
-"""Stands there for the name that the connection has in CLIENT LIST."""
+"""Placeholder in `Command.probe` for the connection's name in CLIENT LIST."""
 
 _CONTAINERS: Final = frozenset({"CLIENT", "CLUSTER", "XINFO"})
-"""Commands of which an ACL names the subcommand."""
+"""Commands whose subcommand is part of the name in an ACL."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,26 +27,26 @@ class Command:
     name: str
     """In upper case, with its subcommand: `LLEN`, `XINFO STREAM`."""
     suffix: str = ""
-    """What is appended to each key that `on` is given."""
+    """Appended to each key passed to `on`."""
     arguments: tuple[Argument, ...] = ()
-    """What follows the keys."""
+    """Arguments after the keys."""
     reply: type = int
-    """The type of a reply that is neither nil nor an error."""
+    """Type of the reply, unless it is nil or an error."""
     cost: str = ""
-    """What is missing where Redis refuses it."""
+    """What is missing if Redis refuses the command, as a noun phrase."""
     probe: tuple[Argument, ...] | None = None
-    """All arguments of a harmless call that tests the permission, with `KEY` and `OWN_NAME` as
-    placeholders. None: one key and `arguments`."""
+    """All arguments of a harmless call that tests the permission, with the placeholders `KEY` and
+    `OWN_NAME`. None: one key, then `arguments`."""
     cluster: bool = False
-    """Whether it is sent to clusters only."""
+    """Whether the command is sent only to clusters."""
 
     def on(self, *keys: bytes, more: Iterable[Argument] = ()) -> bytes:
-        """The packed command on these keys, each with the suffix; `more` arguments come last."""
+        """The packed command on these keys plus the suffix; `more` are further arguments."""
         suffix = self.suffix.encode()
         return pack(*self.name.split(), *[key + suffix for key in keys], *self.arguments, *more)
 
     def probe_on(self, key: str, own_name: str) -> bytes:
-        """The packed call that tests the permission, on a key that does not exist."""
+        """The packed call that tests the permission, on a key that must not exist."""
         if self.probe is None:
             return self.on(key.encode())
         values: dict[Argument, Argument] = {KEY: key, OWN_NAME: own_name}
@@ -56,21 +55,21 @@ class Command:
 
     @property
     def acl_name(self) -> str:
-        """As an ACL names it: `llen`, `xinfo|stream`."""
+        """The name in an ACL: `llen`, `xinfo|stream`."""
         name, *subcommand = self.name.split()
         return "|".join([name, *subcommand] if name in _CONTAINERS else [name]).lower()
 
 
-PING: Final = Command("PING", probe=(), cost="nothing; the round trip is measured all the same")
+PING: Final = Command("PING", probe=(), cost="nothing; the round trip is still measured")
 INFO: Final = Command(
     "INFO", probe=(), reply=bytes, cost="all bullmq_redis_*, and which connections share a database"
 )
 DBSIZE: Final = Command("DBSIZE", probe=(), cost="bullmq_redis_keys")
 TIME: Final = Command(
-    "TIME", probe=(), reply=list, cost="ages by the server's clock; the exporter's own is used"
+    "TIME", probe=(), reply=list, cost="ages by the server's clock; the exporter's clock is used"
 )
 CLIENT_SETNAME: Final = Command(
-    "CLIENT SETNAME", reply=bytes, probe=(OWN_NAME,), cost="its name in CLIENT LIST"
+    "CLIENT SETNAME", reply=bytes, probe=(OWN_NAME,), cost="the exporter's name in CLIENT LIST"
 )
 CLIENT_ID: Final = Command(
     "CLIENT ID", probe=(), cost="the client id in the log and on the health page"
@@ -79,7 +78,7 @@ CLUSTER_SLOTS: Final = Command(
     "CLUSTER SLOTS", probe=(), reply=list, cost="everything", cluster=True
 )
 ASKING: Final = Command(
-    "ASKING", probe=(), reply=bytes, cost="queues whose slot is being moved", cluster=True
+    "ASKING", probe=(), reply=bytes, cost="queues whose slot is migrating", cluster=True
 )
 
 CONNECTION_COMMANDS: Final = (
@@ -92,4 +91,4 @@ CONNECTION_COMMANDS: Final = (
     CLUSTER_SLOTS,
     ASKING,
 )
-"""What every connection sends, besides AUTH and SELECT."""
+"""Commands of every connection, besides AUTH and SELECT."""

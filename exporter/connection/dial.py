@@ -1,7 +1,7 @@
 """Opening a socket to Redis: TCP, TLS or a Unix socket, AUTH and SELECT, by redis-py.
 
-The only module that imports redis-py, which takes a tenth of a second; it is itself imported by the
-first connection, so that the start of the exporter does not wait for it.
+The only module that imports redis-py's client, which takes 0.1 s. The first connection imports
+this module, so the start of the exporter does not wait for it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ RedisConnection = redis.connection.AbstractConnection
 
 
 class _UnixConnection(redis.UnixDomainSocketConnection):
-    """redis-py's Unix socket connection, complete: its base class asks for a host."""
+    """redis-py's Unix socket connection with the `host` that its base class reads."""
 
     host = ""
 
 
 class _TLSConnection(redis.SSLConnection):
-    """redis-py's TLS connection with a context of our own, since its has no server name."""
+    """redis-py's TLS connection with our TLS context, because its own cannot set a server name."""
 
     def __init__(self, tls: RedisTLS, **options: Any) -> None:
         self._tls = tls
@@ -44,7 +44,7 @@ class _TLSConnection(redis.SSLConnection):
 
 
 def tls_context(tls: RedisTLS) -> ssl.SSLContext:
-    """The context of a rediss:// connection. Raises `OSError` for a file that is unusable."""
+    """The TLS context of a rediss:// connection. Raises `OSError` if a file is unusable."""
     context = ssl.create_default_context(cafile=str(tls.ca_file) if tls.ca_file else None)
     if not tls.verify:
         context.check_hostname = False
@@ -55,10 +55,10 @@ def tls_context(tls: RedisTLS) -> ssl.SSLContext:
 
 
 def dial(settings: Connection) -> RedisConnection:
-    """An open, authenticated connection in the right database.
+    """An open, authenticated connection with the right database selected.
 
-    Raises `RedisFailure`. There is no hidden retry: redis-py's default of ten turns a timeout of
-    half a second into nine.
+    Raises `RedisFailure`. redis-py's retries are off: its default of ten turns a timeout of 0.5 s
+    into 9 s.
     """
     password = _password(settings)
     try:
@@ -66,7 +66,7 @@ def dial(settings: Connection) -> RedisConnection:
         connection.connect()
     except Exception as error:
         failure = redis_py_failure(error)
-        # a server that does not know AUTH repeats its arguments in the error
+        # a server that does not know AUTH quotes its arguments in the error
         text = failure.text.replace(password, MASK) if password else failure.text
         raise RedisFailure(failure.kind, text) from None
     return connection
@@ -86,7 +86,7 @@ _CLASSES: Final = (
 
 
 def redis_py_failure(error: Exception) -> RedisFailure:
-    """An exception of redis-py as our own."""
+    """Convert an exception of redis-py."""
     if not isinstance(error, redis.RedisError):
         return failure_of(error)
     forget_frames(error)
@@ -112,8 +112,8 @@ def _prepare(settings: Connection, password: str | None) -> RedisConnection:
         # CLIENT SETINFO is unknown before Redis 7.2 and not worth a line in an ACL
         "driver_info": None,
         "decode_responses": False,
-        # it reads the answers to AUTH and SELECT only, and its parser, with a buffer of that size,
-        # stays until the cycle collector comes by
+        # redis-py reads only the replies to AUTH and SELECT, and its parser with a buffer of this
+        # size stays until the cycle collector runs
         "socket_read_size": 1024,
     }
     if url.scheme == "unix":
@@ -129,6 +129,6 @@ def _password(settings: Connection) -> str | None:
         secret = settings.read_password()
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        text = f"password_file {settings.password_file} cannot be read ({reason})"
+        text = f"cannot read password_file {settings.password_file} ({reason})"
         raise RedisFailure(ErrorClass.AUTH, text) from None
     return secret.reveal() if secret is not None else None

@@ -1,4 +1,4 @@
-"""What can go wrong with Redis, in a closed list of classes that are safe as labels."""
+"""Errors of Redis, in a fixed set of classes that is safe as label values."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import hiredis
 
 
 class ErrorClass(StrEnum):
-    """The values of the label `error`. The text of an error goes to the log only."""
+    """The values of the label `error`. The text of an error is only logged, never a label."""
 
     CONNECTION = "connection"
-    """Refused, cut, unresolvable, or no more clients are let in."""
+    """Connection refused or closed, host not resolved, or maxclients reached."""
     TIMEOUT = "timeout"
     AUTH = "auth"
-    """A wrong user or password, or one is missing."""
+    """User or password wrong or missing."""
     PERMISSION = "permission"
     LOADING = "loading"
-    """Redis is there but does not serve now: LOADING, BUSY, MASTERDOWN, CLUSTERDOWN."""
+    """Redis is reachable but temporarily not serving: LOADING, BUSY, MASTERDOWN, CLUSTERDOWN."""
     READONLY = "readonly"
     PROTOCOL = "protocol"
-    """An answer that was not expected: a wrong type, a wrong database number, garbage."""
+    """An unexpected reply: a wrong type, an invalid database number, not the Redis protocol."""
     INTERNAL = "internal"
-    """A mistake in the exporter itself."""
+    """A bug in the exporter."""
 
 
 class RedisFailure(Exception):
-    """A call to Redis that failed: its class, and a text without secrets."""
+    """A failed call to Redis: its class, and a text without secrets."""
 
     def __init__(self, kind: ErrorClass, text: str) -> None:
         self.kind = kind
@@ -37,38 +37,38 @@ class RedisFailure(Exception):
 
 
 class ReplyError(RedisFailure):
-    """An error that Redis answered to one command; in a batch it stands in the reply's place."""
+    """An error reply to one command; in a batch, it is returned in place of the reply."""
 
     def __init__(self, text: str) -> None:
         super().__init__(_class_of_reply(text), text)
 
     @property
     def not_available(self) -> bool:
-        """Whether the command is refused or unknown here, rather than failing."""
+        """Whether the command is not permitted or not supported, rather than failing."""
         return self.kind is ErrorClass.PERMISSION
 
     @property
     def refused(self) -> str:
-        """The command that is refused, or the whole text where Redis does not name it."""
+        """The refused command, or the whole text if Redis does not name it."""
         match = _REFUSED.search(self.text)
         return match.group(1).lower() if match else self.text
 
 
 class NodeError(ReplyError):
-    """Stands in the place of the replies of a cluster's node that failed, or that there is not."""
+    """In place of a reply: the node of a cluster failed, or no node serves the slot."""
 
     def __init__(self, kind: ErrorClass, text: str) -> None:
         RedisFailure.__init__(self, kind, text)
 
     @classmethod
     def of(cls, node: str, failure: RedisFailure) -> NodeError:
-        """The failure of the node at `host:port`."""
+        """The failure of the node `host:port`."""
         return cls(failure.kind, f"node {node}: {failure.text}")
 
 
 _REFUSED: Final = re.compile(r"['`]([^'`]+)['`]")
 
-# First words of error replies, see the redis.io documentation of each command and of ACLs.
+# First word of error replies; see the redis.io documentation of the commands and of ACLs.
 _CLASSES: Final = {
     "NOAUTH": ErrorClass.AUTH,
     "WRONGPASS": ErrorClass.AUTH,
@@ -104,7 +104,7 @@ _CLASSES_BY_EXCEPTION: Final = (
 
 
 def failure_of(error: Exception) -> RedisFailure:
-    """An exception of the socket or of hiredis as our own; its traceback is let go."""
+    """Convert an exception of the socket or of hiredis; drops its traceback."""
     if isinstance(error, RedisFailure):
         return error
     forget_frames(error)
@@ -116,10 +116,10 @@ def failure_of(error: Exception) -> RedisFailure:
 
 
 def forget_frames(error: BaseException | None) -> None:
-    """Drop the tracebacks of an exception, and of those that led to it.
+    """Drop the tracebacks of an exception and of its context.
 
-    Their frames hold connections, and often the exception itself: a cycle at every failed try, for
-    which the cycle collector, which comes by seldom, is too slow.
+    Their frames refer to connections, and often to the exception itself. Every failed attempt would
+    leave a cycle, and the cycle collector runs too rarely.
     """
     while error is not None:
         error.__traceback__ = None

@@ -1,4 +1,4 @@
-"""Who a connection reaches, as facts that can be compared with another connection's."""
+"""The server that a connection reaches, as facts comparable between connections."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ Info = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a connection learned when it was made; empty or None where Redis hides it."""
+    """What Redis reported when the connection was opened; empty or None if it does not."""
 
     name: str
-    """The client's name in CLIENT LIST."""
+    """The connection's name in CLIENT LIST."""
     address: str
-    """`host:port` or the socket's path: as configured, or as a sentinel named it."""
+    """`host:port` or the socket's path: as configured, or as a sentinel reported it."""
     url: str
     """The URL with its password masked."""
     url_hash: str
-    """Equal for URLs that differ in credentials alone."""
+    """Equal for URLs that differ only in credentials."""
     db: int
     connected_at: float
     """Unix time."""
     client_id: int | None = None
     db_size: int | None = None
-    """Keys in the database when connected."""
+    """Number of keys in the database when connected."""
     run_id: str = ""
-    """The server process, 40 hex digits, new at every restart; of a cluster, which has none, the
-    smallest id of its nodes."""
+    """ID of the server process: 40 hex digits, new at every restart. For a cluster, the smallest ID
+    of its nodes."""
     role: str = ""
-    """`master` or `slave`, as INFO calls it."""
+    """`master` or `slave`, as in INFO."""
     replication_id: str = ""
-    """`master_replid`: a replica has its master's."""
+    """`master_replid`; a replica has that of its master."""
     version: str = ""
     mode: str = ""
     master_link: str = ""
     """A replica's `master_link_status`."""
     sentinel: str = ""
-    """`host:port` of the sentinel that named this server."""
+    """`host:port` of the sentinel that reported this server."""
     masters: tuple[str, ...] = ()
     """A cluster's masters as `host:port`."""
     node_ids: tuple[str, ...] = ()
-    """Of a cluster's masters and replicas; they last through failovers and restarts."""
+    """IDs of a cluster's masters and replicas; stable across failovers and restarts."""
 
     def with_info(self, info: Info) -> Metadata:
-        """Brought up to date with INFO: a failover changes the role of a server in use."""
+        """A copy updated from INFO: a failover changes the role of a connected server."""
         return replace(
             self,
             run_id=info.get("run_id", self.run_id),
@@ -57,9 +57,9 @@ class Metadata:
         )
 
     def same_keyspace(self, other: Metadata) -> bool:
-        """Whether both reach one database: the same process, or a replica and its master.
+        """Whether both reach the same database: one process, or a replica and its master.
 
-        Two ways into a cluster have a node in common, whatever has changed between their looks.
+        Two views of a cluster share a node, even if the cluster changed in between.
         """
         if self.db != other.db:
             return False
@@ -67,13 +67,13 @@ class Metadata:
             return True
         if self.run_id and self.run_id == other.run_id:
             return True
-        # A master keeps the id of an RDB file that it was started from, so two masters with one
-        # replication id may be two copies; a replica's is its master's for sure.
+        # A master takes the replication ID from the RDB file it was started with, so two masters
+        # with the same ID may be copies; a replica always has the ID of its master.
         replica = "slave" in (self.role, other.role)
         return replica and bool(self.replication_id) and self.replication_id == other.replication_id
 
 
 def parse_info(reply: bytes) -> dict[str, str]:
-    """INFO's `key:value` lines; anything else is passed over."""
+    """The `key:value` lines of INFO; other lines are ignored."""
     lines = reply.decode("utf-8", "replace").splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))

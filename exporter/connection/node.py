@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 _RECEIVE_BYTES: Final = 1 << 18
 _TIMER_SLACK: Final = 0.05
-"""Share of the timeout by which a batch may outlast it."""
+"""Fraction of the timeout by which a batch may exceed it."""
 _CONFIRM_SECONDS: Final = 5.0
-"""How often sentinels are asked whether the master still is one."""
+"""How often sentinels are asked whether the master is still the same."""
 
-# Errors that say something of the whole connection, not of one command in a batch.
+# Error classes that concern the whole connection, not one command of a batch.
 _CONNECTION_WIDE: Final = frozenset({ErrorClass.AUTH, ErrorClass.LOADING, ErrorClass.CONNECTION})
 
 
 class NodeClient(Client):
     """One socket to one server.
 
-    redis-py dials, authenticates and selects; replies are read from its socket by a hiredis
-    reader of our own, because redis-py's own reading costs five times as much for each command.
+    redis-py connects, authenticates and selects the database. Replies are read from its socket by
+    our own hiredis reader, because redis-py takes five times as long per command.
     """
 
     def __init__(self, settings: Connection, name: str) -> None:
@@ -65,7 +65,7 @@ class NodeClient(Client):
         self.failure = None
         self._confirm_at = time.monotonic() + _CONFIRM_SECONDS
         try:
-            self.metadata = self._dial_and_introduce()
+            self.metadata = self._dial()
         except RedisFailure as failure:
             self.close()
             self.failure = failure
@@ -76,10 +76,10 @@ class NodeClient(Client):
         return self.metadata
 
     def confirm(self) -> None:
-        """See now and then whether sentinels still name this server. Raises `RedisFailure` if not.
+        """Ask sentinels every 5 s if this is still the master. Raises `RedisFailure` if not.
 
-        After a failover on demand the old master stays one, with its clients, for some ten seconds;
-        one that is cut off from its sentinels stays one for ever.
+        After a manual failover the old master keeps its role and its clients for about 10 s; one
+        that is partitioned from its sentinels keeps them for ever.
         """
         known, sentinel = self.metadata, self.settings.sentinel
         if known is None or sentinel is None or time.monotonic() < self._confirm_at:
@@ -88,22 +88,25 @@ class NodeClient(Client):
         from exporter.connection.sentinel import find_master
 
         try:
-            master, named_by = find_master(self.settings, sentinel)
+            master, reported_by = find_master(self.settings, sentinel)
         except RedisFailure:
-            return  # a master that answers is one until someone says otherwise
+            return  # a master that replies counts as one until a sentinel reports another
         if master.url.address != known.address:
             self.close()
-            text = f"{named_by} names {master.url.address} as the master, not {known.address}"
+            text = (
+                f"sentinel {reported_by} reports {master.url.address} as the master, "
+                f"not {known.address}"
+            )
             self.failure = RedisFailure(ErrorClass.CONNECTION, text)
             raise self.failure
 
-    def learn(self, info: Info) -> None:
-        """Bring `metadata` up to date with INFO; a master that has become a replica is left."""
-        super().learn(info)
+    def update_metadata(self, info: Info) -> None:
+        """Update `metadata` from INFO; disconnect from a master that has become a replica."""
+        super().update_metadata(info)
         self._leave_replica()
 
     def batch(self, packed: bytes, count: int) -> Replies:
-        """See `Client.batch`. All of it has `timeout_seconds`."""
+        """See `Client.batch`. `timeout_seconds` limits the whole batch."""
         if self._socket is None or self._reader is None:
             raise self.failure or RedisFailure(ErrorClass.CONNECTION, "not connected")
         errors_before = self._errors_seen
@@ -111,11 +114,11 @@ class NodeClient(Client):
             replies, size = self._exchange(self._socket, self._reader, packed, count)
         except Exception as error:
             self.close()
-            told = self._last_error if self._errors_seen > errors_before else None
-            hung_up = isinstance(error, ConnectionError)
-            if hung_up and told is not None and told.kind in _CONNECTION_WIDE:
-                # whom Redis does not let in it tells why before it hangs up
-                self.failure = RedisFailure(told.kind, told.text)
+            reply = self._last_error if self._errors_seen > errors_before else None
+            disconnected = isinstance(error, ConnectionError)
+            if disconnected and reply is not None and reply.kind in _CONNECTION_WIDE:
+                # before Redis closes a connection that it rejects, it says why
+                self.failure = RedisFailure(reply.kind, reply.text)
             else:
                 self.failure = failure_of(error)
             raise self.failure from None
@@ -133,7 +136,7 @@ class NodeClient(Client):
         if isinstance(reply, ReplyError) and not reply.not_available:
             raise reply
         if not isinstance(reply, ReplyError) and reply != b"PONG":
-            raise RedisFailure(ErrorClass.PROTOCOL, f"PING was answered {reply!r:.80}")
+            raise RedisFailure(ErrorClass.PROTOCOL, f"unexpected reply to PING: {reply!r:.80}")
         return seconds
 
     def close(self) -> None:
@@ -151,30 +154,30 @@ class NodeClient(Client):
                 sock.shutdown(socket.SHUT_RDWR)
 
     def _leave_replica(self) -> None:
-        """Where sentinels lead to the master, a replica is a sign of a failover."""
+        """Disconnect if the master that a sentinel reported is a replica: a failover happened."""
         known = self.metadata
         if known is None or not known.sentinel or known.role != "slave":
             return
         self.close()
-        text = f"{known.address}, named as the master by sentinel {known.sentinel}, is a replica"
+        text = f"{known.address}, the master according to sentinel {known.sentinel}, is a replica"
         self.failure = RedisFailure(ErrorClass.READONLY, text)
 
     def _exchange(
         self, sock: socket.socket, reader: hiredis.Reader, packed: bytes, count: int
     ) -> tuple[list[Reply], int]:
-        # the reader makes a list of all replies at once if it is told that they are one; taking
-        # them one by one costs four times as much
+        # this header makes the reader return all replies as one list; taking them one by one takes
+        # four times as long
         reader.feed(b"*%d\r\n" % count)
         timeout = armed = self.settings.timeout_seconds
         deadline = time.monotonic() + timeout
         sock.settimeout(armed)
-        with contextlib.suppress(ConnectionError):  # there may be a last answer that says why
+        with contextlib.suppress(ConnectionError):  # a last reply may say why
             sock.sendall(packed)
         size = 0
         while (replies := reader.gets()) is False:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise TimeoutError(f"no complete answer in {timeout:g} s")
+                raise TimeoutError(f"timed out after {timeout:g} s waiting for the reply")
             if left < armed - timeout * _TIMER_SLACK:  # setting it is a system call
                 armed = left
                 sock.settimeout(armed)
@@ -183,8 +186,8 @@ class NodeClient(Client):
                 raise ConnectionError("Redis closed the connection")
             size += received
             reader.feed(self._buffer, 0, received)
-        if reader.has_data():  # from now on each answer would be taken for the next question's
-            raise hiredis.ProtocolError("more was answered than asked")
+        if reader.has_data():  # every later reply would belong to the command before
+            raise hiredis.ProtocolError("received more replies than commands sent")
         return replies, size
 
     def _reply_error(self, text: str) -> ReplyError:
@@ -192,7 +195,7 @@ class NodeClient(Client):
         self._last_error = ReplyError(text)
         return self._last_error
 
-    def _dial_and_introduce(self) -> Metadata:
+    def _dial(self) -> Metadata:
         from exporter.connection.dial import dial  # imports redis-py: see there
 
         node, sentinel = self.settings, ""
@@ -201,13 +204,13 @@ class NodeClient(Client):
 
             node, sentinel = find_master(node, node.sentinel)
         self._connection = dial(node)
-        # redis-py has no public way to its socket
+        # redis-py does not expose its socket
         self._socket = self._connection._sock  # noqa: SLF001
         self._reader = hiredis.Reader(replyError=self._reply_error)
-        return self._introduce(node.url.address, sentinel)
+        return self._identify(node.url.address, sentinel)
 
-    def _introduce(self, address: str, sentinel: str) -> Metadata:
-        """Name the connection and ask who is there; what Redis refuses stays unknown."""
+    def _identify(self, address: str, sentinel: str) -> Metadata:
+        """Set the connection's name and identify the server; what Redis refuses stays unknown."""
         commands = (
             CLIENT_SETNAME.on(more=(self.name,)),
             CLIENT_ID.on(),

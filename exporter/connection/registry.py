@@ -1,4 +1,4 @@
-"""The process's clients: one for each way to a Redis."""
+"""The clients of the process, one for each distinct connection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from exporter.connection.node import NodeClient
 
 
 def open_client(settings: Connection, name: str) -> Client:
-    """A client for these settings, not yet connected."""
+    """A client for these settings, not connected yet."""
     shown = f"bullmq-exporter:{name}"
     if settings.cluster:
         from exporter.connection.cluster import ClusterClient  # imports redis-py: see `dial`
@@ -18,20 +18,20 @@ def open_client(settings: Connection, name: str) -> Client:
 
 
 class ClientRegistry:
-    """Hands out clients; asking twice for the same URL and options gives the same object."""
+    """Clients by settings: equal settings share one client."""
 
     def __init__(self) -> None:
         self._clients: dict[Connection, Client] = {}
 
     def get(self, settings: Connection, name: str) -> Client:
-        """The client for these settings, made under the first name that asks."""
+        """The client for these settings, created with the first name that asks."""
         client = self._clients.get(settings)
         if client is None:
             client = self._clients[settings] = open_client(settings, name)
         return client
 
     def forget(self, settings: Connection) -> None:
-        """Make a new client when these settings are asked for again; whoever has it closes it."""
+        """Forget the client of these settings; its owner closes it."""
         self._clients.pop(settings, None)
 
     def close(self) -> None:

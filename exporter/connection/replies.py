@@ -1,7 +1,7 @@
-"""What replies look like. Whatever answers need not be Redis, nor the answer to what was asked.
+"""Checks of the types of replies: the peer may not be Redis, or reply to another command.
 
-A reply of a wrong type is a `RedisFailure` of the class `protocol`; its text never holds the reply,
-which may be somebody's data.
+A reply of a wrong type is a `RedisFailure` of the class `protocol`. Its text never contains the
+reply, which may be private data.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any, Final
 
 from exporter.connection.errors import ErrorClass, RedisFailure
 
-_TEXT: Final = frozenset({bytes})
+_STRING: Final = frozenset({bytes})
 _LIST: Final = frozenset({list})
 _OPTIONAL: Final = frozenset({bytes, NoneType})
 
 
 def unexpected(what: str) -> RedisFailure:
-    """The failure for a reply to `what` that no Redis gives."""
-    return RedisFailure(ErrorClass.PROTOCOL, f"{what} was answered in a way that no Redis answers")
+    """The failure for an invalid reply to `what`."""
+    return RedisFailure(ErrorClass.PROTOCOL, f"unexpected reply to {what}")
 
 
 def expect_type(kind: type, replies: Sequence[Any], what: str) -> None:
-    """See that all are of that type, or None. Raises `RedisFailure`."""
+    """Check that each reply is of that type or None. Raises `RedisFailure`."""
     if not {kind, NoneType}.issuperset(map(type, replies)):
         raise unexpected(what)
 
@@ -32,14 +32,14 @@ def expect_type(kind: type, replies: Sequence[Any], what: str) -> None:
 def expect_lists(
     replies: Iterable[Any], what: str, sizes: frozenset[int] | None = None, *, gaps: bool = False
 ) -> None:
-    """See that all are lists of texts, or None; with `sizes` so long, with `gaps` any may be None.
+    """Check that each reply is a list of strings or None. Raises `RedisFailure`.
 
-    Raises `RedisFailure`.
+    `sizes` are the permitted lengths of the lists; with `gaps`, their members may be None.
     """
     lists = [reply for reply in replies if reply is not None]
     if not _LIST.issuperset(map(type, lists)):
         raise unexpected(what)
-    members = _OPTIONAL if gaps else _TEXT
+    members = _OPTIONAL if gaps else _STRING
     if not members.issuperset(map(type, chain.from_iterable(lists))):
         raise unexpected(what)
     if sizes is not None and not sizes.issuperset(map(len, lists)):
@@ -47,24 +47,24 @@ def expect_lists(
 
 
 def expect_int(reply: Any, what: str) -> int:
-    """A whole number. Raises `RedisFailure`."""
+    """The reply, if it is an integer. Raises `RedisFailure`."""
     if type(reply) is not int:
         raise unexpected(what)
     return reply
 
 
-def text(reply: Any, what: str) -> bytes:
-    """A text. Raises `RedisFailure`."""
+def expect_string(reply: Any, what: str) -> bytes:
+    """The reply, if it is a string. Raises `RedisFailure`."""
     if type(reply) is not bytes:
         raise unexpected(what)
     return reply
 
 
-def are_texts(reply: Any) -> bool:
-    """Whether it is a list of texts."""
-    return type(reply) is list and _TEXT.issuperset(map(type, reply))
+def is_string_list(reply: Any) -> bool:
+    """Whether the reply is a list of strings."""
+    return type(reply) is list and _STRING.issuperset(map(type, reply))
 
 
-def are_fields(reply: Any, count: int) -> bool:
-    """Whether it is a list of so many texts, of which any may be missing."""
+def is_field_list(reply: Any, count: int) -> bool:
+    """Whether the reply is a list of `count` strings, any of which may be None."""
     return type(reply) is list and len(reply) == count and _OPTIONAL.issuperset(map(type, reply))

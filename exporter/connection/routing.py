@@ -1,4 +1,4 @@
-"""Taking a batch of packed commands apart by the slots of their keys. Pure."""
+"""Splits a batch of packed commands by the slots of their keys. Pure."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ _KEYLESS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Commands that stand together and go to one slot."""
+    """Consecutive commands for one slot."""
 
     slot: int | None
-    """None: to any node."""
+    """None: any node."""
     start: int
-    """The place of the first of them among all commands that are sent."""
+    """Index of the first command among all commands sent."""
     count: int
     packed: bytes
 
     def commands(self) -> list[bytes]:
-        """Its commands, each packed."""
+        """The commands, each packed."""
         return [pack(*command) for command in _commands(self.packed, self.count)]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is sent for a batch: its commands, or several for one whose keys are in many slots."""
+    """The commands sent for a batch; one whose keys are in several slots is split."""
 
     runs: tuple[Run, ...]
-    """In order. All keys of a queue are in one slot, which BullMQ needs, so there are few."""
+    """In order. BullMQ keeps all keys of a queue in one slot, so runs are few."""
     widths: tuple[int, ...]
-    """How many commands are sent for each one of the batch."""
+    """Number of commands sent for each command of the batch."""
 
     @property
     def size(self) -> int:
-        """The number of commands that are sent."""
+        """The total number of commands sent."""
         return sum(self.widths)
 
     def join(self, replies: list[Reply]) -> list[Reply]:
-        """A reply for each command of the batch."""
+        """One reply for each command of the batch, from the replies to all commands sent."""
         if len(replies) == len(self.widths):
             return replies
         rest = iter(replies)
@@ -61,7 +61,7 @@ class Plan:
 
 
 def plan_of(packed: bytes, count: int) -> Plan:
-    """Takes a batch apart."""
+    """Split a batch of `count` packed commands."""
     parts = [_parts(command) for command in _commands(packed, count)]
     runs: list[Run] = []
     start = 0
@@ -73,25 +73,25 @@ def plan_of(packed: bytes, count: int) -> Plan:
 
 
 def _joined(replies: list[Reply]) -> Reply:
-    """XREAD's reply: the streams with news, or null. Raises `RedisFailure`."""
+    """The reply to a split XREAD: the streams with entries, or None. Raises `RedisFailure`."""
     if len(replies) == 1:
         return replies[0]
     error = next((reply for reply in replies if isinstance(reply, ReplyError)), None)
     if error is None and not {list, NoneType}.issuperset(map(type, replies)):
         raise unexpected("XREAD")
-    news = [stream for reply in replies if reply and not error for stream in reply]
-    return error or news or None
+    streams = [stream for reply in replies if reply and not error for stream in reply]
+    return error or streams or None
 
 
 def _commands(packed: bytes, count: int) -> list[list[bytes]]:
-    # a command on the wire has the form of a reply that is a list
+    # on the wire, a command has the format of a list reply
     reader = hiredis.Reader()
     reader.feed(packed)
     return [reader.gets() for _ in range(count)]
 
 
 def _parts(command: list[bytes]) -> list[tuple[int | None, list[bytes]]]:
-    """The command by slot; only XREAD is asked about keys of several queues."""
+    """The command, split by slot; only XREAD has keys of several queues."""
     name = command[0].upper()
     if name in _KEYLESS:
         return [(None, command)]
@@ -112,5 +112,5 @@ def _by_slot(xread: list[bytes]) -> Iterator[tuple[int, list[bytes]]]:
         yield slot, [*head, *_pick(streams, places), *_pick(streams[half:], places)]
 
 
-def _pick(words: Sequence[bytes], places: Sequence[int]) -> list[bytes]:
-    return [words[place] for place in places]
+def _pick(arguments: Sequence[bytes], places: Sequence[int]) -> list[bytes]:
+    return [arguments[place] for place in places]

@@ -1,4 +1,4 @@
-"""Sentinels: which of them answers, and whom it names as the master."""
+"""Sentinels: finds the current master by asking them in turn."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from exporter.config.models import Connection, Sentinel, split_host_port
 from exporter.config.url import RedisURL
 from exporter.connection.dial import dial, redis_py_failure
 from exporter.connection.errors import ErrorClass, RedisFailure
-from exporter.connection.replies import are_texts, unexpected
+from exporter.connection.replies import is_string_list, unexpected
 from exporter.parsing import is_digits
 
-_NOT_THERE: Final = (ErrorClass.CONNECTION, ErrorClass.TIMEOUT)
+_UNREACHABLE: Final = (ErrorClass.CONNECTION, ErrorClass.TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What one sentinel says: the master's settings, or why it names none."""
+class SentinelReply:
+    """The reply of one sentinel: the master's settings, or why there are none."""
 
     sentinel: str
     """`host:port`."""
@@ -27,41 +27,41 @@ class Answer:
     failure: RedisFailure | None = None
 
 
-def ask_sentinels(settings: Connection, sentinel: Sentinel) -> Iterator[Answer]:
-    """The sentinels' answers, each asked when it is its turn.
+def ask_sentinels(settings: Connection, sentinel: Sentinel) -> Iterator[SentinelReply]:
+    """The replies of the sentinels, each asked only when its turn comes.
 
-    SENTINEL GET-MASTER-ADDR-BY-NAME answers null for a name that is not known, see
+    SENTINEL GET-MASTER-ADDR-BY-NAME replies null for an unknown name, see
     https://redis.io/docs/latest/develop/reference/sentinel-clients/.
     """
     for node in sentinel.nodes:
         try:
             address = _ask(_sentinel_settings(settings, sentinel, node), sentinel.master)
         except RedisFailure as failure:
-            yield Answer(node, failure=failure)
+            yield SentinelReply(node, failure=failure)
             continue
         if address is None:
-            text = f"knows no master {sentinel.master}; check sentinel.master"
-            yield Answer(node, failure=RedisFailure(ErrorClass.PROTOCOL, text))
+            text = f"does not know the master {sentinel.master}; check sentinel.master"
+            yield SentinelReply(node, failure=RedisFailure(ErrorClass.PROTOCOL, text))
         else:
-            yield Answer(node, master=settings.at(*address))
+            yield SentinelReply(node, master=settings.at(*address))
 
 
 def find_master(settings: Connection, sentinel: Sentinel) -> tuple[Connection, str]:
-    """The master's settings, by the first sentinel that names one, and that sentinel.
+    """The master's settings from the first sentinel that reports one, and that sentinel.
 
-    Raises `RedisFailure` where none does.
+    Raises `RedisFailure` if none does.
     """
     failures: list[tuple[str, RedisFailure]] = []
-    for answer in ask_sentinels(settings, sentinel):
-        if answer.master is not None:
-            return answer.master, answer.sentinel
-        if answer.failure is not None:
-            failures.append((answer.sentinel, answer.failure))
-    told = "; ".join(f"{node}: {failure.text}" for node, failure in failures)
+    for reply in ask_sentinels(settings, sentinel):
+        if reply.master is not None:
+            return reply.master, reply.sentinel
+        if reply.failure is not None:
+            failures.append((reply.sentinel, reply.failure))
+    reasons = "; ".join(f"{node}: {failure.text}" for node, failure in failures)
     kinds = [failure.kind for _, failure in failures]
-    # one that answers tells more than one that is not there
-    kind = next((kind for kind in kinds if kind not in _NOT_THERE), kinds[0])
-    raise RedisFailure(kind, f"no sentinel names the master {sentinel.master}: {told}")
+    # the failure of a sentinel that replied says more than that of an unreachable one
+    kind = next((kind for kind in kinds if kind not in _UNREACHABLE), kinds[0])
+    raise RedisFailure(kind, f"no sentinel reports the master {sentinel.master}: {reasons}")
 
 
 def _sentinel_settings(settings: Connection, sentinel: Sentinel, node: str) -> Connection:
@@ -86,6 +86,6 @@ def _ask(settings: Connection, master: str) -> tuple[str, int] | None:
             connection.disconnect()
     if reply is None:
         return None
-    if not (are_texts(reply) and len(reply) == 2 and is_digits(reply[1])):
+    if not (is_string_list(reply) and len(reply) == 2 and is_digits(reply[1])):
         raise unexpected("SENTINEL")
     return reply[0].decode("utf-8", "backslashreplace"), int(reply[1])

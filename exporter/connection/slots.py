@@ -1,4 +1,4 @@
-"""Which master of a cluster has which slot, by CLUSTER SLOTS and by redirections. Pure.
+"""The slot map of a cluster, from CLUSTER SLOTS and redirections. Pure.
 
 See https://redis.io/docs/latest/commands/cluster-slots/ and
 https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/.
@@ -21,27 +21,27 @@ Address = tuple[str, int]
 
 @dataclass(slots=True)
 class Slots:
-    """The masters that have slots, and who has which."""
+    """The masters that serve slots, and the slot map."""
 
     masters: tuple[Address, ...]
     owners: list[Address | None]
-    """By slot; None where nobody serves it."""
+    """The master of each slot; None if no node serves it."""
     ids: frozenset[str]
-    """The ids of masters and replicas: they last through failovers and restarts."""
+    """The IDs of masters and replicas; stable across failovers and restarts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Redirection:
-    """Where a node sends a client instead."""
+    """The node to which another node redirects a command."""
 
     slot: int
     address: Address
     asking: bool
-    """For this one command, while the slot is on its way; otherwise for good."""
+    """Whether only this command is redirected (ASK), because the slot is migrating."""
 
 
 def read_slots(reply: Sequence[Any], asked: Address) -> Slots:
-    """CLUSTER SLOTS' reply. A node that names no host for another means the one that was asked.
+    """Parse the reply to CLUSTER SLOTS; a node without a host has the host that was asked.
 
     Raises `RedisFailure`.
     """
@@ -59,7 +59,7 @@ def read_slots(reply: Sequence[Any], asked: Address) -> Slots:
 
 
 def redirection(text: str, asked: Address) -> Redirection | None:
-    """`MOVED 3999 host:port` or `ASK 3999 host:port`; None for any other error."""
+    """Parse `MOVED 3999 host:port` or `ASK 3999 host:port`; None for any other error."""
     words = text.split(" ")
     if words[0] not in ("MOVED", "ASK") or len(words) != 3:
         return None
@@ -69,14 +69,14 @@ def redirection(text: str, asked: Address) -> Redirection | None:
     return Redirection(int(words[1]), (host or asked[0], int(port)), words[0] == "ASK")
 
 
-def shown(address: Address) -> str:
+def format_address(address: Address) -> str:
     """`host:port`."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _are_slots(reply: Any) -> bool:
-    """`[[first, last, master, replica, …], …]`, in which a node is `[host, port, id, …]`."""
+    """Whether it is `[[first, last, master, replica, …], …]` with nodes `[host, port, id, …]`."""
     return type(reply) is list and all(
         type(part) is list
         and len(part) > 2

@@ -108,7 +108,7 @@ def _expiry(moment: Moment) -> float:
     ages += [snapshot.at for snapshot in moment.snapshots]
     ends = [at + moment.stale_after for at in ages]
     if moment.sync is not None:
-        ends.append(moment.sync.at + moment.sync.good_for)
+        ends.append(moment.sync.at + moment.sync.valid_seconds)
     return min((end for end in ends if end > moment.now), default=float("inf"))
 
 

@@ -1,1 +1,1 @@
-"""What the exporter knows: frozen facts, and where they are kept."""
+"""The exporter's state: immutable facts, and the store that holds them."""

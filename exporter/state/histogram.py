@@ -1,4 +1,4 @@
-"""A histogram that grows; its frozen form goes into snapshots."""
+"""A mutable histogram; snapshots contain its immutable form."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from exporter.state.snapshots import Histogram
 
 
 class Buckets:
-    """Observations in seconds, by upper bound."""
+    """Counts of observations in seconds, by upper bound."""
 
     __slots__ = ("_bounds", "_counts", "_frozen", "_sum")
 
@@ -20,13 +20,13 @@ class Buckets:
         self._frozen: Histogram | None = None
 
     def observe(self, seconds: float) -> None:
-        """Add one."""
+        """Add an observation."""
         self._counts[bisect_left(self._bounds, seconds)] += 1
         self._sum += seconds
         self._frozen = None
 
     def frozen(self) -> Histogram:
-        """As it is now, counts cumulative; the same object until there is more."""
+        """The current state with cumulative counts; the same object until the next observation."""
         if self._frozen is None:
             *counts, total = accumulate(self._counts)
             self._frozen = Histogram(self._bounds, tuple(counts), self._sum, total)

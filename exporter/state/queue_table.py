@@ -13,15 +13,15 @@ Value = TypeVar("Value", int, float, str)
 
 @dataclass(frozen=True, eq=False)
 class Column(Generic[Value]):
-    """One fact of every queue. The subject that fills it declares it, once; it is its own key.
+    """One fact of every queue, declared once by the subject that fills it. Compared by identity.
 
-    A flag is a column of `int`, 1 or 0, because that is how a page shows it.
+    A flag is an `int` column of 1 and 0, as the metrics page shows it.
     """
 
     name: str
-    """As Python and JSON name the fact."""
+    """The fact's name in Python and JSON."""
     internal: bool = False
-    """Whether only the diagnosis uses it. A family of the catalogue shows every other column."""
+    """Whether only the diagnosis uses it. Every other column has a metric family."""
 
     def __repr__(self) -> str:
         return f"Column({self.name})"
@@ -31,25 +31,25 @@ class Column(Generic[Value]):
 class QueueTable:
     """The queues that exist: entry n of each column belongs to `queues[n]`.
 
-    Columns, because ten thousand queues are read, shown and summed as whole columns. A value is
-    None where it is unknown or does not exist. `queues` stays the same object from poll to poll as
-    long as the set of queues does, so readers compare it by identity.
+    Columns, because ten thousand queues are read, rendered and summed column by column. A value is
+    None if it is unknown or does not exist. `queues` is the same object from poll to poll until the
+    set of queues changes, so readers compare it by identity.
     """
 
     queues: tuple[Queue, ...]
     columns: Mapping[Column[Any], Sequence[Any]]
-    """Every column that a subject declares; read them with `column` and `value`."""
+    """Every column that a subject declares; use `column` and `value` to read them."""
 
     def column(self, column: Column[Value]) -> Sequence[Value | None]:
-        """One fact of all queues."""
+        """The values of all queues."""
         values: Sequence[Value | None] = self.columns[column]
         return values
 
     def value(self, column: Column[Value], row: int) -> Value | None:
-        """One fact of one queue."""
+        """The value of one queue."""
         return self.column(column)[row]
 
     def flag(self, column: Column[int], row: int) -> bool | None:
-        """A flag of one queue; None where it is unknown."""
+        """The flag of one queue; None if it is unknown."""
         value = self.columns[column][row]
         return None if value is None else bool(value)

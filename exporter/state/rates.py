@@ -1,4 +1,4 @@
-"""Events per minute: how totals that are kept anyway have grown. Pure; nothing is read for it."""
+"""Events per minute, from the growth of the event totals. Pure; needs no command."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from exporter.state.snapshots import EventFacts, QueueEvents, Snapshot
 
 _WINDOW_SECONDS: Final = 60.0
 _STEP_SECONDS: Final = 15.0
-"""Between two totals that are remembered: six a connection are enough for the window."""
-_SHORTEST_SECONDS: Final = 5.0
-"""A rate over less is noise."""
+"""Time between two remembered totals: six per connection cover the window."""
+_MIN_SECONDS: Final = 5.0
+"""A rate over a shorter time is noise."""
 
 
 class Counts(NamedTuple):
-    """A queue's events since the exporter saw it first, over all job names."""
+    """A queue's events since the exporter first saw it, over all job names."""
 
     read: int
-    """Events of whatever kind: where it is the same, so are the others."""
+    """Events of any kind; while it is unchanged, so are the others."""
     added: int
     completed: int
     failed: int
-    """For good."""
+    """Jobs that failed finally."""
 
 
 _NOTHING: Final = Counts(0, 0, 0, 0)
@@ -32,32 +32,32 @@ _NOTHING: Final = Counts(0, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What was known of every queue's events at a time.
+    """The event counts of every queue at one time.
 
-    The facts themselves would do, but their histograms would be kept with them for a minute.
+    Copied from the facts, because keeping those would keep their histograms for a minute as well.
     """
 
     at: float
-    """Monotonic."""
+    """Monotonic time."""
     queues: Mapping[Queue, Counts]
 
 
 Past = tuple[Totals, ...]
-"""Remembered totals of a connection, the oldest first."""
+"""Totals of a connection within the last minute, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Events per minute, over the last minute or what is known of it."""
+    """Events per minute, over the last minute or the known part of it."""
 
     added: float
     completed: float
     failed: float
-    """For good."""
+    """Jobs that failed finally."""
 
 
 def counts_of(events: QueueEvents) -> Counts:
-    """The counts of a queue."""
+    """The counts of one queue, summed over its job names."""
     if not events.read:
         return _NOTHING
     jobs = events.jobs.values()
@@ -69,8 +69,8 @@ def counts_of(events: QueueEvents) -> Counts:
     )
 
 
-def remembered(past: Past, snapshot: Snapshot) -> Past:
-    """The past with what a snapshot tells, without what no window needs any more."""
+def extend_past(past: Past, snapshot: Snapshot) -> Past:
+    """The past plus the totals of a snapshot, without those older than the window."""
     dated = snapshot.facts.get(EventFacts)
     if dated is None or not isinstance(dated.facts, EventFacts):
         return past
@@ -83,26 +83,26 @@ def remembered(past: Past, snapshot: Snapshot) -> Past:
         else counts_of(events)
         for queue, events in dated.facts.queues.items()
     }
-    # the same mapping for as long as nothing moves
+    # reuse the mapping while nothing changes
     longer = (*past, Totals(dated.at, known if queues == known else queues))
-    # the youngest that is a whole window old is where a window begins
+    # the window starts at the newest totals that are at least a window old
     too_old = sum(dated.at - each.at >= _WINDOW_SECONDS for each in longer) - 1
     return longer[max(0, too_old) :]
 
 
 def rates(past: Past, at: float, queue: Queue, events: QueueEvents) -> Rates | None:
-    """A queue's rates by its events at that monotonic time; None until they can be told."""
+    """A queue's rates, given its events at that monotonic time; None until they are known."""
     for totals in past:
         before = totals.queues.get(queue)
         if before is not None:
             seconds = at - totals.at
-            return _grown(before, events, seconds / 60) if seconds >= _SHORTEST_SECONDS else None
+            return _grown(before, events, seconds / 60) if seconds >= _MIN_SECONDS else None
     return None
 
 
 def _grown(before: Counts, events: QueueEvents, minutes: float) -> Rates:
     if before.read == events.read:
         return Rates(0.0, 0.0, 0.0)
-    # a total that has shrunk began anew at 0
+    # a total that has decreased was reset to 0
     grown = [b - a if b >= a else b for a, b in zip(before, counts_of(events), strict=True)]
     return Rates(grown[1] / minutes, grown[2] / minutes, grown[3] / minutes)

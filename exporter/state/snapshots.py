@@ -1,4 +1,4 @@
-"""What a poll found: frozen facts, replaced whole and never changed."""
+"""The facts that polls collect: immutable, replaced as a whole."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Facts = TypeVar("Facts")
 
 @dataclass(frozen=True, slots=True)
 class Dated:
-    """Facts with the monotonic time at which they were complete."""
+    """Facts with the monotonic time at which their collection ended."""
 
     facts: object
     at: float
@@ -22,19 +22,19 @@ class Dated:
 
 @dataclass(frozen=True, slots=True)
 class PrefixCount:
-    """What a discovery pass found under a prefix."""
+    """The queues that a discovery pass found under a prefix."""
 
     queues: int = 0
-    """Watched from now on."""
+    """Queues that are watched."""
     dropped: int = 0
-    """Found, but over `queues.max`."""
+    """Queues that are not watched because of `queues.max`."""
     keys: Mapping[str, int] = field(default_factory=dict)
-    """How many `meta`, `id` and `stalled-check` keys were seen."""
+    """Number of `meta`, `id` and `stalled-check` keys seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """The queues to watch, and the count for each configured prefix."""
+    """The queues to watch, and the counts by configured prefix."""
 
     queues: tuple[Queue, ...]
     prefixes: Mapping[str, PrefixCount]
@@ -42,21 +42,21 @@ class Discovered:
 
 @dataclass(frozen=True, slots=True)
 class WorkerCount:
-    """The workers of a queue, as connections in CLIENT LIST."""
+    """The workers of a queue, counted by their connections in CLIENT LIST."""
 
     total: int
     idle: int
-    """Blocked: with a free slot, waiting for work. The others are busy, or hang."""
+    """Workers with a free slot, blocked waiting for jobs. The others are busy or hang."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerFacts:
-    """The workers of every queue that has any."""
+    """The workers of all queues that have any."""
 
     counts: Mapping[Queue, WorkerCount]
 
     def of(self, queue: Queue) -> WorkerCount:
-        """The queue's workers, none where it has none."""
+        """The workers of a queue; zero if it is not listed."""
         return self.counts.get(queue, _NO_WORKERS)
 
 
@@ -65,72 +65,72 @@ _NO_WORKERS = WorkerCount(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """A cumulative histogram: counts by upper bound, with the sum and the count of all."""
+    """A cumulative histogram: counts by upper bound, with the sum and count of all observations."""
 
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
-    """Observations up to each bound."""
+    """Number of observations up to each bound."""
     sum: float
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class JobEvents:
-    """What a queue's event stream has told of its jobs since the exporter saw it first."""
+    """What a queue's event stream reported about jobs since the exporter first saw it."""
 
     added: int
     started: int
     completed: int
     failed: int
-    """For good."""
+    """Jobs that failed finally."""
     retried: int
-    """Attempts after which the job went back."""
+    """Failed attempts after which the job is retried."""
     stalled: int
     wait: Histogram
     runs: Mapping[str, Histogram]
-    """By outcome: completed, failed, retried."""
+    """Duration of runs by outcome: completed, failed, retried."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueEvents:
-    """A queue's event stream."""
+    """The events of one queue."""
 
     read: int
-    """Events read."""
+    """Number of events read."""
     lost: int
-    """Trimmed from the stream before they were read."""
+    """Number of events trimmed from the stream before they were read."""
     jobs: Mapping[str, JobEvents]
-    """By job name; all under the empty one where names are not told apart."""
+    """By job name; all jobs under the empty name if `events.job_names` is off."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventFacts:
-    """The events of every queue that keeps any."""
+    """The events of all queues that keep any."""
 
     queues: Mapping[Queue, QueueEvents]
     lag_seconds: float
     """Age of the oldest event not yet read when the pass ended."""
     inflight_dropped: int
-    """Jobs whose start was forgotten to keep memory bounded."""
+    """Jobs whose start time was discarded to bound memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What INFO and DBSIZE say of the server; None where it hides the fact."""
+    """What INFO and DBSIZE report about the server; facts that it hides are missing."""
 
     info: Mapping[str, str]
-    """version, mode, role, maxmemory_policy, and `software` with its own version."""
+    """version, mode, role, maxmemory_policy, and `software` with the version of the product."""
     values: Mapping[str, float]
-    """Numbers by the name that `collectors.server` gives them."""
+    """Numbers by their name in `collectors.server`."""
     persistence_ok: Mapping[str, bool]
-    """By kind, `rdb` and `aof`; a kind that is off is not in it."""
+    """By kind, `rdb` and `aof`; a kind that is off is missing."""
     run_id: str = ""
-    """Of the server; empty for a cluster."""
+    """ID of the server process; empty for a cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class LastError:
-    """The last error of something, for the health page: its class, its text and Unix time."""
+    """The last error, for the health page: its class, its text and its Unix time."""
 
     kind: ErrorClass
     text: str
@@ -139,47 +139,48 @@ class LastError:
 
 @dataclass(frozen=True, slots=True)
 class CollectorReport:
-    """How a collector fares on a connection."""
+    """The status of a collector on a connection."""
 
     success: bool | None = None
-    """None while it has not run, or where it is not supported or not permitted."""
+    """Whether the last run succeeded; None before the first, or if not supported or permitted."""
     duration: float | None = None
     last_success: float | None = None
     """Unix time."""
     errors: Mapping[ErrorClass, int] = field(default_factory=dict)
     not_available: tuple[str, ...] = ()
-    """Commands that are refused or unknown here."""
+    """Commands that are not permitted or not supported."""
     last_error: LastError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A connection as of its last poll."""
+    """The state of a connection after its last poll."""
 
     connection: str
     at: float
     """Monotonic time of the poll's end."""
     time: float
-    """Unix time of the same moment."""
+    """Unix time of the poll's end."""
     up: bool
+    """Whether the poll reached Redis."""
     reached_at: float | None
     """Monotonic time of the last poll that reached Redis."""
     metadata: Metadata | None
-    """Of the connection in use, or of the last one."""
+    """Of the current connection, or of the last one."""
     ping_seconds: float | None
     pings: Histogram
     reconnects: int
     last_error: LastError | None
-    """The last fault of the connection; kept after it has recovered."""
+    """The last failure of the connection; kept after it has recovered."""
     reports: Mapping[str, CollectorReport]
     facts: Mapping[type, Dated]
 
     def is_up(self, now: float, stale_after: float) -> bool:
-        """Whether the last poll reached Redis, and is not older than `stale_after`."""
+        """Whether the last poll reached Redis and is no older than `stale_after` seconds."""
         return self.up and now - self.at <= stale_after
 
     def get(self, kind: type[Facts], now: float, stale_after: float) -> Facts | None:
-        """Facts of that kind, or None if there are none or they are older than `stale_after`."""
+        """Facts of that kind; None if there are none or `stale_after` seconds have passed."""
         dated = self.facts.get(kind)
         if dated is None or now - dated.at > stale_after:
             return None
@@ -193,30 +194,30 @@ class Check:
     ok: bool
     seconds: float
     detail: str
-    """What was found, in words."""
+    """The result in words, for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What the sync test found for one writer and one reader."""
+    """The result of the sync test for one writer and one reader."""
 
     writer: str
     reader: str
     checks: Mapping[str, Check]
-    """By name, in the order of `SYNC_CHECKS`; those that a failure made pointless are missing."""
+    """By name, in the order of `SYNC_CHECKS`; checks skipped after a failure are missing."""
     not_permitted: str = ""
-    """The command that an ACL refuses; nothing is known then, and nothing is wrong."""
+    """The command that an ACL refuses; the result is then unknown, not failed."""
     propagation_seconds: float | None = None
-    """From the writer's confirmed SET until the reader saw the value."""
+    """Time from the reply to the writer's SET until the reader saw the value."""
     seconds: float = 0.0
     time: float = 0.0
-    """Unix time of its end."""
+    """Unix time of the test's end."""
     runs: int = 0
     failures: int = 0
 
     @property
     def passed(self) -> bool | None:
-        """Whether every check passed; None where the test is not permitted."""
+        """Whether every check passed; None if the test is not permitted."""
         if self.not_permitted:
             return None
         return all(self.checks[name].ok if name in self.checks else False for name in SYNC_CHECKS)
@@ -227,34 +228,34 @@ SYNC_CHECKS = ("writable", "set_get", "integrity", "ttl", "expiry", "same_databa
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """What became of the configuration."""
+    """The outcome of loading the configuration, at start or by a reload."""
 
     successful: bool
-    """Whether it was taken when it was read last."""
+    """Whether the last load succeeded."""
     success_time: float
-    """Unix time at which one was taken."""
+    """Unix time of the last successful load."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """A round of the sync test over all pairs of connections."""
+    """The result of a sync test round over all pairs of connections."""
 
     at: float
     """Monotonic time of the round's end."""
     time: float
-    """Unix time of the same moment."""
+    """Unix time of the round's end."""
     seconds: float
-    good_for: float
-    """Seconds after which it is too old to be shown."""
+    valid_seconds: float
+    """Age at which the report is too old to be shown."""
     pairs: tuple[Pair, ...]
     metadata: Mapping[str, Metadata]
-    """Whom each connection reached; one that reached nobody is missing."""
+    """The server that each connection reached; connections that failed are missing."""
 
     def fresh(self, now: float) -> bool:
-        """Whether it may still be shown at that monotonic time."""
-        return now - self.at <= self.good_for
+        """Whether the report may still be shown at that monotonic time."""
+        return now - self.at <= self.valid_seconds
 
     def pair(self, writer: str, reader: str) -> Pair | None:
-        """The result for these two."""
+        """The result for this writer and reader; None if there is none."""
         found = (p for p in self.pairs if (p.writer, p.reader) == (writer, reader))
         return next(found, None)

@@ -1,4 +1,4 @@
-"""Where pollers leave their snapshots, and readers find them."""
+"""The store where pollers publish snapshots and readers find them."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import is_
 
-from exporter.state.rates import Past, remembered
+from exporter.state.rates import Past, extend_past
 from exporter.state.snapshots import Reload, Snapshot, SyncReport
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the store held at one time."""
+    """The content of the store at one time."""
 
     snapshots: tuple[Snapshot, ...]
-    """In the order of the configuration; a connection that was not tried yet has none."""
+    """In the order of the configuration; a connection not polled yet has none."""
     past: Mapping[str, Past]
-    """Totals of events within the last minute, by connection."""
+    """Event totals within the last minute, by connection."""
     sync: SyncReport | None
     """The last round of the sync test."""
     reload: Reload | None
-    """What became of the configuration."""
+    """The outcome of the last load of the configuration."""
 
     def is_same(self, other: Stored) -> bool:
-        """Whether nothing was published between the two."""
+        """Whether nothing was published between the two reads."""
         return (
             len(self.snapshots) == len(other.snapshots)
             and all(map(is_, self.snapshots, other.snapshots))
@@ -38,17 +38,17 @@ class Stored:
 class SnapshotStore:
     """The newest snapshot of each connection.
 
-    A snapshot is replaced by one assignment, which Python makes atomic, so no lock is needed.
+    A snapshot is replaced by one assignment, which is atomic in Python, so no lock is needed.
     """
 
     def __init__(self, connections: Sequence[str]) -> None:
         self.connections = tuple(connections)
         self.changed = threading.Event()
-        """Set at every publication; whoever waits for it clears it."""
+        """Set at every publication; the waiting thread clears it."""
         self.sync: SyncReport | None = None
         """The last round of the sync test."""
         self.reload: Reload | None = None
-        """When the configuration was taken, and whether the last try to read it anew worked."""
+        """The outcome of the last load of the configuration."""
         self._snapshots: dict[str, Snapshot] = {}
         self._past: dict[str, Past] = {}
         self._since = dict.fromkeys(self.connections, time.monotonic())
@@ -56,22 +56,22 @@ class SnapshotStore:
     def publish(self, snapshot: Snapshot) -> None:
         """Replace the connection's snapshot."""
         name = snapshot.connection
-        self._past[name] = remembered(self._past.get(name, ()), snapshot)
+        self._past[name] = extend_past(self._past.get(name, ()), snapshot)
         self._snapshots[name] = snapshot
         self.changed.set()
 
     def publish_sync(self, report: SyncReport | None) -> None:
-        """Replace the result of the sync test; None while there is no test."""
+        """Replace the result of the sync test; None while the test is off."""
         self.sync = report
         self.changed.set()
 
     def publish_reload(self, reload: Reload) -> None:
-        """Replace what became of the configuration."""
+        """Replace the outcome of loading the configuration."""
         self.reload = reload
         self.changed.set()
 
     def change(self, connections: Sequence[str], kept: Collection[str]) -> None:
-        """Show these connections from now on; what is known of them is forgotten unless kept."""
+        """Replace the set of connections; the state of those not in `kept` is discarded."""
         for name in list(self._snapshots):
             if name not in kept:
                 self._snapshots.pop(name)
@@ -86,15 +86,17 @@ class SnapshotStore:
         self.changed.set()
 
     def read(self) -> Stored:
-        """Everything as of now."""
+        """The current content."""
         return Stored(self.snapshots(), dict(self._past), self.sync, self.reload)
 
-    def silences(self, now: float) -> dict[str, float]:
-        """Seconds for which each connection has published nothing, by monotonic time."""
-        heard = self._since | {snapshot.connection: snapshot.at for snapshot in self.snapshots()}
-        return {name: now - at for name, at in heard.items()}
+    def seconds_since_publication(self, now: float) -> dict[str, float]:
+        """Seconds since each connection last published, at that monotonic time."""
+        published = self._since | {
+            snapshot.connection: snapshot.at for snapshot in self.snapshots()
+        }
+        return {name: now - at for name, at in published.items()}
 
     def snapshots(self) -> tuple[Snapshot, ...]:
-        """The snapshots there are, in the order of the configuration."""
+        """The existing snapshots, in the order of the configuration."""
         found = (self._snapshots.get(name) for name in self.connections)
         return tuple(snapshot for snapshot in found if snapshot is not None)

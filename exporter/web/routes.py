@@ -178,7 +178,7 @@ def hung_parts(config: Config, store: SnapshotStore, renderer: Renderer) -> list
     limit = max(_HUNG_AFTER_SECONDS, _HUNG_AFTER_POLLS * config.poll.interval_seconds)
     problems = [
         f"the poller of {name} has not finished a poll for {seconds:.0f} s"
-        for name, seconds in store.silences(time.monotonic()).items()
+        for name, seconds in store.seconds_since_publication(time.monotonic()).items()
         if seconds > limit
     ]
     if not renderer.alive:

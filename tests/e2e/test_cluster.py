@@ -126,10 +126,10 @@ def test_the_published_acls_suffice(nodes: Cluster, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("refused", "told"),
     [
-        ("asking", "asking is refused; missing: queues whose slot is being moved"),
+        ("asking", "asking is refused; missing: queues whose slot is migrating"),
         (
             "cluster|slots",
-            "NOT OK: a fails at login: permission: CLUSTER SLOTS is needed and",
+            "NOT OK: a fails at login: permission: CLUSTER SLOTS is required but was refused",
         ),
     ],
 )

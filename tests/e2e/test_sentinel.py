@@ -143,7 +143,7 @@ def lost(steady: SentinelGroup, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.mark.parametrize(
     ("name", "error", "told"),
     [
-        ("unknown", "protocol", "knows no master nobody; check sentinel.master"),
+        ("unknown", "protocol", "does not know the master nobody; check sentinel.master"),
         ("absent", "connection", "Connection refused"),
         ("locked", "auth", "invalid username-password pair"),
     ],
@@ -157,7 +157,7 @@ def test_no_master_is_named(
     nodes = ABSENT if name == "absent" else steady.nodes
     master = "nobody" if name == "unknown" else MASTER
     detail = found["last_error"]["detail"]
-    assert f"no sentinel names the master {master}: {nodes[0]}: " in detail
+    assert f"no sentinel reports the master {master}: {nodes[0]}: " in detail
     assert detail.count(told) == len(nodes)
     assert "wr0ng" not in lost.log
 
@@ -174,5 +174,5 @@ def test_check_shows_the_sentinels(steady: SentinelGroup, tmp_path: Path) -> Non
     file.write_text(config(tmp_path, steady.nodes, "nobody"))
     done = command("check", "--config", str(file))
     assert done.returncode == 1
-    assert "NOT OK: api fails at sentinel: no sentinel names the master nobody" in done.stdout
+    assert "NOT OK: api fails at sentinel: no sentinel reports the master nobody" in done.stdout
     assert DATA_PASSWORD not in done.stdout + done.stderr

@@ -152,9 +152,9 @@ class AnsweringClient(NodeClient):
         # neither is used: `_exchange` is ours
         self._socket = self._reader = object()  # type: ignore[assignment]
 
-    def _dial_and_introduce(self) -> Metadata:
+    def _dial(self) -> Metadata:
         self.pretend_connected()
-        return self._introduce("127.0.0.1:1", "")
+        return self._identify("127.0.0.1:1", "")
 
     def _exchange(self, _: Any, __: Any, packed: bytes, count: int) -> tuple[list[Any], int]:
         self._batches += 1

@@ -19,8 +19,8 @@ from exporter.bullmq import (
     time_ms,
     worker_names,
 )
-from exporter.collectors.events.by_job_name import NamedFold, PlainFold
-from exporter.collectors.events.fold import Entry, Fold
+from exporter.collectors.events.aggregator import Entry, EventAggregator
+from exporter.collectors.events.by_job_name import JobNameAggregator, TotalAggregator
 from exporter.collectors.server.info import persistence_ok, server_identity, server_values
 from exporter.collectors.workers import count_workers, names_of
 from exporter.connection import ErrorClass, Metadata, RedisFailure, parse_info
@@ -125,11 +125,11 @@ def check_events(told: JobEvents, read: int) -> None:
 @fuzz(9)
 @given(entries, st.integers(0, 3), st.integers(1, 25))
 def test_events(given_: list[Entry], forget: int, page: int) -> None:
-    def fold() -> Fold:
-        return Fold((1.0, 5.0), (1.0,))
+    def create() -> EventAggregator:
+        return EventAggregator((1.0, 5.0), (1.0,))
 
-    whole = PlainFold(fold, {"": fold().frozen()})
-    parts = PlainFold(fold, {"": fold().frozen()})
+    whole = TotalAggregator(create, {"": create().frozen()})
+    parts = TotalAggregator(create, {"": create().frozen()})
     whole.feed(given_)
     for start in range(0, len(given_), page):
         parts.feed(given_[start : start + page])
@@ -138,7 +138,7 @@ def test_events(given_: list[Entry], forget: int, page: int) -> None:
         whole.forget_oldest()
     assert whole.inflight >= 0
     assert whole.oldest_ms >= 0
-    whole.settle()
+    whole.end_of_stream()
     check_events(whole.frozen().jobs[""], len(given_))
     whole.reset()
     assert whole.inflight == 0
@@ -147,17 +147,17 @@ def test_events(given_: list[Entry], forget: int, page: int) -> None:
 @fuzz(5)
 @given(entries, st.integers(1, 3), st.booleans())
 def test_events_by_job_name(given_: list[Entry], most: int, answered: bool) -> None:
-    named = NamedFold((1.0, 5.0), (1.0,), most)
-    nameless = named.nameless(given_)
-    assert len(set(nameless)) == len(nameless)
+    named = JobNameAggregator((1.0, 5.0), (1.0,), most)
+    unnamed = named.unnamed_jobs(given_)
+    assert len(set(unnamed)) == len(unnamed)
     if answered:
-        named.learn({job: job.decode("utf-8", "backslashreplace") for job in nameless})
+        named.add_names({job: job.decode("utf-8", "backslashreplace") for job in unnamed})
     named.feed(given_)
     while named.inflight:
         before = named.inflight
         assert named.forget_oldest() is not None
         assert named.inflight == before - 1
-    named.settle()
+    named.end_of_stream()
     frozen = named.frozen()
     assert len(frozen.jobs) <= most + 1
     for told in frozen.jobs.values():

@@ -210,7 +210,7 @@ def test_a_server_that_is_no_cluster(server: Server) -> None:
     assert value(watch.discover_and_poll(), "bullmq_up") == 0
     problem = watch.snapshot.last_error
     assert problem is not None
-    assert problem.text.endswith("is not in a cluster; remove cluster: true")
+    assert problem.text.endswith("is not a cluster node; remove cluster: true")
 
 
 def test_history_is_not_news_where_a_stream_could_not_be_looked_up_at_first(

@@ -9,9 +9,9 @@ import redis
 
 from exporter.bullmq import queue_of
 from exporter.collectors import Context, EventsCollector
-from exporter.collectors.events.by_job_name import PlainFold
-from exporter.collectors.events.fold import Fold
-from exporter.collectors.events.streams import Reader, Stream
+from exporter.collectors.events.aggregator import EventAggregator
+from exporter.collectors.events.by_job_name import TotalAggregator
+from exporter.collectors.events.streams import Stream, StreamReader
 from exporter.config.models import Events
 from exporter.connection import Client, ClientRegistry
 from exporter.state.snapshots import EventFacts, QueueEvents
@@ -188,7 +188,7 @@ class TestLoss:
         follower.collect()
         client.flushall()
         say(client, "added", 1)
-        drain = Reader.drain
+        drain = StreamReader.drain
 
         def then_news(*arguments: Any) -> Any:
             found = drain(*arguments)
@@ -196,7 +196,7 @@ class TestLoss:
             return found
 
         with monkeypatch.context() as patched:
-            patched.setattr(Reader, "drain", then_news)
+            patched.setattr(StreamReader, "drain", then_news)
             assert follower.queue().jobs[""].added == 1
         assert follower.queue().jobs[""].added == 2
 
@@ -236,12 +236,12 @@ class TestBounds:
         stream = Stream(
             queue_of("bull", "q"),
             b"bull:q:events",
-            PlainFold(lambda: Fold((1.0,), (1.0,)), {}),
+            TotalAggregator(lambda: EventAggregator((1.0,), (1.0,)), {}),
             b"0-0",
         )
         for job in range(300):
             say(client, "completed", job, returnvalue="x" * 100_000)
-        reader = Reader(page_bytes=1_000_000)
+        reader = StreamReader(page_bytes=1_000_000)
         client.config_resetstat()
         assert reader.drain(Context(client_, 0.0), [stream], float("inf")) == ([stream], [])
         assert stream.read == 300
@@ -360,7 +360,7 @@ class TestNames:
             say(client, last, job)
         follower.collect()
         stream = follower._collector._streams[follower.queues[0]]
-        assert stream.fold._names == {}
+        assert stream.aggregator._names == {}
 
     def test_a_delayed_job_is_asked_for_again(self, any_server: Any_) -> None:
         client = any_server.client()

@@ -112,7 +112,7 @@ class TestProgress:
         screen = Terminal()
         with Progress("waiting", screen, every=0.01) as progress:
             wait_for(lambda: screen.getvalue().count("… waiting, 0 s") > 1)
-            progress.says("still there")
+            progress.set_text("still there")
             wait_for(lambda: "… still there, 0 s" in screen.getvalue())
             with progress.quiet():
                 assert screen.getvalue().endswith("\r\x1b[K")

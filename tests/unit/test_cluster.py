@@ -8,7 +8,7 @@ import pytest
 
 from exporter.bullmq import queue_of
 from exporter.collectors.server.cluster import ClusterTotals
-from exporter.collectors.workers import greatest
+from exporter.collectors.workers import maximum_by_queue
 from exporter.connection import Metadata, ReplyError, pack
 from exporter.connection.routing import plan_of
 from exporter.connection.slots import Redirection, read_slots, redirection
@@ -144,4 +144,4 @@ def test_a_worker_on_two_nodes_is_one() -> None:
         {mail: WorkerCount(2, 0), other: WorkerCount(1, 1)},
         {mail: WorkerCount(1, 1)},
     ]
-    assert greatest(lists) == {mail: WorkerCount(2, 1), other: WorkerCount(1, 1)}
+    assert maximum_by_queue(lists) == {mail: WorkerCount(2, 1), other: WorkerCount(1, 1)}

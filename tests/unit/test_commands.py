@@ -64,4 +64,4 @@ def test_configurations_are_taken(block: Block, tmp_path: Path) -> None:
         file = tmp_path / "config.yaml"
         file.write_text(block.text)
         # files that an example names are not on this machine
-        assert [each for each in problems(file) if "cannot be read" not in each] == []
+        assert [each for each in problems(file) if "cannot read" not in each] == []

@@ -51,7 +51,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         '  line 1, listen: must be "host:port" with a port up to 65535, as in "0.0.0.0:9538"',
         "  line 2, queues.max: must be at least 1, not 0",
         "  line 3, poll.interval: unknown key; did you mean interval_seconds?",
-        f"  line 4, foo: unknown key; known here: {known}",
+        f"  line 4, foo: unknown key; valid keys: {known}",
     ]
 
 

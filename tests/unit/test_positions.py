@@ -8,8 +8,8 @@ import pytest
 
 from exporter.bullmq import queue_of
 from exporter.collectors import Context
-from exporter.collectors.events.by_job_name import PlainFold
-from exporter.collectors.events.fold import Fold
+from exporter.collectors.events.aggregator import EventAggregator
+from exporter.collectors.events.by_job_name import TotalAggregator
 from exporter.collectors.events.positions import count_losses, look_up_positions
 from exporter.collectors.events.streams import Stream
 from exporter.connection import Client, ErrorClass, NodeError, Replies
@@ -35,11 +35,17 @@ class Fed:
     ],
 )
 def test_before_redis_7(what: str, before: bytes, first: bytes, lost: int) -> None:
-    fold = PlainFold(lambda: Fold((1.0,), (1.0,)), {})
-    stream = Stream(queue_of("bull", "q"), b"bull:q:events", fold, position=b"9-0", before=before)
+    aggregator = TotalAggregator(lambda: EventAggregator((1.0,), (1.0,)), {})
+    stream = Stream(
+        queue_of("bull", "q"),
+        b"bull:q:events",
+        aggregator,
+        position=b"9-0",
+        previous_position=before,
+    )
     info = {b"length": 3, b"last-generated-id": b"9-0", b"first-entry": [first, [b"event", b"x"]]}
     count_losses(Context(cast("Client", Fed(info)), 0.0), [stream])
-    assert fold.lost == lost, what
+    assert aggregator.lost == lost, what
 
 
 class Refusing:
@@ -55,7 +61,9 @@ class Refusing:
 def test_an_error_changes_nothing(ask: Any, position: bytes | None) -> None:
     """Taken for a stream that is gone, history would be counted, or counted again."""
     stream = Stream(
-        queue_of("bull", "q"), b"bull:q:events", PlainFold(lambda: Fold((1.0,), (1.0,)), {})
+        queue_of("bull", "q"),
+        b"bull:q:events",
+        TotalAggregator(lambda: EventAggregator((1.0,), (1.0,)), {}),
     )
     stream.position, stream.added, stream.read = position, 7, 2
     context = Context(cast("Client", Refusing()), 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.bullmq import queue_of
-from exporter.state.rates import Past, Rates, Totals, counts_of, rates, remembered
+from exporter.state.rates import Past, Rates, Totals, counts_of, extend_past, rates
 from exporter.state.snapshots import Dated, EventFacts, JobEvents, QueueEvents, Snapshot
 from tests.support.factories import NO_DURATIONS, snapshot
 
@@ -58,20 +58,20 @@ def test_totals_that_began_anew() -> None:
 def test_a_minute_is_remembered_in_few_steps() -> None:
     past: Past = ()
     for moment in range(0, 600, 2):
-        past = remembered(past, seen(float(moment), told(moment)))
+        past = extend_past(past, seen(float(moment), told(moment)))
     window = 598 - past[0].at
     assert 60 <= window <= 80
     assert len(past) <= 6
-    assert remembered(past, snapshot(facts={})) is past
+    assert extend_past(past, snapshot(facts={})) is past
 
 
 def test_what_does_not_change_is_kept_once() -> None:
     past: Past = ()
     for moment in range(0, 120, 20):
-        past = remembered(past, seen(float(moment), told(7)))
+        past = extend_past(past, seen(float(moment), told(7)))
     assert len({id(totals.queues[MAIL]) for totals in past}) == 1
 
 
 def test_after_a_gap_the_rate_is_that_of_the_whole_gap() -> None:
-    past = remembered((at(0, told(0)),), seen(600, told(100)))
+    past = extend_past((at(0, told(0)),), seen(600, told(100)))
     assert rates(past, 600, MAIL, told(100)) == Rates(10.0, 0.0, 0.0)

@@ -47,8 +47,8 @@ class TestUsers:
     @pytest.mark.parametrize("text", ["", "# nobody\n", "[alice]\n", "alice\n"])
     def test_nobody(self, tmp_path: Path, text: str) -> None:
         assert self.told(tmp_path, text) == (
-            "line 1, web.basic_auth_users_file: FOLDER/users: must hold at least one line, "
-            "name: hash"
+            "line 1, web.basic_auth_users_file: FOLDER/users: must have at least one line "
+            "`name: hash`"
         )
 
     @pytest.mark.parametrize("value", ["hunter2", "12", "", "[x]", HASH.replace("$10$", "$99$")])
@@ -56,14 +56,16 @@ class TestUsers:
         text = self.told(tmp_path, f"bob: {HASH}\nalice: {value}\n")
         assert text == (
             "line 1, web.basic_auth_users_file: FOLDER/users: line 2, alice: must be a bcrypt "
-            "hash, as `htpasswd -nB` writes it"
+            "hash; generate one with `htpasswd -nB`"
         )
 
     def test_twice(self, tmp_path: Path) -> None:
         text = self.told(tmp_path, f"a: {HASH}\na: {HASH}\n")
         assert "line 2, a: repeated key, first on line 1" in text
         text = self.told(tmp_path, f"a: {HASH}\n", f", basic_auth_users: {{a: {HASH}}}")
-        assert text.endswith("FOLDER/users: a is in web.basic_auth_users as well; keep one of them")
+        assert text.endswith(
+            "FOLDER/users: user a is also in web.basic_auth_users; keep one of them"
+        )
 
     def test_no_yaml(self, tmp_path: Path) -> None:
         assert "FOLDER/users: line 1, not valid YAML" in self.told(tmp_path, "a: [")
@@ -80,8 +82,8 @@ class TestCertificates:
         other.private_key_pem.write_to_path(str(tmp_path / "server.key"))
         text = told(tmp_path, f"tls: {{{tls}}}")
         assert text == (
-            "line 1, web.tls: FOLDER/server.pem and FOLDER/server.key cannot be used (key values "
-            "mismatch); they must be a PEM certificate, with its chain, and its unencrypted key"
+            "line 1, web.tls: cannot load FOLDER/server.pem and FOLDER/server.key (key values "
+            "mismatch); they must hold a PEM certificate with its chain, and its unencrypted key"
         )
 
     def test_an_encrypted_key_asks_nobody(self, tmp_path: Path, tls: str) -> None:
@@ -98,7 +100,7 @@ class TestCertificates:
     def test_no_client_ca(self, tmp_path: Path, tls: str) -> None:
         (tmp_path / "ca").write_text("nothing\n")
         text = told(tmp_path, f"tls: {{{tls}, client_ca_file: {tmp_path}/ca}}")
-        assert text.startswith("line 1, web.tls: FOLDER/ca cannot be used (")
+        assert text.startswith("line 1, web.tls: cannot load FOLDER/ca (")
         assert text.endswith("; it must hold PEM certificates")
 
     def test_none(self) -> None:

@@ -39,7 +39,7 @@ def command(path: Path | None, connection: str | None, *, as_json_: bool) -> Non
                 with progress.quiet():
                     click.echo(line)
 
-        printer = Printer(write, progress.says)
+        printer = Printer(write, progress.set_text)
         report = run_checks(effective, names, printer)
         printer.verdict(report)
     if as_json_:

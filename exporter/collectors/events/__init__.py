@@ -1,4 +1,4 @@
-"""Event streams: true counters and durations, from what BullMQ itself writes; no job is read."""
+"""Event streams: job counters and durations from the events BullMQ writes; no job data is read."""
 
 from typing import Final
 

@@ -1,150 +1,154 @@
-"""The fold of a whole stream: as one, or apart by job name. Pure."""
+"""Aggregates a whole stream: all jobs together, or by job name. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
-from exporter.collectors.events.fold import Entry, Fold, job_events
+from exporter.collectors.events.aggregator import Entry, EventAggregator, job_events
 from exporter.state.snapshots import JobEvents, QueueEvents
 
 OTHER: Final = "__other__"
-"""The name of jobs whose own is not known, or one too many."""
+"""The name for jobs whose name is unknown or exceeds the maximum number of names."""
 
 _ENDS: Final = frozenset({b"completed", b"failed", b"removed", b"delayed", b"waiting-children"})
-"""Events after which a job may rest for long or for ever: its name is not kept."""
-_TIMED: Final = frozenset({b"waiting", b"active", b"completed", b"failed", b"delayed", b"stalled"})
-"""Events that count for a name."""
+"""Events after which a job may pause for long or for ever: its name is forgotten."""
+_COUNTED: Final = frozenset(
+    {b"waiting", b"active", b"completed", b"failed", b"delayed", b"stalled"}
+)
+"""Events that count for a job name, besides `added`."""
 
 
-class StreamFold(Protocol):
-    """What is known of a stream's jobs."""
+class StreamAggregator(Protocol):
+    """Aggregates the events of one stream."""
 
     read: int
-    """Events read."""
+    """Number of events read."""
     lost: int
-    """Events that could not be read."""
+    """Number of events trimmed before they were read."""
 
     @property
     def inflight(self) -> int:
-        """Jobs that are remembered."""
+        """Number of jobs in flight that are remembered."""
         ...
 
     @property
     def oldest_ms(self) -> int:
-        """Since when the job is remembered that would be forgotten first."""
+        """Unix ms since when the oldest job in flight is remembered; 0 if there is none."""
         ...
 
-    def nameless(self, entries: Sequence[Entry]) -> Sequence[bytes]:
-        """Jobs in the entries whose name is needed and not known, each once."""
+    def unnamed_jobs(self, entries: Sequence[Entry]) -> Sequence[bytes]:
+        """IDs of jobs in the entries whose name is needed but unknown, without duplicates."""
         ...
 
-    def learn(self, names: Mapping[bytes, str]) -> None:
-        """Take the names of jobs."""
+    def add_names(self, names: Mapping[bytes, str]) -> None:
+        """Add the names of jobs, by job ID."""
         ...
 
     def feed(self, entries: Sequence[Entry]) -> None:
-        """Fold entries in the order of the stream."""
+        """Add entries, in the order of the stream."""
         ...
 
-    def settle(self) -> None:
-        """The end of the stream is reached."""
+    def end_of_stream(self) -> None:
+        """All entries were read: no `stalled` event follows, so a possible retry is one."""
         ...
 
     def reset(self) -> None:
-        """Forget all jobs."""
+        """Forget all jobs in flight."""
         ...
 
     def forget_oldest(self) -> object:
-        """Forget the job that has been remembered for longest."""
+        """Forget the job in flight that was remembered first."""
         ...
 
     def frozen(self) -> QueueEvents:
-        """Everything as it is now."""
+        """The current counters and durations."""
         ...
 
 
-class PlainFold:
-    """All jobs as one. A stream without news costs no fold: most queues are quiet."""
+class TotalAggregator:
+    """All jobs together. The aggregator is created by the first event: most queues are idle."""
 
-    __slots__ = ("_fold", "_make", "_nothing", "lost", "read")
+    __slots__ = ("_aggregator", "_create", "_empty", "lost", "read")
 
-    def __init__(self, make: Callable[[], Fold], nothing: Mapping[str, JobEvents]) -> None:
-        """`nothing`: what is shown before the first news."""
+    def __init__(
+        self, create: Callable[[], EventAggregator], empty: Mapping[str, JobEvents]
+    ) -> None:
+        """`empty` is shown until the first event."""
         self.read = self.lost = 0
-        self._make = make
-        self._nothing = nothing
-        self._fold: Fold | None = None
+        self._create = create
+        self._empty = empty
+        self._aggregator: EventAggregator | None = None
 
     @property
     def inflight(self) -> int:
-        return self._fold.inflight if self._fold is not None else 0
+        return self._aggregator.inflight if self._aggregator is not None else 0
 
     @property
     def oldest_ms(self) -> int:
-        return self._fold.oldest_ms if self._fold is not None else 0
+        return self._aggregator.oldest_ms if self._aggregator is not None else 0
 
-    def nameless(self, _: Sequence[Entry]) -> Sequence[bytes]:
+    def unnamed_jobs(self, _: Sequence[Entry]) -> Sequence[bytes]:
         return ()
 
-    def learn(self, _: Mapping[bytes, str]) -> None:
-        """Names are not told apart."""
+    def add_names(self, _: Mapping[bytes, str]) -> None:
+        """Names are not used."""
 
     def feed(self, entries: Sequence[Entry]) -> None:
-        if self._fold is None:
-            self._fold = self._make()
-        self._fold.feed(entries)
+        if self._aggregator is None:
+            self._aggregator = self._create()
+        self._aggregator.feed(entries)
         self.read += len(entries)
 
-    def settle(self) -> None:
-        if self._fold is not None:
-            self._fold.settle()
+    def end_of_stream(self) -> None:
+        if self._aggregator is not None:
+            self._aggregator.count_retry()
 
     def reset(self) -> None:
-        if self._fold is not None:
-            self._fold.reset()
+        if self._aggregator is not None:
+            self._aggregator.reset()
 
     def forget_oldest(self) -> object:
-        return self._fold.forget_oldest() if self._fold is not None else None
+        return self._aggregator.forget_oldest() if self._aggregator is not None else None
 
     def frozen(self) -> QueueEvents:
-        jobs = self._nothing if self._fold is None else {"": self._fold.frozen()}
+        jobs = self._empty if self._aggregator is None else {"": self._aggregator.frozen()}
         return QueueEvents(self.read, self.lost, jobs)
 
 
-class NamedFold:
-    """Apart by job name; names over the cap are one."""
+class JobNameAggregator:
+    """By job name; names beyond the maximum are counted as `OTHER`."""
 
-    __slots__ = ("_bounds", "_folds", "_most", "_names", "lost", "read")
+    __slots__ = ("_bounds", "_by_name", "_max_names", "_names", "lost", "read")
 
     def __init__(
-        self, wait_bounds: tuple[float, ...], run_bounds: tuple[float, ...], most_names: int
+        self, wait_bounds: tuple[float, ...], run_bounds: tuple[float, ...], max_names: int
     ) -> None:
         self.read = self.lost = 0
         self._bounds = (wait_bounds, run_bounds)
-        self._most = most_names
-        self._folds: dict[str, Fold] = {}
+        self._max_names = max_names
+        self._by_name: dict[str, EventAggregator] = {}
         self._names: dict[bytes, str] = {}
 
     @property
     def inflight(self) -> int:
-        return sum(fold.inflight for fold in self._folds.values())
+        return sum(each.inflight for each in self._by_name.values())
 
     @property
     def oldest_ms(self) -> int:
-        return min((f.oldest_ms for f in self._folds.values() if f.inflight), default=0)
+        return min((a.oldest_ms for a in self._by_name.values() if a.inflight), default=0)
 
-    def nameless(self, entries: Sequence[Entry]) -> Sequence[bytes]:
+    def unnamed_jobs(self, entries: Sequence[Entry]) -> Sequence[bytes]:
         added: set[bytes] = set()
-        wanted: dict[bytes, None] = {}
+        unnamed: dict[bytes, None] = {}
         for event, job, _, _ in job_events(entries):
             if event == b"added":
                 added.add(job)
-            elif event in _TIMED and job not in self._names and job not in added:
-                wanted[job] = None
-        return list(wanted)
+            elif event in _COUNTED and job not in self._names and job not in added:
+                unnamed[job] = None
+        return list(unnamed)
 
-    def learn(self, names: Mapping[bytes, str]) -> None:
+    def add_names(self, names: Mapping[bytes, str]) -> None:
         self._names.update(names)
 
     def feed(self, entries: Sequence[Entry]) -> None:
@@ -152,46 +156,46 @@ class NamedFold:
         for event, job, at, fields in job_events(entries):
             if event == b"added":
                 self._names[job] = _name_of(fields)
-            elif event not in _TIMED and job not in self._names:
-                continue  # it counts for nothing, and would make a name of nobody
-            self._fold_of(job).take(event, job, at, fields)
+            elif event not in _COUNTED and job not in self._names:
+                continue  # counts for nothing, but would create the name `OTHER`
+            self._aggregator_of(job).add(event, job, at, fields)
             if event in _ENDS:
                 self._names.pop(job, None)
 
-    def settle(self) -> None:
-        for fold in self._folds.values():
-            fold.settle()
+    def end_of_stream(self) -> None:
+        for aggregator in self._by_name.values():
+            aggregator.count_retry()
 
     def reset(self) -> None:
         self._names.clear()
-        for fold in self._folds.values():
-            fold.reset()
+        for aggregator in self._by_name.values():
+            aggregator.reset()
 
     def forget_oldest(self) -> object:
-        with_jobs = [fold for fold in self._folds.values() if fold.inflight]
+        with_jobs = [each for each in self._by_name.values() if each.inflight]
         if not with_jobs:
             return None
-        job = min(with_jobs, key=lambda fold: fold.oldest_ms).forget_oldest()
+        job = min(with_jobs, key=lambda each: each.oldest_ms).forget_oldest()
         if job is not None:
             self._names.pop(job, None)
         return job
 
     def frozen(self) -> QueueEvents:
-        jobs = {name: fold.frozen() for name, fold in self._folds.items()}
+        jobs = {name: each.frozen() for name, each in self._by_name.items()}
         return QueueEvents(self.read, self.lost, jobs)
 
-    def _fold_of(self, job: bytes) -> Fold:
+    def _aggregator_of(self, job: bytes) -> EventAggregator:
         name = self._names.get(job, OTHER)
-        fold = self._folds.get(name)
-        if fold is None:
-            if name != OTHER and len(self._folds) - (OTHER in self._folds) >= self._most:
+        aggregator = self._by_name.get(name)
+        if aggregator is None:
+            if name != OTHER and len(self._by_name) - (OTHER in self._by_name) >= self._max_names:
                 name = self._names[job] = OTHER
-            fold = self._folds.get(name)
-        if fold is None:
-            fold = self._folds[name] = Fold(*self._bounds)
-        return fold
+            aggregator = self._by_name.get(name)
+        if aggregator is None:
+            aggregator = self._by_name[name] = EventAggregator(*self._bounds)
+        return aggregator
 
 
 def _name_of(fields: Sequence[bytes]) -> str:
-    found = dict(zip(fields[::2], fields[1::2], strict=False))
-    return found.get(b"name", b"").decode("utf-8", "backslashreplace") or OTHER
+    values = dict(zip(fields[::2], fields[1::2], strict=False))
+    return values.get(b"name", b"").decode("utf-8", "backslashreplace") or OTHER

@@ -1,4 +1,4 @@
-"""Reading streams: where each was left, who has news, and what was lost in between."""
+"""Reads event streams in pages, each from where it was left, and feeds their aggregators."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Final
 
 from exporter.bullmq import Queue
 from exporter.collectors.contract import Context
-from exporter.collectors.events.by_job_name import StreamFold
-from exporter.collectors.events.fold import Entry
+from exporter.collectors.events.aggregator import Entry
+from exporter.collectors.events.by_job_name import StreamAggregator
 from exporter.connection import (
     KEY,
     Command,
     Reply,
     ReplyError,
-    are_fields,
-    are_texts,
+    is_field_list,
+    is_string_list,
     unexpected,
 )
 
@@ -31,101 +31,110 @@ XREAD: Final = Command(
     cost="all bullmq_jobs_*, bullmq_job_*",
 )
 JOB_NAME: Final = Command("HMGET", "", ("name",), list, "job names")
-"""On the key of a job."""
+"""Sent with the key of a job."""
 _ID: Final = re.compile(rb"\d{1,20}-\d{1,20}")
 
-_MOST_ENTRIES: Final = 500
-"""Streams times COUNT of one XREAD: it holds Redis for less than half a millisecond, and twice as
-many are read no faster."""
-_QUIET_STREAMS: Final = 100
+_MAX_ENTRIES: Final = 500
+"""Streams times COUNT of one XREAD: it blocks Redis for less than 0.5 ms, and larger reads are not
+faster."""
+_IDLE_STREAMS: Final = 100
+"""Streams in one XREAD of the first round, in which most have no new entries."""
 _BUSY_STREAMS: Final = 10
-_PIPELINED: Final = 20
-_FIRST_GUESS_BYTES: Final = 10_000.0
+"""Streams in one XREAD of the following rounds."""
+_MAX_PIPELINED: Final = 20
+_INITIAL_ENTRY_BYTES: Final = 10_000.0
 
 
 @dataclass(slots=True)
 class Stream:
-    """A queue's stream and how far it has been read."""
+    """The event stream of a queue, and how far it was read."""
 
     queue: Queue
     key: bytes
-    fold: StreamFold
+    aggregator: StreamAggregator
     position: bytes | None = None
-    """The last id read; None until its end was looked up."""
+    """The ID of the last entry read; None until the end of the stream was looked up."""
     added: int | None = None
-    """`entries-added` when all had been read and counted; None where the server does not tell."""
+    """`entries-added` when all entries had last been read; None if the server does not count it."""
     read: int = 0
-    """Entries read since."""
-    before: bytes = FIRST_ID
-    """The last id read before the pass that is under way."""
+    """Number of entries read since then."""
+    previous_position: bytes = FIRST_ID
+    """`position` at the start of the current pass."""
     enabled: bool = True
-    """Whether BullMQ keeps events of it at all (`maxLenEvents` is not 0)."""
-    announced: bool = False
-    """Whether its meta says how many: then nothing has happened where there is no stream yet."""
+    """Whether BullMQ writes events of this queue (`maxLenEvents` is not 0)."""
+    has_max_length: bool = False
+    """Whether `meta` sets `maxLenEvents`: then a missing stream means that no events happened."""
 
     @property
-    def at(self) -> bytes:
-        """The id after which to read."""
+    def read_after(self) -> bytes:
+        """The ID after which to read."""
         return self.position or FIRST_ID
 
 
 XRead = Callable[[Sequence[Stream], int], bytes]
-"""Packs an XREAD of some streams, with so many entries of each at the most."""
+"""Packs an XREAD of these streams with this COUNT."""
 
 
 class NameLookup:
-    """Asks for the names of jobs whose `added` was not seen; so many in one go at the most."""
+    """Looks up the names of jobs whose `added` event was not seen."""
 
-    most = 1000
+    max_jobs = 1000
+    """Maximum number of jobs in one look-up."""
 
-    def look_up(self, context: Context, news: Sequence[tuple[Stream, Sequence[Entry]]]) -> None:
-        """Names that are not found stay unknown."""
-        wanted = [(stream, job) for stream, found in news for job in stream.fold.nameless(found)]
-        wanted = wanted[: self.most]
-        if not wanted:
+    def look_up(self, context: Context, read: Sequence[tuple[Stream, Sequence[Entry]]]) -> None:
+        """Look up the names that the entries need; names that are not found stay unknown."""
+        unnamed = [
+            (stream, job)
+            for stream, entries in read
+            for job in stream.aggregator.unnamed_jobs(entries)
+        ][: self.max_jobs]
+        if not unnamed:
             return
-        packed = b"".join(JOB_NAME.on(stream.queue.key + job) for stream, job in wanted)
-        replies = context.client.batch(packed, len(wanted)).replies
-        for (stream, job), reply in zip(wanted, replies, strict=True):
-            if are_fields(reply, 1) and reply[0]:
-                stream.fold.learn({job: reply[0].decode("utf-8", "backslashreplace")})
+        packed = b"".join(JOB_NAME.on(stream.queue.key + job) for stream, job in unnamed)
+        replies = context.client.batch(packed, len(unnamed)).replies
+        for (stream, job), reply in zip(unnamed, replies, strict=True):
+            if is_field_list(reply, 1) and reply[0]:
+                stream.aggregator.add_names({job: reply[0].decode("utf-8", "backslashreplace")})
 
 
 @dataclass(frozen=True, slots=True)
-class _ReadPlan:
-    """The shape of a round trip."""
+class _PageSize:
+    """The size of one round trip."""
 
     width: int
-    """Streams in one XREAD."""
+    """Number of streams in one XREAD."""
     count: int
+    """COUNT of one XREAD: entries per stream."""
     groups: int
-    """XREADs in the round trip."""
+    """Number of XREADs in the round trip."""
 
 
-class Reader:
-    """Reads streams in pages that are bounded in entries and, by what they were, in bytes."""
+class StreamReader:
+    """Reads streams in pages, limited in entries and, by the size of earlier entries, in bytes."""
 
     def __init__(self, page_bytes: int) -> None:
         self._page_bytes = page_bytes
         self._names = NameLookup()
-        self._entry_bytes = _FIRST_GUESS_BYTES
-        self._quiet = QuietReads()
-        self._news: dict[bytes, Stream] = {}
+        self._entry_bytes = _INITIAL_ENTRY_BYTES
+        self._cached_reads = CachedReads()
+        self._updated: dict[bytes, Stream] = {}
+        """Streams that had new entries in this pass, by key."""
 
     def drain(
         self, context: Context, streams: Sequence[Stream], until: float
     ) -> tuple[list[Stream], list[Stream]]:
-        """Fold all news of the streams until that monotonic time; gives those that had any, and
-        those with more left.
+        """Read all new entries until that monotonic time. Returns the streams that had new entries,
+        and those that have more.
 
-        First all streams are asked for a few entries each, many in one command; then those that
-        had more, a page each in turn, so that a flooding queue does not hold up a quiet one.
+        The first round reads a few entries of every stream, many streams in one command. The
+        following rounds read a page of each stream that had more, so that a busy queue does not
+        delay an idle one.
         """
-        self._news = {}
-        more = self._round(context, streams, _QUIET_STREAMS, self._quiet.reads(streams))
+        self._updated = {}
+        more = self._round(context, streams, _IDLE_STREAMS, self._cached_reads.of(streams))
         while more and time.monotonic() < until:
             more = self._round(context, more, _BUSY_STREAMS, _xread)
-        return list(self._news.values()), more
+        return list(self._updated.values()), more
 
     def _round(
         self, context: Context, streams: Sequence[Stream], width: int, xread: XRead
@@ -139,105 +148,108 @@ class Reader:
             more += self._read(context, some, page, xread)
         return more
 
-    def _page(self, streams: int, width: int) -> _ReadPlan:
-        """As much as the size of entries allows, were all of them there."""
+    def _page(self, streams: int, width: int) -> _PageSize:
+        """The largest page within `page_bytes`, if every stream returns COUNT average entries."""
         entries = max(1, int(self._page_bytes / self._entry_bytes))
         width = min(width, streams, entries)
-        count = max(1, min(_MOST_ENTRIES, entries) // width)
-        return _ReadPlan(width, count, max(1, min(_PIPELINED, entries // (width * count))))
+        count = max(1, min(_MAX_ENTRIES, entries) // width)
+        return _PageSize(width, count, max(1, min(_MAX_PIPELINED, entries // (width * count))))
 
     def _read(
-        self, context: Context, streams: Sequence[Stream], page: _ReadPlan, xread: XRead
+        self, context: Context, streams: Sequence[Stream], page: _PageSize, xread: XRead
     ) -> list[Stream]:
         groups = [streams[i : i + page.width] for i in range(0, len(streams), page.width)]
         packed = b"".join([xread(group, page.count) for group in groups])
         batch = context.client.batch(packed, len(groups))
-        found = self._take(context, groups, batch.replies, page.count)
-        self._learn(batch.size, sum(entries for _, entries in found))
+        found = self._add(context, groups, batch.replies, page.count)
+        self._update_entry_bytes(batch.size, sum(entries for _, entries in found))
         return [stream for stream, entries in found if entries == page.count]
 
-    def _take(
+    def _add(
         self,
         context: Context,
         groups: Sequence[Sequence[Stream]],
         replies: Sequence[Reply],
         count: int,
     ) -> list[tuple[Stream, int]]:
-        """Folds the replies; the streams with news and their number of entries."""
-        news: list[tuple[Stream, Sequence[Entry]]] = []
+        """Add the entries to their aggregators; returns the streams that had any, and how many."""
+        read: list[tuple[Stream, Sequence[Entry]]] = []
         for group, reply in zip(groups, replies, strict=True):
             if isinstance(reply, ReplyError):
-                news += _one_by_one(context, group, count)
+                read += _read_separately(context, group, count)
             elif reply is not None:
                 by_key = {stream.key: stream for stream in group}
-                _check(reply, by_key)
-                news += [(by_key[key], entries) for key, entries in reply]
-        with _entries_at_fault(news):
-            self._names.look_up(context, news)
-            for stream, entries in news:
-                self._news[stream.key] = stream
-                stream.fold.feed(entries)
+                _check_reply(reply, by_key)
+                read += [(by_key[key], entries) for key, entries in reply]
+        with _malformed_entries_detected(read):
+            self._names.look_up(context, read)
+            for stream, entries in read:
+                self._updated[stream.key] = stream
+                stream.aggregator.feed(entries)
                 stream.position = entries[-1][0]
                 stream.read += len(entries)
-        return [(stream, len(entries)) for stream, entries in news]
+        return [(stream, len(entries)) for stream, entries in read]
 
-    def _learn(self, size: int, entries: int) -> None:
-        """How large entries are, so that the next page stays in its bounds."""
+    def _update_entry_bytes(self, size: int, entries: int) -> None:
+        """Update the expected size of an entry, which limits the next page."""
         if entries:
             average = size / entries
-            # at once up, step by step down: pages of large entries are what must not happen
+            # increase at once, decrease in steps: a page of large entries must not happen
             self._entry_bytes = max(average, (self._entry_bytes + average) / 2)
 
 
-class QuietReads:
-    """XREADs of many streams at once, kept for as long as nothing comes."""
+class CachedReads:
+    """Packed XREADs of many streams, reused while their positions do not change."""
 
     def __init__(self) -> None:
         self._streams: Sequence[Stream] = ()
-        self._known: dict[tuple[bytes, int, int], tuple[list[bytes | None], bytes]] = {}
-        """Positions and command, by the first stream, their number and COUNT."""
+        self._packed: dict[tuple[bytes, int, int], tuple[list[bytes | None], bytes]] = {}
+        """Positions and packed command, by the first stream's key, number of streams and COUNT."""
 
-    def reads(self, streams: Sequence[Stream]) -> XRead:
-        """What packs the command for some of these streams, which stand together."""
-        if streams is not self._streams or len(self._known) > len(streams):
-            self._streams, self._known = streams, {}
+    def of(self, streams: Sequence[Stream]) -> XRead:
+        """A function that packs the XREAD of consecutive streams among these."""
+        if streams is not self._streams or len(self._packed) > len(streams):
+            self._streams, self._packed = streams, {}
         return self._xread
 
     def _xread(self, group: Sequence[Stream], count: int) -> bytes:
         key = (group[0].key, len(group), count)
         positions = [stream.position for stream in group]
-        known = self._known.get(key)
-        if known is None or known[0] != positions:
-            known = self._known[key] = (positions, _xread(group, count))
-        return known[1]
+        cached = self._packed.get(key)
+        if cached is None or cached[0] != positions:
+            cached = self._packed[key] = (positions, _xread(group, count))
+        return cached[1]
 
 
 def _xread(streams: Sequence[Stream], count: int) -> bytes:
     keys = [stream.key for stream in streams]
-    positions = [stream.at for stream in streams]
+    positions = [stream.read_after for stream in streams]
     return XREAD.on(more=("COUNT", count, "STREAMS", *keys, *positions))
 
 
-def _one_by_one(
+def _read_separately(
     context: Context, group: Sequence[Stream], count: int
 ) -> list[tuple[Stream, Sequence[Entry]]]:
-    """One key of a wrong type fails the whole command: ask for each alone."""
+    """Read each stream with its own XREAD: one key of a wrong type makes XREAD of many fail."""
     batch = context.client.batch(b"".join(_xread([s], count) for s in group), len(group))
-    news = []
+    read: list[tuple[Stream, Sequence[Entry]]] = []
     for stream, reply in zip(group, batch.replies, strict=True):
         if isinstance(reply, ReplyError):
             if reply.not_available:
                 raise reply
             context.errors.add(reply, f"XREAD {stream.key[:200]!r}")
         elif reply is not None:
-            _check(reply, (stream.key,))
-            news += [(stream, entries) for _, entries in reply]
-    return news
+            _check_reply(reply, (stream.key,))
+            read += [(stream, entries) for _, entries in reply]
+    return read
 
 
-def _check(reply: Reply, asked: Container[bytes]) -> None:
-    """See that it is XREAD's: streams that were asked for, each with entries."""
-    whole = type(reply) is list and all(
+def _check_reply(reply: Reply, asked: Container[bytes]) -> None:
+    """Check that it is a reply to XREAD: streams that were asked for, each with entries.
+
+    Raises `RedisFailure`.
+    """
+    valid = type(reply) is list and all(
         type(found) is list
         and len(found) == 2
         and type(found[0]) is bytes
@@ -247,40 +259,42 @@ def _check(reply: Reply, asked: Container[bytes]) -> None:
         and is_entry(found[1][-1])
         for found in reply
     )
-    if not whole:
+    if not valid:
         raise unexpected("XREAD")
 
 
 @contextmanager
-def _entries_at_fault(news: Sequence[tuple[Stream, Sequence[Entry]]]) -> Iterator[None]:
-    """A failure over entries that are none is Redis' one.
+def _malformed_entries_detected(
+    read: Sequence[tuple[Stream, Sequence[Entry]]],
+) -> Iterator[None]:
+    """Turn an exception caused by malformed entries into a `RedisFailure`.
 
-    To look at each of them before would take half as long as to fold them.
+    Checking every entry in advance would take half as long as aggregating it.
     """
     try:
         yield
     except (AttributeError, IndexError, TypeError, ValueError):
-        if all(is_entry(entry) for _, entries in news for entry in entries):
+        if all(is_entry(entry) for _, entries in read for entry in entries):
             raise
         raise unexpected("XREAD") from None
 
 
 def is_entry(entry: Reply) -> bool:
-    """Whether it is an entry of a stream: its id, and its fields and values in turn."""
-    return type(entry) is list and len(entry) == 2 and is_id(entry[0]) and are_texts(entry[1])
+    """Whether it is a stream entry: its ID, and its fields and values, alternating."""
+    return type(entry) is list and len(entry) == 2 and is_id(entry[0]) and is_string_list(entry[1])
 
 
 def is_id(entry_id: Reply) -> bool:
-    """Whether it is the id of an entry."""
+    """Whether it is the ID of a stream entry."""
     return type(entry_id) is bytes and _ID.fullmatch(entry_id) is not None
 
 
 def id_ms(entry_id: bytes) -> int:
-    """The time in an entry's id."""
+    """The time in an entry's ID, in Unix ms."""
     return int(entry_id.partition(b"-")[0])
 
 
 def id_order(entry_id: bytes) -> tuple[int, int]:
-    """An id as numbers that compare."""
+    """An ID as a tuple that sorts in stream order."""
     ms, _, sequence = entry_id.partition(b"-")
     return int(ms), int(sequence)

@@ -11,7 +11,7 @@ from exporter.collectors.contract import Context
 from exporter.collectors.queues.memory import ReplyCache
 from exporter.connection import Command, Reply, expect_lists, expect_type
 
-WHAT: Final = "a command on the queues"
+WHAT: Final = "a queue command"
 _SCORED: Final = frozenset({0, 2})
 
 Answer = Callable[[Sequence[int], list[Reply]], None]

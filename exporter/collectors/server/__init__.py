@@ -1,4 +1,4 @@
-"""The Redis server: what decides whether its queues are safe, from INFO and DBSIZE."""
+"""The Redis server, from INFO and DBSIZE: facts that show whether its queues are safe."""
 
 from exporter.collectors.server.collector import ServerCollector
 

@@ -1,16 +1,24 @@
-"""The collector: two commands on every server."""
+"""The collector: sends INFO and DBSIZE to every server."""
 
 from __future__ import annotations
 
 from exporter.collectors.contract import Context, Scope
 from exporter.collectors.server.cluster import ClusterTotals
 from exporter.collectors.server.info import persistence_ok, server_identity, server_values
-from exporter.connection import DBSIZE, INFO, Client, ReplyError, expect_int, parse_info, text
+from exporter.connection import (
+    DBSIZE,
+    INFO,
+    Client,
+    ReplyError,
+    expect_int,
+    expect_string,
+    parse_info,
+)
 from exporter.state.snapshots import ServerFacts
 
 
 class ServerCollector:
-    """Runs on every connection; a cluster's masters are told as one."""
+    """Reads the server of every connection; reports a cluster's masters as one server."""
 
     name = "server"
     scope = Scope.CONNECTION
@@ -19,17 +27,17 @@ class ServerCollector:
         self._totals = ClusterTotals()
 
     def collect(self, context: Context) -> ServerFacts:
-        """The server's facts; a server without INFO is one where this collector is unsupported."""
-        found = [_read(node, context) for node in context.client.nodes]
-        return found[0] if not context.client.settings.cluster else self._totals.of(found)
+        """The server's facts. Raises `RedisFailure`, also if INFO is not available."""
+        servers = [_read(node, context) for node in context.client.nodes]
+        return self._totals.of(servers) if context.client.settings.cluster else servers[0]
 
 
 def _read(node: Client, context: Context) -> ServerFacts:
     info_reply, size = node.batch(INFO.on() + DBSIZE.on(), 2).replies
     if isinstance(info_reply, ReplyError):
         raise info_reply
-    info = parse_info(text(info_reply, "INFO"))
-    node.learn(info)
+    info = parse_info(expect_string(info_reply, "INFO"))
+    node.update_metadata(info)
     values = server_values(info)
     if isinstance(size, ReplyError):
         context.errors.add(size, "DBSIZE")

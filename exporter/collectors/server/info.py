@@ -1,4 +1,4 @@
-"""What INFO says, as facts. Pure."""
+"""Facts from INFO. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from exporter.parsing import finite, is_digits
 
-# our name → INFO's field, for numbers that are taken as they are
+# our name → field of INFO, for numbers that need no conversion
 _NUMBERS: Final = {
     "memory_used_bytes": "used_memory",
     "memory_max_bytes": "maxmemory",
@@ -24,7 +24,7 @@ _NUMBERS: Final = {
 
 
 def server_identity(info: Mapping[str, str]) -> dict[str, str]:
-    """The texts. `version` is the version of Redis that the server is compatible with."""
+    """String facts. `version` is the Redis version that the server is compatible with."""
     name = info.get("server_name", "redis")
     return {
         "version": info.get("redis_version", ""),
@@ -36,7 +36,7 @@ def server_identity(info: Mapping[str, str]) -> dict[str, str]:
 
 
 def server_values(info: Mapping[str, str]) -> dict[str, float]:
-    """The numbers that INFO tells; one that is missing or unreadable is left out."""
+    """Numeric facts; those that are missing or not a number are omitted."""
     values = {ours: _number(info.get(field)) for ours, field in _NUMBERS.items()}
     values["start_timestamp_seconds"] = _start(info)
     if info.get("maxmemory_policy"):
@@ -48,16 +48,16 @@ def server_values(info: Mapping[str, str]) -> dict[str, float]:
 
 
 def _start(info: Mapping[str, str]) -> float | None:
-    """Unix time of the start, from the server's own two figures, so that it never wavers."""
+    """Unix time of the server's start; constant, because both values are the server's own."""
     now, uptime = _number(info.get("server_time_usec")), _number(info.get("uptime_in_seconds"))
     return None if now is None or uptime is None else now // 1_000_000 - uptime
 
 
 def persistence_ok(info: Mapping[str, str]) -> dict[str, bool]:
-    """Whether the last write of each kind that is on went well.
+    """Whether the last write of each enabled kind of persistence succeeded.
 
-    INFO does not say whether snapshots are configured; a server that has made none since its start
-    (`rdb_last_bgsave_time_sec` is -1) is taken as one that makes none.
+    INFO does not report whether RDB snapshots are configured; they count as off if the server has
+    made none since its start (`rdb_last_bgsave_time_sec` is -1).
     """
     found = {}
     if info.get("rdb_last_bgsave_time_sec", "-1") != "-1":

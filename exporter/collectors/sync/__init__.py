@@ -1,6 +1,6 @@
-"""The sync test: does every connection see what every other one writes?
+"""The sync test: does every connection see what every other connection writes?
 
-The only place where the exporter writes: keys of its own, always with a TTL.
+The only part of the exporter that writes: its own keys, always with a TTL.
 """
 
 from exporter.collectors.sync.round import SyncTest

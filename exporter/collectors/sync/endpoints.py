@@ -1,4 +1,4 @@
-"""The connections of one round: for each, a socket that writes and another that reads."""
+"""The connections of one round: each has a socket that writes and one that reads."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from exporter.connection import Client, Metadata, RedisFailure, open_client
 
 @dataclass(slots=True)
 class Endpoint:
-    """One way to a Redis, for all the connection names that share it."""
+    """A distinct connection to Redis, with all connection names that share its settings."""
 
     names: tuple[str, ...]
     writer: Client
     reader: Client
     metadata: Metadata | None = None
     failure: RedisFailure | None = None
-    """Why it could not be reached, if it could not."""
+    """Why connecting failed, if it did."""
 
     @property
     def name(self) -> str:
-        """The first of its names."""
+        """The first of the names."""
         return self.names[0]
 
     def connect(self) -> None:
-        """Open both sockets; a failure is kept, not raised."""
+        """Open both sockets; a failure is stored in `failure`, not raised."""
         try:
             self.metadata = self.writer.connect()
             self.reader.connect()
@@ -39,13 +39,13 @@ class Endpoint:
         self.reader.close()
 
     def abort(self) -> None:
-        """From another thread: make the calls in progress fail now."""
+        """Make the calls in progress fail now. Called from another thread."""
         self.writer.abort()
         self.reader.abort()
 
 
-def sides_of(connections: dict[str, Connection]) -> list[Endpoint]:
-    """A side for each different way to a Redis, in the order of the configuration."""
+def endpoints_of(connections: dict[str, Connection]) -> list[Endpoint]:
+    """An endpoint for each distinct connection, in the order of the configuration."""
     names: dict[Connection, list[str]] = {}
     for name, settings in connections.items():
         names.setdefault(settings, []).append(name)

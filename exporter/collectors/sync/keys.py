@@ -1,4 +1,4 @@
-"""The sync test's own keys and what is written to them."""
+"""The keys that the sync test writes, and their values."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 TTL_SECONDS: Final = 50
-"""How long anything can stay in Redis, whatever happens to the exporter."""
+"""TTL of the keys: how long they remain in Redis if the exporter cannot delete them."""
 
 SHORT_TTL_SECONDS: Final = 0.25
-"""For the key that must be gone when it should be."""
+"""TTL of the key whose expiry is tested."""
 
 _PAYLOAD_BYTES: Final = 64 * 1024
 _EVERY_BYTE: Final = bytes(range(256))
@@ -20,7 +20,7 @@ _UNICODE: Final = "žluťoučký kůň · 井戸 · 🐂 · \u202eRTL\u202c · e
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of one writer in one round, and their values."""
+    """The keys of one writer in one round, with their values."""
 
     value_key: bytes
     payload_key: bytes
@@ -30,19 +30,19 @@ class Keys:
 
     @property
     def all(self) -> tuple[bytes, bytes, bytes]:
-        """Every key that the writer makes."""
+        """All keys that the writer writes."""
         return (self.value_key, self.payload_key, self.short_key)
 
     @property
     def digest(self) -> bytes:
-        """Of the payload."""
+        """SHA-256 of the payload."""
         return hashlib.sha256(self.payload).digest()
 
 
 def new_keys(prefix: str) -> Keys:
-    """Keys that no other round, and no other exporter, has."""
+    """Keys that no other round and no other exporter uses."""
     token = secrets.token_hex(16)
-    # one hash tag, so that in a cluster they are in one slot
+    # the hash tag puts all keys in one slot of a cluster
     base = f"{prefix}:{{{token}}}:".encode()
     filler = _EVERY_BYTE + _UNICODE + token.encode()
     payload = (filler * (_PAYLOAD_BYTES // len(filler) + 1))[:_PAYLOAD_BYTES]

@@ -1,4 +1,4 @@
-"""A round of the sync test: every connection writes once, and all of them read it."""
+"""A round of the sync test: every connection writes once, and all connections read it."""
 
 from __future__ import annotations
 
@@ -11,120 +11,122 @@ from itertools import product
 from typing import Final
 
 from exporter.collectors.sync import steps
-from exporter.collectors.sync.endpoints import Endpoint, sides_of
+from exporter.collectors.sync.endpoints import Endpoint, endpoints_of
 from exporter.collectors.sync.keys import Keys, new_keys
-from exporter.collectors.sync.steps import Findings, NotPermittedError
+from exporter.collectors.sync.steps import NotPermittedError, PairResult
 from exporter.config.models import Connection, Sync
 from exporter.connection import RedisFailure
 from exporter.state.snapshots import SYNC_CHECKS, Pair, SyncReport
 
-_MOST_THREADS: Final = 16
-_GOOD_FOR_ROUNDS: Final = 3
-_LEAST_SECONDS: Final = 10.0
+_MAX_THREADS: Final = 16
+_VALID_ROUNDS: Final = 3
+_MIN_ROUND_SECONDS: Final = 10.0
 
-Names = tuple[str, str]
+PairNames = tuple[str, str]
 """The connection names of a writer and a reader."""
 
 
 class SyncTest:
-    """Tests all pairs of the connections; counts runs and failures from round to round.
+    """Tests all pairs of connections, and counts runs and failures over all rounds.
 
-    A round's time is bounded: every call has its connection's timeout, a connection that has failed
-    is not asked again, and no writer begins when `interval_seconds` have passed. Writers that were
-    left out keep their last result and begin the next round.
+    The duration of a round is limited: every call has its connection's timeout, a connection that
+    failed is not used again, and no writer starts after `interval_seconds`. Writers that did not
+    run keep their last result, and are first in the next round.
     """
 
     def __init__(self, connections: dict[str, Connection], options: Sync) -> None:
         self._connections = connections
         self._options = options
-        self._wanted = (connections, options)
-        self._sides: list[Endpoint] = []
+        self._requested = (connections, options)
+        self._endpoints: list[Endpoint] = []
         self._next = 0
-        self._pairs: dict[Names, Pair] = {}
+        self._pairs: dict[PairNames, Pair] = {}
         self._stopped = False
 
     def change(self, connections: dict[str, Connection], options: Sync) -> None:
-        """From another thread: test these from the next round on; the same pairs count on."""
-        self._wanted = (connections, options)
+        """Test these from the next round on. Called from another thread."""
+        self._requested = (connections, options)
 
     def run(self) -> SyncReport:
-        """One round. Nothing is raised for a Redis that fails: that is what is reported."""
-        self._take_wanted()
+        """Run one round. Failures of Redis are reported, not raised."""
+        self._apply_request()
         started = time.monotonic()
-        deadline = started + max(_LEAST_SECONDS, self._options.interval_seconds)
-        self._sides = sides_of(self._connections)
-        with ThreadPoolExecutor(min(_MOST_THREADS, len(self._sides))) as pool:
+        deadline = started + max(_MIN_ROUND_SECONDS, self._options.interval_seconds)
+        self._endpoints = endpoints_of(self._connections)
+        with ThreadPoolExecutor(min(_MAX_THREADS, len(self._endpoints))) as pool:
             try:
-                list(pool.map(Endpoint.connect, self._sides))
+                list(pool.map(Endpoint.connect, self._endpoints))
                 self._test_writers(pool, deadline)
             finally:
-                for side in self._sides:
-                    side.close()
+                for endpoint in self._endpoints:
+                    endpoint.close()
         return SyncReport(
             at=time.monotonic(),
             time=time.time(),
             seconds=time.monotonic() - started,
-            good_for=_GOOD_FOR_ROUNDS * self._options.interval_seconds,
+            valid_seconds=_VALID_ROUNDS * self._options.interval_seconds,
             pairs=tuple(self._pairs[names] for names in self._all_names() if names in self._pairs),
             metadata={
-                name: side.metadata
-                for side in self._sides
-                if side.metadata is not None
-                for name in side.names
+                name: endpoint.metadata
+                for endpoint in self._endpoints
+                if endpoint.metadata is not None
+                for name in endpoint.names
             },
         )
 
-    def _take_wanted(self) -> None:
-        before, (self._connections, self._options) = self._connections, self._wanted
-        same = {name for name, known in self._connections.items() if before.get(name) == known}
-        self._pairs = {names: pair for names, pair in self._pairs.items() if same >= set(names)}
+    def _apply_request(self) -> None:
+        before, (self._connections, self._options) = self._connections, self._requested
+        unchanged = {name for name, new in self._connections.items() if before.get(name) == new}
+        self._pairs = {
+            names: pair for names, pair in self._pairs.items() if unchanged >= set(names)
+        }
 
     def _test_writers(self, pool: ThreadPoolExecutor, deadline: float) -> None:
-        count = len(self._sides)
+        count = len(self._endpoints)
         for _ in range(count):
             if self._stopped or time.monotonic() > deadline:
                 return
-            writer = self._sides[self._next % count]
+            writer = self._endpoints[self._next % count]
             self._next = (self._next + 1) % count
             self._write_and_read(pool, writer)
 
-    def _all_names(self) -> Iterable[Names]:
+    def _all_names(self) -> Iterable[PairNames]:
         return ((writer, reader) for writer in self._connections for reader in self._connections)
 
     def stop(self) -> None:
-        """From another thread: end the round in progress now."""
+        """End the round in progress now. Called from another thread."""
         self._stopped = True
-        for side in self._sides:
-            side.abort()
+        for endpoint in self._endpoints:
+            endpoint.abort()
 
     def _write_and_read(self, pool: ThreadPoolExecutor, writer: Endpoint) -> None:
-        """One writer and all readers."""
+        """Test one writer with all readers."""
         started = time.monotonic()
-        found = {side.name: Findings() for side in self._sides}
+        results = {endpoint.name: PairResult() for endpoint in self._endpoints}
         keys = new_keys(self._options.key_prefix)
-        if self._write(writer, keys, found.values()):
+        if self._write(writer, keys, results.values()):
             written_at = time.monotonic()
             try:
-                read = partial(self._read, writer, keys, written_at, found)
-                list(pool.map(read, self._sides))
+                read = partial(self._read, writer, keys, written_at, results)
+                list(pool.map(read, self._endpoints))
             finally:
-                self._clean_up(pool, writer, keys, found)
-        for reader in self._sides:
+                self._clean_up(pool, writer, keys, results)
+        for reader in self._endpoints:
             for names in product(writer.names, reader.names):
                 seconds = time.monotonic() - started
-                self._pairs[names] = self._pair(names, found[reader.name], seconds)
+                self._pairs[names] = self._pair(names, results[reader.name], seconds)
 
-    def _write(self, writer: Endpoint, keys: Keys, found: Iterable[Findings]) -> bool:
+    def _write(self, writer: Endpoint, keys: Keys, results: Iterable[PairResult]) -> bool:
         started = time.monotonic()
         problem, not_permitted = None, ""
         if writer.failure is not None:
             problem = f"the writer failed: {writer.failure}"
         else:
             problem, not_permitted = _attempt(writer, keys)
-        for findings in found:
-            findings.not_permitted = not_permitted
+        for result in results:
+            result.not_permitted = not_permitted
             if not not_permitted:
-                findings.note("writable", started, problem, "written")
+                result.record("writable", started, problem, "written")
         return problem is None and not not_permitted
 
     def _read(
@@ -132,56 +134,59 @@ class SyncTest:
         writer: Endpoint,
         keys: Keys,
         written_at: float,
-        found: dict[str, Findings],
+        results: dict[str, PairResult],
         reader: Endpoint,
     ) -> None:
-        findings, started = found[reader.name], time.monotonic()
+        result, started = results[reader.name], time.monotonic()
         if reader.failure is not None:
-            findings.note("set_get", started, f"the reader failed: {reader.failure}", "")
+            result.record("set_get", started, f"the reader failed: {reader.failure}", "")
             return
         timeout = steps.read_timeout(
             writer.metadata, reader.metadata, self._options.timeout_seconds
         )
-        steps.read(reader, keys, written_at, timeout, findings)
+        steps.read(reader, keys, written_at, timeout, result)
         if writer.metadata is not None and reader.metadata is not None:
-            seen = findings.propagation_seconds is not None
+            seen = result.propagation_seconds is not None
             verdict = steps.same_database(writer.metadata, reader.metadata, seen=seen)
-            findings.note("same_database", time.monotonic(), *verdict)
+            result.record("same_database", time.monotonic(), *verdict)
 
     def _clean_up(
-        self, pool: ThreadPoolExecutor, writer: Endpoint, keys: Keys, found: dict[str, Findings]
+        self, pool: ThreadPoolExecutor, writer: Endpoint, keys: Keys, results: dict[str, PairResult]
     ) -> None:
         started = time.monotonic()
         try:
             steps.clean_up(writer.writer, keys)
         except NotPermittedError as error:
-            for findings in found.values():
-                findings.not_permitted = str(error)
+            for result in results.values():
+                result.not_permitted = str(error)
         except RedisFailure as failure:
-            for findings in found.values():
-                findings.note("cleanup", started, f"the keys stay until they expire: {failure}", "")
+            problem = f"the keys remain until they expire: {failure}"
+            for result in results.values():
+                result.record("cleanup", started, problem, "")
         else:
-            # a reader that never saw the keys cannot tell whether they are gone
-            saw = [s for s in self._sides if found[s.name].propagation_seconds is not None]
-            list(pool.map(lambda side: self._confirm(side, keys, started, found[side.name]), saw))
+            # only readers that saw the keys can confirm the deletion
+            readers = [
+                e for e in self._endpoints if results[e.name].propagation_seconds is not None
+            ]
+            list(pool.map(lambda e: self._confirm(e, keys, started, results[e.name]), readers))
 
-    def _confirm(self, reader: Endpoint, keys: Keys, started: float, findings: Findings) -> None:
+    def _confirm(self, reader: Endpoint, keys: Keys, started: float, result: PairResult) -> None:
         try:
             problem = steps.check_deleted(reader.reader, keys, self._options.timeout_seconds)
         except NotPermittedError as error:
-            findings.not_permitted = str(error)
+            result.not_permitted = str(error)
             return
         except RedisFailure as failure:
             problem = f"the reader failed: {failure}"
-        findings.note("cleanup", started, problem, "deleted, and gone for the reader")
+        result.record("cleanup", started, problem, "deleted, no longer visible to the reader")
 
-    def _pair(self, names: Names, findings: Findings, seconds: float) -> Pair:
+    def _pair(self, names: PairNames, result: PairResult, seconds: float) -> Pair:
         last = self._pairs.get(names)
         pair = Pair(
             *names,
-            checks={k: findings.checks[k] for k in SYNC_CHECKS if k in findings.checks},
-            not_permitted=findings.not_permitted,
-            propagation_seconds=findings.propagation_seconds,
+            checks={name: result.checks[name] for name in SYNC_CHECKS if name in result.checks},
+            not_permitted=result.not_permitted,
+            propagation_seconds=result.propagation_seconds,
             seconds=seconds,
             time=time.time(),
             runs=last.runs if last else 0,
@@ -193,7 +198,7 @@ class SyncTest:
 
 
 def _attempt(writer: Endpoint, keys: Keys) -> tuple[str | None, str]:
-    """Write; what went wrong, and the command that is not permitted."""
+    """Write the keys; returns the problem, and the command that is not permitted."""
     try:
         steps.write(writer.writer, keys)
     except NotPermittedError as error:

@@ -1,8 +1,8 @@
-"""Event mathematics: entries of a stream, folded into counters and durations. Pure.
+"""Aggregates the events of a stream into counters and durations. Pure.
 
-An entry's id is the server's clock in ms, so one clock times the whole story. What cannot be known
-is left out rather than guessed: a duration whose start was not seen, that of a flow's parent that a
-child has failed, that of a job which stalled too often.
+An entry's ID contains the server's time in ms, so all durations are measured by one clock. Unknown
+durations are omitted, not guessed: of jobs whose start was not seen, of a flow's parent that failed
+because of a child, and of jobs that failed because they stalled too often.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from exporter.state.histogram import Buckets
 from exporter.state.snapshots import JobEvents
 
 Entry = tuple[bytes, Sequence[bytes]]
-"""An entry of XREAD: id, and its fields and values in turn."""
+"""An entry of XREAD: its ID, and its fields and values, alternating."""
 
 COMPLETED: Final = "completed"
 FAILED: Final = "failed"
 RETRIED: Final = "retried"
 OUTCOMES: Final = (COMPLETED, FAILED, RETRIED)
 
-_STALLED_TEXT: Final = b"job stalled"
-"""A failure for stalling too often; its run ended when the worker died, not now."""
+_STALLED_REASON: Final = b"job stalled"
+"""Start of `failedReason` if a job stalled too often; its run ended earlier, with its worker."""
 _PARENT_MS: Final = 10
-"""A parent that a child has failed is handed out and failed within one script or two."""
+"""A parent that fails because of a child becomes active and fails within one or two scripts."""
 
 
-class Fold:
-    """Counters, and the jobs between ready and finished."""
+class EventAggregator:
+    """Counters, durations, and the jobs in flight: ready or active, not finished yet."""
 
     def __init__(self, wait_bounds: tuple[float, ...], run_bounds: tuple[float, ...]) -> None:
         self.added = self.started = self.completed = self.failed = 0
@@ -38,51 +38,52 @@ class Fold:
         self._ready: dict[bytes, int] = {}
         self._active: dict[bytes, int] = {}
         self._parents: set[bytes] = set()
-        self._pending: tuple[bytes, float] | None = None
-        """A job that went back from active and how long it ran: a retry, unless it has stalled."""
+        self._possible_retry: tuple[bytes, float] | None = None
+        """A job that returned from active to waiting, and how long it ran, in ms: a retry, unless
+        the next event says that it stalled."""
 
     @property
     def inflight(self) -> int:
-        """Jobs that are remembered."""
+        """Number of jobs in flight that are remembered."""
         return len(self._ready) + len(self._active)
 
     @property
     def oldest_ms(self) -> int:
-        """Since when the job is remembered that would be forgotten first."""
+        """Unix ms since when the oldest job in flight is remembered; 0 if there is none."""
         firsts = [next(iter(jobs.values())) for jobs in (self._ready, self._active) if jobs]
         return min(firsts, default=0)
 
     def feed(self, entries: Sequence[Entry]) -> None:
-        """Fold entries in the order of the stream; events that are not BullMQ's are passed over."""
+        """Add entries, in the order of the stream; events that are not BullMQ's are ignored."""
         handlers = self._HANDLERS
         for event, job, at, fields in job_events(entries):
             handler = handlers.get(event)
             if handler is not None:
                 handler(self, job, at, fields)
 
-    def take(self, event: bytes, job: bytes, at: int, fields: Sequence[bytes]) -> None:
-        """Fold one event."""
+    def add(self, event: bytes, job: bytes, at: int, fields: Sequence[bytes]) -> None:
+        """Add one event; `at` is its time in Unix ms."""
         handler = self._HANDLERS.get(event)
         if handler is not None:
             handler(self, job, at, fields)
 
-    def settle(self) -> None:
-        """The end of the stream is reached: what is pending will not turn out to have stalled."""
-        if self._pending is not None:
-            _, ran = self._pending
-            self._pending = None
+    def count_retry(self) -> None:
+        """Count the possible retry, if there is one: no `stalled` event of the job followed."""
+        if self._possible_retry is not None:
+            _, ran = self._possible_retry
+            self._possible_retry = None
             self.retried += 1
             self._runs[RETRIED].observe(_seconds(ran))
 
     def reset(self) -> None:
-        """Forget all jobs: the stream is another one, in which ids begin anew."""
+        """Forget all jobs in flight: the stream was recreated, so job IDs start over."""
         self._ready.clear()
         self._active.clear()
         self._parents.clear()
-        self._pending = None
+        self._possible_retry = None
 
     def forget_oldest(self) -> bytes | None:
-        """Forget the job that has been remembered for longest, and say which."""
+        """Forget the job in flight that was remembered first; returns its ID, if there is one."""
         ready, active = self._ready, self._active
         if not ready or (active and next(iter(active.values())) < next(iter(ready.values()))):
             ready = active
@@ -94,7 +95,7 @@ class Fold:
         return job
 
     def frozen(self) -> JobEvents:
-        """The counters and durations as they are now."""
+        """The current counters and durations."""
         return JobEvents(
             added=self.added,
             started=self.started,
@@ -106,27 +107,27 @@ class Fold:
             runs={outcome: run.frozen() for outcome, run in self._runs.items()},
         )
 
-    # --- one event each ----------------------------------------------------------------------
+    # --- event handlers ----------------------------------------------------------------------
 
     def _added(self, _: bytes, __: int, ___: Sequence[bytes]) -> None:
         self.added += 1
 
     def _waiting(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
-        if self._pending is not None:
-            self.settle()
+        if self._possible_retry is not None:
+            self.count_retry()
         started = self._active.pop(job, None)
         self._ready[job] = at
-        before = _field(fields, b"prev")
-        if before == b"waiting-children":
+        previous = _field(fields, b"prev")
+        if previous == b"waiting-children":
             self._parents.add(job)
-        # `failed` is how versions before 5.58.6 call a retry; without `prev`, versions 3 and 4
-        # put a rate-limited job back
-        elif started is not None and before in (b"active", b"failed"):
-            self._pending = (job, at - started)
+        # versions before 5.58.6 write `failed` for a retry; without `prev`, versions 3 and 4
+        # returned a rate-limited job
+        elif started is not None and previous in (b"active", b"failed"):
+            self._possible_retry = (job, at - started)
 
     def _became_active(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
-        if self._pending is not None:
-            self.settle()
+        if self._possible_retry is not None:
+            self.count_retry()
         self.started += 1
         ready = self._ready.pop(job, None)
         self._active[job] = at
@@ -134,8 +135,8 @@ class Fold:
             self._wait.observe(_seconds(at - ready))
 
     def _completed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
-        if self._pending is not None:
-            self.settle()
+        if self._possible_retry is not None:
+            self.count_retry()
         self.completed += 1
         started = self._active.pop(job, None)
         self._parents.discard(job)
@@ -143,8 +144,8 @@ class Fold:
             self._runs[COMPLETED].observe(_seconds(at - started))
 
     def _failed(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
-        if self._pending is not None:
-            self.settle()
+        if self._possible_retry is not None:
+            self.count_retry()
         self.failed += 1
         started = self._active.pop(job, None)
         self._ready.pop(job, None)
@@ -153,12 +154,15 @@ class Fold:
         if started is None or (parent and at - started < _PARENT_MS):
             return
         reason = _field(fields, b"failedReason") or b""
-        if not reason.startswith(_STALLED_TEXT) and _field(fields, b"prev") != b"waiting-children":
+        if (
+            not reason.startswith(_STALLED_REASON)
+            and _field(fields, b"prev") != b"waiting-children"
+        ):
             self._runs[FAILED].observe(_seconds(at - started))
 
     def _delayed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
-        if self._pending is not None:
-            self.settle()
+        if self._possible_retry is not None:
+            self.count_retry()
         self._ready.pop(job, None)
         started = self._active.pop(job, None)
         if started is not None:
@@ -166,28 +170,23 @@ class Fold:
             self._runs[RETRIED].observe(_seconds(at - started))
 
     def _stalled(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
-        if self._pending is not None and self._pending[0] == job:
-            self._pending = None
-        if self._pending is not None:
-            self.settle()
+        if self._possible_retry is not None and self._possible_retry[0] == job:
+            self._possible_retry = None
+        if self._possible_retry is not None:
+            self.count_retry()
         self.stalled += 1
 
-    def _removed(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
-        if self._pending is not None:
-            self.settle()
-        self._drop(job)
-
-    def _parked(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
-        if self._pending is not None:
-            self.settle()
-        self._drop(job)
-
-    def _drop(self, job: bytes) -> None:
+    def _left(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
+        """The job was removed, or waits for its children."""
+        if self._possible_retry is not None:
+            self.count_retry()
         self._ready.pop(job, None)
         self._active.pop(job, None)
         self._parents.discard(job)
 
-    _HANDLERS: ClassVar[Mapping[bytes, Callable[[Fold, bytes, int, Sequence[bytes]], None]]] = {
+    _HANDLERS: ClassVar[
+        Mapping[bytes, Callable[[EventAggregator, bytes, int, Sequence[bytes]], None]]
+    ] = {
         b"added": _added,
         b"waiting": _waiting,
         b"active": _became_active,
@@ -195,18 +194,18 @@ class Fold:
         b"failed": _failed,
         b"delayed": _delayed,
         b"stalled": _stalled,
-        b"removed": _removed,
-        b"waiting-children": _parked,
+        b"removed": _left,
+        b"waiting-children": _left,
     }
 
 
 def _seconds(ms: float) -> float:
-    """A duration; a clock that went backwards gives 0."""
+    """A duration; 0 if the clock went backwards."""
     return ms / 1000 if ms > 0 else 0.0
 
 
 def _field(fields: Sequence[bytes], name: bytes) -> bytes | None:
-    """A field behind the first two."""
+    """The value of a field after `event` and `jobId`."""
     for place in range(4, len(fields) - 1, 2):
         if fields[place] == name:
             return fields[place + 1]
@@ -214,9 +213,9 @@ def _field(fields: Sequence[bytes], name: bytes) -> bytes | None:
 
 
 def job_events(entries: Sequence[Entry]) -> Iterator[tuple[bytes, bytes, int, Sequence[bytes]]]:
-    """Event, job, time in ms and fields of the entries that are about a job."""
+    """Event, job ID, time in Unix ms and fields of the entries that concern a job."""
     for entry_id, fields in entries:
-        # as BullMQ writes them; a user's own events may have any fields
+        # the order that BullMQ writes; users' own events may have any fields
         if len(fields) > 3 and fields[0] == b"event" and fields[2] == b"jobId":
             yield fields[1], fields[3], int(entry_id.partition(b"-")[0]), fields
             continue

@@ -1,4 +1,4 @@
-"""Event mathematics, by the sequences that every BullMQ version writes."""
+"""Event aggregation, by the sequences that every BullMQ version writes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.collectors.events.fold import OUTCOMES, Entry, Fold
+from exporter.collectors.events.aggregator import OUTCOMES, Entry, EventAggregator
 from exporter.state.snapshots import JobEvents
 
 BUCKETS = (0.01, 0.1, 1.0, 10.0)
@@ -24,12 +24,12 @@ def entry(ms: int, event: str, job: str | None = "1", *more: str) -> Entry:
     return (f"{ms}-0".encode(), [text.encode() for text in fields])
 
 
-def folded(*told: Told, settle: bool = True) -> JobEvents:
-    fold = Fold(BUCKETS, BUCKETS)
-    fold.feed([entry(*one) for one in told])
-    if settle:
-        fold.settle()
-    return fold.frozen()
+def aggregated(*told: Told, ended: bool = True) -> JobEvents:
+    aggregator = EventAggregator(BUCKETS, BUCKETS)
+    aggregator.feed([entry(*one) for one in told])
+    if ended:
+        aggregator.count_retry()
+    return aggregator.frozen()
 
 
 def counts(events: JobEvents) -> dict[str, int]:
@@ -260,67 +260,69 @@ def test_sequences(
     counted: dict[str, int],
     timed: dict[str, tuple[int, float]],
 ) -> None:
-    events = folded(*told)
+    events = aggregated(*told)
     assert counts(events) == counted, what
     assert durations(events) == timed, what
 
 
 def test_a_stall_may_be_cut_by_the_end_of_a_page() -> None:
-    fold = Fold(BUCKETS, BUCKETS)
+    aggregator = EventAggregator(BUCKETS, BUCKETS)
     told = [*ADDED, (100, "active"), (9000, "waiting", "1", "prev", "active")]
-    fold.feed([entry(*one) for one in told])
-    fold.feed([entry(9000, "stalled")])
-    fold.settle()
-    assert counts(fold.frozen()) == {"added": 1, "started": 1, "stalled": 1}
+    aggregator.feed([entry(*one) for one in told])
+    aggregator.feed([entry(9000, "stalled")])
+    aggregator.count_retry()
+    assert counts(aggregator.frozen()) == {"added": 1, "started": 1, "stalled": 1}
 
 
 def test_fields_in_another_order() -> None:
-    fold = Fold(BUCKETS, BUCKETS)
-    fold.feed([(b"5-0", [b"jobId", b"1", b"event", b"added", b"name", b"x"]), (b"6-0", [])])
-    assert counts(fold.frozen()) == {"added": 1}
+    aggregator = EventAggregator(BUCKETS, BUCKETS)
+    aggregator.feed([(b"5-0", [b"jobId", b"1", b"event", b"added", b"name", b"x"]), (b"6-0", [])])
+    assert counts(aggregator.frozen()) == {"added": 1}
 
 
 class TestMemory:
     def test_finished_jobs_are_forgotten(self) -> None:
-        fold = Fold(BUCKETS, BUCKETS)
+        aggregator = EventAggregator(BUCKETS, BUCKETS)
         for number in range(1000):
             job = str(number)
-            fold.feed([entry(0, "waiting", job), entry(1, "active", job)])
-            fold.feed([entry(2, ("completed", "failed", "removed")[number % 3], job)])
-        assert fold.inflight == 0
+            aggregator.feed([entry(0, "waiting", job), entry(1, "active", job)])
+            aggregator.feed([entry(2, ("completed", "failed", "removed")[number % 3], job)])
+        assert aggregator.inflight == 0
 
     def test_delayed_and_parked_jobs_are_not_remembered(self) -> None:
-        fold = Fold(BUCKETS, BUCKETS)
+        aggregator = EventAggregator(BUCKETS, BUCKETS)
         for number in range(1000):
-            fold.feed([entry(0, "added", str(number)), entry(0, "delayed", str(number))])
-            fold.feed([entry(0, "waiting-children", f"p{number}")])
-        assert fold.inflight == 0
+            aggregator.feed([entry(0, "added", str(number)), entry(0, "delayed", str(number))])
+            aggregator.feed([entry(0, "waiting-children", f"p{number}")])
+        assert aggregator.inflight == 0
 
     def test_the_oldest_is_forgotten_first(self) -> None:
-        fold = Fold(BUCKETS, BUCKETS)
-        fold.feed([entry(5, "active", "a"), entry(7, "waiting", "b"), entry(9, "active", "c")])
-        assert fold.oldest_ms == 5
-        fold.forget_oldest()
-        assert (fold.oldest_ms, fold.inflight) == (7, 2)
-        fold.forget_oldest()
-        fold.forget_oldest()
-        fold.forget_oldest()
-        assert fold.inflight == 0
+        aggregator = EventAggregator(BUCKETS, BUCKETS)
+        aggregator.feed(
+            [entry(5, "active", "a"), entry(7, "waiting", "b"), entry(9, "active", "c")]
+        )
+        assert aggregator.oldest_ms == 5
+        aggregator.forget_oldest()
+        assert (aggregator.oldest_ms, aggregator.inflight) == (7, 2)
+        aggregator.forget_oldest()
+        aggregator.forget_oldest()
+        aggregator.forget_oldest()
+        assert aggregator.inflight == 0
 
     def test_events_leave_nothing_behind(self) -> None:
-        fold = Fold(BUCKETS, BUCKETS)
-        self.feed(fold, range(1000))
+        aggregator = EventAggregator(BUCKETS, BUCKETS)
+        self.feed(aggregator, range(1000))
         before = blocks()
-        self.feed(fold, range(1000, 10_000))
-        assert fold.frozen().completed == 10_000
+        self.feed(aggregator, range(1000, 10_000))
+        assert aggregator.frozen().completed == 10_000
         # numbers that have grown, and nothing for each of the jobs
         assert blocks() - before < 100
 
-    def feed(self, fold: Fold, jobs: range) -> None:
+    def feed(self, aggregator: EventAggregator, jobs: range) -> None:
         for job in jobs:
             steps = ("added", "waiting", "active", "completed")
-            fold.feed([entry(job, step, str(job)) for step in steps])
-            assert fold.inflight == 0
+            aggregator.feed([entry(job, step, str(job)) for step in steps])
+            assert aggregator.inflight == 0
 
 
 def blocks() -> int:
@@ -343,20 +345,20 @@ def test_any_story_with_gaps_and_resets(
     story: list[tuple[str, int, str | None, int]], gaps: set[int], reset_at: int
 ) -> None:
     """Counters never fall, nothing is negative, and no more jobs are known than were named."""
-    fold = Fold(BUCKETS, BUCKETS)
+    aggregator = EventAggregator(BUCKETS, BUCKETS)
     before: dict[str, int] = {}
     now = itertools.accumulate((step for *_, step in story), initial=0)
     for place, (moment, (event, job, previous, _)) in enumerate(zip(now, story, strict=False)):
         if place in gaps:
             continue
         if place == reset_at:
-            fold.reset()
+            aggregator.reset()
         more = ("prev", previous) if previous else ()
-        fold.feed([entry(moment, event, str(job), *more)])
-        found = fold.frozen()
+        aggregator.feed([entry(moment, event, str(job), *more)])
+        found = aggregator.frozen()
         after = counts(found)
         assert all(after.get(name, 0) >= count for name, count in before.items())
-        assert fold.inflight <= 6
+        assert aggregator.inflight <= 6
         assert found.wait.sum >= 0
         assert all(found.runs[outcome].sum >= 0 for outcome in OUTCOMES)
         assert found.wait.count <= found.started
