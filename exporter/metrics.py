@@ -306,8 +306,8 @@ QUEUE_JOBS = _row(
         MetricType.GAUGE,
         (*_QUEUE, "state"),
         "Jobs by BullMQ state as of the last poll. Jobs of a paused queue count as waiting in "
-        "every BullMQ version, so waiting + prioritized are the ready jobs; Bull and BullMQ 3 count "
-        "prioritized jobs as waiting.",
+        "every BullMQ version, so waiting + prioritized are the ready jobs; Bull and BullMQ 3 "
+        "count prioritized jobs as waiting.",
         'max by (connection, prefix, queue) (bullmq_queue_jobs{state="waiting"})',
         columns=tuple(ShownColumn(column, (state,)) for state, column in STATES.items()),
     )

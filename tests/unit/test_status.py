@@ -418,7 +418,7 @@ class TestKeeping:
         page = StatusPage(config, store)
         assert b"All is well" in page.write(Query())
         clock.move(20)
-        assert b"Redis is not reached" in page.write(Query())
+        assert b"Redis unreachable" in page.write(Query())
         assert b"|mail" not in page.write(Query())
 
     def test_many_queries_are_not_kept_for_ever(self) -> None:
