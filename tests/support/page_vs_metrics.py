@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from exporter.collectors.queues import STATES
@@ -9,6 +10,8 @@ from exporter.views.formatting import age
 from tests.support.browser import Screen, TableRow
 from tests.support.daemon import Daemon
 from tests.support.pages import Samples, every
+
+_PAUSE_SECONDS = 0.2
 
 
 def expected(samples: Samples) -> dict[str, dict[str, str]]:
@@ -49,20 +52,32 @@ def shown(rows: list[TableRow]) -> dict[str, dict[str, str]]:
 
 
 def until_they_agree(screen: Screen, exporter: Daemon) -> None:
-    """Wait until the page shows what the metrics said of one poll.
+    """Wait until the page has shown what the metrics said of the same poll.
 
-    The page is asked for after the metrics, and updates itself, so it may be some polls ahead or
-    behind: what the metrics said is remembered.
+    The page updates itself, and a browser may take longer than a poll to be asked. So a thread
+    notes what the metrics say of each poll, and whatever the page shows is looked for there.
     """
-    polls: list[dict[str, dict[str, str]]] = []
+    said: list[dict[str, dict[str, str]]] = []
+    seen: list[dict[str, dict[str, str]]] = []
+    over = threading.Event()
 
-    def agrees(seen: Screen) -> bool:
-        wanted = expected(exporter.samples())
-        if wanted and wanted not in polls:
-            polls.append(wanted)
-        return shown(seen.rows()) in polls
+    def listen() -> None:
+        while not over.wait(_PAUSE_SECONDS):
+            wanted = expected(exporter.samples())
+            if wanted and wanted not in said:
+                said.append(wanted)
 
-    screen.until(agrees, "the same as the metrics")
+    def agree(page: Screen) -> bool:
+        seen.append(shown(page.rows()))
+        return any(rows in said for rows in seen)
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    try:
+        screen.until(agree, "the same as the metrics")
+    finally:
+        over.set()
+        listener.join()
 
 
 def rate(screen: Screen, queue: str, column: str) -> float:
