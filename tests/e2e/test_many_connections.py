@@ -10,7 +10,7 @@ import pytest
 from tests.integration.test_discovery import add
 from tests.support.daemon import daemon
 from tests.support.pages import Samples, every
-from tests.support.polls import polls
+from tests.support.polls import polls, wait_for_polls
 from tests.support.proxy import Proxy
 from tests.support.servers import Server, free_port, valkey
 from tests.support.waiting import wait_for
@@ -55,6 +55,8 @@ def test_the_others_go_on(big_server: Server, proxies: tuple[Proxy, Proxy], tmp_
         wait_for(lambda: jobs_of(running.samples()) == {*healthy, HUNG, SLOW}, "every database")
         hung.hang, slow.delay = True, 0.4
         wait_for(lambda: hung.swallowed, "a call that is not answered")
+        # of a page that was made after that
+        wait_for_polls(running, "db0")
         before = polls(running)
 
         def done() -> dict[str, int] | None:

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support.daemon import Daemon
 from tests.support.requirements import node_modules, require
-from tests.support.waiting import wait_for
+from tests.support.waiting import LIMIT_SECONDS, wait_for
 
 DESK: Any = {"width": 1280, "height": 800}
 _ROWS = """() => [...document.querySelectorAll("#table tbody tr")].map(row => ({
@@ -147,6 +147,7 @@ def screens(browser: Browser) -> Iterator[Callable[..., Screen]]:
 
         def look(exporter: Daemon, path: str = "/", **options: Any) -> Screen:
             context = browser.new_context(**({"viewport": DESK} | options))
+            context.set_default_timeout(LIMIT_SECONDS * 1000)
             stack.callback(context.close)
             opened.append(Screen(context.new_page(), exporter.url))
             return opened[-1].open(path)
