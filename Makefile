@@ -5,10 +5,12 @@ ARGS ?=
 # tests wait for servers more than they compute, so twice the cores of a small machine
 JOBS ?= 4
 PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
+# each process of the tests would compile every module again
+unexport PYTHONDONTWRITEBYTECODE
 OPERATOR := deploy/kubernetes/components/prometheus-operator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit test-under-load lowest fuzz audit check fmt lint type docs site pictures bench soak clean
+.PHONY: help demo test unit test-under-load lowest fuzz faults audit check fmt lint type docs site pictures bench soak clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +30,9 @@ test-under-load: .make/dev ## Run the tests on a machine that is busy (RUNS=5)
 fuzz: .make/dev ## Feed every parser with 200,000 bad inputs (FUZZ_INPUTS=n, ARGS="-k name" to choose)
 	FUZZ_INPUTS=$(or $(FUZZ_INPUTS),200000) $(BIN)/python -m pytest -q --numprocesses $(JOBS) \
 	  --dist load tests/fuzz $(ARGS)
+
+faults: .make/dev ## Put the exporter through every fault and print what was measured
+	FAULT_REPORT=1 $(PYTEST) -q tests/faults $(ARGS)
 
 lowest: .make/dev ## Run unit and integration tests on the lowest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --no-header --resolution lowest-direct --python $(PYTHON) \

@@ -29,6 +29,15 @@ def main() -> None:
         "--noise", type=int, default=1_000_000, help="other keys in Redis, default: %(default)s"
     )
     parser.add_argument(
+        "--events", type=int, default=400_000, help="to catch up with, default: %(default)s"
+    )
+    parser.add_argument(
+        "--series",
+        type=int,
+        default=100_000,
+        help="beside the client library, default: %(default)s",
+    )
+    parser.add_argument(
         "--seconds", type=float, default=20, help="to watch processes, default: %(default)s"
     )
     options = parser.parse_args()
@@ -36,9 +45,9 @@ def main() -> None:
         parser.error(f"growth shows from {_LEAST_QUEUES} queues on")
     logging.disable(logging.INFO)
     tune_gc()
-    lines = _with_queues(options.queues, options.rounds, options.seconds / 2)
-    progress("100,000 series")
-    lines += client_library_lines(options.rounds)
+    lines = _with_queues(options.queues, options.rounds, options.seconds / 2, options.events)
+    progress("the client library")
+    lines += client_library_lines(options.rounds, options.series)
     progress("growth")
     lines.append(growth_line(min(options.rounds, 9), options.queues))
     progress("discovery")
@@ -52,7 +61,7 @@ def main() -> None:
     show(lines)
 
 
-def _with_queues(queues: int, rounds: int, seconds: float) -> list[Line]:
+def _with_queues(queues: int, rounds: int, seconds: float, events: int) -> list[Line]:
     with private_redis() as port:
         progress(f"making {queues:,} queues")
         data.fill(port, queues)
@@ -65,7 +74,7 @@ def _with_queues(queues: int, rounds: int, seconds: float) -> list[Line]:
         for worker in workers:
             worker.close()
         progress("events")
-        return lines + event_lines(port, min(rounds, 5))
+        return lines + event_lines(port, min(rounds, 5), events)
 
 
 if __name__ == "__main__":

@@ -26,9 +26,10 @@ STEPS = (
 BOUNDS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000)
 
 
-def event_lines(port: int, rounds: int, streams: int = 100, each: int = 4000) -> list[Line]:
+def event_lines(port: int, rounds: int, events: int, streams: int = 100) -> list[Line]:
     """A flood of events in many streams, and streams at rest."""
     queues = tuple(queue_of("events", f"q{index:03}") for index in range(streams))
+    each = events // streams
     client = redis.Redis(port=port)
     ours: list[float] = []
     plain: list[float] = []

@@ -24,6 +24,7 @@ from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import Dated, Snapshot
 from exporter.web import Users, WebServer, application, open_socket
 
+_SERIES_A_QUEUE = 20
 TEXT = Variant(Format.TEXT, gzip=False)
 
 
@@ -48,10 +49,10 @@ def page_lines(port: int, rounds: int) -> list[Line]:
     ]
 
 
-def client_library_lines(rounds: int) -> list[Line]:
-    """100,000 series of which every value is another each time, against `generate_latest`."""
+def client_library_lines(rounds: int, wanted: int) -> list[Line]:
+    """About so many series, each with another value each time, against `generate_latest`."""
     with private_redis() as port:
-        data.fill(port, 5000)
+        data.fill(port, wanted // _SERIES_A_QUEUE)
         pages = _changing_pages(Exporter(port))
     series = _series(pages(TEXT))
     registry = CollectorRegistry()
@@ -91,7 +92,7 @@ def _shifted(exporter: Exporter, by: int) -> Snapshot:
         for column, values in table.columns.items()
     }
     dated = Dated(replace(table, columns=columns), time.monotonic())
-    return replace(exporter.state.snapshots, facts={QueueTable: dated})
+    return replace(exporter.snapshot, facts={QueueTable: dated})
 
 
 class _Gauges:
@@ -109,11 +110,11 @@ class _Gauges:
 
 
 def _scrape_ms(exporter: Exporter, rounds: int) -> float:
-    press = Renderer(exporter.store, lambda: exporter.config)
-    press.body(OPENMETRICS_GZIP)
-    press.render()
+    renderer = Renderer(exporter.store, lambda: exporter.config)
+    renderer.body(OPENMETRICS_GZIP)
+    renderer.render()
     sock = open_socket("127.0.0.1:0")
-    pages = application(lambda: exporter.config, exporter.state.store, press, Users({}), Future)
+    pages = application(lambda: exporter.config, exporter.store, renderer, Users({}), Future)
     web = WebServer(pages, sock, 40, None)
     web.start()
     connection = http.client.HTTPConnection("127.0.0.1", sock.getsockname()[1])

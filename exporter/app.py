@@ -1,4 +1,4 @@
-"""The wiring: a validated `Config` in, running parts out; they stop in reverse order."""
+"""Builds the exporter from a validated `Config`, runs it, and stops its parts in reverse order."""
 
 from __future__ import annotations
 
@@ -28,23 +28,24 @@ from exporter.web import Certificates, Users, WebServer, application, open_socke
 logger = logging.getLogger("exporter")
 
 _STOP_SECONDS = 1.0
-_FIRST_LOOK_SECONDS = 1.0
+_FIRST_OVERVIEW_SECONDS = 1.0
 _SIGNAL_SECONDS = 0.5
-_OPEN = (
-    "whoever reaches this port can read the pages; set web.basic_auth_users, or listen on 127.0.0.1"
+_NO_AUTH = (
+    "anyone who can reach this port can read the metrics; set web.basic_auth_users, or listen on "
+    "127.0.0.1"
 )
 
 _Problems = tuple[str, ...]
 _Request = Future[_Problems] | None
-"""To reload, and whom to tell of the outcome; or, None, to stop."""
+"""A reload, whose future gets the problems (none on success); None to stop."""
 
 
 def tune_gc() -> None:
-    """Let it look less often, and not at what is there for good.
+    """Collect garbage less often, and skip the objects that exist at startup.
 
-    Replies are deep trees without cycles, through which it would walk many times a poll: a tenth to
-    a sixth of a poll's CPU with ten thousand queues. Each connection over HTTP leaves a cycle
-    behind, so more than this would let tens of megabytes lie about.
+    Replies are deep trees without cycles. With the default thresholds they are traversed many
+    times a poll: a tenth to a sixth of a poll's CPU time with ten thousand queues. Each HTTP
+    connection leaves a cycle behind, so higher thresholds would let tens of megabytes accumulate.
     """
     gc.collect()
     gc.freeze()
@@ -52,7 +53,7 @@ def tune_gc() -> None:
 
 
 class App:
-    """Everything that runs. With `load`, SIGHUP has the configuration read anew."""
+    """The whole exporter. With `load`, SIGHUP reloads the configuration."""
 
     def __init__(self, config: Config, load: Load | None = None) -> None:
         self._config = config
@@ -64,14 +65,14 @@ class App:
         self._sync = SyncRunner(config, self._store) if config.sync.enabled else None
         self._renderer = Renderer(self._store, lambda: self._config)
         self._users = Users(config.web.basic_auth_users)
-        self._said_open = False
+        self._warned_no_auth = False
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. Raises `ListenError` before anything has started."""
+        """Serve until SIGTERM or SIGINT. Raises `ListenError` before any part starts."""
         config = self._config
         tune_gc()
         web = self._web_server(open_socket(config.listen))
-        with _handled(self._signals()):
+        with _signal_handlers(self._signals()):
             self._renderer.start()
             web.start()
             self._pollers.start()
@@ -85,40 +86,41 @@ class App:
                 listen=config.listen,
                 connections=",".join(config.connections),
             )
-            self._say_if_open()
-            for order in self._requests_until_stop():
-                self._handle(order)
+            self._warn_if_unauthenticated()
+            for request in self._requests_until_stop():
+                self._handle(request)
             event(logger, logging.INFO, "stopping")
-            self._stop_readers()
+            self._stop_polling()
             web.stop()
             self._renderer.stop()
         event(logger, logging.INFO, "stopped")
 
     def page_once(self) -> tuple[str, bool]:
-        """One page after a whole discovery and a poll, and whether every Redis was reached."""
+        """The metrics page after one discovery and poll, and whether every Redis was reached."""
         if self._sync is not None:
             self._sync.run_once()
         reached = self._pollers.poll_once()
-        # whatever was read is shown, however long the discovery took
+        # a long discovery must not make the facts too old to show
         moment = moment_of(self._store, self._config, stale_after=float("inf"))
         page = PageWriter().write(moment)
         self._pollers.close()
         return page.body(Variant(Format.TEXT, gzip=False)).decode(), reached
 
     def overview_once(self, seconds: float) -> tuple[Overview, bool]:
-        """The queues after watching them for so long, and whether every Redis was reached."""
+        """The queues after watching them for `seconds`, and whether every Redis was reached."""
         reached = self._pollers.poll_once()
         time.sleep(seconds)
         self._pollers.poll()
-        found = overview(moment_of(self._store, self._config, blocked_after=seconds))
+        result = overview(moment_of(self._store, self._config, blocked_after=seconds))
         self._pollers.close()
-        return found, reached
+        return result, reached
 
     def overviews(self) -> Iterator[Overview]:
-        """The queues at each poll interval, until SIGTERM or SIGINT."""
-        with _handled({signal.SIGTERM: self._ask_to_stop, signal.SIGINT: self._ask_to_stop}):
+        """The queues once per poll interval, until SIGTERM or SIGINT."""
+        stop = self._request_stop
+        with _signal_handlers({signal.SIGTERM: stop, signal.SIGINT: stop}):
             self._pollers.start()
-            wait = _FIRST_LOOK_SECONDS
+            wait = _FIRST_OVERVIEW_SECONDS
             try:
                 while not self._stopped_within(wait):
                     yield overview(moment_of(self._store, self._config))
@@ -126,33 +128,34 @@ class App:
             finally:
                 self._pollers.stop()
 
-    # --- orders: signal handlers and other threads ask, the main thread obeys --------------------
+    # --- requests: queued by signal handlers and other threads, handled by the main thread -------
 
     def _signals(self) -> dict[int, Callable[[], object]]:
         signals: dict[int, Callable[[], object]] = {
-            signal.SIGTERM: self._ask_to_stop,
-            signal.SIGINT: self._ask_to_stop,
+            signal.SIGTERM: self._request_stop,
+            signal.SIGINT: self._request_stop,
         }
         if self._load is not None:
-            signals[signal.SIGHUP] = self._ask_to_reload
+            signals[signal.SIGHUP] = self._request_reload
         return signals
 
-    def _ask_to_stop(self) -> None:
+    def _request_stop(self) -> None:
         self._requests.put(None)
 
-    def _ask_to_reload(self) -> Future[_Problems]:
-        order: Future[_Problems] = Future()
-        self._requests.put(order)
-        return order
+    def _request_reload(self) -> Future[_Problems]:
+        request: Future[_Problems] = Future()
+        self._requests.put(request)
+        return request
 
     def _requests_until_stop(self) -> Iterator[Future[_Problems]]:
         while True:
-            # a signal that comes just before a wait is handled when the wait ends, so it must end
+            # Python runs the handler of a signal that arrives just before a wait only after the
+            # wait, so every wait needs a timeout
             with suppress(Empty):
-                order = self._requests.get(timeout=_SIGNAL_SECONDS)
-                if order is None:
+                request = self._requests.get(timeout=_SIGNAL_SECONDS)
+                if request is None:
                     return
-                yield order
+                yield request
 
     def _stopped_within(self, seconds: float) -> bool:
         try:
@@ -160,14 +163,14 @@ class App:
         except Empty:
             return False
 
-    def _handle(self, order: Future[_Problems]) -> None:
-        if not order.set_running_or_notify_cancel():
+    def _handle(self, request: Future[_Problems]) -> None:
+        if not request.set_running_or_notify_cancel():
             return
         try:
-            order.set_result(self._reload())
+            request.set_result(self._reload())
         except Exception:
-            logger.exception("a reload failed by a mistake in the exporter; please report it")
-            order.set_result(("a mistake in the exporter, see its log",))
+            logger.exception("unexpected error during a reload; this is a bug, please report it")
+            request.set_result(("unexpected error in the exporter; see its log",))
 
     def _reload(self) -> _Problems:
         load = self._load if self._load is not None else lambda: self._config
@@ -175,13 +178,13 @@ class App:
         if problems:
             for problem in problems:
                 event(logger, logging.ERROR, "reload failed", detail=problem)
-            taken = self._store.reload.success_time if self._store.reload else time.time()
-            self._store.publish_reload(Reload(successful=False, success_time=taken))
+            last = self._store.reload.success_time if self._store.reload else time.time()
+            self._store.publish_reload(Reload(successful=False, success_time=last))
         else:
-            self._take(new)
+            self._apply(new)
         return problems
 
-    def _take(self, new: Config) -> None:
+    def _apply(self, new: Config) -> None:
         set_up(new.log.level, new.log.format)
         self._users.replace(new.web.basic_auth_users)
         changes = self._pollers.change(new)
@@ -196,7 +199,7 @@ class App:
             started=",".join(changes.started),
             stopped=",".join(changes.stopped),
         )
-        self._say_if_open()
+        self._warn_if_unauthenticated()
 
     def _change_sync(self, new: Config) -> None:
         if self._sync is not None and new.sync.enabled:
@@ -210,34 +213,41 @@ class App:
             self._sync = SyncRunner(new, self._store)
             self._sync.start()
 
-    def _stop_readers(self) -> None:
+    def _stop_polling(self) -> None:
         if self._sync is not None:
             self._sync.stop()
         self._pollers.stop()
         if self._sync is not None:
             self._sync.join(_STOP_SECONDS)
 
-    # --- the HTTP side ---------------------------------------------------------------------------
+    # --- HTTP ------------------------------------------------------------------------------------
 
     def _web_server(self, sock: socket.socket) -> WebServer:
         web = self._config.web
         pages = application(
-            lambda: self._config, self._store, self._renderer, self._users, self._ask_to_reload
+            lambda: self._config, self._store, self._renderer, self._users, self._request_reload
         )
         context = Certificates(web.tls).context
         return WebServer(pages, sock, web.max_concurrent_requests, context)
 
-    def _say_if_open(self) -> None:
+    def _warn_if_unauthenticated(self) -> None:
+        """Log once, at startup or after a reload, that anyone on the network can read the pages."""
         config = self._config
         guarded = not self._users.open or config.web.tls.client_ca_file is not None
-        if is_wildcard(config.listen) and not guarded and not self._said_open:
-            self._said_open = True
-            event(logger, logging.INFO, "open to all networks", listen=config.listen, detail=_OPEN)
+        if is_wildcard(config.listen) and not guarded and not self._warned_no_auth:
+            self._warned_no_auth = True
+            event(
+                logger,
+                logging.INFO,
+                "listening on all interfaces without authentication",
+                listen=config.listen,
+                detail=_NO_AUTH,
+            )
 
 
 @contextmanager
-def _handled(handlers: Mapping[int, Callable[[], object]]) -> Iterator[None]:
-    """Calls a function for each of these signals; the former handlers return at the end."""
+def _signal_handlers(handlers: Mapping[int, Callable[[], object]]) -> Iterator[None]:
+    """Call these functions on their signals; restores the previous handlers at the end."""
 
     def handle(number: int, _: FrameType | None) -> None:
         handlers[number]()

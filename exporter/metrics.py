@@ -1,7 +1,7 @@
-"""The catalogue: every family that the exporter can show, as one row.
+"""The catalogue of every metric family the exporter can expose.
 
-Pages, documentation, dashboards, alert rules and tests are checked against it. `python -m
-exporter.metrics` prints docs/metrics.md.
+The metrics page, documentation, dashboards, alert rules and tests are checked against it.
+`python -m exporter.metrics` prints docs/metrics.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from exporter.state.queue_table import Column
 
 
 class MetricType(StrEnum):
-    """A family's type, in Prometheus' words."""
+    """A family's type, as in a TYPE line."""
 
     GAUGE = "gauge"
     COUNTER = "counter"
@@ -36,7 +36,7 @@ class MetricType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ShownColumn:
-    """A column of the queue table, with the values of the labels that follow the queue's."""
+    """A column of the queue table, with the values of the labels after the queue's own."""
 
     column: Column[Any]
     labels: tuple[str, ...] = ()
@@ -44,17 +44,17 @@ class ShownColumn:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A metric family; the name is that of its samples, so a counter's ends in `_total`."""
+    """A metric family, named as its samples are: a counter's name ends in `_total`."""
 
     name: str
     kind: MetricType
     labels: tuple[str, ...]
     help: str
     example: str
-    """A query that asks for it."""
+    """A PromQL query that uses it."""
     unit: str = ""
     columns: tuple[ShownColumn, ...] = ()
-    """The columns of the queue table that its samples show."""
+    """The columns of the queue table that provide its samples."""
 
 
 _CONNECTION = ("connection",)
@@ -63,16 +63,30 @@ _PREFIX = ("connection", "prefix")
 _QUEUE = ("connection", "prefix", "queue")
 
 
+_rows: list[Family] = []
+
+
+def _row(family: Family) -> Family:
+    """Add a row to the catalogue; pages show families in this order."""
+    _rows.append(family)
+    return family
+
+
 def _gauge(name: str, labels: tuple[str, ...], text: str, example: str, unit: str = "") -> Family:
-    return Family(name, MetricType.GAUGE, labels, text, example, unit)
+    return _row(Family(name, MetricType.GAUGE, labels, text, example, unit))
 
 
 def _queue_gauge(name: str, column: Column[Any], text: str, example: str, unit: str = "") -> Family:
-    return Family(name, MetricType.GAUGE, _QUEUE, text, example, unit, (ShownColumn(column),))
+    shown = (ShownColumn(column),)
+    return _row(Family(name, MetricType.GAUGE, _QUEUE, text, example, unit, shown))
 
 
 def _counter(name: str, labels: tuple[str, ...], text: str, example: str) -> Family:
-    return Family(name, MetricType.COUNTER, labels, text, example)
+    return _row(Family(name, MetricType.COUNTER, labels, text, example))
+
+
+def _histogram(name: str, labels: tuple[str, ...], text: str, example: str) -> Family:
+    return _row(Family(name, MetricType.HISTOGRAM, labels, text, example, "seconds"))
 
 
 # --- exporter and connections --------------------------------------------------------------------
@@ -86,82 +100,81 @@ UP = _gauge(
 CONNECTION_INFO = _gauge(
     "bullmq_connection_info",
     (*_CONNECTION, "database", "url_hash", "run_id", "db", "role"),
-    "Always 1. Whom the connection reaches; database is the first connection that reaches the same "
-    "keyspace, url_hash is of the URL without credentials.",
+    "Always 1. The server the connection reaches; database is the first connection to the same "
+    "keyspace, url_hash is a hash of the URL without credentials.",
     "count by (database) (count by (database, connection) (bullmq_connection_info))",
 )
-CONNECTION_PING = Family(
+CONNECTION_PING = _histogram(
     "bullmq_connection_ping_seconds",
-    MetricType.HISTOGRAM,
     _CONNECTION,
-    "Round trips of the PING that each poll begins with.",
+    "Round-trip time of the PING that starts each poll.",
     "histogram_quantile(0.99, sum by (connection, le) "
     "(rate(bullmq_connection_ping_seconds_bucket[5m])))",
-    "seconds",
 )
 CONNECTION_RECONNECTS = _counter(
     "bullmq_connection_reconnects_total",
     _CONNECTION,
-    "Connections made anew after one was lost.",
+    "Reconnections after a lost connection.",
     "increase(bullmq_connection_reconnects_total[1h]) > 0",
 )
 BUILD_INFO = _gauge(
     "bullmq_exporter_build_info",
     ("version", "python_version"),
-    "Always 1. The exporter's version and Python's.",
+    "Always 1. The versions of the exporter and of Python.",
     "count by (version) (bullmq_exporter_build_info)",
 )
 RELOAD_SUCCESSFUL = _gauge(
     "bullmq_exporter_config_last_reload_successful",
     (),
-    "Whether the configuration was taken when it was read last; if not, the former is in force.",
+    "Whether the last configuration reload succeeded; if not, the previous configuration stays in "
+    "effect.",
     "bullmq_exporter_config_last_reload_successful == 0",
 )
 RELOAD_SUCCESS_TIME = _gauge(
     "bullmq_exporter_config_last_reload_success_timestamp_seconds",
     (),
-    "Unix time at which the configuration in force was taken.",
+    "Unix time at which the current configuration was loaded.",
     "time() - bullmq_exporter_config_last_reload_success_timestamp_seconds",
     "seconds",
 )
 COLLECTOR_SUCCESS = _gauge(
     "bullmq_exporter_collector_success",
     _COLLECTOR,
-    "Whether the collector's last run worked; absent where Redis does not support or permit it.",
+    "Whether the collector's last run succeeded; absent if Redis does not support or permit it.",
     "bullmq_exporter_collector_success == 0",
 )
 COLLECTOR_DURATION = _gauge(
     "bullmq_exporter_collector_duration_seconds",
     _COLLECTOR,
-    "How long the collector's last run took.",
+    "Duration of the collector's last run.",
     "topk(5, bullmq_exporter_collector_duration_seconds)",
     "seconds",
 )
 COLLECTOR_LAST_SUCCESS = _gauge(
     "bullmq_exporter_collector_last_success_timestamp_seconds",
     _COLLECTOR,
-    "Unix time of the collector's last run that worked.",
+    "Unix time of the collector's last successful run.",
     "time() - bullmq_exporter_collector_last_success_timestamp_seconds > 60",
     "seconds",
 )
 COLLECTOR_ERRORS = _counter(
     "bullmq_exporter_collector_errors_total",
     (*_COLLECTOR, "error"),
-    "Errors by class: of runs that failed, and of single commands in runs that worked otherwise. "
-    "Their text is in the log.",
+    "Errors by class: failed runs, and single commands that failed in successful runs. The log has "
+    "the messages.",
     "sum by (connection, collector, error) "
     "(increase(bullmq_exporter_collector_errors_total[15m])) > 0",
 )
 EXPORTER_QUEUES = _gauge(
     "bullmq_exporter_queues",
     _PREFIX,
-    "Queues watched as of the last discovery; 0 for a configured prefix without any.",
+    "Queues watched as of the last discovery; 0 for a configured prefix without queues.",
     "sum by (connection, prefix) (bullmq_exporter_queues)",
 )
 EXPORTER_QUEUES_DROPPED = _gauge(
     "bullmq_exporter_queues_dropped",
     _PREFIX,
-    "Queues found but not watched: over queues.max, or not to be told from another by name.",
+    "Queues found but not watched: above queues.max, or indistinguishable from another by name.",
     "bullmq_exporter_queues_dropped > 0",
 )
 
@@ -170,14 +183,14 @@ EXPORTER_QUEUES_DROPPED = _gauge(
 REDIS_INFO = _gauge(
     "bullmq_redis_info",
     (*_CONNECTION, "version", "mode", "role", "maxmemory_policy"),
-    "Always 1. The server as INFO describes it; maxmemory_policy is empty where it is hidden.",
+    "Always 1. The server as INFO describes it; maxmemory_policy is empty if it is hidden.",
     "count by (version, maxmemory_policy) (bullmq_redis_info)",
 )
 REDIS_PERSISTENCE_OK = _gauge(
     "bullmq_redis_persistence_ok",
     (*_CONNECTION, "kind"),
-    "Whether the last write of a snapshot (rdb) or of the append-only file (aof) worked; absent "
-    "where that kind is off, or has not written since the server started.",
+    "Whether the last write of a snapshot (rdb) or of the append-only file (aof) succeeded; absent "
+    "if that kind is off or has not written since the server started.",
     "bullmq_redis_persistence_ok == 0",
 )
 REDIS_VALUES = {
@@ -190,21 +203,21 @@ REDIS_VALUES = {
     "memory_used_bytes": _gauge(
         "bullmq_redis_memory_used_bytes",
         _CONNECTION,
-        "Memory used by Redis' data.",
+        "Memory allocated by Redis (used_memory).",
         "bullmq_redis_memory_used_bytes / (bullmq_redis_memory_max_bytes > 0)",
         "bytes",
     ),
     "memory_max_bytes": _gauge(
         "bullmq_redis_memory_max_bytes",
         _CONNECTION,
-        "maxmemory; 0 means no limit.",
+        "The maxmemory limit; 0 means no limit.",
         "bullmq_redis_memory_max_bytes == 0",
         "bytes",
     ),
     "memory_rss_bytes": _gauge(
         "bullmq_redis_memory_rss_bytes",
         _CONNECTION,
-        "Memory that the operating system has given to Redis.",
+        "Resident memory of the Redis process (used_memory_rss).",
         "bullmq_redis_memory_rss_bytes - bullmq_redis_memory_used_bytes",
         "bytes",
     ),
@@ -218,31 +231,31 @@ REDIS_VALUES = {
     "evicted_keys": _counter(
         "bullmq_redis_evicted_keys_total",
         _CONNECTION,
-        "Keys deleted to free memory, all databases; any growth can be lost jobs.",
+        "Keys evicted to free memory, in all databases; any increase can mean lost jobs.",
         "increase(bullmq_redis_evicted_keys_total[1h]) > 0",
     ),
     "expired_keys": _counter(
         "bullmq_redis_expired_keys_total",
         _CONNECTION,
-        "Keys that expired, all databases.",
+        "Keys that expired, in all databases.",
         "rate(bullmq_redis_expired_keys_total[5m])",
     ),
     "commands_processed": _counter(
         "bullmq_redis_commands_processed_total",
         _CONNECTION,
-        "Commands that Redis executed.",
+        "Commands processed by Redis.",
         "rate(bullmq_redis_commands_processed_total[5m])",
     ),
     "rejected_connections": _counter(
         "bullmq_redis_rejected_connections_total",
         _CONNECTION,
-        "Clients rejected because of maxclients.",
+        "Connections rejected because maxclients was reached.",
         "increase(bullmq_redis_rejected_connections_total[15m]) > 0",
     ),
     "connected_clients": _gauge(
         "bullmq_redis_connected_clients",
         _CONNECTION,
-        "Clients connected, replicas not counted.",
+        "Connected clients, excluding replicas.",
         "bullmq_redis_connected_clients / bullmq_redis_max_clients > 0.8",
     ),
     "blocked_clients": _gauge(
@@ -254,7 +267,7 @@ REDIS_VALUES = {
     "max_clients": _gauge(
         "bullmq_redis_max_clients",
         _CONNECTION,
-        "maxclients.",
+        "The maxclients limit.",
         "bullmq_redis_max_clients - bullmq_redis_connected_clients",
     ),
     "keys": _gauge(
@@ -273,7 +286,7 @@ REDIS_VALUES = {
     "master_link_up": _gauge(
         "bullmq_redis_master_link_up",
         _CONNECTION,
-        "Whether a replica's link to its master is up; absent on a master.",
+        "Whether the replica's link to its master is up; absent on a master.",
         "bullmq_redis_master_link_up == 0",
     ),
     "connected_replicas": _gauge(
@@ -283,19 +296,21 @@ REDIS_VALUES = {
         "bullmq_redis_connected_replicas < 1",
     ),
 }
-"""By the name that the server collector gives the value."""
+"""By the key of the value in `ServerFacts.values`."""
 
 # --- queues --------------------------------------------------------------------------------------
 
-QUEUE_JOBS = Family(
-    "bullmq_queue_jobs",
-    MetricType.GAUGE,
-    (*_QUEUE, "state"),
-    "Jobs by BullMQ state as of the last poll. Jobs of a paused queue count as waiting in every "
-    "BullMQ version, so waiting + prioritized is the ready work; Bull and BullMQ 3 keep "
-    "prioritized jobs in waiting.",
-    'max by (connection, prefix, queue) (bullmq_queue_jobs{state="waiting"})',
-    columns=tuple(ShownColumn(column, (state,)) for state, column in STATES.items()),
+QUEUE_JOBS = _row(
+    Family(
+        "bullmq_queue_jobs",
+        MetricType.GAUGE,
+        (*_QUEUE, "state"),
+        "Jobs by BullMQ state as of the last poll. Jobs of a paused queue count as waiting in "
+        "every BullMQ version, so waiting + prioritized are the ready jobs; Bull and BullMQ 3 count "
+        "prioritized jobs as waiting.",
+        'max by (connection, prefix, queue) (bullmq_queue_jobs{state="waiting"})',
+        columns=tuple(ShownColumn(column, (state,)) for state, column in STATES.items()),
+    )
 )
 QUEUE_PAUSED = _queue_gauge(
     "bullmq_queue_paused", PAUSED, "Whether the queue is paused.", "bullmq_queue_paused == 1"
@@ -303,105 +318,108 @@ QUEUE_PAUSED = _queue_gauge(
 QUEUE_OLDEST_WAITING = _queue_gauge(
     "bullmq_queue_oldest_waiting_seconds",
     OLDEST_WAITING,
-    "Age of the oldest ready job, 0 if there is none: the queue's latency. Counted from the end of "
-    "a deliberate delay, for a job that went back from its last start. Looked at are the jobs at "
-    "both ends of the lists and the first of up to four priorities; one in the middle of a list in "
-    "which jobs were put in at both ends may be older.",
+    "Age of the oldest ready job, 0 if there is none: the queue's latency. A delayed job's age "
+    "starts when its delay ends, a returned job's at its last start. Only the jobs at both ends of "
+    "the lists and the first of up to four priorities are read; if jobs were added at both ends, "
+    "one in the middle may be older.",
     "topk(10, max by (connection, prefix, queue) (bullmq_queue_oldest_waiting_seconds))",
     "seconds",
 )
 QUEUE_OLDEST_ACTIVE = _queue_gauge(
     "bullmq_queue_oldest_active_seconds",
     OLDEST_ACTIVE,
-    "How long the active job that was started first has run, by its worker's clock; 0 if none.",
+    "How long the oldest active job has run, by its worker's clock; 0 if none.",
     "max by (connection, prefix, queue) (bullmq_queue_oldest_active_seconds) > 3600",
     "seconds",
 )
 QUEUE_DELAYED_OVERDUE_JOBS = _queue_gauge(
     "bullmq_queue_delayed_overdue_jobs",
     DELAYED_OVERDUE_JOBS,
-    "Delayed jobs that were due more than five seconds ago; workers promote them when they fetch.",
+    "Delayed jobs that are more than five seconds overdue; workers promote them as they fetch.",
     "bullmq_queue_delayed_overdue_jobs > 0",
 )
 QUEUE_DELAYED_OVERDUE_SECONDS = _queue_gauge(
     "bullmq_queue_delayed_overdue_seconds",
     DELAYED_OVERDUE_SECONDS,
-    "How late the latest of the overdue delayed jobs is; 0 if none.",
+    "How overdue the most overdue delayed job is; 0 if none.",
     "bullmq_queue_delayed_overdue_seconds > 60",
     "seconds",
 )
 QUEUE_SCHEDULERS = _queue_gauge(
     "bullmq_queue_schedulers",
     SCHEDULERS,
-    "Job schedulers and repeatable jobs. Up to a minute old where there were none.",
+    "Job schedulers and repeatable jobs; up to a minute old if there were none before.",
     "sum by (prefix, queue) (max by (connection, prefix, queue) (bullmq_queue_schedulers))",
 )
 QUEUE_SCHEDULERS_OVERDUE = _queue_gauge(
     "bullmq_queue_schedulers_overdue",
     SCHEDULERS_OVERDUE,
-    "Schedulers whose next iteration was due more than five seconds ago: they move on when a "
-    "worker starts it.",
+    "Job schedulers whose next iteration is more than five seconds overdue; a scheduler advances "
+    "when a worker starts its job.",
     "bullmq_queue_schedulers_overdue > 0",
 )
 QUEUE_SCHEDULERS_OVERDUE_SECONDS = _queue_gauge(
     "bullmq_queue_schedulers_overdue_seconds",
     SCHEDULERS_OVERDUE_SECONDS,
-    "How late the latest of the overdue schedulers is; 0 if none.",
+    "How overdue the most overdue job scheduler is; 0 if none.",
     "bullmq_queue_schedulers_overdue_seconds > 300",
     "seconds",
 )
 QUEUE_WORKERS = _gauge(
     "bullmq_queue_workers",
     _QUEUE,
-    "Workers connected, by CLIENT LIST; absent where that is refused or on a replica. A worker "
-    "whose name has a space or is not ASCII has no name there, and is not counted.",
+    "Connected workers according to CLIENT LIST; absent if that is refused or on a replica. A "
+    "worker whose name contains a space or non-ASCII characters is not counted: it has no name "
+    "there.",
     'bullmq_queue_workers == 0 and ignoring (state) bullmq_queue_jobs{state="waiting"} > 0',
 )
 QUEUE_BLOCKED = _gauge(
     "bullmq_queue_blocked",
     (*_QUEUE, "reason"),
-    "Always 1. Exists while ready work has not moved for poll.blocked_after_seconds, with the "
-    "first reason that holds: paused, rate_limited, concurrency_limit, worker_isolated, "
+    "Always 1. Present while ready jobs have not moved for poll.blocked_after_seconds, with the "
+    "first reason that applies: paused, rate_limited, concurrency_limit, worker_isolated, "
     "no_workers, workers_idle, redis_readonly.",
     "count by (reason) (max by (connection, prefix, queue, reason) (bullmq_queue_blocked))",
 )
 WORKER_ISOLATION = _gauge(
     "bullmq_worker_isolation",
     ("prefix", "queue", "producer_connection", "worker_connection"),
-    "Always 1. Exists while jobs of the queue wait in one database and its workers listen in "
+    "Always 1. Present while jobs of the queue wait in one database and its workers listen in "
     "another, to which no job was ever added.",
     "bullmq_worker_isolation",
 )
 QUEUE_CONCURRENCY_LIMIT = _queue_gauge(
     "bullmq_queue_concurrency_limit",
     CONCURRENCY_LIMIT,
-    "The most jobs of the whole queue that may be active; absent where there is no such limit. "
-    "Up to a minute old.",
+    "The queue's global concurrency: the maximum of active jobs over all workers; absent without "
+    "such a limit. Up to a minute old.",
     'bullmq_queue_jobs{state="active"} >= ignoring (state) bullmq_queue_concurrency_limit',
 )
 QUEUE_RATE_LIMIT_REMAINING = _queue_gauge(
     "bullmq_queue_rate_limit_remaining_seconds",
     RATE_LIMIT_REMAINING,
-    "Time until the current rate limit window of a queue with ready jobs ends; absent where "
-    "nothing limits its rate. Whether the window is used up is not told by this alone.",
+    "Time until the current rate limit window ends, for a queue with ready jobs; absent without "
+    "rate limiting. It does not show whether the limit is reached.",
     "bullmq_queue_rate_limit_remaining_seconds > 60",
     "seconds",
 )
 QUEUE_EVENTS_STREAM_LENGTH = _queue_gauge(
     "bullmq_queue_events_stream_length",
     EVENTS_STREAM_LENGTH,
-    "Events kept in the queue's event stream.",
+    "Events in the queue's event stream.",
     "topk(10, bullmq_queue_events_stream_length)",
 )
-QUEUE_INFO = Family(
-    "bullmq_queue_info",
-    MetricType.GAUGE,
-    (*_QUEUE, "library_version"),
-    "Always 1. The BullMQ version that last opened the queue to produce; empty if none left it. "
-    "Up to a minute old.",
-    "count by (library_version) (max by (connection, prefix, queue, library_version) "
-    "(bullmq_queue_info))",
-    columns=(ShownColumn(LIBRARY_VERSION),),
+QUEUE_INFO = _row(
+    Family(
+        "bullmq_queue_info",
+        MetricType.GAUGE,
+        (*_QUEUE, "library_version"),
+        "Always 1. The BullMQ version of the last producer to open the queue; empty if it recorded "
+        "none. Up to a minute old.",
+        "count by (library_version) (max by (connection, prefix, queue, library_version) "
+        "(bullmq_queue_info))",
+        columns=(ShownColumn(LIBRARY_VERSION),),
+    )
 )
 
 # --- events --------------------------------------------------------------------------------------
@@ -410,15 +428,15 @@ _JOBS = (*_QUEUE, "job_name")
 JOBS_ADDED = _counter(
     "bullmq_jobs_added_total",
     _JOBS,
-    "Jobs added, by the queue's event stream since the exporter saw it first, as all families of "
-    "jobs. job_name is empty unless events.job_names is on; names over events.max_job_names in a "
-    "queue, and those that are not known, are __other__.",
+    "Jobs added. Like all job counters and durations, read from the queue's event stream since the "
+    "exporter first saw it. job_name is empty unless events.job_names is on; names above "
+    "events.max_job_names in a queue and unknown names are __other__.",
     "sum by (prefix, queue) (rate(bullmq_jobs_added_total[5m]))",
 )
 JOBS_STARTED = _counter(
     "bullmq_jobs_started_total",
     _JOBS,
-    "Jobs handed to a worker, once for each attempt.",
+    "Jobs handed to a worker, once per attempt.",
     "sum by (prefix, queue) (rate(bullmq_jobs_started_total[5m]))",
 )
 JOBS_COMPLETED = _counter(
@@ -430,70 +448,66 @@ JOBS_COMPLETED = _counter(
 JOBS_FAILED = _counter(
     "bullmq_jobs_failed_total",
     _JOBS,
-    "Jobs failed for good, after their last attempt.",
+    "Jobs that failed permanently, after their last attempt.",
     "sum by (prefix, queue) (rate(bullmq_jobs_failed_total[5m])) / sum by (prefix, "
     "queue) (rate(bullmq_jobs_started_total[5m]))",
 )
 JOBS_RETRIED = _counter(
     "bullmq_jobs_retried_total",
     _JOBS,
-    "Attempts after which the job went back to be tried again. The stream does not tell a retry "
-    "from a job that its processor moved to delayed or put back for a rate limit: those count too.",
+    "Attempts after which the job was put back to be retried. Includes jobs that their processor "
+    "moved to delayed or put back for a rate limit: the stream does not distinguish them.",
     "sum by (prefix, queue) (increase(bullmq_jobs_retried_total[1h]))",
 )
 JOBS_STALLED = _counter(
     "bullmq_jobs_stalled_total",
     _JOBS,
-    "Jobs taken from a worker that did not renew its lock, and put back. Before BullMQ 5.53.2 the "
-    "last stall of a job that stalls too often is a failure only.",
+    "Jobs put back because their worker did not renew the lock. Before BullMQ 5.53.2 the last "
+    "stall of a job that stalls too often counts only as a failure.",
     "increase(bullmq_jobs_stalled_total[1h]) > 0",
 )
-JOB_WAIT = Family(
+JOB_WAIT = _histogram(
     "bullmq_job_wait_seconds",
-    MetricType.HISTOGRAM,
     _JOBS,
-    "Time from ready to active, of each attempt; a deliberate delay is not in it, pauses and "
-    "limits are. Appears with the queue's first event.",
+    "Time from ready to active, per attempt; excludes the job's delay, includes pauses and limits. "
+    "Appears with the queue's first event.",
     "histogram_quantile(0.95, sum by (prefix, queue, le) "
     "(rate(bullmq_job_wait_seconds_bucket[5m])))",
-    "seconds",
 )
-JOB_RUN = Family(
+JOB_RUN = _histogram(
     "bullmq_job_run_seconds",
-    MetricType.HISTOGRAM,
     (*_JOBS, "outcome"),
-    "Time from active to the outcome: completed, failed or retried, of each attempt whose start "
-    "was seen; not of jobs that stalled too often or parents that a child has failed. Appears with "
-    "the queue's first event.",
+    "Time from active to the outcome (completed, failed or retried), per attempt whose start was "
+    "seen; excludes jobs that stalled too often and parents failed by a child. Appears with the "
+    "queue's first event.",
     "sum by (prefix, queue) (rate(bullmq_job_run_seconds_sum[5m])) / sum by (prefix, "
     "queue) (rate(bullmq_job_run_seconds_count[5m]))",
-    "seconds",
 )
 EVENTS_READ = _counter(
     "bullmq_events_read_total",
     _QUEUE,
-    "Events read from the queue's stream.",
+    "Events read from the queue's event stream.",
     "rate(bullmq_events_read_total[5m])",
 )
 EVENTS_LOST = _counter(
     "bullmq_events_lost_total",
     _QUEUE,
     "Events trimmed from the stream before they were read; the counters above miss them. Before "
-    "Redis 7 their number is unknown, and each time counts as one.",
+    "Redis 7 their number is unknown, and each loss counts as one.",
     "increase(bullmq_events_lost_total[1h]) > 0",
 )
 EVENTS_LAG = _gauge(
     "bullmq_events_lag_seconds",
     _CONNECTION,
-    "Age of the oldest event that was not yet read when the last pass ended; 0 if all were.",
+    "Age of the oldest event still unread when the last pass ended; 0 if all were read.",
     "bullmq_events_lag_seconds > 30",
     "seconds",
 )
 EVENTS_INFLIGHT_DROPPED = _counter(
     "bullmq_events_inflight_dropped_total",
     _CONNECTION,
-    "Jobs whose start was forgotten to keep memory bounded (events.max_inflight); their durations "
-    "are missing.",
+    "Jobs whose start was dropped to bound memory (events.max_inflight); their durations are "
+    "missing.",
     "increase(bullmq_events_inflight_dropped_total[1h]) > 0",
 )
 
@@ -503,20 +517,20 @@ _PAIR = ("writer", "reader")
 SYNC_SUCCESS = _gauge(
     "bullmq_sync_success",
     _PAIR,
-    "Whether the reader's connection sees what the writer's writes: 1 if every check of the last "
-    "round passed. Absent where an ACL does not permit the test.",
+    "Whether the reader's connection sees what the writer's connection writes: 1 if every check of "
+    "the last round passed. Absent if an ACL does not permit the test.",
     "bullmq_sync_success == 0",
 )
 SYNC_CHECK_SUCCESS = _gauge(
     "bullmq_sync_check_success",
     (*_PAIR, "check"),
-    "Whether this check of the sync test passed; absent if an earlier failure left it out.",
+    "Whether this check of the sync test passed; absent if an earlier failure skipped it.",
     "bullmq_sync_check_success == 0",
 )
 SYNC_DURATION = _gauge(
     "bullmq_sync_duration_seconds",
     _PAIR,
-    "How long the pair's last test took.",
+    "Duration of the pair's last test.",
     "max by (writer, reader) (bullmq_sync_duration_seconds)",
     "seconds",
 )
@@ -544,64 +558,12 @@ SYNC_FAILURES = _counter(
     "increase(bullmq_sync_failures_total[1h]) / increase(bullmq_sync_runs_total[1h])",
 )
 
-CATALOGUE: tuple[Family, ...] = (
-    UP,
-    CONNECTION_INFO,
-    CONNECTION_PING,
-    CONNECTION_RECONNECTS,
-    BUILD_INFO,
-    RELOAD_SUCCESSFUL,
-    RELOAD_SUCCESS_TIME,
-    COLLECTOR_SUCCESS,
-    COLLECTOR_DURATION,
-    COLLECTOR_LAST_SUCCESS,
-    COLLECTOR_ERRORS,
-    EXPORTER_QUEUES,
-    EXPORTER_QUEUES_DROPPED,
-    REDIS_INFO,
-    *REDIS_VALUES.values(),
-    REDIS_PERSISTENCE_OK,
-    SYNC_SUCCESS,
-    SYNC_CHECK_SUCCESS,
-    SYNC_DURATION,
-    SYNC_PROPAGATION,
-    SYNC_LAST_RUN,
-    SYNC_RUNS,
-    SYNC_FAILURES,
-    QUEUE_JOBS,
-    QUEUE_PAUSED,
-    QUEUE_OLDEST_WAITING,
-    QUEUE_OLDEST_ACTIVE,
-    QUEUE_DELAYED_OVERDUE_JOBS,
-    QUEUE_DELAYED_OVERDUE_SECONDS,
-    QUEUE_SCHEDULERS,
-    QUEUE_SCHEDULERS_OVERDUE,
-    QUEUE_SCHEDULERS_OVERDUE_SECONDS,
-    QUEUE_WORKERS,
-    QUEUE_CONCURRENCY_LIMIT,
-    QUEUE_RATE_LIMIT_REMAINING,
-    QUEUE_EVENTS_STREAM_LENGTH,
-    QUEUE_INFO,
-    JOBS_ADDED,
-    JOBS_STARTED,
-    JOBS_COMPLETED,
-    JOBS_FAILED,
-    JOBS_RETRIED,
-    JOBS_STALLED,
-    JOB_WAIT,
-    JOB_RUN,
-    EVENTS_READ,
-    EVENTS_LOST,
-    EVENTS_LAG,
-    EVENTS_INFLIGHT_DROPPED,
-    QUEUE_BLOCKED,
-    WORKER_ISOLATION,
-)
-"""In the order of the page."""
+CATALOGUE: tuple[Family, ...] = tuple(_rows)
+"""In the order of the metrics page."""
 
 
 def _check_columns() -> None:
-    """Every column that subjects fill is on the page, and the page has no other."""
+    """Check that every public column of the queue table has a family, and no family another."""
     filled = {column for column in COLUMNS if not column.internal}
     shown = {each.column for family in CATALOGUE for each in family.columns}
     if filled != shown:
@@ -612,7 +574,7 @@ _check_columns()
 
 
 def markdown() -> str:
-    """The catalogue as documentation."""
+    """docs/metrics.md."""
     rows = [
         f"| `{family.name}` | {family.kind} | {', '.join(family.labels)} | {family.help} | "
         f"`{family.example}` |"
@@ -622,8 +584,8 @@ def markdown() -> str:
         [
             "# Metrics",
             "",
-            "Generated from `exporter/metrics.py` by `make docs`. A sample that could not be read",
-            "is absent, never 0, and one older than `poll.stale_after_seconds` is withdrawn.",
+            "Generated from `exporter/metrics.py` by `make docs`. A value that could not be read",
+            "is absent, never 0. A value older than `poll.stale_after_seconds` is withdrawn.",
             "",
             "| family | type | labels | meaning | example |",
             "| --- | --- | --- | --- | --- |",

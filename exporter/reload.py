@@ -1,4 +1,4 @@
-"""A new configuration for an exporter that runs: read, compared, and taken or refused whole."""
+"""Reloading: read a new configuration, then accept or refuse it as a whole."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ Load = Callable[[], Config]
 
 
 def reload_config(load: Load, current: Config) -> tuple[Config, tuple[str, ...]]:
-    """The new configuration, or the current one and every reason why the new one is refused."""
+    """The new configuration, or the current one and every reason for refusing the new one."""
     try:
         new = load()
     except ConfigError as error:
         return current, tuple(str(problem) for problem in error.problems)
-    problems = tuple(str(problem) for problem in _fixed(current, new))
+    problems = tuple(str(problem) for problem in _needs_restart(current, new))
     return (current, problems) if problems else (new, ())
 
 
-def _fixed(current: Config, new: Config) -> Iterator[ConfigProblem]:
-    """What the listening socket was opened with."""
+def _needs_restart(current: Config, new: Config) -> Iterator[ConfigProblem]:
+    """Changes to settings with which the listening socket was opened."""
     pairs = {
         "listen": (current.listen, new.listen),
         "web.tls": (current.web.tls, new.web.tls),
@@ -32,4 +32,6 @@ def _fixed(current: Config, new: Config) -> Iterator[ConfigProblem]:
     }
     for path, (before, after) in pairs.items():
         if before != after:
-            yield ConfigProblem(path, "cannot be changed by a reload; restart, or put it back")
+            yield ConfigProblem(
+                path, "cannot be changed by a reload; restart the exporter or restore the old value"
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("suite")
+
+# processes that tests start would compile all that they import, each of them again
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 for _name in [name for name in os.environ if name.startswith("REDIS_URL")]:
     del os.environ[_name]
@@ -77,7 +82,7 @@ def any_server(request: pytest.FixtureRequest) -> Server | FakeServer:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _nodes() -> Iterator[Cluster]:
     with cluster() as found:
         yield found

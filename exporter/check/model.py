@@ -1,4 +1,4 @@
-"""What the connection test finds: steps of each connection, pairs, a verdict."""
+"""The result of the connection test: steps of each connection, pairs, a verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exporter.state.snapshots import Pair
 
 
 class Outcome(StrEnum):
-    """How a step went. Only a failure makes the command fail."""
+    """The outcome of a step. Only FAILED makes the command fail."""
 
     OK = "ok"
     WARNING = "warning"
@@ -21,21 +21,21 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of one connection."""
+    """One step of the test of one connection."""
 
     name: str
     outcome: Outcome
     detail: str
-    """What was found, and for a failure what to do, in words."""
+    """The finding, and for a failure the remedy, in words."""
     data: Mapping[str, Any] = field(default_factory=dict)
-    """The same for machines."""
+    """The finding in machine-readable form."""
     notes: tuple[str, ...] = ()
-    """More lines for people."""
+    """Further lines for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionReport:
-    """All steps of a connection, up to the first that made the rest impossible."""
+    """The steps of one connection, up to a failure that makes the rest impossible."""
 
     name: str
     url: str
@@ -49,7 +49,7 @@ class ConnectionReport:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """Everything, with one line that sums it up."""
+    """The whole report, with a verdict in one line."""
 
     connections: tuple[ConnectionReport, ...]
     pairs: tuple[Pair, ...]

@@ -1,4 +1,4 @@
-"""The way to the server, a layer at a time: name, TCP, TLS."""
+"""Tests the path to the server layer by layer: name resolution, TCP, TLS."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from exporter.connection.sentinel import ask_sentinels
 
 
 def network_steps(settings: Connection) -> Iterator[Step]:
-    """The steps up to where Redis itself is spoken to; a failure is the last."""
+    """The steps before any command is sent to Redis; ends after a failure."""
     if settings.sentinel is not None:
-        named: list[Connection] = []
-        yield from _sentinels(settings, settings.sentinel, named)
-        if not named:
+        masters: list[Connection] = []
+        yield from _sentinels(settings, settings.sentinel, masters)
+        if not masters:
             return
-        settings = named[0]
+        settings = masters[0]
     if settings.url.scheme == "unix":
         yield _socket_file(Path(settings.url.path))
         return
@@ -33,23 +33,25 @@ def network_steps(settings: Connection) -> Iterator[Step]:
     yield from _connect(settings)
 
 
-def _sentinels(settings: Connection, sentinel: Sentinel, named: list[Connection]) -> Iterator[Step]:
-    """A step for each sentinel; the masters that they name go to `named`."""
-    silent = []
+def _sentinels(
+    settings: Connection, sentinel: Sentinel, masters: list[Connection]
+) -> Iterator[Step]:
+    """A step for each sentinel; appends the masters that they report to `masters`."""
+    failures = []
     for answer in ask_sentinels(settings, sentinel):
         if answer.master is not None:
-            named.append(answer.master)
-            detail = f"{answer.sentinel} names {answer.master.url.address} as {sentinel.master}"
+            masters.append(answer.master)
+            detail = f"{answer.sentinel}: master {sentinel.master} is {answer.master.url.address}"
             yield Step("sentinel", Outcome.OK, detail)
         elif answer.failure is not None:
-            silent.append(f"{answer.sentinel}: {answer.failure.text}")
-            yield Step("sentinel", Outcome.WARNING, silent[-1])
-    masters = list(dict.fromkeys(master.url.address for master in named))
-    if not masters:
-        detail = f"no sentinel reports the master {sentinel.master}: {'; '.join(silent)}"
+            failures.append(f"{answer.sentinel}: {answer.failure.text}")
+            yield Step("sentinel", Outcome.WARNING, failures[-1])
+    addresses = list(dict.fromkeys(master.url.address for master in masters))
+    if not addresses:
+        detail = f"no sentinel reports the master {sentinel.master}: {'; '.join(failures)}"
         yield Step("sentinel", Outcome.FAILED, detail)
-    elif len(masters) > 1:
-        detail = f"they name different masters, {', '.join(masters)}; a failover is under way"
+    elif len(addresses) > 1:
+        detail = f"the sentinels disagree: {', '.join(addresses)}; a failover is in progress"
         yield Step("sentinel", Outcome.WARNING, detail)
 
 
@@ -57,7 +59,7 @@ def _socket_file(path: Path) -> Step:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        detail = f"{path}: {error.strerror}; is Redis running, with `unixsocket {path}`?"
+        detail = f"{path}: {error.strerror}; check that Redis runs with `unixsocket {path}`"
         return Step("socket", Outcome.FAILED, detail)
     if not stat.S_ISSOCK(mode):
         return Step("socket", Outcome.FAILED, f"{path} is not a socket")
@@ -69,11 +71,11 @@ def _resolve(settings: Connection) -> Step:
     try:
         found = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
     except OSError as error:
-        detail = f"{url.host} cannot be resolved ({error.strerror}); is the host name right?"
+        detail = f"cannot resolve {url.host} ({error.strerror}); check the host name"
         return Step("name", Outcome.FAILED, detail)
     seconds = time.perf_counter() - started
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    detail = f"{url.host} is {', '.join(addresses)} ({seconds * 1000:.1f} ms)"
+    detail = f"{url.host} resolves to {', '.join(addresses)} ({seconds * 1000:.1f} ms)"
     return Step("name", Outcome.OK, detail, {"addresses": addresses, "seconds": seconds})
 
 
@@ -83,7 +85,7 @@ def _connect(settings: Connection) -> Iterator[Step]:
         sock = socket.create_connection((url.host, url.port), settings.connect_timeout_seconds)
     except OSError as error:
         reason = error.strerror or str(error)
-        detail = f"{url.address}: {reason}; is Redis there, and is nothing in the way?"
+        detail = f"{url.address}: {reason}; check that Redis is running and no firewall blocks it"
         yield Step("tcp", Outcome.FAILED, detail)
         return
     seconds = time.perf_counter() - started
@@ -101,10 +103,10 @@ def _handshake(settings: Connection, sock: socket.socket) -> Step:
         with tls_context(settings.tls).wrap_socket(sock, server_hostname=name) as wrapped:
             version, certificate = wrapped.version(), wrapped.getpeercert() or {}
     except ssl.SSLCertVerificationError as error:
-        detail = f"the certificate is not accepted: {error.verify_message}; see tls.ca_file"
+        detail = f"certificate rejected: {error.verify_message}; check tls.ca_file"
         return Step("tls", Outcome.FAILED, f"{detail} and tls.server_name")
     except (OSError, ValueError) as error:
-        detail = f"no TLS handshake ({error}); does the server speak TLS on this port?"
+        detail = f"TLS handshake failed ({error}); check that this is the server's TLS port"
         return Step("tls", Outcome.FAILED, detail)
     expires = str(certificate.get("notAfter", ""))
     trust = f"certificate for {name} valid until {expires}" if expires else "not verified"

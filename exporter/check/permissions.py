@@ -1,4 +1,4 @@
-"""Which of the commands that the exporter sends are refused, and what that costs."""
+"""Tests which of the exporter's commands Redis refuses, and what is missing without them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from exporter.connection import Client, Command, ReplyError
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """A command as an ACL names it, with all uses that the exporter makes of it."""
+    """A command by its ACL name, with all its uses in the exporter."""
 
     name: str
     uses: tuple[Command, ...]
 
     @property
     def cost(self) -> str:
-        """What is missing where it is refused."""
+        """What is missing if it is refused."""
         return ", ".join(dict.fromkeys(use.cost for use in self.uses if use.cost))
 
     @property
     def cluster(self) -> bool:
-        """Whether it is sent to clusters only."""
+        """Whether it is sent only to clusters."""
         return all(use.cluster for use in self.uses)
 
 
@@ -33,15 +33,15 @@ def _permissions(commands: Iterable[Command]) -> tuple[Permission, ...]:
     uses: dict[str, list[Command]] = {}
     for command in commands:
         uses.setdefault(command.acl_name, []).append(command)
-    return tuple(Permission(name, tuple(found)) for name, found in uses.items())
+    return tuple(Permission(name, tuple(of_name)) for name, of_name in uses.items())
 
 
 PERMISSIONS: Final = _permissions(READING_COMMANDS)
-"""What reading needs, besides AUTH and SELECT."""
+"""The permissions that reading requires, besides AUTH and SELECT."""
 
 
 def acl_commands(*, sync: bool) -> list[str]:
-    """The commands of an ACL for the exporter's user, as `+ping`; `sync`: with the sync test's."""
+    """ACL rules for the exporter's user, such as `+ping`; `sync` adds those of the sync test."""
     names = ["auth", "select", *(permission.name for permission in PERMISSIONS)]
     if sync:
         names += [command.acl_name for command in SYNC_COMMANDS]
@@ -49,7 +49,7 @@ def acl_commands(*, sync: bool) -> list[str]:
 
 
 def permissions_step(client: Client, prefixes: tuple[str, ...]) -> Step:
-    """Sends every command once, on keys that do not exist. Raises `RedisFailure`."""
+    """Send every command once, on keys that do not exist. Raises `RedisFailure`."""
     needed = [each for each in PERMISSIONS if client.settings.cluster or not each.cluster]
     refused: dict[str, str] = {}
     for node in client.nodes:
@@ -63,9 +63,12 @@ def permissions_step(client: Client, prefixes: tuple[str, ...]) -> Step:
 
 
 def _refused(node: Client, needed: Sequence[Permission], prefix: str) -> list[Permission]:
-    """A node checks permissions first, and only then whether a key is its own."""
+    """The permissions that a node refuses.
+
+    In a cluster, a node checks permissions before it checks whether the key is in its slots.
+    """
     key = f"{prefix}:bullmq-exporter-check:none"
     packed = b"".join(permission.uses[0].probe_on(key, node.name) for permission in needed)
     replies = node.batch(packed, len(needed)).replies
-    answered = zip(needed, replies, strict=True)
-    return [each for each, r in answered if isinstance(r, ReplyError) and r.not_available]
+    replied = zip(needed, replies, strict=True)
+    return [each for each, r in replied if isinstance(r, ReplyError) and r.not_available]

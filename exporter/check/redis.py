@@ -1,4 +1,4 @@
-"""The steps that speak to Redis itself."""
+"""Tests Redis itself: login, latency, identity, permissions, eviction policy and queues."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Progress = Callable[[str], None]
 
 
 def redis_steps(config: Config, client: Client, progress: Progress) -> Iterator[Step]:
-    """The steps from login on; a failure of the connection is the last."""
+    """The steps from login on; ends after a failure of the connection."""
     step = "login"
     try:
         metadata = client.connect()
@@ -67,10 +67,10 @@ def _identity(metadata: Metadata) -> Step:
     outcome = Outcome.OK
     if metadata.role == "slave":
         outcome = Outcome.WARNING
-        detail += "; a replica is read-only: services that add or take jobs need its master"
+        detail += "; a replica is read-only: producers and workers must connect to its master"
     if metadata.mode == "cluster" and not metadata.masters:
         outcome = Outcome.WARNING
-        detail += "; this is one node of a cluster: set cluster: true to see them all"
+        detail += "; this is one node of a cluster: set cluster: true to see all nodes"
     return Step("identity", outcome, detail, asdict(metadata))
 
 
@@ -80,11 +80,11 @@ def _eviction(client: Client) -> Step:
     data = {"maxmemory_policy": policy}
     if not policy:
         return Step(
-            "eviction", Outcome.WARNING, "the policy is hidden; it must be noeviction", data
+            "eviction", Outcome.WARNING, "the policy is hidden; make sure it is noeviction", data
         )
     if policy == "noeviction":
         return Step("eviction", Outcome.OK, policy, data)
-    detail = f"{policy}: Redis may delete jobs when memory is short; set it to noeviction"
+    detail = f"{policy}: Redis may delete jobs when memory is full; set it to noeviction"
     limited = facts is not None and facts.values.get("memory_max_bytes", 0) > 0
     return Step("eviction", Outcome.FAILED if limited else Outcome.WARNING, detail, data)
 
@@ -99,46 +99,47 @@ def _server(client: Client) -> ServerFacts | None:
 
 
 def _queues(config: Config, client: Client, progress: Progress) -> Step:
-    # an empty shard is nothing to worry about, an empty Redis is
+    # count the queues of all shards: an empty shard is normal, an empty Redis is not
     discovery = Discovery(config.queues.model_copy(update={"shard": None}))
     pages = 0
     while discovery.scans and not discovery.step(Context(client, 0.0)):
         pages += 1
-        progress(f"looking for queues: {pages * config.queues.discovery_batch} keys seen")
-    found = discovery.current()
-    if not found.queues:
+        progress(f"discovering queues: {pages * config.queues.discovery_batch} keys scanned")
+    discovered = discovery.current()
+    if not discovered.queues:
         return _no_queues(config, client, progress)
-    table = QueueCollector(config.poll.interval_seconds).collect(Context(client, 0.0, found.queues))
-    return _found_queues(found, table)
+    context = Context(client, 0.0, discovered.queues)
+    table = QueueCollector(config.poll.interval_seconds).collect(context)
+    return _discovered_queues(discovered, table)
 
 
-def _found_queues(found: Discovered, table: QueueTable) -> Step:
+def _discovered_queues(discovered: Discovered, table: QueueTable) -> Step:
     data, notes = {}, []
-    for prefix, count in found.prefixes.items():
+    for prefix, count in discovered.prefixes.items():
         jobs = jobs_by_state(table, prefix)
         data[prefix] = {"queues": count.queues, "keys": dict(count.keys), "jobs": jobs}
         states = ", ".join(f"{n} {state}" for state, n in jobs.items() if n) or "no jobs"
         keys = ", ".join(f"{n} {kind}" for kind, n in count.keys.items())
-        notes.append(f"{prefix}: {states} (keys that tell of queues: {keys})")
+        notes.append(f"{prefix}: {states} (queue keys: {keys})")
         if count.keys.get("stalled-check") and not count.keys.get("id"):
             notes.append(
-                f"{prefix}: workers have been here, but no job was ever added; are they on the "
-                "producers' Redis?"
+                f"{prefix}: workers have connected, but no job was ever added; check that they use "
+                "the producers' Redis"
             )
     return Step(
-        "queues", Outcome.OK, f"{len(found.queues)} found", {"prefixes": data}, tuple(notes)
+        "queues", Outcome.OK, f"{len(discovered.queues)} found", {"prefixes": data}, tuple(notes)
     )
 
 
 def _no_queues(config: Config, client: Client, progress: Progress) -> Step:
-    wanted = ", ".join(f"{prefix}:" for prefix in config.queues.prefixes)
+    configured = ", ".join(f"{prefix}:" for prefix in config.queues.prefixes)
     elsewhere = other_prefixes(
-        client, lambda pages: progress(f"looking for other prefixes: {pages * 1000} keys seen")
+        client, lambda pages: progress(f"searching other prefixes: {pages * 1000} keys scanned")
     )
     data = {"prefixes": {prefix: {"queues": 0} for prefix in config.queues.prefixes}}
     if elsewhere:
         names = ", ".join(f"{prefix}: ({n})" for prefix, n in elsewhere.items())
-        detail = f"nothing under {wanted} but queues under {names}; set queues.prefixes"
+        detail = f"none under {configured} but queues under {names}; set queues.prefixes"
         return Step("queues", Outcome.WARNING, detail, data | {"elsewhere": elsewhere})
-    detail = f"nothing under {wanted} in this database; no service has used it for BullMQ yet"
+    detail = f"none under {configured} in this database; no service has used it for BullMQ yet"
     return Step("queues", Outcome.WARNING, detail, data)

@@ -1,4 +1,4 @@
-"""All of the connection test: every connection, every pair, one verdict."""
+"""Runs the connection test: every connection, every pair, one verdict."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from exporter.state.snapshots import Pair, SyncReport
 
 
 class Listener(Protocol):
-    """Who is told of each result as it comes."""
+    """Receives each result as soon as it is known."""
 
     def connection(self, name: str, url: str) -> None:
-        """The steps of this connection follow."""
+        """The test of a connection starts; its steps follow."""
 
     def step(self, step: Step) -> None:
-        """A step has ended."""
+        """A step has finished."""
 
     def pairs(self, report: SyncReport) -> None:
-        """The sync test has ended."""
+        """The sync test has finished."""
 
     def progress(self, text: str) -> None:
-        """Something takes its time."""
+        """A step takes long; `text` is what it is doing."""
 
 
 def run_checks(config: Config, names: Sequence[str], listener: Listener) -> CheckReport:
-    """Check the named connections, alone and in pairs."""
+    """Test the named connections, each alone and in pairs."""
     clients = ClientRegistry()
     connections = {name: config.connections[name] for name in names}
     reports = tuple(
@@ -55,48 +55,48 @@ def _connection(
     listener.connection(name, str(settings.url))
     steps: list[Step] = []
 
-    def told(step: Step) -> Step:
+    def report(step: Step) -> None:
         steps.append(step)
         listener.step(step)
-        return step
 
-    told(Step("configuration", Outcome.OK, _described(settings)))
+    report(Step("configuration", Outcome.OK, _describe(settings)))
     for step in network_steps(settings):
-        told(step)
+        report(step)
     if not any(step.outcome is Outcome.FAILED for step in steps):
-        told(_one_client(clients, name, settings))
+        report(_one_client(clients, name, settings))
         client = clients.get(settings, name)
-        for step in redis_steps(config, client, _slowly(listener.progress)):
-            told(step)
+        for step in redis_steps(config, client, _once_a_second(listener.progress)):
+            report(step)
     return ConnectionReport(name, str(settings.url), tuple(steps))
 
 
-def _described(settings: Connection) -> str:
+def _describe(settings: Connection) -> str:
     secret = "with a password" if settings.password_file or settings.url.password else "no password"
-    way = ", cluster" if settings.cluster else ""
+    route = ", cluster" if settings.cluster else ""
     if settings.sentinel is not None:
-        way = f", the master {settings.sentinel.master} by {len(settings.sentinel.nodes)} sentinels"
-    return f"{settings.url.scheme}, {secret}, url_hash {settings.url.hash}{way}"
+        sentinel = settings.sentinel
+        route = f", master {sentinel.master} through {len(sentinel.nodes)} sentinels"
+    return f"{settings.url.scheme}, {secret}, url_hash {settings.url.hash}{route}"
 
 
 def _one_client(clients: ClientRegistry, name: str, settings: Connection) -> Step:
-    """Asking twice must give one object, or a process would hold sockets that nobody closes."""
+    """Check that equal settings share one client; else the process would leak sockets."""
     same = clients.get(settings, name) is clients.get(settings, f"{name}-again")
-    detail = "asking twice for this URL gives the same client"
+    detail = "requesting this URL twice returns the same client"
     return Step("client", Outcome.OK if same else Outcome.FAILED, detail)
 
 
-def _slowly(tell: Callable[[str], None]) -> Callable[[str], None]:
-    """Progress is told at most once a second, and not within the first."""
+def _once_a_second(show: Callable[[str], None]) -> Callable[[str], None]:
+    """Pass progress on at most once a second, and not within the first second."""
     last = time.monotonic()
 
-    def maybe(text: str) -> None:
+    def throttled(text: str) -> None:
         nonlocal last
         if time.monotonic() - last >= 1:
             last = time.monotonic()
-            tell(text)
+            show(text)
 
-    return maybe
+    return throttled
 
 
 def _sync(
@@ -114,12 +114,12 @@ def _verdict(
     pairs: Sequence[Pair],
     sync: SyncReport | None,
 ) -> str:
-    """The first cause that holds: a connection that fails, a pair that does, or all is well."""
+    """The first failed connection, else the failed pairs, else OK with the first warning."""
     for report in reports:
         if report.failed is not None:
             return f"NOT OK: {report.name} fails at {report.failed.name}: {report.failed.detail}"
     if sync is None:
-        return "OK as far as it was tested: the sync test is disabled in the configuration"
+        return "OK as far as tested: the sync test is disabled in the configuration"
     summary = verdict(pairs, sync.metadata)
     if any(pair.passed is False for pair in pairs):
         return f"NOT OK: {summary}"
@@ -129,5 +129,5 @@ def _verdict(
         for step in report.steps
         if step.outcome is Outcome.WARNING
     ]
-    extra = f"; but {warned[0]}" if warned else ""
-    return f"OK: {summary}{extra}"
+    warning = f"; warning: {warned[0]}" if warned else ""
+    return f"OK: {summary}{warning}"

@@ -1,4 +1,4 @@
-"""The connection test for people, as it goes, and for machines, at its end."""
+"""Shows the connection test: line by line for people, as JSON for machines."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ _PAIR_OUTCOMES = {True: Outcome.OK, False: Outcome.FAILED, None: Outcome.WARNING
 
 
 class Printer:
-    """Prints each result as it comes."""
+    """Prints each result as soon as it is known."""
 
-    def __init__(self, write: Callable[[str], None], hint: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[str], None], show_progress: Callable[[str], None]) -> None:
         self._write = write
-        self._hint = hint
-        """For progress, which does not belong to the result."""
+        self._show_progress = show_progress
+        """For progress, which is not part of the result."""
 
     def connection(self, name: str, url: str) -> None:
-        """The steps of this connection follow."""
+        """Print the heading of a connection."""
         self._write(f"\n{name}  {url}")
 
     def step(self, step: Step) -> None:
-        """A step has ended."""
+        """Print a step."""
         self._row(step.outcome, step.name, step.detail)
         for note in step.notes:
             self._write(f"{'':23}{note}")
 
     def pairs(self, report: SyncReport) -> None:
-        """The sync test has ended."""
-        self._write("\nsync test  (who sees what the others write)")
+        """Print the sync test."""
+        self._write("\nsync test  (which connections see what the others write)")
         for pair in report.pairs:
             outcome = _PAIR_OUTCOMES[pair.passed]
             detail = explain_pair(pair, report.metadata)
@@ -49,18 +49,18 @@ class Printer:
 
     def _cleanup(self, report: SyncReport) -> None:
         checks = [pair.checks["cleanup"] for pair in report.pairs if "cleanup" in pair.checks]
-        left = next((check for check in checks if not check.ok), None)
-        if left is not None:
-            self._row(Outcome.FAILED, "cleanup", left.detail)
+        failed = next((check for check in checks if not check.ok), None)
+        if failed is not None:
+            self._row(Outcome.FAILED, "cleanup", failed.detail)
         elif checks:
-            self._row(Outcome.OK, "cleanup", "every key is deleted, and gone for every reader")
+            self._row(Outcome.OK, "cleanup", "all keys are deleted, as every reader confirms")
 
     def progress(self, text: str) -> None:
-        """Something takes its time."""
-        self._hint(text)
+        """Show what a long step is doing."""
+        self._show_progress(text)
 
     def verdict(self, report: CheckReport) -> None:
-        """The last line."""
+        """Print the verdict, the last line."""
         self._write(f"\n{report.verdict}")
 
     def _row(self, outcome: Outcome, name: str, detail: str) -> None:

@@ -1,4 +1,4 @@
-"""What the shell completes beyond the names of commands and options."""
+"""Shell completion of values: alerts, their settings and connections."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import click
 
 
 def alerts(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    """Names of alerts."""
+    """Alert names that start with the given text."""
     from exporter.rules.alerts import ALERTS
 
     return [alert.name for alert in ALERTS if alert.name.startswith(incomplete)]
 
 
 def changes(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    """`NoWorkers.for=`: every setting of every alert."""
+    """Settings such as `NoWorkers.for=` that start with the given text."""
     from exporter.rules.alerts import ALERTS
 
-    found = [
+    settings = [
         f"{alert.name}.{name}=" for alert in ALERTS for name in ("severity", *alert.all_settings())
     ]
-    return [each for each in found if each.startswith(incomplete)]
+    return [setting for setting in settings if setting.startswith(incomplete)]
 
 
 def connections(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Names of connections in the configuration that would be used; none if it cannot be read.
+    """Connection names from the effective configuration; none if it cannot be read.
 
-    Only read, not validated: that takes longer than anybody waits after a TAB.
+    The configuration is not validated, since that takes too long for a completion.
     """
     from exporter.config.environment import connections_from
     from exporter.config.errors import ConfigError
@@ -39,6 +39,6 @@ def connections(context: click.Context, _: click.Parameter, incomplete: str) -> 
         data = read_yaml(Path(path).read_text(encoding="utf-8"), str(path)).data if path else None
     except (ConfigError, OSError, UnicodeDecodeError):
         return []
-    known = data.get("connections") if isinstance(data, dict) else None
-    names = known if isinstance(known, dict) else connections_from(os.environ) or ("default",)
+    section = data.get("connections") if isinstance(data, dict) else None
+    names = section if isinstance(section, dict) else connections_from(os.environ) or ("default",)
     return [name for name in map(str, names) if name.startswith(incomplete)]

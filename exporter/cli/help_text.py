@@ -1,4 +1,4 @@
-"""What `--help` teaches beside the options: examples, and what the exit codes mean."""
+"""The parts of `--help` besides the options: examples and exit codes."""
 
 from __future__ import annotations
 
@@ -7,59 +7,59 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A command that works as it stands, and what it is for."""
+    """A command that runs as it is, and its purpose."""
 
     command: str
-    what: str
-    stays: bool = False
-    """Whether it goes on until it is stopped."""
+    purpose: str
+    runs_until_stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CommandHelp:
-    """Of one command. Exit code 2, a wrong configuration or command line, is that of all."""
+    """Examples and exit codes of one command. Exit code 2 means the same for every command."""
 
     examples: tuple[Example, ...]
-    well: str
-    """What exit code 0 means."""
-    failed: str = ""
-    """What exit code 1 means; empty where it cannot happen."""
+    success: str
+    """The meaning of exit code 0."""
+    failure: str = ""
+    """The meaning of exit code 1; empty if the command never exits with 1."""
 
     @property
     def exit_codes(self) -> dict[int, str]:
-        codes = {0: self.well, 1: self.failed, 2: _WRONG}
+        """The meaning of each exit code that the command uses."""
+        codes = {0: self.success, 1: self.failure, 2: _INVALID}
         return {code: meaning for code, meaning in codes.items() if meaning}
 
     @property
     def epilog(self) -> str:
-        """For click, which leaves paragraphs that begin with \\b as they are."""
-        examples = "\n".join(f"  {each.command}\n      {each.what}" for each in self.examples)
+        """The text below the options; click does not rewrap paragraphs that start with \\b."""
+        examples = "\n".join(f"  {each.command}\n      {each.purpose}" for each in self.examples)
         codes = "\n".join(f"  {code}  {meaning}" for code, meaning in self.exit_codes.items())
         return f"\b\nExamples:\n{examples}\n\n\b\nExit codes:\n{codes}"
 
 
-_WRONG = "the configuration or the command line is wrong"
+_INVALID = "the configuration or the command line is invalid"
 
 GROUP = """\
 \b
-Begin with:
+Start with:
   REDIS_URL=redis://localhost:6379/0 bullmq-exporter check
-      Is Redis reached, safe for jobs, and allowed to be read?
+      Can the exporter reach and read Redis, and is Redis safe for jobs?
   REDIS_URL=redis://localhost:6379/0 bullmq-exporter queues --once
-      What waits, and why does it not move?
+      Which jobs are waiting, and why?
   REDIS_URL=redis://localhost:6379/0 bullmq-exporter run
       Serve /metrics on port 9538.
 
 \b
-Several services with Redis URLs of their own:
+If each service has its own Redis URL:
   REDIS_URL_API=... REDIS_URL_WORKER=... bullmq-exporter check
 
 \b
-Exit codes: 0 all is well, 1 a check or a start has failed, 2 the configuration
-or the command line is wrong. NO_COLOR=1 leaves colours out.
+Exit codes: 0 success, 1 a check or the start failed, 2 the configuration or
+the command line is invalid. NO_COLOR=1 disables colors.
 
 \b
-Shell completion, for bash (zsh and fish likewise):
+Shell completion for bash (similar for zsh and fish):
   eval "$(_BULLMQ_EXPORTER_COMPLETE=bash_source bullmq-exporter)"
 """
 
@@ -68,84 +68,84 @@ COMMAND_HELP = {
         (
             Example(
                 "REDIS_URL=redis://localhost:6379/0 bullmq-exporter run",
-                "Serve on port 9538 until SIGTERM or Ctrl-C; no file is needed.",
-                stays=True,
+                "Serve on port 9538 until SIGTERM or Ctrl-C, without a configuration file.",
+                runs_until_stopped=True,
             ),
             Example(
                 "bullmq-exporter run --config config.yaml --listen 127.0.0.1:9538",
-                "With a file, on this machine only.",
-                stays=True,
+                "Use a configuration file, and listen on this machine only.",
+                runs_until_stopped=True,
             ),
             Example(
                 "bullmq-exporter run --once | grep bullmq_queue_jobs",
-                "What one page would have, without a server.",
+                "Print the metrics once, without a server.",
             ),
         ),
-        "it was stopped; with --once, every Redis was reached",
-        "it cannot listen there; with --once, a Redis was not reached",
+        "stopped by a signal; with --once, every Redis was reached",
+        "cannot listen on the address; with --once, a Redis was not reached",
     ),
     "queues": CommandHelp(
         (
-            Example("bullmq-exporter queues", "The table, live on a terminal."),
+            Example("bullmq-exporter queues", "Show the table, live on a terminal."),
             Example(
                 "bullmq-exporter queues --once --blocked --sort oldest",
-                "Only what does not move, the longest wait first.",
+                "Show only blocked queues, the longest wait first.",
             ),
             Example(
                 "bullmq-exporter queues --once --json --filter 'mail*' | jq -r .verdict",
-                "For scripts.",
+                "Print the verdict on some queues, for scripts.",
             ),
         ),
-        "every Redis was reached, whatever waits; the live table was stopped",
+        "every Redis was reached, even if queues are blocked; or the live table was stopped",
         "a Redis was not reached",
     ),
     "check": CommandHelp(
         (
-            Example("bullmq-exporter check", "Every connection, every pair, one verdict."),
+            Example("bullmq-exporter check", "Test every connection and every pair of them."),
             Example(
                 "bullmq-exporter check --connection default --json | jq -r .verdict",
-                "One connection, for scripts.",
+                "Test one connection and print the verdict, for scripts.",
             ),
         ),
-        "all is well, warnings aside",
-        "a step or a pair has failed; the last line says which",
+        "no step failed; there may be warnings",
+        "a step or a pair failed; the last line says which",
     ),
     "config": CommandHelp(
         (
-            Example("bullmq-exporter config", "What is in force, with every default."),
+            Example("bullmq-exporter config", "Print the effective configuration."),
             Example(
                 "bullmq-exporter config --check --config config.yaml",
-                "Every mistake at once, with its line; for CI.",
+                "Report all errors at once, with their lines; for CI.",
             ),
         ),
-        "it is valid",
+        "the configuration is valid",
     ),
     "rules": CommandHelp(
         (
-            Example("bullmq-exporter rules --list", "The alerts, and what can be set."),
-            Example("bullmq-exporter rules > bullmq.rules.yml", "A file for Prometheus."),
+            Example("bullmq-exporter rules --list", "List the alerts and their settings."),
+            Example("bullmq-exporter rules > bullmq.rules.yml", "Write a rules file."),
             Example(
                 "bullmq-exporter rules --set NoWorkers.for=10m --without EventGap --label team=a",
-                "With a longer wait, one alert less, and a label on all.",
+                "Change a duration, omit an alert, and add a label to all alerts.",
             ),
             Example(
                 "bullmq-exporter rules --format prometheusrule --namespace monitoring",
-                "For the Prometheus operator; pipe it to kubectl apply -f -.",
+                "Print a PrometheusRule; pipe it to kubectl apply -f -.",
             ),
         ),
-        "they were printed",
+        "the rules were printed",
     ),
     "demo": CommandHelp(
         (
-            Example("bullmq-exporter demo", "Everything flows.", stays=True),
+            Example("bullmq-exporter demo", "Run healthy queues.", runs_until_stopped=True),
             Example(
                 "bullmq-exporter demo --scenario isolation --prometheus",
-                "Jobs in one Redis, workers on another, and alerts that fire.",
-                stays=True,
+                "Put jobs in one Redis and workers on another, and watch alerts fire.",
+                runs_until_stopped=True,
             ),
         ),
-        "it was stopped",
-        "the extra `demo` or a program is missing, or it cannot listen there",
+        "stopped by a signal",
+        "the extra `demo` or a program is missing, or it cannot listen on the address",
     ),
 }
 """By the command's name."""

@@ -16,13 +16,13 @@ from exporter.cli.version import print_version
     is_eager=True,
     expose_value=False,
     callback=print_version,
-    help="Show the versions of this, of Python and of libraries, and exit.",
+    help="Show the versions of the exporter, Python and libraries, and exit.",
 )
 def main() -> None:
-    """Tell Prometheus what waits in BullMQ queues, how late it is, and why nothing moves.
+    """Export BullMQ metrics to Prometheus: jobs by state, how long they wait, and why.
 
-    Queues are only read. Everything has a default; a configuration is a YAML file (--config) or
-    the environment: REDIS_URL, REDIS_URL_<NAME>, PORT.
+    The exporter only reads queues. All settings have defaults; set them in a YAML file (--config)
+    or in the environment: REDIS_URL, REDIS_URL_<NAME>, PORT.
     """
 
 

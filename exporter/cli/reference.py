@@ -1,4 +1,4 @@
-"""The command line as documentation, from the commands themselves."""
+"""Generates docs/cli.md from the commands."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from exporter.cli.main import main
 _HEAD = """\
 # Command line
 
-Generated from `exporter/cli` by `make docs`. `bullmq-exporter COMMAND --help` has the same, with
-examples.
+Generated from `exporter/cli` by `make docs`. `bullmq-exporter COMMAND --help` shows the same.
 
 ## Exit codes
 
-2 is the same for all: the configuration or the command line is wrong, and standard error says
-what.
+2 means the same for every command: the configuration or the command line is invalid. Standard error
+has the details.
 
 | command | 0 | 1 |
 | --- | --- | --- |"""
@@ -26,46 +25,46 @@ what.
 _TAIL = """\
 ## Completion
 
-Commands, options, alerts, their settings and the names of connections, for bash:
+Completes commands, options, alerts, their settings and connection names. For bash:
 
 ```sh
 eval "$(_BULLMQ_EXPORTER_COMPLETE=bash_source bullmq-exporter)"
 ```
 
-for zsh, after `compinit`:
+For zsh, after `compinit`:
 
 <!-- not run: zsh -->
 ```sh
 eval "$(_BULLMQ_EXPORTER_COMPLETE=zsh_source bullmq-exporter)"
 ```
 
-and for fish:
+For fish:
 
 <!-- not run: fish -->
 ```sh
 _BULLMQ_EXPORTER_COMPLETE=fish_source bullmq-exporter | source
 ```
 
-Put the line into the shell's start file, or its output into a file that is read there.
+Add the line to the shell's startup file, or save its output in a file that the startup file reads.
 
 ## On a terminal
 
-Queues that are blocked are red, unless `NO_COLOR` is set to anything, as at
-[no-color.org](https://no-color.org). What takes longer than a second says so in a line on standard
-error that goes away when it is over. Into a file or a pipe, neither is written.
+Blocked queues are red, unless `NO_COLOR` is set (see [no-color.org](https://no-color.org)).
+Operations that take longer than a second show a progress line on standard error. A file or a pipe
+gets neither.
 
-`--version` also tells the versions of Python and of the libraries that speak with Redis and
-Prometheus; add it to a report of a problem."""
+`--version` also shows the versions of Python and of the Redis and Prometheus client libraries;
+include it in bug reports."""
 
-_RUN_ELSEWHERE = {"demo": "demo"}
-"""Why the documentation's tests do not run the examples of a command."""
+_NOT_RUN = {"demo": "demo"}
+"""Why the documentation's tests do not run a command's examples, by command."""
 
 
 def markdown() -> str:
     """docs/cli.md."""
     rows = [
-        f"| `{name}` | {lesson.well} | {lesson.failed or 'not used'} |"
-        for name, lesson in COMMAND_HELP.items()
+        f"| `{name}` | {help_text.success} | {help_text.failure or 'not used'} |"
+        for name, help_text in COMMAND_HELP.items()
     ]
     sections = [line for name in COMMAND_HELP for line in _section(name, main.commands[name])]
     return "\n".join([_HEAD, *rows, *sections, "", _TAIL])
@@ -93,10 +92,10 @@ def _row(option: click.Option) -> str:
 
 
 def _example(name: str, example: Example) -> Iterator[str]:
-    yield from ("", example.what, "")
-    mark = "stays" if example.stays else ""
-    if name in _RUN_ELSEWHERE:
-        mark = f"not run: {_RUN_ELSEWHERE[name]}"
+    yield from ("", example.purpose, "")
+    mark = "stays" if example.runs_until_stopped else ""
+    if name in _NOT_RUN:
+        mark = f"not run: {_NOT_RUN[name]}"
     if mark:
         yield f"<!-- {mark} -->"
     yield from ("```sh", example.command, "```")

@@ -1,4 +1,4 @@
-"""`--version`: this program's, and those that a report of a problem needs."""
+"""`--version`: the versions that a bug report needs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _LIBRARIES = {"redis": "redis-py", "hiredis": "hiredis", "prometheus-client": "p
 
 
 def versions() -> str:
-    """A line for the program, one for Python and one for each library."""
+    """One line each for the exporter, Python and the libraries."""
     lines = [f"bullmq-exporter, version {__version__}", f"Python {platform.python_version()}"]
     lines += [f"{shown} {_installed(name)}" for name, shown in _LIBRARIES.items()]
     return "\n".join(lines)
 
 
 def _installed(name: str) -> str:
-    # takes longer than all else that --help and completion import
+    # this import takes longer than all others of --help and completion
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -31,9 +31,9 @@ def _installed(name: str) -> str:
 def print_version(
     context: click.Context,
     _: click.Parameter,
-    value: bool,  # noqa: FBT001 - click gives it by position
+    value: bool,  # noqa: FBT001 - click passes it by position
 ) -> None:
-    """click's callback of the flag."""
+    """The click callback of `--version`."""
     if value and not context.resilient_parsing:
         click.echo(versions())
         context.exit()

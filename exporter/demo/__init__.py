@@ -1,1 +1,1 @@
-"""The demo: an embedded Valkey and live BullMQ traffic."""
+"""The demo: embedded Valkey servers and live BullMQ traffic."""

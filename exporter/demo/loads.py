@@ -1,4 +1,4 @@
-"""What goes through the demo's queues."""
+"""The load on the demo's queues."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 @dataclass(frozen=True, slots=True)
 class JobKind:
-    """Jobs of one name."""
+    """Jobs with one name."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -21,44 +21,44 @@ class Scheduler:
     """A BullMQ job scheduler."""
 
     name: str
-    """Of the scheduler and of its jobs."""
+    """Name of the scheduler and of its jobs."""
     every_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Parent jobs, each of which waits for its children in another queue."""
+    """Parent jobs that each wait for child jobs in another queue."""
 
     name: str
     every_seconds: float
     """Mean time between two flows."""
     child: str
-    """The name of a child."""
+    """Job name of the children."""
     child_queue: str
     children: int
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What goes through a queue, and who works on it."""
+    """The jobs of a queue, and the worker that processes them."""
 
     queue: str
     work_seconds: float
-    """Mean time that an attempt takes."""
+    """Mean duration of an attempt."""
     concurrency: int
-    """Jobs that the queue's worker runs at a time."""
+    """Jobs that the queue's worker processes at the same time."""
     worker: str = "main"
-    """The worker process that listens to the queue."""
+    """The worker process of the queue."""
     kinds: tuple[JobKind, ...] = ()
-    """They take turns."""
+    """Kinds of jobs, added in turn."""
     every_seconds: float = 1.0
-    """Mean time between two of these jobs."""
+    """Mean time between two jobs."""
     retried: float = 0.0
-    """Share of them whose first attempt fails, where their options allow another."""
+    """Share of jobs whose first attempt fails, if their options allow another."""
     failing: float = 0.0
-    """Share of them that fail for good."""
+    """Share of jobs that fail permanently."""
     backlog: int = 0
-    """How many are there when it begins."""
+    """Number of jobs at the start."""
     scheduler: Scheduler | None = None
     flow: Flow | None = None
 
@@ -110,9 +110,9 @@ HEALTHY: Final = (
         scheduler=Scheduler("summary", every_seconds=6),
     ),
 )
-"""Every queue well within what its worker can do."""
+"""Loads well below the capacity of each queue's worker."""
 
 
 def healthy_but(queue: str, **changes: Any) -> tuple[Load, ...]:
-    """The healthy loads with changes to one queue's. Raises `TypeError` for an unknown field."""
+    """The healthy loads with changes to one queue. Raises `TypeError` for an unknown field."""
     return tuple(replace(load, **changes) if load.queue == queue else load for load in HEALTHY)

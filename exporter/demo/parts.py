@@ -1,4 +1,4 @@
-"""Parts of the demo that end in reverse order, whichever signal comes and whenever."""
+"""Starts the demo's parts and stops them in reverse order, whenever a signal arrives."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ Entered = TypeVar("Entered")
 
 
 class Parts:
-    """What has started.
+    """The started parts.
 
-    A signal that comes while a part starts is obeyed when the part is there: in between, what it
-    has started would be nobody's and stay behind.
+    A signal that arrives while a part starts takes effect after the start. Otherwise the processes
+    that the part has already started would be left behind.
     """
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self._stack = stack
-        self._asked_to_stop = False
+        self._stop_requested = False
         for number in _SIGNALS:
-            signal.signal(number, self._note)
+            signal.signal(number, self._request_stop)
 
     def start(self, part: AbstractContextManager[Entered]) -> Entered:
-        """Start a part. Raises `KeyboardInterrupt` if a signal has come."""
+        """Start a part. Raises `KeyboardInterrupt` if a signal has arrived."""
         try:
             return self._stack.enter_context(part)
         finally:
-            # Ctrl-C also reaches a server that is starting: its failure is no news then
-            self._obey()
+            # Ctrl-C also stops a server that is starting; the interrupt then replaces its error
+            self._raise_if_stopped()
 
-    def all_there(self) -> None:
-        """From now on a signal raises `KeyboardInterrupt` at once."""
+    def all_started(self) -> None:
+        """Let signals raise `KeyboardInterrupt` at once from now on."""
         for number in _SIGNALS:
             signal.signal(number, signal.default_int_handler)
-        self._obey()
+        self._raise_if_stopped()
 
-    def _note(self, _: int, __: FrameType | None) -> None:
-        self._asked_to_stop = True
+    def _request_stop(self, _: int, __: FrameType | None) -> None:
+        self._stop_requested = True
 
-    def _obey(self) -> None:
-        if self._asked_to_stop:
+    def _raise_if_stopped(self) -> None:
+        if self._stop_requested:
             raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
-def parts_in_order() -> Iterator[Parts]:
-    """For parts to start in; a second signal does not interrupt their end."""
+def started_parts() -> Iterator[Parts]:
+    """Run parts and stop them in reverse order; a second signal does not interrupt the stop."""
     with contextlib.ExitStack() as stack:
         try:
             yield Parts(stack)

@@ -1,4 +1,4 @@
-"""Producers of the real BullMQ library: what the demo's API services would do."""
+"""Producers with the real BullMQ library, in place of API services."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bullmq import FlowProducer, Queue
 from exporter.demo.loads import Flow, Load, Scheduler
 from exporter.demo.scenarios import Pause, Scenario
 
-# finished jobs are kept, but not for ever
+# limits the number of finished jobs
 _KEEP: Final = {"removeOnComplete": {"count": 1000}, "removeOnFail": {"count": 200}}
 _BATCH: Final = 250
 
 
 async def produce(scenario: Scenario, url: str) -> None:
-    """Add the scenario's jobs for ever."""
+    """Add the scenario's jobs until cancelled."""
     async with asyncio.TaskGroup() as group:
         for load in scenario.loads:
             group.create_task(_produce_load(load, url))
@@ -81,20 +81,20 @@ async def _queue(name: str, url: str) -> AsyncIterator[Queue]:
 
 
 def job(load: Load, number: int) -> dict[str, Any]:
-    """The load's job of that number: what `Queue.add` and `Queue.addBulk` take.
+    """The load's job with this number, as arguments of `Queue.add` and `Queue.addBulk`.
 
-    Its data say how many of its attempts are to fail, so that the shares are kept exactly and
-    evenly, without a die that may fall on the same side ten times.
+    Its data state how many attempts fail, so that the configured shares are met exactly and evenly
+    instead of at random.
     """
     kind = load.kinds[number % len(load.kinds)]
     failing = 0
-    if _falls_on(number, load.failing):
+    if _in_share(number, load.failing):
         failing = kind.options.get("attempts", 1)
-    elif _falls_on(number, load.retried) and kind.options.get("attempts", 1) > 1:
+    elif _in_share(number, load.retried) and kind.options.get("attempts", 1) > 1:
         failing = 1
     return {"name": kind.name, "data": {"failing": failing}, "opts": {**_KEEP, **kind.options}}
 
 
-def _falls_on(number: int, share: float) -> bool:
-    """Whether it is one of those that make up the share."""
+def _in_share(number: int, share: float) -> bool:
+    """Whether this number belongs to the share, which is spread evenly over all numbers."""
     return int((number + 1) * share) > int(number * share)

@@ -1,4 +1,4 @@
-"""A local Prometheus beside the demo with the alert rules, and Alertmanager if it is installed."""
+"""Runs a local Prometheus with the alert rules, and Alertmanager if it is installed."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ import yaml
 from exporter.rules import ALERTS, rules_file, scaled
 
 _SPEED: Final = 20
-"""Alerts come so many times sooner than in production."""
-_LONGEST_SECONDS: Final = 20
-"""And none waits longer than this."""
+"""Factor by which alerts fire earlier than in production."""
+_MAX_WAIT_SECONDS: Final = 20
+"""No alert waits longer than this."""
 _READY_SECONDS: Final = 20.0
 
 
 class MissingProgramError(Exception):
-    """A program that the demo was asked to start is not installed, or does not start."""
+    """A requested program is not installed or does not start; the message says which."""
 
 
 @contextlib.contextmanager
 def local_prometheus(exporter: str) -> Iterator[dict[str, str]]:
-    """Run both on the exporter's `host:port`; where they are, by name.
+    """Run both for the exporter at `host:port`. Yields their URLs by name.
 
     Raises `MissingProgramError`.
     """
     program = shutil.which("prometheus")
     if program is None:
         raise MissingProgramError(
-            "prometheus is not installed; install it (Debian: apt-get install prometheus), "
-            "or leave --prometheus out"
+            "prometheus is not installed; install it (Debian: apt-get install prometheus) "
+            "or omit --prometheus"
         )
     with contextlib.ExitStack() as parts:
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="bullmq-exporter-")))
@@ -46,7 +46,7 @@ def local_prometheus(exporter: str) -> Iterator[dict[str, str]]:
         address = _free_address()
         config = _prometheus_config(exporter, alertmanager)
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-        (folder / "rules.yml").write_text(rules_file(scaled(ALERTS, 1 / _SPEED, _LONGEST_SECONDS)))
+        (folder / "rules.yml").write_text(rules_file(scaled(ALERTS, 1 / _SPEED, _MAX_WAIT_SECONDS)))
         arguments = [
             f"--config.file={folder}/prometheus.yml",
             f"--storage.tsdb.path={folder}/prometheus",
@@ -60,15 +60,15 @@ def local_prometheus(exporter: str) -> Iterator[dict[str, str]]:
 
 @contextlib.contextmanager
 def _alertmanager(folder: Path) -> Iterator[str | None]:
-    """Its address, None if it is not installed."""
-    # Debian's name, and everybody else's
+    """Run Alertmanager. Yields its address; None if it is not installed."""
+    # the first name is Debian's
     program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
     if program is None:
         yield None
         return
     file = folder / "alertmanager.yml"
-    route = {"receiver": "nobody", "group_wait": "0s", "group_interval": "1s"}
-    file.write_text(yaml.safe_dump({"route": route, "receivers": [{"name": "nobody"}]}))
+    route = {"receiver": "none", "group_wait": "0s", "group_interval": "1s"}
+    file.write_text(yaml.safe_dump({"route": route, "receivers": [{"name": "none"}]}))
     address = _free_address()
     arguments = [
         f"--config.file={file}",
@@ -97,7 +97,7 @@ def _running(program: str, arguments: list[str], address: str, folder: Path) -> 
     log = folder / f"{Path(program).name}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            # Ctrl-C goes to us alone, and we stop it
+            # a session of its own, so that Ctrl-C reaches only the demo, which then stops it
             [program, *arguments],
             stdout=out,
             stderr=out,
@@ -107,7 +107,7 @@ def _running(program: str, arguments: list[str], address: str, folder: Path) -> 
         _wait_until_ready(process, address, log)
         yield
     finally:
-        # nothing of it is kept, so it needs no time to write what it has
+        # its data is deleted, so it needs no time to write it
         process.kill()
         process.wait()
 
@@ -120,11 +120,11 @@ def _wait_until_ready(process: subprocess.Popen[bytes], address: str, log: Path)
             return
         time.sleep(0.1)
     last = log.read_text(errors="replace").strip().splitlines()[-1:]
-    raise MissingProgramError(f"{log.stem} does not start: {''.join(last) or 'it says nothing'}")
+    raise MissingProgramError(f"{log.stem} does not start: {''.join(last) or 'no output'}")
 
 
 def _free_address() -> str:
-    """On this machine only, and no usual port: several demos may run beside each other."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        host, port = found.getsockname()
+    """A free loopback port instead of the standard one, so that several demos can run at once."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = server.getsockname()
         return f"{host}:{port}"

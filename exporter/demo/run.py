@@ -1,4 +1,4 @@
-"""The product on its own: embedded Valkeys, live BullMQ traffic, and the exporter on both."""
+"""Runs the demo: embedded Valkey servers, live BullMQ traffic, and the exporter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import click
 
 from exporter.app import App
 from exporter.config.models import Config
-from exporter.demo.parts import Parts, parts_in_order
+from exporter.demo.parts import Parts, started_parts
 from exporter.demo.prometheus import local_prometheus
 from exporter.demo.scenarios import PRODUCERS, Outages, Scenario
 from exporter.demo.servers import embedded_server, outages, url_of
@@ -22,7 +22,7 @@ from exporter.log import set_up
 from exporter.progress import Progress
 from exporter.web.endpoints import ENDPOINTS
 
-# shorter than in production, since people watch
+# shorter than in production, so that effects show soon
 _OPTIONS: Final = {
     "poll": {"interval_seconds": 2.0, "blocked_after_seconds": 6.0},
     "queues": {"discovery_interval_seconds": 2.0},
@@ -34,7 +34,7 @@ _STOP_SECONDS: Final = 1.0
 
 def run_demo(listen: str, scenario: Scenario, *, prometheus: bool) -> None:
     """Run until Ctrl-C or SIGTERM. Raises `ListenError` and `MissingProgramError`."""
-    with parts_in_order() as parts:
+    with started_parts() as parts:
         with Progress("starting servers, producers and workers"):
             config, welcome = _start(parts, listen, scenario, prometheus=prometheus)
         click.echo(welcome)
@@ -44,7 +44,7 @@ def run_demo(listen: str, scenario: Scenario, *, prometheus: bool) -> None:
 def _start(
     parts: Parts, listen: str, scenario: Scenario, *, prometheus: bool
 ) -> tuple[Config, str]:
-    """All but the exporter; its configuration, and what to tell people."""
+    """Start everything except the exporter. Returns its configuration and the welcome text."""
     servers = {name: parts.start(embedded_server()) for name in scenario.connections}
     urls = {name: url_of(server) for name, server in servers.items()}
     config = Config.model_validate(
@@ -61,31 +61,31 @@ def _start(
     pages: dict[str, str] = {}
     if prometheus:
         pages = parts.start(local_prometheus(_reachable(config.listen)))
-    parts.all_there()
+    parts.all_started()
     return config, _welcome(scenario, config.listen, urls, pages)
 
 
 @contextlib.contextmanager
 def _traffic(scenario: Scenario, urls: Mapping[str, str]) -> Iterator[None]:
-    """Producers and workers in processes of their own, as they would be."""
+    """Run producers and workers in separate processes, as in production."""
     producers_url, workers_url = urls[scenario.connections[0]], urls[scenario.connections[-1]]
     workers = dict.fromkeys(load.worker for load in scenario.loads)
-    plan = {PRODUCERS: producers_url} | dict.fromkeys(workers, workers_url)
+    process_urls = {PRODUCERS: producers_url} | dict.fromkeys(workers, workers_url)
     processes: list[subprocess.Popen[bytes]] = []
     try:
-        for part, url in plan.items():
+        for part, url in process_urls.items():
             command = [sys.executable, "-m", "exporter.demo.traffic", scenario.name, part, url]
-            # Ctrl-C goes to us alone, and we stop them
+            # sessions of their own, so that Ctrl-C reaches only the demo, which then stops them
             processes.append(subprocess.Popen(command, start_new_session=True))
         yield
     finally:
-        _end(processes)
+        _stop(processes)
 
 
-def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     for process in processes:
         process.send_signal(signal.SIGTERM)
-        # one that is frozen takes it only when it goes on
+        # a frozen process handles SIGTERM only after SIGCONT
         process.send_signal(signal.SIGCONT)
     deadline = time.monotonic() + _STOP_SECONDS
     for process in processes:
@@ -97,7 +97,7 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def _reachable(listen: str) -> str:
-    """From this machine."""
+    """The listening address as this machine reaches it."""
     host, _, port = listen.rpartition(":")
     return f"{host if host not in ('', '0.0.0.0', '[::]') else 'localhost'}:{port}"
 
@@ -110,24 +110,26 @@ def _welcome(
     scenario: Scenario, listen: str, urls: Mapping[str, str], pages: Mapping[str, str]
 ) -> str:
     base = f"http://{_reachable(listen)}"
-    further = "".join(f"\n  {name}: {url}" for name, url in pages.items())
+    prometheus_pages = "".join(f"\n  {name}: {url}" for name, url in pages.items())
     if pages:
-        further += "\n  Its alerts come within a minute, twenty times sooner than in production.\n"
-    pages_of_exporter = "\n".join(
+        prometheus_pages += (
+            "\n  Alerts fire within a minute, twenty times earlier than in production.\n"
+        )
+    exporter_pages = "\n".join(
         f"  {base}{each.path:{_PATH_WIDTH}}  {each.summary}" for each in _SHOWN
     )
-    where = ", ".join(f"{name} {url}" for name, url in urls.items())
-    look = "\n    ".join(scenario.look)
+    servers = ", ".join(f"{name} {url}" for name, url in urls.items())
+    symptoms = "\n    ".join(scenario.symptoms)
     return f"""
   {scenario.name}: {scenario.summary}.
 
-  Look for
-    {look}
+  What to look for
+    {symptoms}
 
-{pages_of_exporter}
-{further}
+{exporter_pages}
+{prometheus_pages}
   BullMQ queues {", ".join(load.queue for load in scenario.loads)}
-  on {where}
+  on {servers}
 
-  Ctrl-C stops everything and leaves nothing behind.
+  Ctrl-C stops everything and removes all data.
 """

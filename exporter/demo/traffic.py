@@ -1,4 +1,4 @@
-"""A process of the demo's traffic: the producers, or the workers of one process.
+"""The main program of the producers' process and of the worker processes.
 
 `python -m exporter.demo.traffic SCENARIO PART URL` runs until SIGTERM or SIGINT.
 """
@@ -16,7 +16,7 @@ from exporter.demo.workers import work
 
 
 def main() -> None:
-    """Run until a signal comes."""
+    """Run until a signal arrives."""
     name, part, url = sys.argv[1:]
     scenario = SCENARIOS[name]
     running = produce(scenario, url) if part == PRODUCERS else work(scenario, part, url)

@@ -1,4 +1,4 @@
-"""Workers of the real BullMQ library: what the demo's worker services would do."""
+"""Workers with the real BullMQ library, in place of worker services."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from bullmq import Job, Worker
 from exporter.demo.loads import Load
 from exporter.demo.scenarios import Freeze, Scenario
 
-# shorter than BullMQ's 30 s, since people watch: a frozen worker's locks expire sooner, and a
-# worker of the Python port shows itself (`stalled-check`) only after its first check
+# Shorter than BullMQ's 30 s, so that effects show soon: a frozen worker's locks expire, and a
+# worker of the Python port writes `stalled-check` only after its first check.
 _LOCK: Final = {"lockDuration": 10_000, "stalledInterval": 5_000}
 
 
 async def work(scenario: Scenario, process: str, url: str) -> None:
-    """Work on the queues of that worker process for ever."""
-    # an idle worker blocks for up to 10 s; redis-py's 5 s would end its connection each time
+    """Process the jobs of this worker process until cancelled."""
+    # an idle worker blocks for up to 10 s; redis-py's default of 5 s would close its connection
     options = {"connection": f"{url}?socket_timeout=30", **_LOCK}
     workers = {
         load.queue: Worker(
@@ -42,7 +42,7 @@ async def work(scenario: Scenario, process: str, url: str) -> None:
 
 
 def _processor(load: Load) -> Callable[[Job, str], Awaitable[dict[str, bool]]]:
-    """A processor that takes the load's time, and fails as often as the job says."""
+    """A processor that takes the load's time and fails as often as the job's data state."""
 
     async def process(job: Job, _: str) -> dict[str, bool]:
         await asyncio.sleep(random.expovariate(1 / load.work_seconds))
@@ -54,13 +54,13 @@ def _processor(load: Load) -> Callable[[Job, str], Awaitable[dict[str, bool]]]:
 
 
 def _freeze(worker: Worker, after_seconds: float) -> None:
-    """Freeze this process with the first job that starts so long after the worker's first."""
-    began: list[float] = []
+    """Freeze this process at the first job that starts `after_seconds` after the first job."""
+    starts: list[float] = []
 
     def on_active(*_: object) -> None:
-        began.append(time.monotonic())
-        if began[-1] - began[0] >= after_seconds:
-            # now, while the job is in flight: later it might have ended
+        starts.append(time.monotonic())
+        if starts[-1] - starts[0] >= after_seconds:
+            # freeze at once, so that the job is still active
             os.kill(os.getpid(), signal.SIGSTOP)
 
     worker.on("active", on_active)

@@ -1,4 +1,4 @@
-"""What facts mean, in words. Pure."""
+"""Interprets facts: why a queue is blocked, why connections are out of sync. Pure: no I/O."""
 
 from exporter.diagnosis.blocked import (
     Database,
@@ -7,7 +7,7 @@ from exporter.diagnosis.blocked import (
     QueueFacts,
     Reason,
     diagnose,
-    row_of,
+    queue_facts,
 )
 from exporter.diagnosis.databases import databases_of
 from exporter.diagnosis.hints import hint
@@ -24,6 +24,6 @@ __all__ = [
     "differing",
     "explain_pair",
     "hint",
-    "row_of",
+    "queue_facts",
     "verdict",
 ]

@@ -1,4 +1,4 @@
-"""Why a queue's work is not moving: facts of all databases in, one reason a queue out."""
+"""Finds blocked queues: takes the facts of all databases, returns one reason per blocked queue."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from exporter.state.snapshots import WorkerCount, WorkerFacts
 
 
 class Reason(StrEnum):
-    """The closed list, in the order in which they are tried: the first that holds is given."""
+    """All reasons in order of precedence: the first that applies is reported."""
 
     PAUSED = "paused"
     RATE_LIMITED = "rate_limited"
@@ -35,18 +35,18 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A keyspace as its reader last saw it."""
+    """A keyspace as last read through the connection that owns it."""
 
     connection: str
     role: str
     table: QueueTable
     workers: WorkerFacts | None
-    """None where nothing is known of workers."""
+    """None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """Jobs of a queue in one database, and its workers in another."""
+    """A queue whose jobs are in one database and whose workers listen on another."""
 
     prefix: str
     queue: str
@@ -58,7 +58,7 @@ class Isolation:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What is wrong, over all databases."""
+    """Blocked queues and isolations of all databases."""
 
     blocked: Mapping[tuple[str, Queue], Reason]
     """By connection and queue."""
@@ -67,13 +67,13 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
-    """One queue's facts; None is unknown throughout."""
+    """One queue's facts; None always means unknown."""
 
     queue: Queue
     ready: int
     """Waiting and prioritized jobs."""
     pending: int
-    """Jobs in any state that is not an end."""
+    """Jobs that are neither completed nor failed."""
     active: int | None
     paused: bool
     rate_limited: bool
@@ -82,18 +82,18 @@ class QueueFacts:
     """Whether a job was ever added."""
     workers: WorkerCount | None
     worker_alive: bool | None
-    """By its `stalled-check`, where CLIENT LIST does not tell."""
+    """According to the queue's `stalled-check` key, which a worker renews."""
     active_locked: bool | None
-    """Whether a worker still holds an active job."""
+    """Whether a worker still holds the lock of an active job."""
     still_seconds: float | None
-    """Since when ready work has not been seen to move."""
+    """How long no movement of ready jobs has been observed."""
 
     @property
     def has_workers(self) -> bool | None:
-        """Whether anyone works on it, by CLIENT LIST and by `stalled-check`.
+        """Whether a worker is connected, according to CLIENT LIST and `stalled-check`.
 
-        A worker that has no name is not in the list, but its `stalled-check` lives: then nothing
-        is certain.
+        A worker without a client name is missing from CLIENT LIST but renews `stalled-check`. If
+        only `stalled-check` shows a worker, the answer is None.
         """
         if self.workers is None:
             return self.worker_alive
@@ -103,19 +103,19 @@ class QueueFacts:
 
 
 def diagnose(databases: Sequence[Database], now: float, blocked_after: float) -> Diagnosis:
-    """The reasons and the isolations at that monotonic time.
+    """Find the blocked queues and the isolations at monotonic time `now`.
 
-    A queue counts as blocked when ready work has not moved for `blocked_after` seconds; where it
-    has no worker, when there has been ready work for so long.
+    A queue is blocked if its ready jobs have not moved for `blocked_after` seconds, or, if it has
+    no worker, if it has had ready jobs for that long.
     """
     blocked: dict[tuple[str, Queue], Reason] = {}
     isolations: list[Isolation] = []
-    workshops = _workshops(databases, now)
+    worker_only = _worker_only_queues(databases, now)
     for database in databases:
-        for row in _stuck_rows(database, now, blocked_after):
-            found = _isolated(database, row, workshops)
-            isolations += found
-            reason = _reason(database, row, isolated=bool(found))
+        for row in _stuck_queues(database, now, blocked_after):
+            isolated = _isolations(database, row, worker_only)
+            isolations += isolated
+            reason = _reason(database, row, isolated=bool(isolated))
             if reason is not None:
                 blocked[(database.connection, row.queue)] = reason
     return Diagnosis(blocked, tuple(isolations))
@@ -123,22 +123,23 @@ def diagnose(databases: Sequence[Database], now: float, blocked_after: float) ->
 
 def _reason(database: Database, row: QueueFacts, *, isolated: bool) -> Reason | None:
     limit = row.concurrency_limit
-    holds = {
+    applies = {
         Reason.PAUSED: row.paused,
         Reason.RATE_LIMITED: row.rate_limited,
         Reason.CONCURRENCY_LIMIT: limit is not None and (row.active or 0) >= limit,
         Reason.WORKER_ISOLATED: isolated,
         Reason.NO_WORKERS: row.has_workers is False,
-        Reason.WORKERS_IDLE: bool(row.has_workers) and not _working(row),
+        Reason.WORKERS_IDLE: bool(row.has_workers) and not _all_busy(row),
         Reason.REDIS_READONLY: database.role == "slave",
     }
-    return next((reason for reason in Reason if holds[reason]), None)
+    return next((reason for reason in Reason if applies[reason]), None)
 
 
-def _working(row: QueueFacts) -> bool:
-    """Whether its workers are busy rather than idle: every one of them, with a job that is held.
+def _all_busy(row: QueueFacts) -> bool:
+    """Whether no worker is idle and the active jobs are locked.
 
-    A long job moves nothing for a while and is no fault. A frozen worker's lock expires.
+    Long jobs keep workers busy without any movement, which is not a fault. The lock of a frozen
+    worker expires.
     """
     if not row.active:
         return False
@@ -147,22 +148,22 @@ def _working(row: QueueFacts) -> bool:
     return row.active_locked is not False
 
 
-# --- rows ----------------------------------------------------------------------------------------
+# --- facts of one queue --------------------------------------------------------------------------
 
 
-def _stuck_rows(database: Database, now: float, blocked_after: float) -> Iterator[QueueFacts]:
-    """The rows with ready work that does not move, or that nobody could move."""
-    for index, moment in enumerate(database.table.column(READY_SINCE)):
-        if moment is None or now - moment < blocked_after:
+def _stuck_queues(database: Database, now: float, blocked_after: float) -> Iterator[QueueFacts]:
+    """Queues whose ready jobs do not move, or that have ready jobs and no worker."""
+    for index, ready_since in enumerate(database.table.column(READY_SINCE)):
+        if ready_since is None or now - ready_since < blocked_after:
             continue
-        row = row_of(database, index, now)
+        row = queue_facts(database, index, now)
         still = row.still_seconds is not None and row.still_seconds >= blocked_after
         if row.ready and (still or row.has_workers is False):
             yield row
 
 
-def row_of(database: Database, index: int, now: float) -> QueueFacts:
-    """A row of the table as facts."""
+def queue_facts(database: Database, index: int, now: float) -> QueueFacts:
+    """The facts of the table's row `index` at monotonic time `now`."""
     table = database.table
     queue = table.queues[index]
     active, still_since = table.value(ACTIVE, index), table.value(STILL_SINCE, index)
@@ -189,28 +190,28 @@ def row_of(database: Database, index: int, now: float) -> QueueFacts:
 _Name = tuple[str, str]
 
 
-def _workshops(databases: Sequence[Database], now: float) -> dict[_Name, list[str]]:
-    """Queues on which workers listen and to which no job was ever added, with who sees them."""
-    found: dict[_Name, list[str]] = {}
+def _worker_only_queues(databases: Sequence[Database], now: float) -> dict[_Name, list[str]]:
+    """Queues with workers to which no job was ever added, with the connections that see them."""
+    connections: dict[_Name, list[str]] = {}
     for database in databases:
         for index, has_id in enumerate(database.table.column(HAS_ID)):
             if has_id != 0:
                 continue
-            row = row_of(database, index, now)
+            row = queue_facts(database, index, now)
             if not row.pending and row.has_workers:
                 name = (row.queue.prefix, row.queue.name)
-                found.setdefault(name, []).append(database.connection)
-    return found
+                connections.setdefault(name, []).append(database.connection)
+    return connections
 
 
-def _isolated(
-    database: Database, row: QueueFacts, workshops: Mapping[_Name, list[str]]
+def _isolations(
+    database: Database, row: QueueFacts, worker_only: Mapping[_Name, list[str]]
 ) -> list[Isolation]:
-    """Where this queue's workers are, if they are elsewhere only."""
+    """The queue's isolations: it has no worker here, but workers in other databases."""
     if row.has_workers is not False or not row.has_id:
         return []
     prefix, name = row.queue.prefix, row.queue.name
-    elsewhere = workshops.get((prefix, name), [])
+    elsewhere = worker_only.get((prefix, name), [])
     return [
         Isolation(prefix, name, database.connection, connection)
         for connection in elsewhere

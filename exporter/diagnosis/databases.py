@@ -1,4 +1,4 @@
-"""The databases that the snapshots show, each through the connection that reads it."""
+"""The databases in the snapshots, each with the connection that reads it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from exporter.state.snapshots import Snapshot, WorkerFacts
 def databases_of(
     snapshots: Sequence[Snapshot], owners: Mapping[str, str], now: float, stale_after: float
 ) -> list[Database]:
-    """Those of which fresh facts are known, in the order of the configuration."""
-    found = []
+    """The databases with fresh facts, in the order of the configuration."""
+    databases = []
     for snapshot in snapshots:
         name = snapshot.connection
         table = snapshot.get(QueueTable, now, stale_after)
         if owners[name] == name and table is not None:
             role = snapshot.metadata.role if snapshot.metadata is not None else ""
             workers = snapshot.get(WorkerFacts, now, stale_after)
-            found.append(Database(name, role, table, workers))
-    return found
+            databases.append(Database(name, role, table, workers))
+    return databases

@@ -1,4 +1,4 @@
-"""From snapshots to bytes in Prometheus' text formats."""
+"""Turns snapshots into metrics pages in the Prometheus text formats."""
 
 from exporter.exposition.chunks import join_gzip
 from exporter.exposition.negotiate import acceptable, accepts_gzip, choose_format

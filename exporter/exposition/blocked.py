@@ -1,4 +1,4 @@
-"""The families that exist only while something is wrong."""
+"""The families that are present only while a queue is blocked."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from exporter.metrics import Family
 
 
 def diagnosis_lines(diagnosis: Diagnosis) -> Iterator[tuple[Family, str]]:
-    """Blocked queues and isolations; nothing where all is well."""
+    """A line per blocked queue and per isolation; none if no queue is blocked."""
     for (connection, queue), reason in diagnosis.blocked.items():
         values = (connection, queue.prefix, queue.name, str(reason))
         yield _line(metrics.QUEUE_BLOCKED, values)
-    for found in diagnosis.isolations:
-        values = (found.prefix, found.queue, found.producer, found.worker)
+    for isolation in diagnosis.isolations:
+        values = (isolation.prefix, isolation.queue, isolation.producer, isolation.worker)
         yield _line(metrics.WORKER_ISOLATION, values)
 
 

@@ -1,8 +1,8 @@
-"""gzip out of pieces that were compressed one by one and are kept, by isal where it is installed.
+"""gzip from chunks that are compressed separately and cached; uses isal if it is installed.
 
-A piece is deflated by itself and ends on a byte, so pieces joined are one stream; the CRC of the
-whole is made from those of the pieces. A page of which little has changed costs little to compress,
-and its text need not be kept.
+Each chunk is deflated on its own and ends on a byte boundary, so joined chunks form one stream. The
+CRC of the stream is combined from the CRCs of the chunks. A page with few changes is cheap to
+compress, and its text need not be kept in memory.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Any, Final
 
 # `isal` is in the extra `fast`; both modules have the same functions
 _library: Any = importlib.import_module("isal.isal_zlib") if find_spec("isal") else zlib
-_LEVEL: Final = 1  # a page that lives for seconds is not worth more
+_LEVEL: Final = 1  # a page is used for seconds; more compression does not pay
 _RAW: Final = -zlib.MAX_WBITS
 # RFC 1952: magic, deflate, no flags, no time, unknown system
 _HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST_BLOCK: Final = b"\x03\x00"
-"""An empty one, which ends the stream."""
+"""An empty final block, which ends the stream."""
 _POLYNOMIAL: Final = 0xEDB88320
 _ONE: Final = 1 << 31
-"""The polynomial 1 as CRC-32 has it, the highest power in the lowest bit."""
+"""The polynomial 1 in CRC-32's bit order: the highest power is the lowest bit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,60 +36,60 @@ class Chunk:
     deflated: bytes
     crc: int
     size: int
-    """Of the text, in bytes."""
+    """Size of the uncompressed text in bytes."""
 
     @property
     def text(self) -> bytes:
-        """What was compressed."""
+        """The uncompressed text."""
         text: bytes = _library.decompressobj(_RAW).decompress(self.deflated)
         return text
 
 
 def deflate(text: bytes) -> Chunk:
-    """The text, compressed by itself."""
+    """Compress the text so that it can be joined with other chunks."""
     compressor = _library.compressobj(_LEVEL, zlib.DEFLATED, _RAW)
     deflated = compressor.compress(text) + compressor.flush(_library.Z_FULL_FLUSH)
     return Chunk(deflated, _library.crc32(text), len(text))
 
 
 def join_gzip(parts: Iterable[bytes | Chunk]) -> bytes:
-    """All parts as one gzip member."""
+    """Join all parts to one gzip member."""
     crc = size = 0
     compressed = [_HEADER]
     combine = getattr(_library, "crc32_combine", combined_crc)
-    for piece in _pieces(parts):
-        compressed.append(piece.deflated)
-        crc = combine(crc, piece.crc, piece.size)
-        size += piece.size
+    for chunk in _chunks(parts):
+        compressed.append(chunk.deflated)
+        crc = combine(crc, chunk.crc, chunk.size)
+        size += chunk.size
     return b"".join([*compressed, _LAST_BLOCK, struct.pack("<II", crc, size & 0xFFFFFFFF)])
 
 
-def _pieces(parts: Iterable[bytes | Chunk]) -> Iterator[Chunk]:
-    """Texts that stand together become one piece."""
-    texts: list[bytes] = []
+def _chunks(parts: Iterable[bytes | Chunk]) -> Iterator[Chunk]:
+    """All parts as chunks; adjacent uncompressed parts become one chunk."""
+    plain: list[bytes] = []
     for part in parts:
         if isinstance(part, bytes):
-            texts.append(part)
+            plain.append(part)
             continue
-        if texts:
-            yield deflate(b"".join(texts))
-            texts = []
+        if plain:
+            yield deflate(b"".join(plain))
+            plain = []
         yield part
-    if texts:
-        yield deflate(b"".join(texts))
+    if plain:
+        yield deflate(b"".join(plain))
 
 
 def combined_crc(first: int, second: int, size: int) -> int:
-    """The CRC-32 of two texts in a row from theirs; `size` is the second one's.
+    """The CRC-32 of two concatenated texts from their CRCs; `size` is the second text's, in bytes.
 
-    As zlib's crc32_combine, which Python does not offer and isal does.
+    Does what zlib's crc32_combine does, which isal exposes and Python's zlib module does not.
     """
     return _product(_power(size), first) ^ second
 
 
 @lru_cache(maxsize=1024)
 def _power(size: int) -> int:
-    """x to the power of so many bytes, modulo the polynomial: what appending them does to a CRC."""
+    """x**(8 * `size`) modulo the polynomial: what appending `size` bytes does to a CRC."""
     result, power = _ONE, _ONE >> 8
     while size:
         if size & 1:
@@ -100,6 +100,7 @@ def _power(size: int) -> int:
 
 
 def _product(a: int, b: int) -> int:
+    """The product of two polynomials, modulo the CRC's polynomial."""
     product, bit = 0, _ONE
     while bit:
         if a & bit:

@@ -1,4 +1,4 @@
-"""The families of the event streams; written anew when there are news."""
+"""The families of the event streams; rewritten only when they change."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ _COUNTERS = (
 )
 
 _GROUP = 100
-"""Queues whose durations are written together: fewer compress worse, more are written in vain."""
+"""Queues whose histograms share a chunk: a smaller chunk compresses worse, a larger one is
+rewritten for more queues that did not change."""
 
 
 class _EventLayout:
-    """What stays the same while the set of queues and of job names does."""
+    """The part of the lines that depends only on the sets of queues and job names."""
 
     def __init__(self, connection: str, shown: Mapping[Queue, QueueEvents]) -> None:
         names = metrics.EVENTS_READ.labels
@@ -39,7 +40,7 @@ class _EventLayout:
             for stream, events in zip(streams, shown.values(), strict=True)
             for name in events.jobs
         ]
-        """The labels of each queue's job names."""
+        """The labels of each queue's job names, in order."""
         rows, job_rows = escape_percent(streams), escape_percent(self.jobs)
         self.read = SampleColumn(metrics.EVENTS_READ, "", rows)
         self.lost = SampleColumn(metrics.EVENTS_LOST, "", rows)
@@ -50,7 +51,7 @@ class _EventLayout:
 
 
 class EventWriter:
-    """Writes one connection's events; keeps what is as it was between pages."""
+    """Writes one connection's event families; caches unchanged lines between pages."""
 
     def __init__(self, connection: str) -> None:
         self._connection = connection
@@ -58,32 +59,32 @@ class EventWriter:
         self._events: Mapping[Queue, QueueEvents] = {}
         self._shape: list[tuple[Queue, tuple[str, ...]]] = []
         self._layout = _EventLayout(connection, {})
-        self._durations: list[_Durations] = []
+        self._histogram_groups: list[_HistogramGroup] = []
         self._families: list[tuple[Family, Chunk | None]] = []
 
     def lines(
         self, facts: EventFacts, queues: Sequence[Queue]
     ) -> Iterator[tuple[Family, Chunk | None]]:
-        """Each family with its lines: of those queues that are shown, and of the connection."""
+        """Each family with its lines, for the shown `queues` and for the connection."""
         if facts.queues is not self._events or queues is not self._queues:
             self._events, self._queues = facts.queues, queues
             self._families = list(self._write())
         yield from self._families
         text = labels(metrics.EVENTS_LAG.labels, (self._connection,))
         lag, dropped = metrics.EVENTS_LAG, metrics.EVENTS_INFLIGHT_DROPPED
-        yield lag, _piece(sample(lag.name, text, facts.lag_seconds))
-        yield dropped, _piece(sample(dropped.name, text, facts.inflight_dropped))
+        yield lag, _chunk(sample(lag.name, text, facts.lag_seconds))
+        yield dropped, _chunk(sample(dropped.name, text, facts.inflight_dropped))
 
     def _write(self) -> Iterator[tuple[Family, Chunk | None]]:
-        found = ((queue, self._events.get(queue)) for queue in self._queues)
-        shown = {queue: events for queue, events in found if events is not None}
+        pairs = ((queue, self._events.get(queue)) for queue in self._queues)
+        shown = {queue: events for queue, events in pairs if events is not None}
         shape = [(queue, tuple(events.jobs)) for queue, events in shown.items()]
         if shape != self._shape:
             self._shape, self._layout = shape, _EventLayout(self._connection, shown)
         layout = self._layout
         yield metrics.EVENTS_READ, layout.read.lines([events.read for events in shown.values()])
         yield metrics.EVENTS_LOST, layout.lost.lines([events.lost for events in shown.values()])
-        jobs = [told for events in shown.values() for told in events.jobs.values()]
+        jobs = [job_events for events in shown.values() for job_events in events.jobs.values()]
         for family, counter, column in layout.counters:
             yield family, column.lines(list(map(counter, jobs)))
         yield from self._histograms(shown.values(), jobs)
@@ -91,47 +92,51 @@ class EventWriter:
     def _histograms(
         self, shown: Iterable[QueueEvents], jobs: Sequence[JobEvents]
     ) -> Iterator[tuple[Family, Chunk | None]]:
-        # a queue at rest has no durations, and sixty lines fewer
+        # a queue without events gets no histograms, which saves sixty lines
         timed = [events.read > 0 for events in shown for _ in events.jobs]
         rows = list(compress(zip(self._layout.jobs, jobs, strict=True), timed))
         groups = [rows[start : start + _GROUP] for start in range(0, len(rows), _GROUP)]
-        known = {group.first: group for group in self._durations}
-        self._durations = [_durations(group, known.get(group[0][0])) for group in groups]
-        for durations in self._durations:
-            yield metrics.JOB_WAIT, durations.wait
-        for durations in self._durations:
-            yield metrics.JOB_RUN, durations.run
+        cached = {group.first: group for group in self._histogram_groups}
+        self._histogram_groups = [
+            _histogram_group(group, cached.get(group[0][0])) for group in groups
+        ]
+        for written in self._histogram_groups:
+            yield metrics.JOB_WAIT, written.wait
+        for written in self._histogram_groups:
+            yield metrics.JOB_RUN, written.run
 
 
 @dataclass(frozen=True, slots=True)
-class _Durations:
-    """Both histograms of some queues that stand together, kept until one of them changes."""
+class _HistogramGroup:
+    """Both histograms of adjacent rows, cached until one of the rows changes."""
 
     first: str
-    """Labels of the first of them."""
+    """Labels of the first row, which identify the group."""
     rows: Sequence[tuple[str, JobEvents]]
     wait: Chunk | None
     run: Chunk | None
 
 
-def _durations(rows: Sequence[tuple[str, JobEvents]], known: _Durations | None) -> _Durations:
-    if known is not None and known.rows == rows:
-        return known
+def _histogram_group(
+    rows: Sequence[tuple[str, JobEvents]], cached: _HistogramGroup | None
+) -> _HistogramGroup:
+    if cached is not None and cached.rows == rows:
+        return cached
     waits = "".join(
-        [histogram_lines(metrics.JOB_WAIT.name, text, told.wait) for text, told in rows]
+        [histogram_lines(metrics.JOB_WAIT.name, label_text, jobs.wait) for label_text, jobs in rows]
     )
-    runs = "".join([_runs(text, told) for text, told in rows])
-    return _Durations(rows[0][0], rows, _piece(waits), _piece(runs))
+    runs = "".join([_run_lines(label_text, jobs) for label_text, jobs in rows])
+    return _HistogramGroup(rows[0][0], rows, _chunk(waits), _chunk(runs))
 
 
-def _piece(text: str) -> Chunk | None:
+def _chunk(text: str) -> Chunk | None:
     return deflate(text.encode("utf-8", "replace")) if text else None
 
 
-def _runs(text: str, jobs: JobEvents) -> str:
+def _run_lines(label_text: str, jobs: JobEvents) -> str:
     return "".join(
         [
-            histogram_lines(metrics.JOB_RUN.name, f'{text},outcome="{outcome}"', run)
+            histogram_lines(metrics.JOB_RUN.name, f'{label_text},outcome="{outcome}"', run)
             for outcome, run in jobs.runs.items()
         ]
     )

@@ -1,6 +1,6 @@
-"""Which format and coding a client asks for, by RFC 9110, section 12.5.
+"""Content negotiation (RFC 9110, section 12.5): which format and coding a client accepts.
 
-prometheus_client's `choose_encoder` passes over quality values, which Prometheus sends.
+prometheus_client's `choose_encoder` ignores quality values, which Prometheus sends.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from exporter.exposition.text import Format
 
 _NAME: Final = r"[\w!#$%&'*+.^`|~-]+"
 _MEDIA_RANGE: Final = re.compile(f"{_NAME}/{_NAME}", re.ASCII)
-# looser than the standard: Java writes `q=.2`
+# more lenient than the standard: Java clients send `q=.2`
 _QUALITY: Final = re.compile(r"[01]?\.\d{1,9}|[01]\.?", re.ASCII)
 _OPENMETRICS: Final = "application/openmetrics-text"
-# the media type of each format, and the versions that are as good as ours
+# the media type of each format, and the requested versions that it satisfies
 _OFFERS: Final = {
     Format.TEXT: ("text/plain", ("0.0.4",)),
     Format.OPENMETRICS: (_OPENMETRICS, ("1.0.0", "0.0.1")),
@@ -25,7 +25,7 @@ _OFFERS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Range:
+class _MediaRange:
     """An entry of an Accept header."""
 
     media: str
@@ -34,7 +34,7 @@ class _Range:
     place: int
 
     def closeness(self, media: str, versions: Sequence[str]) -> int:
-        """0 where the media type is not in the range; more, the closer the range is to it."""
+        """How specifically the range matches the media type; 0 if it does not match."""
         if self.version is not None and self.version not in versions:
             return 0
         kinds = ("*/*", f"{media.partition('/')[0]}/*", media)
@@ -44,51 +44,55 @@ class _Range:
 
 
 def choose_format(accept: str) -> Format | None:
-    """The format of an Accept header that has the highest quality; None where it allows neither.
+    """The format that the Accept header prefers; None if it accepts neither.
 
-    OpenMetrics is only given to those who name it, or who refuse the other.
+    OpenMetrics is chosen only if the header names it or excludes the text format.
     """
     ranges = _ranges(accept)
     if not ranges:
         return Format.TEXT
-    found = {
+    accepted = {
         form: best
         for form, (media, versions) in _OFFERS.items()
         if (best := _closest(ranges, media, versions)) is not None and best.quality > 0
     }
-    if Format.TEXT in found and found.get(Format.OPENMETRICS, found[Format.TEXT]).media != (
-        _OPENMETRICS
-    ):
-        return Format.TEXT
-    return max(found, key=lambda form: (found[form].quality, -found[form].place), default=None)
+    if Format.TEXT in accepted:
+        best = accepted.get(Format.OPENMETRICS, accepted[Format.TEXT])
+        if best.media != _OPENMETRICS:
+            return Format.TEXT
+    return max(
+        accepted, key=lambda form: (accepted[form].quality, -accepted[form].place), default=None
+    )
 
 
 def acceptable(accept: str, media: str) -> bool:
-    """Whether an Accept header allows a media type; one without any media range allows all."""
+    """Whether an Accept header accepts a media type; one without media ranges accepts anything."""
     ranges = _ranges(accept)
     best = _closest(ranges, media, ())
     return not ranges or (best is not None and best.quality > 0)
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether an Accept-Encoding header allows gzip."""
+    """Whether an Accept-Encoding header accepts gzip."""
     codings = {coding: _quality(parameters) for coding, parameters in _entries(accept_encoding)}
     return codings.get("gzip", codings.get("*", 0.0)) > 0
 
 
-def _ranges(accept: str) -> list[_Range]:
-    """What is no media range is passed over, like a header that is not there."""
+def _ranges(accept: str) -> list[_MediaRange]:
+    """The header's media ranges. Invalid ones are ignored; a missing header has none."""
     return [
-        _Range(media, parameters.get("version"), _quality(parameters), place)
+        _MediaRange(media, parameters.get("version"), _quality(parameters), place)
         for place, (media, parameters) in enumerate(_entries(accept))
         if _MEDIA_RANGE.fullmatch(media)
     ]
 
 
-def _closest(ranges: Sequence[_Range], media: str, versions: Sequence[str]) -> _Range | None:
-    """The most specific range takes precedence (12.5.1); of equals, the best."""
-    fitting = [(r.closeness(media, versions), r.quality, -r.place, r) for r in ranges]
-    closeness, _, _, best = max(fitting, default=(0, 0.0, 0, None))
+def _closest(
+    ranges: Sequence[_MediaRange], media: str, versions: Sequence[str]
+) -> _MediaRange | None:
+    """The most specific matching range (12.5.1); among equals, the one with the best quality."""
+    candidates = [(r.closeness(media, versions), r.quality, -r.place, r) for r in ranges]
+    closeness, _, _, best = max(candidates, default=(0, 0.0, 0, None))
     return best if closeness else None
 
 
@@ -100,6 +104,6 @@ def _entries(header: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _quality(parameters: dict[str, str]) -> float:
-    """One that cannot be read is like one that is not there."""
+    """The quality value; 1 if it is missing or invalid."""
     text = parameters.get("q", "1")
     return min(1.0, float(text)) if _QUALITY.fullmatch(text) else 1.0

@@ -1,4 +1,4 @@
-"""The page: every family in the catalogue's order, in the variants that clients ask for."""
+"""The metrics page: all families in the order of the catalogue, in each requested variant."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from exporter.views.moment import Moment
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A format and whether it is compressed."""
+    """A format, plain or compressed with gzip."""
 
     form: Format
     gzip: bool
 
 
 class Page:
-    """One state of everything, and its bytes in each variant as they are asked for."""
+    """The metrics of one moment; its bytes are made when a variant is first requested."""
 
     def __init__(self, lines: Mapping[Family, Sequence[bytes | Chunk]], expires_at: float) -> None:
         self._lines = lines
         self._bodies: dict[Variant, bytes] = {}
         self._process: dict[Format, bytes] = {}
         self.expires_at = expires_at
-        """Monotonic time at which something on the page becomes too old to be shown."""
+        """Monotonic time at which the first value on the page becomes too old to expose."""
 
     def body(self, variant: Variant) -> bytes:
-        """The page's bytes; made once, then kept."""
+        """The page's bytes in this variant; made once, then cached."""
         body = self._bodies.get(variant)
         if body is None:
             parts = self._parts(variant.form)
@@ -61,7 +61,7 @@ def _text_of(parts: Iterable[bytes | Chunk]) -> bytes:
 
 
 class PageWriter:
-    """Makes pages from moments and keeps what has not changed between them; for one thread."""
+    """Writes pages and caches the unchanged parts between them. Not thread-safe."""
 
     def __init__(self) -> None:
         self._writers: dict[str, QueueWriter] = {}
@@ -70,14 +70,14 @@ class PageWriter:
     def write(self, moment: Moment) -> Page:
         """The page of that moment."""
         lines: dict[Family, list[bytes | Chunk]] = defaultdict(list)
-        few = chain(connection_families(moment), diagnosis_lines(moment.diagnosis))
-        for family, line in few:
+        plain = chain(connection_families(moment), diagnosis_lines(moment.diagnosis))
+        for family, line in plain:
             lines[family].append(line.encode("utf-8", "replace"))
-        shown = _shown(moment)
-        parts = chain(self._queue_lines(moment, shown), self._event_lines(moment, shown))
-        for family, text in parts:
-            if text is not None:
-                lines[family].append(text)
+        shown = _shown_queues(moment)
+        compressed = chain(self._queue_lines(moment, shown), self._event_lines(moment, shown))
+        for family, chunk in compressed:
+            if chunk is not None:
+                lines[family].append(chunk)
         return Page(lines, _expiry(moment))
 
     def _queue_lines(
@@ -103,7 +103,7 @@ class PageWriter:
 
 
 def _expiry(moment: Moment) -> float:
-    """When the first of the facts shown becomes too old."""
+    """Monotonic time at which the first fact becomes too old to expose."""
     ages = [dated.at for snapshot in moment.snapshots for dated in snapshot.facts.values()]
     ages += [snapshot.at for snapshot in moment.snapshots]
     ends = [at + moment.stale_after for at in ages]
@@ -112,15 +112,15 @@ def _expiry(moment: Moment) -> float:
     return min((end for end in ends if end > moment.now), default=float("inf"))
 
 
-def _shown(moment: Moment) -> dict[str, tuple[Queue, ...]]:
-    """The queues of each connection through which a keyspace is read.
+def _shown_queues(moment: Moment) -> dict[str, tuple[Queue, ...]]:
+    """The queues of each connection that reads a keyspace.
 
-    Those that exist; where that could not be read, those that are known, so that a fault of the
-    queues' collector does not cost what others have read.
+    These are the queues of the queues collector. Where it failed, they are the discovered queues,
+    so that its failure does not hide what other collectors read.
     """
     shown = {database.connection: database.table.queues for database in moment.databases}
     for snapshot in moment.snapshots:
-        name, found = snapshot.connection, moment.facts(snapshot, Discovered)
-        if moment.owners[name] == name and found is not None:
-            shown.setdefault(name, found.queues)
+        name, discovered = snapshot.connection, moment.facts(snapshot, Discovered)
+        if moment.owners[name] == name and discovered is not None:
+            shown.setdefault(name, discovered.queues)
     return shown

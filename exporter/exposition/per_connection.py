@@ -1,4 +1,4 @@
-"""The families with few samples: the exporter itself, its connections, their servers."""
+"""The families with few samples: the exporter, its connections and their servers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Line = tuple[Family, str]
 
 
 def connection_families(moment: Moment) -> Iterator[Line]:
-    """Every line of these families with its family; the lines of one family come in order."""
+    """Each line with its family. One family's lines are in order, but families may alternate."""
     build = (__version__, platform.python_version())
     yield _line(metrics.BUILD_INFO, build, 1)
     if moment.reload is not None:
@@ -25,7 +25,7 @@ def connection_families(moment: Moment) -> Iterator[Line]:
     for snapshot in moment.snapshots:
         yield from _connection(snapshot, moment)
         yield from _collectors(snapshot)
-        yield from _discovered(snapshot, moment)
+        yield from _discovery(snapshot, moment)
         if moment.config.queues.first_shard:
             yield from _server(snapshot, moment)
     if moment.config.queues.first_shard and moment.sync is not None:
@@ -63,11 +63,11 @@ def _collectors(snapshot: Snapshot) -> Iterator[Line]:
             yield _line(metrics.COLLECTOR_ERRORS, (*values, error), count)
 
 
-def _discovered(snapshot: Snapshot, moment: Moment) -> Iterator[Line]:
-    # found once a minute, and still true in between: it is as old as the last poll
-    if (found := moment.facts(snapshot, Discovered)) is None:
+def _discovery(snapshot: Snapshot, moment: Moment) -> Iterator[Line]:
+    # a discovery stays valid until the next one, so these facts are as old as the last poll
+    if (discovered := moment.facts(snapshot, Discovered)) is None:
         return
-    for prefix, count in found.prefixes.items():
+    for prefix, count in discovered.prefixes.items():
         values = (snapshot.connection, prefix)
         yield _line(metrics.EXPORTER_QUEUES, values, count.queues)
         yield _line(metrics.EXPORTER_QUEUES_DROPPED, values, count.dropped)
@@ -77,8 +77,8 @@ def _server(snapshot: Snapshot, moment: Moment) -> Iterator[Line]:
     if (facts := moment.facts(snapshot, ServerFacts)) is None:
         return
     name = snapshot.connection
-    texts = [facts.info.get(label, "") for label in metrics.REDIS_INFO.labels[1:]]
-    yield _line(metrics.REDIS_INFO, (name, *texts), 1)
+    values = [facts.info.get(label, "") for label in metrics.REDIS_INFO.labels[1:]]
+    yield _line(metrics.REDIS_INFO, (name, *values), 1)
     for key, family in metrics.REDIS_VALUES.items():
         if key in facts.values:
             yield _line(family, (name,), facts.values[key])

@@ -1,4 +1,4 @@
-"""The exporter's own process, as the Prometheus client library shows it."""
+"""Metrics of the exporter's own process, from the Prometheus client library."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GCCollector(registry=_REGISTRY)
 
 
 def process_families(form: Format) -> str:
-    """`process_*`, `python_info` and `python_gc_*`, without the page's end."""
+    """`process_*`, `python_info` and `python_gc_*`, without the format's end marker."""
     if form is Format.TEXT:
         return generate_latest(_REGISTRY).decode()
     page: bytes = generate_openmetrics(_REGISTRY)

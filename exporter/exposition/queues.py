@@ -1,7 +1,7 @@
-"""The families with a sample for every queue, written a column at a time.
+"""The families with a sample per queue, written one column of the queue table at a time.
 
-Labels are escaped and joined once for each set of queues; a poll then fills one template for each
-column that has changed.
+Labels are escaped and joined once per set of queues. After a poll, only changed columns are
+written again, each with one template.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _NUMBERS: Final = tuple(
     for shown in family.columns
     if family is not metrics.QUEUE_INFO
 )
-"""What is shown as numbers: each column with its family."""
+"""The numeric columns, each with its family."""
 
 
 class _QueueLayout:
-    """What stays the same while the set of queues does."""
+    """The part of the lines that depends only on the set of queues."""
 
     def __init__(self, connection: str, queues: tuple[Queue, ...]) -> None:
         self.queues = queues
@@ -45,11 +45,11 @@ class _QueueLayout:
         self.rows = {queue: row for row, queue in enumerate(queues)}
         self.versions: Sequence[str | None] = ()
         self.info: Chunk | None = None
-        """The lines of `bullmq_queue_info` for these versions."""
+        """The lines of `bullmq_queue_info` for `versions`."""
 
 
 class QueueWriter:
-    """Writes one connection's queues; keeps the layout, and what is as it was, between pages."""
+    """Writes one connection's queues; caches the layout and unchanged lines between pages."""
 
     def __init__(self, connection: str) -> None:
         self._connection = connection
@@ -58,9 +58,9 @@ class QueueWriter:
     def lines(
         self, queues: tuple[Queue, ...], table: QueueTable | None, workers: WorkerFacts | None
     ) -> Iterator[tuple[Family, Chunk | None]]:
-        """Each family of what is known, with its lines; a family may come more than once, in order.
+        """Each family that is known with its lines. A family with several columns is repeated.
 
-        `table`, where there is one, is of these queues.
+        `table`, if there is one, must be of the same `queues`.
         """
         if queues is not self._layout.queues:
             self._layout = _QueueLayout(self._connection, queues)
@@ -69,8 +69,8 @@ class QueueWriter:
             yield metrics.QUEUE_WORKERS, layout.workers.lines(_totals(workers, layout.rows))
         if table is None:
             return
-        for family, column, written in layout.numbers:
-            yield family, written.lines(table.column(column))
+        for family, column, sample_column in layout.numbers:
+            yield family, sample_column.lines(table.column(column))
         if queues:
             yield metrics.QUEUE_INFO, self._info(table.column(LIBRARY_VERSION))
 
@@ -88,7 +88,7 @@ class QueueWriter:
 
 
 def _extra(family: Family, shown: ShownColumn) -> str:
-    """The labels that follow the queue's."""
+    """The labels after the queue's own, with a leading comma; empty if there are none."""
     names = family.labels[len(family.labels) - len(shown.labels) :]
     return f",{labels(names, shown.labels)}" if names else ""
 

@@ -1,4 +1,4 @@
-"""One family's lines for many rows, written by one template."""
+"""The lines of one family for many rows, written with one template."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from exporter.metrics import Family
 
 
 def escape_percent(labels: Iterable[str]) -> list[str]:
-    """Labels as a template takes them."""
+    """Labels in which each % is doubled, for use in a template of the % operator."""
     return [text.replace("%", "%%") for text in labels]
 
 
 class SampleColumn:
-    """The lines of a family for rows that stay the same, kept while the values do."""
+    """The lines of a family for a fixed set of rows, cached while the values are unchanged."""
 
     def __init__(self, family: Family, extra: str, rows: Sequence[str]) -> None:
-        """`rows`: the labels of each row, after `escape_percent`; `extra`: more labels, for all."""
+        """`rows`: each row's labels, after `escape_percent`; `extra`: more labels for every row."""
         self._begin = f"{family.name}{{"
         self._end = f"{extra}}} ".replace("%", "%%") + "%s\n"
         self._rows = rows
@@ -26,7 +26,7 @@ class SampleColumn:
         self._lines: Chunk | None = None
 
     def lines(self, values: Sequence[float | None]) -> Chunk | None:
-        """One line for each value that is known; the same object as long as nothing changes."""
+        """One line per known value; the same object while the values are unchanged."""
         if values != self._values:
             self._values, self._lines = values, self._write(values)
         return self._lines
@@ -38,6 +38,6 @@ class SampleColumn:
             rows, values = list(compress(rows, known)), list(compress(values, known))
         if not values:
             return None
-        # joining makes a template in a tenth of the time that it takes to fill it: none is kept
+        # joining a template takes a tenth of the time of filling it, so templates are not cached
         template = self._begin + (self._end + self._begin).join(rows) + self._end
         return deflate((template % tuple(values)).encode("utf-8", "replace"))

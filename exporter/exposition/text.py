@@ -1,8 +1,8 @@
-"""The two text formats: escaping, numbers, headers and lines.
+"""The two text formats: escaping, numbers, headers and sample lines.
 
-Samples are the same bytes in both, so only the headers and the end differ. They are written here
-and not by prometheus_client because its writer costs some fifty times as much for a large page;
-the tests read every page with its parsers.
+Samples are the same bytes in both formats; only the headers and the end differ. prometheus_client
+is not used here because its writer is about fifty times slower for a large page. The tests read
+every page with its parsers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from exporter.metrics import Family, MetricType
 from exporter.state.snapshots import Histogram
 
 _LABELS = "\0"
-"""Stands for the labels in a template; they come last, so that nothing in them is taken for one."""
+"""Placeholder for the labels in a template. They are filled in last, since they may contain %."""
 
 
 class Format(Enum):
@@ -27,7 +27,7 @@ class Format(Enum):
 
 
 def header(family: Family, form: Format) -> str:
-    """The lines above a family's samples."""
+    """The HELP, TYPE and UNIT lines of a family."""
     name = family.name
     lines = []
     if form is Format.OPENMETRICS:
@@ -42,12 +42,12 @@ def header(family: Family, form: Format) -> str:
 
 
 def ending(form: Format) -> str:
-    """What the page ends with."""
+    """The end marker of a page; empty in the text format."""
     return "# EOF\n" if form is Format.OPENMETRICS else ""
 
 
 def escape(value: str) -> str:
-    """A label's value between its quotes."""
+    """Escape a label value."""
     return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 
 
@@ -57,7 +57,7 @@ def labels(names: Sequence[str], values: Iterable[str]) -> str:
 
 
 def number(value: float) -> str:
-    """A sample's value; whole numbers without a fraction, the rest exact."""
+    """A sample's value: integers without a fraction, other numbers at full precision."""
     if isinstance(value, float):
         if math.isinf(value):
             return "+Inf" if value > 0 else "-Inf"
@@ -69,14 +69,14 @@ def number(value: float) -> str:
 
 
 def sample(name: str, label_text: str, value: float) -> str:
-    """One line."""
+    """One sample line."""
     return (
         f"{name}{{{label_text}}} {number(value)}\n" if label_text else f"{name} {number(value)}\n"
     )
 
 
 def histogram_lines(name: str, label_text: str, histogram: Histogram) -> str:
-    """All lines of a histogram with those labels."""
+    """All lines of a histogram with these labels."""
     counts, total = histogram.counts, histogram.count
     text = _histogram(name, histogram.bounds) % (*counts, total, number(histogram.sum), total)
     return text.replace(_LABELS, label_text)
@@ -84,7 +84,7 @@ def histogram_lines(name: str, label_text: str, histogram: Histogram) -> str:
 
 @lru_cache(maxsize=64)
 def _histogram(name: str, bounds: tuple[float, ...]) -> str:
-    """The template of its lines."""
+    """The template of a histogram's lines."""
     lines = [
         f'{name}_bucket{{{_LABELS},le="{bound}"}} %d\n'
         for bound in [*map(str, map(float, bounds)), "+Inf"]

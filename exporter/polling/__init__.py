@@ -1,4 +1,4 @@
-"""When each collector runs, and what becomes of its facts and failures."""
+"""Polling: when each collector runs, and where its facts and failures go."""
 
 from exporter.polling.poller import Poller
 from exporter.polling.poller_pool import PollerPool

@@ -1,4 +1,4 @@
-"""Keeping one connection alive: connecting, pinging, backing off, and saying so in the log."""
+"""Keeps one connection alive: connects, pings, backs off, and logs every change."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ PING_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 
 
 class ConnectionSupervisor:
-    """The life of one client. After `check`, `failure` is None or says why Redis is not reached."""
+    """Supervises one client. After `check`, `failure` is None or why Redis cannot be reached."""
 
-    def __init__(self, client: Client, connection: str, longest_wait: float) -> None:
+    def __init__(self, client: Client, connection: str, max_backoff: float) -> None:
         self._client = client
         self._connection = connection
-        self._backoff = Backoff(base=0.25, cap=longest_wait)
+        self._backoff = Backoff(base=0.25, cap=max_backoff)
         self._next_try = 0.0
         self._tries = 0
-        self._unsettled = False
-        """Whether the connection was lost and no poll has worked since."""
+        self._unstable = False
+        """True from the loss of a connection until the next successful poll."""
         self._ever_connected = False
-        self._said: tuple[ErrorClass, str] | None = None
+        self._last_logged: tuple[ErrorClass, str] | None = None
+        """The connection failure that was logged last, so that it is not repeated as a warning."""
         self._pings = Buckets(PING_BUCKETS)
         self.ping_seconds: float | None = None
         self.reconnects = 0
@@ -35,32 +36,32 @@ class ConnectionSupervisor:
         self.last_error: LastError | None = None
 
     def check(self) -> bool:
-        """Connect if need be and it is time to, and ping; whether Redis is reached."""
+        """Ping, after connecting if necessary and due. Returns whether Redis is reached."""
         try:
             if not self._client.connected and not self._connect():
                 return False
             self._client.confirm()
             self._ping()
         except RedisFailure as failure:
-            self._lost(failure)
+            self._on_lost(failure)
             return False
         except Exception as error:
-            # whatever it is, it may cost this poll only: the next one begins with a new connection
-            logger.exception("a connection failed by a mistake in the exporter; please report it")
-            self._lost(RedisFailure(ErrorClass.INTERNAL, type(error).__name__))
+            # a bug must cost no more than this poll: the next one starts with a new connection
+            logger.exception("unexpected error on a connection; this is a bug, please report it")
+            self._on_lost(RedisFailure(ErrorClass.INTERNAL, type(error).__name__))
             return False
         self.failure = None
         return True
 
-    def notice(self) -> None:
-        """See whether a call that others made has cost the connection."""
+    def detect_loss(self) -> None:
+        """Handle the loss of the connection during a call of a collector, if there was one."""
         if self.failure is None and self._client.failure is not None:
-            self._lost(self._client.failure)
+            self._on_lost(self._client.failure)
 
-    def settle(self) -> None:
-        """A whole poll, and discovery after it, has worked: the next loss is a new one."""
+    def poll_succeeded(self) -> None:
+        """A full poll with its discovery succeeded: retry at once after the next loss."""
         self._backoff.reset()
-        self._unsettled = False
+        self._unstable = False
 
     @property
     def next_try(self) -> float:
@@ -68,13 +69,13 @@ class ConnectionSupervisor:
         return self._next_try if self.failure is not None else float("inf")
 
     def close(self) -> None:
-        """Close the connection for good."""
+        """Close the connection permanently."""
         self._client.close()
         event(logger, logging.INFO, "closed", connection=self._connection)
 
-    def _lost(self, failure: RedisFailure) -> None:
+    def _on_lost(self, failure: RedisFailure) -> None:
         self._client.close()
-        self._note(failure)
+        self._record_failure(failure)
         event(
             logger,
             logging.WARNING,
@@ -83,19 +84,19 @@ class ConnectionSupervisor:
             error=failure.kind,
             detail=failure.text,
         )
-        # the first try comes at once: most losses are a restart or an idle timeout
-        wait = self._backoff.next() if self._unsettled else 0.0
+        # the first retry is immediate: most losses are a restart or an idle timeout
+        wait = self._backoff.next() if self._unstable else 0.0
         self._next_try = time.monotonic() + wait
-        self._unsettled = True
+        self._unstable = True
 
     @property
     def metadata(self) -> Metadata | None:
-        """Whom the connection reaches, or reached last."""
+        """The server that the connection reaches, or reached last."""
         return self._client.metadata
 
     @property
     def pings(self) -> Histogram:
-        """The round trips so far."""
+        """Round-trip times of all PINGs so far, in seconds."""
         return self._pings.frozen()
 
     def _connect(self) -> bool:
@@ -105,17 +106,17 @@ class ConnectionSupervisor:
         try:
             metadata = self._client.connect()
         except RedisFailure as failure:
-            self._refused(failure)
+            self._on_connect_failed(failure)
             return False
-        self._connected(metadata)
+        self._on_connected(metadata)
         return True
 
-    def _connected(self, metadata: Metadata) -> None:
+    def _on_connected(self, metadata: Metadata) -> None:
         again, tries = self._ever_connected, self._tries
         self._ever_connected = True
         self.reconnects += again
         self._tries = 0
-        self._said = None
+        self._last_logged = None
         event(
             logger,
             logging.INFO,
@@ -136,7 +137,7 @@ class ConnectionSupervisor:
         try:
             seconds = self._ping()
         except RedisFailure:
-            return  # the next check will meet it again
+            return  # the next check handles it
         event(
             logger,
             logging.INFO,
@@ -146,16 +147,16 @@ class ConnectionSupervisor:
             keys=metadata.db_size,
         )
 
-    def _refused(self, failure: RedisFailure) -> None:
-        self._note(failure)
+    def _on_connect_failed(self, failure: RedisFailure) -> None:
+        self._record_failure(failure)
         wait = self._backoff.next()
         self._next_try = time.monotonic() + wait
-        news = (failure.kind, failure.text) != self._said
-        self._said = (failure.kind, failure.text)
+        changed = (failure.kind, failure.text) != self._last_logged
+        self._last_logged = (failure.kind, failure.text)
         url = self._client.settings.url
         event(
             logger,
-            logging.WARNING if news else logging.DEBUG,
+            logging.WARNING if changed else logging.DEBUG,
             "connection-test failed",
             connection=self._connection,
             url=url,
@@ -166,7 +167,7 @@ class ConnectionSupervisor:
             next_try_seconds=round(wait, 3),
         )
 
-    def _note(self, failure: RedisFailure) -> None:
+    def _record_failure(self, failure: RedisFailure) -> None:
         self.failure = failure
         self.last_error = LastError(failure.kind, failure.text, time.time())
         self.ping_seconds = None

@@ -1,4 +1,4 @@
-"""The walk through the keyspace between polls: when a discovery pass begins, and how it rests."""
+"""Runs discovery between polls: when a pass starts, and how long it pauses between pages."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from exporter.collectors import CommandErrors, Context, Discovery
 from exporter.connection import Client
 from exporter.polling.recorder import Recorder
 
-# Share of the time that Redis is kept at a pass: the first should end soon, since nothing is shown
-# before; the later ones should not be felt.
+# Share of the time that Redis may spend on a pass. The first pass should end soon, since no queue
+# is shown before it ends; later passes must not slow other clients down.
 _FIRST_SHARE: Final = 0.5
 _LATER_SHARE: Final = 0.1
 _SHORTEST_PAUSE: Final = 0.001
 
 
 class DiscoveryPacer:
-    """Takes a discovery through its passes, a page at a time."""
+    """Advances a discovery through its passes, one page of SCAN at a time."""
 
     def __init__(
         self, discovery: Discovery, client: Client, recorder: Recorder, interval: float
@@ -28,20 +28,20 @@ class DiscoveryPacer:
         self._recorder = recorder
         self._interval = interval
         self._next_pass = 0.0
-        self._began = 0.0
+        self._pass_start = 0.0
         self._errors = CommandErrors()
 
     @property
     def due(self) -> bool:
-        """Whether a pass is under way or should begin."""
+        """Whether a pass is in progress or should start."""
         if not self._discovery.scans:
             return False
         return self._discovery.in_progress or time.monotonic() >= self._next_pass
 
     def advance(self, until: float, stop: threading.Event) -> None:
-        """Read pages, with pauses, until the pass ends, fails, or the time is over.
+        """Read pages, with pauses, until the pass ends or fails, or monotonic time `until`.
 
-        One page at the least: polls may take longer than their interval, and leave no time.
+        Reads at least one page, since polls that take longer than their interval leave no time.
         """
         while self.due and not stop.is_set():
             start = time.monotonic()
@@ -54,19 +54,19 @@ class DiscoveryPacer:
                 return
 
     def _page(self, start: float) -> bool:
-        """Read one page; False when the pass is over or has failed."""
+        """Read one page. Returns False when the pass has ended or failed."""
         name = self._discovery.name
         if not self._discovery.in_progress:
-            self._began, self._errors = start, CommandErrors()
+            self._pass_start, self._errors = start, CommandErrors()
         context = Context(self._client, start, errors=self._errors)
         done = self._recorder.guard(name, lambda: self._discovery.step(context))
         if done is None:
             self._discovery.abandon()
         elif done:
-            self._recorder.worked(name, time.monotonic() - self._began, self._errors)
+            self._recorder.succeeded(name, time.monotonic() - self._pass_start, self._errors)
         else:
             return True
-        # a fault may be over soon; what Redis refuses it will refuse again
+        # retry a failed pass at once, but not one whose commands Redis refuses
         failed = self._recorder.reports[name].success is False
-        self._next_pass = start if done is None and failed else self._began + self._interval
+        self._next_pass = start if done is None and failed else self._pass_start + self._interval
         return False

@@ -1,4 +1,4 @@
-"""The poller: one thread for each client, which runs its collectors and publishes snapshots."""
+"""The poller: one thread per client that runs its collectors and publishes snapshots."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger("exporter.polling")
 
 
 class Poller:
-    """Polls through one client, for all the connection names that share it."""
+    """Polls through one client, for all connection names that share it."""
 
     def __init__(
         self,
@@ -43,48 +43,48 @@ class Poller:
         self._pacer = DiscoveryPacer(
             self._discovery, client, self._recorder, config.queues.discovery_interval_seconds
         )
-        self._found = Discovered((), {})
+        self._discovered = Discovered((), {})
         self._facts: dict[str, Dated] = {}
         self._reached_at: float | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"poll-{names[0]}", daemon=True)
 
     def start(self) -> None:
-        """Begin to poll."""
+        """Start polling."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the thread to stop, and break off the call to Redis that it may be in."""
+        """Ask the thread to stop, and abort its call to Redis if one is in progress."""
         self._stop.set()
         self._client.abort()
 
     def join(self, timeout: float) -> None:
-        """Wait for the thread to end, so long at the most."""
+        """Wait for the thread to end, at most `timeout` seconds."""
         self._thread.join(timeout)
 
-    def share(self, names: Sequence[str]) -> None:
-        """Publish for these connection names from now on; the first stays the same."""
+    def publish_for(self, names: Sequence[str]) -> None:
+        """Publish for these connection names from now on; the first must stay the same."""
         self._names = tuple(names)
 
     def poll(self) -> None:
-        """One poll: every collector that runs on this connection now, then the new snapshot."""
+        """Poll once: run every collector of this connection, then publish the new snapshot."""
         if self._supervisor.check():
             self._reached_at = time.monotonic()
         reads_queues = self._owns_keyspace()
-        found = self._known_queues()
+        discovered = self._known_queues()
         for collector in self._collectors:
             if collector.scope is Scope.CONNECTION or reads_queues:
-                self._collect(collector, found)
+                self._collect(collector, discovered)
             else:
-                self._leave(collector.name)
+                self._drop(collector.name)
         if not reads_queues:
-            self._leave(self._discovery.name)
+            self._drop(self._discovery.name)
         elif self._supervisor.failure is None and self._discovery.complete:
-            self._keep(self._discovery.name, found)
+            self._store_facts(self._discovery.name, discovered)
         self._publish()
 
     def poll_once(self) -> bool:
-        """A whole discovery pass, then a poll of all that it found; whether Redis was reached."""
+        """Run a full discovery pass, then poll its queues. Returns whether Redis was reached."""
         self.poll()
         self._discover(float("inf"))
         self.poll()
@@ -93,77 +93,77 @@ class Poller:
     def _run(self) -> None:
         while not self._stop.is_set():
             next_poll = time.monotonic() + self._poll_options.interval_seconds
-            known = self._discovery.complete
+            was_complete = self._discovery.complete
             try:
                 self.poll()
                 self._discover(next_poll)
                 if self._supervisor.failure is None:
-                    self._supervisor.settle()
+                    self._supervisor.poll_succeeded()
             except Exception:
-                logger.exception("a poll failed by a mistake in the exporter; please report it")
-            if known or not self._discovery.complete:
-                self._rest(next_poll)
-            # else the first pass has just ended: show its queues at once
+                logger.exception("unexpected error during a poll; this is a bug, please report it")
+            if was_complete or not self._discovery.complete:
+                self._wait(next_poll)
+            # else the first pass has just ended: poll its queues at once
         self._supervisor.close()
 
-    def _rest(self, until: float) -> None:
-        """Wait for the next poll, which comes at once when Redis is back."""
+    def _wait(self, until: float) -> None:
+        """Wait for the next poll, but return as soon as a lost Redis is reached again."""
         while not self._stop.is_set() and (now := time.monotonic()) < until:
             wake = min(until, self._supervisor.next_try)
             self._stop.wait(max(0.0, wake - now))
             if wake < until and not self._stop.is_set() and self._supervisor.check():
                 return
 
-    def _collect(self, collector: Collector, found: Discovered) -> None:
+    def _collect(self, collector: Collector, discovered: Discovered) -> None:
         if self._supervisor.failure is not None:
             self._recorder.failed(collector.name, self._supervisor.failure)
             return
-        context = Context(self._client, time.monotonic(), found.queues)
+        context = Context(self._client, time.monotonic(), discovered.queues)
         facts = self._recorder.run(
             collector.name, lambda: collector.collect(context), context.errors
         )
         if facts is not None:
-            self._keep(collector.name, facts)
-        self._notice_loss()
+            self._store_facts(collector.name, facts)
+        self._detect_loss()
 
     def _known_queues(self) -> Discovered:
-        """Those that discovery knows now; after a mistake in it, those of the last poll."""
-        found = self._recorder.guard(self._discovery.name, self._discovery.current)
-        self._found = self._found if found is None else found
-        return self._found
+        """The queues that discovery knows now; if it raises, those of the last poll."""
+        current = self._recorder.guard(self._discovery.name, self._discovery.current)
+        self._discovered = self._discovered if current is None else current
+        return self._discovered
 
     def _discover(self, until: float) -> None:
         if self._supervisor.failure is None and self._pacer.due and self._owns_keyspace():
             self._pacer.advance(until, self._stop)
-            self._notice_loss()
+            self._detect_loss()
 
-    def _notice_loss(self) -> None:
-        if not self._stop.is_set():  # `stop` breaks the connection off itself
-            self._supervisor.notice()
+    def _detect_loss(self) -> None:
+        if not self._stop.is_set():  # `stop` aborts the connection itself
+            self._supervisor.detect_loss()
 
     def _owns_keyspace(self) -> bool:
         """Whether no earlier connection reads this keyspace."""
-        mine = self._snapshot()
+        own = self._snapshot()
         earlier = []
         for snapshot in self._store.snapshots():
-            if snapshot.connection == mine.connection:
+            if snapshot.connection == own.connection:
                 break
             earlier.append(snapshot)
         owners = keyspace_owners(
-            [*earlier, mine],
+            [*earlier, own],
             time.monotonic(),
             self._poll_options.stale_after_seconds,
             self._store.sync,
         )
-        return owners[mine.connection] == mine.connection
+        return owners[own.connection] == own.connection
 
     # --- facts -------------------------------------------------------------------------------
 
-    def _keep(self, name: str, facts: object) -> None:
+    def _store_facts(self, name: str, facts: object) -> None:
         self._facts[name] = Dated(facts, time.monotonic())
 
-    def _leave(self, name: str) -> None:
-        """Another connection reads this now: what was found here is no longer shown."""
+    def _drop(self, name: str) -> None:
+        """Drop a collector's facts and report: another connection reads its keyspace now."""
         self._facts.pop(name, None)
         self._recorder.forget(name)
 

@@ -1,4 +1,4 @@
-"""The pollers in force, and which of them a new configuration leaves alone."""
+"""The running pollers, and which of them a new configuration leaves running."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STOP_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _PollerKey:
-    """All that a poller's work depends on."""
+    """All settings that a poller depends on."""
 
     name: str
     connection: Connection
@@ -26,12 +26,13 @@ class _PollerKey:
     events: Events
 
 
-Wanted = Mapping[_PollerKey, tuple[str, ...]]
+_Assignment = Mapping[_PollerKey, tuple[str, ...]]
+"""The connection names that each poller serves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a new configuration has changed, as the names of connections."""
+    """What a new configuration changed, as connection names."""
 
     kept: tuple[str, ...]
     started: tuple[str, ...]
@@ -39,71 +40,70 @@ class Changes:
 
 
 class PollerPool:
-    """One poller for each way to a Redis; connections with the same settings share it."""
+    """One poller per set of connection settings; connections with the same settings share it."""
 
     def __init__(self, config: Config, store: SnapshotStore) -> None:
         self._store = store
         self._clients = ClientRegistry()
-        self._running = _wanted(config)
+        self._assigned = _assign(config)
         self._pollers = {
-            settings: self._poller(config, settings, names)
-            for settings, names in self._running.items()
+            key: self._poller(config, key, names) for key, names in self._assigned.items()
         }
 
     def start(self) -> None:
-        """Begin to poll."""
+        """Start every poller."""
         for poller in self._pollers.values():
             poller.start()
 
     def stop(self) -> None:
-        """Ask all of them to stop, and wait for it, within a second in all."""
+        """Ask every poller to stop and wait for their threads, at most a second in all."""
         _stop(self._pollers.values())
 
     def poll(self) -> None:
-        """One poll of each, in this thread."""
+        """Poll once with every poller, in this thread."""
         for poller in self._pollers.values():
             poller.poll()
 
     def poll_once(self) -> bool:
-        """A whole discovery and a poll of each, in this thread; whether every Redis was reached."""
+        """Discover and poll once, in this thread. Returns whether every Redis was reached."""
         reached = [poller.poll_once() for poller in self._pollers.values()]
         return all(reached)
 
     def close(self) -> None:
-        """Close the connections of pollers that were not started."""
+        """Close the connections; for pollers whose threads were not started."""
         self._clients.close()
 
     def change(self, config: Config) -> Changes:
-        """Stop, start and keep pollers, all of which run, so that they are those of `config`.
+        """Stop, keep and start pollers to match `config`; all of them must be running.
 
-        One whose settings are the same keeps its socket, and what it and its collectors remember.
+        A poller whose settings are unchanged keeps its socket and its collectors' state.
         """
-        before, wanted = self._running, _wanted(config)
-        gone = [settings for settings in before if settings not in wanted]
-        _stop([self._pollers.pop(settings) for settings in gone])
-        for settings in gone:
-            self._clients.forget(settings.connection)
-        kept = _kept(before, wanted)
+        before, after = self._assigned, _assign(config)
+        obsolete = [key for key in before if key not in after]
+        _stop([self._pollers.pop(key) for key in obsolete])
+        for key in obsolete:
+            self._clients.forget(key.connection)
+        kept = _kept(before, after)
         self._store.change(tuple(config.connections), kept)
-        for settings, names in wanted.items():
-            if settings in self._pollers:
-                self._pollers[settings].share(names)
+        for key, names in after.items():
+            if key in self._pollers:
+                self._pollers[key].publish_for(names)
             else:
-                poller = self._pollers[settings] = self._poller(config, settings, names)
+                poller = self._pollers[key] = self._poller(config, key, names)
                 poller.start()
-        self._running = wanted
+        self._assigned = after
         return Changes(
             kept=tuple(name for name in config.connections if name in kept),
             started=tuple(name for name in config.connections if name not in kept),
             stopped=tuple(name for names in before.values() for name in names if name not in kept),
         )
 
-    def _poller(self, config: Config, settings: _PollerKey, names: tuple[str, ...]) -> Poller:
-        client = self._clients.get(settings.connection, settings.name)
+    def _poller(self, config: Config, key: _PollerKey, names: tuple[str, ...]) -> Poller:
+        client = self._clients.get(key.connection, key.name)
         return Poller(config, names, client, collectors_for(config), self._store)
 
 
-def _wanted(config: Config) -> Wanted:
+def _assign(config: Config) -> _Assignment:
     names: dict[Connection, list[str]] = {}
     for name, connection in config.connections.items():
         names.setdefault(connection, []).append(name)
@@ -113,13 +113,10 @@ def _wanted(config: Config) -> Wanted:
     }
 
 
-def _kept(before: Wanted, wanted: Wanted) -> frozenset[str]:
-    """The names that are served by the same poller as before."""
+def _kept(before: _Assignment, after: _Assignment) -> frozenset[str]:
+    """The connection names that the same poller serves before and after."""
     return frozenset(
-        name
-        for settings, names in wanted.items()
-        for name in names
-        if name in before.get(settings, ())
+        name for key, names in after.items() for name in names if name in before.get(key, ())
     )
 
 

@@ -1,4 +1,4 @@
-"""The one wrapper around collectors: it times, isolates and reports every run."""
+"""Wraps every run of a collector: times it, isolates its errors, and reports the result."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ logger = logging.getLogger("exporter.collectors")
 
 Result = TypeVar("Result")
 
-_REMEMBERED_TEXTS = 1000
+_MAX_REMEMBERED_MESSAGES = 1000
 
 
 @dataclass(slots=True)
 class _Record:
-    """What is known of one collector."""
+    """One collector's report, and what was logged about it."""
 
     report: CollectorReport = field(default_factory=CollectorReport)
     errors: Counter[ErrorClass] = field(default_factory=Counter)
-    said: set[str] = field(default_factory=set)
-    """Log messages that need not be repeated at every poll."""
+    logged: set[str] = field(default_factory=set)
+    """Messages that must not be repeated at every poll."""
     failed_nodes: frozenset[str] = frozenset()
-    """What was the matter with nodes at the last run: each outage is told anew."""
+    """Errors of cluster nodes in the last run; an error that returns later is logged again."""
 
 
 class Recorder:
-    """The reports of one connection's collectors."""
+    """Keeps the reports of one connection's collectors."""
 
     def __init__(self, connection: str) -> None:
         self._connection = connection
@@ -42,19 +42,19 @@ class Recorder:
 
     @property
     def reports(self) -> dict[str, CollectorReport]:
-        """The report of each collector that has run, or should have."""
+        """The reports, by the collector's name."""
         return {name: record.report for name, record in self._records.items()}
 
     def run(self, name: str, work: Callable[[], Result], errors: CommandErrors) -> Result | None:
-        """Do the work and report on it; None where it failed or is not available here."""
+        """Do the work and report the outcome. Returns None if it failed or is not available."""
         start = time.perf_counter()
         result = self.guard(name, work)
         if result is not None:
-            self.worked(name, time.perf_counter() - start, errors)
+            self.succeeded(name, time.perf_counter() - start, errors)
         return result
 
     def guard(self, name: str, work: Callable[[], Result]) -> Result | None:
-        """Do a part of a collector's work; only a failure is reported, and gives None."""
+        """Do a part of a collector's work. Reports only a failure, and returns None then."""
         try:
             return work()
         except ReplyError as error:
@@ -65,30 +65,30 @@ class Recorder:
         except RedisFailure as failure:
             self.failed(name, failure)
         except Exception as error:
-            # whatever it is, it may cost this collector only
-            logger.exception("%s failed by a mistake in the exporter; please report it", name)
+            # a bug must cost no more than this collector's run
+            logger.exception("%s: unexpected error; this is a bug, please report it", name)
             self.failed(name, RedisFailure(ErrorClass.INTERNAL, type(error).__name__))
         return None
 
-    def worked(self, name: str, duration: float, errors: CommandErrors) -> None:
-        """Report a run that worked, except for `errors`.
+    def succeeded(self, name: str, duration: float, errors: CommandErrors) -> None:
+        """Report a successful run of `duration` seconds; `errors` are those of single commands.
 
-        Where a node of a cluster could not be asked it has not worked, though its facts are shown.
+        A run that could not reach a node of a cluster counts as failed, though its facts are shown.
         """
         record = self._record(name)
         record.errors += errors.classes + Counter(errors.failed_nodes.values())
         for command in errors.not_available:
-            what = "is not permitted or not known here, so what it would tell is left out"
-            self._say(record, f"{name}: {command} {what}")
-        for text in errors.messages:
-            self._say(record, f"{name}: {text}")
-        for text in sorted(errors.failed_nodes.keys() - record.failed_nodes):
-            event(logger, logging.WARNING, f"{name}: {text}", connection=self._connection)
+            reason = "is not permitted or not supported; metrics that need it are omitted"
+            self._log_once(record, f"{name}: {command} {reason}")
+        for message in errors.messages:
+            self._log_once(record, f"{name}: {message}")
+        for message in sorted(errors.failed_nodes.keys() - record.failed_nodes):
+            event(logger, logging.WARNING, f"{name}: {message}", connection=self._connection)
         record.failed_nodes = frozenset(errors.failed_nodes)
-        texts = [*errors.failed_nodes.items(), *errors.messages.items()]
         last_error = record.report.last_error
-        if texts:
-            last_error = LastError(texts[0][1], texts[0][0], time.time())
+        messages = [*errors.failed_nodes.items(), *errors.messages.items()]
+        if messages:
+            last_error = LastError(messages[0][1], messages[0][0], time.time())
         record.report = CollectorReport(
             success=not errors.failed_nodes,
             duration=duration,
@@ -99,12 +99,11 @@ class Recorder:
         )
 
     def failed(self, name: str, failure: RedisFailure) -> None:
-        """Report a run that failed."""
+        """Report a failed run."""
         record = self._record(name)
         record.errors[failure.kind] += 1
-        text = f"{name}: {failure.text}"
-        if failure.kind is not ErrorClass.CONNECTION:  # those are told by the connection's lines
-            self._say(record, text)
+        if failure.kind is not ErrorClass.CONNECTION:  # the connection supervisor logs those
+            self._log_once(record, f"{name}: {failure.text}")
         record.report = replace(
             record.report,
             success=False,
@@ -113,14 +112,14 @@ class Recorder:
         )
 
     def forget(self, name: str) -> None:
-        """Drop the report of a collector that does not run here any more; its counts stay."""
+        """Drop the report of a collector that no longer runs here; its error counts stay."""
         record = self._records.get(name)
         if record is not None:
             record.report = CollectorReport(errors=dict(record.errors))
 
     def _not_available(self, name: str, error: ReplyError) -> None:
         record = self._record(name)
-        self._say(record, f"{name} is not available: {error.text}")
+        self._log_once(record, f"{name} is not available: {error.text}")
         record.report = CollectorReport(
             errors=dict(record.errors),
             not_available=(error.refused,),
@@ -130,10 +129,10 @@ class Recorder:
     def _record(self, name: str) -> _Record:
         return self._records.setdefault(name, _Record())
 
-    def _say(self, record: _Record, text: str) -> None:
-        if text in record.said:
+    def _log_once(self, record: _Record, message: str) -> None:
+        if message in record.logged:
             return
-        if len(record.said) >= _REMEMBERED_TEXTS:
-            record.said.clear()
-        record.said.add(text)
-        event(logger, logging.WARNING, text, connection=self._connection)
+        if len(record.logged) >= _MAX_REMEMBERED_MESSAGES:
+            record.logged.clear()
+        record.logged.add(message)
+        event(logger, logging.WARNING, message, connection=self._connection)

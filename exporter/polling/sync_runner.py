@@ -1,4 +1,4 @@
-"""Runs the sync test on its own thread, so that slow or dead peers hold up no poll."""
+"""Runs the sync test in its own thread, so that a slow or dead peer delays no poll."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ logger = logging.getLogger(REDIS)
 
 
 class SyncRunner:
-    """A round every `sync.interval_seconds`; a change of a pair's result is logged."""
+    """Runs a round every `sync.interval_seconds`, and logs a pair's result when it changes."""
 
     def __init__(self, config: Config, store: SnapshotStore) -> None:
         self._interval = config.sync.interval_seconds
         self._test = SyncTest(config.connections, config.sync)
         self._store = store
-        self._said: dict[tuple[str, str], tuple[object, ...]] = {}
+        self._logged: dict[tuple[str, str], tuple[object, ...]] = {}
+        """By writer and reader: whether the test passed, and the failed checks."""
         self._stop = threading.Event()
-        self._news = threading.Event()
+        self._changed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
 
     def start(self) -> None:
-        """Begin to test."""
+        """Start testing."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Break off the round in progress and start no other."""
+        """Abort the round in progress and start no other."""
         self._stop.set()
-        self._news.set()
+        self._changed.set()
         self._test.stop()
 
     def change(self, config: Config) -> None:
         """Test the connections of this configuration from now on."""
         self._interval = config.sync.interval_seconds
         self._test.change(config.connections, config.sync)
-        self._news.set()
+        self._changed.set()
 
     def join(self, timeout: float) -> None:
-        """Wait for the thread to end, so long at the most."""
+        """Wait for the thread to end, at most `timeout` seconds."""
         self._thread.join(timeout)
 
     def run_once(self) -> SyncReport:
-        """One round, published and logged."""
+        """Run one round, publish its report, and log what changed."""
         report = self._test.run()
-        if not (
-            self._stop.is_set() or self._news.is_set()
-        ):  # else it may be of connections that there are no more
+        # after a reload the report may be about connections that no longer exist
+        if not (self._stop.is_set() or self._changed.is_set()):
             self._store.publish_sync(report)
             for pair in report.pairs:
                 self._log(pair, report)
@@ -61,22 +61,24 @@ class SyncRunner:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._news.clear()
+            self._changed.clear()
             if self._stop.is_set():
                 return
             next_round = time.monotonic() + self._interval
             try:
                 self.run_once()
             except Exception:
-                logger.exception("sync-test stopped by a mistake in the exporter; please report it")
-            self._news.wait(max(0.0, next_round - time.monotonic()))
+                logger.exception(
+                    "unexpected error during a sync-test; this is a bug, please report it"
+                )
+            self._changed.wait(max(0.0, next_round - time.monotonic()))
 
     def _log(self, pair: Pair, report: SyncReport) -> None:
         failed = [name for name, check in pair.checks.items() if not check.ok]
         names, result = (pair.writer, pair.reader), (pair.passed, *failed)
-        if self._said.get(names) == result:
+        if self._logged.get(names) == result:
             return
-        self._said[names] = result
+        self._logged[names] = result
         outcome = {True: "passed", False: "failed", None: "not permitted"}[pair.passed]
         event(
             logger,

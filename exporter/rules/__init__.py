@@ -1,4 +1,4 @@
-"""Alerts and recording rules, with every threshold in one place."""
+"""Alert and recording rules, with all thresholds in one place."""
 
 from exporter.rules.alerts import ALERTS, threshold
 from exporter.rules.change import RuleError, changed, label_names, label_pairs, scaled, without

@@ -1,8 +1,8 @@
-"""The alerts, and with them every threshold: dashboards colour their panels by the same numbers.
+"""The alerts with their thresholds, which dashboards use as well.
 
-Queues are told apart by job, connection, prefix and queue, and never by instance: two exporters
-that watch the same Redis are one alert. %queue, %connection, %pair and %isolation stand for those
-label lists.
+Alerts identify a queue by job, connection, prefix and queue but not by instance, so that two
+exporters of the same Redis cause one alert. %queue, %connection, %pair and %isolation stand for
+such lists of labels.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NOT_PAUSED = "unless on (%queue) (max by (%queue) (bullmq_queue_paused) == 1)"
 
 
 def _counted(*counters: str) -> str:
-    """The increase of these counters in a queue, by the exporter that saw most of it."""
+    """The increase of these counters per queue, from the exporter that saw the largest increase."""
     summed = " + ".join(
         f"sum by (%queue, instance) (increase({name}[%window]))" for name in counters
     )
@@ -41,16 +41,16 @@ _UNREACHABLE = (
     'label_replace(max by (%connection) (bullmq_up) == 0, "{0}", "$1", "connection", "(.*)")'
 )
 
-_OF_QUEUE = "{{ $labels.prefix }}:{{ $labels.queue }} on {{ $labels.connection }}"
+_QUEUE_NAME = "{{ $labels.prefix }}:{{ $labels.queue }} on {{ $labels.connection }}"
 
 ALERTS: Final = (
     Alert(
         "ExporterDown",
         Severity.CRITICAL,
         "up == 0 and on (job, instance) last_over_time(bullmq_exporter_build_info[%window])",
-        "The exporter {{ $labels.instance }} does not answer",
-        "Prometheus can't scrape {{ $labels.instance }} ({{ $labels.job }}), which was a BullMQ "
-        "exporter within the last hours. Nothing is known of its queues.",
+        "BullMQ exporter down: {{ $labels.instance }}",
+        "Prometheus cannot scrape {{ $labels.instance }} (job {{ $labels.job }}), which was a "
+        "BullMQ exporter within the last hours. The state of its queues is unknown.",
         EXPORTER,
         seconds(5 * MINUTE),
         {"window": seconds(6 * HOUR)},
@@ -59,8 +59,8 @@ ALERTS: Final = (
         "ExporterAbsent",
         Severity.CRITICAL,
         "absent(bullmq_exporter_build_info)",
-        "No BullMQ exporter is scraped",
-        "Prometheus has no BullMQ exporter at all: every other BullMQ alert is blind.",
+        "No BullMQ exporter is being scraped",
+        "Prometheus scrapes no BullMQ exporter, so no other BullMQ alert can fire.",
         EXPORTER,
         seconds(10 * MINUTE),
     ),
@@ -68,9 +68,9 @@ ALERTS: Final = (
         "ConfigReloadFailed",
         Severity.WARNING,
         "bullmq_exporter_config_last_reload_successful == 0",
-        "The exporter {{ $labels.instance }} refused its new configuration",
-        "{{ $labels.instance }} ({{ $labels.job }}) goes on with the configuration before, and "
-        "would not start with the new one. Its log names each mistake.",
+        "Configuration reload failed: {{ $labels.instance }}",
+        "The exporter {{ $labels.instance }} (job {{ $labels.job }}) keeps its previous "
+        "configuration and would not start with the new one. Its log lists the errors.",
         EXPORTER,
         seconds(5 * MINUTE),
     ),
@@ -78,22 +78,22 @@ ALERTS: Final = (
         "RedisUnreachable",
         Severity.CRITICAL,
         "max by (%connection) (bullmq_up) == 0",
-        "Redis of {{ $labels.connection }} is not reached",
-        "The exporter runs and the Redis of connection {{ $labels.connection }} does not answer "
-        "it. Its jobs have likely stopped as well.",
+        "Redis unreachable: {{ $labels.connection }}",
+        "The exporter is running but cannot reach the Redis of connection "
+        "{{ $labels.connection }}. Its jobs have probably stopped as well.",
         REDIS,
         seconds(2 * MINUTE),
     ),
     Alert(
         "CollectionStale",
         Severity.WARNING,
-        # discovery keeps an interval of its own, which may be long
+        # discovery has its own interval, which may be long
         "time() - max by (%connection, collector) "
         '(bullmq_exporter_collector_last_success_timestamp_seconds{collector!="discovery"}) '
         "> %above_seconds",
-        "Old numbers: {{ $labels.collector }} of {{ $labels.connection }}",
-        "The collector {{ $labels.collector }} of connection {{ $labels.connection }} last worked "
-        "{{ $value | humanizeDuration }} ago; its samples are withdrawn.",
+        "Stale metrics: {{ $labels.collector }} of {{ $labels.connection }}",
+        "The collector {{ $labels.collector }} of connection {{ $labels.connection }} last "
+        "succeeded {{ $value | humanizeDuration }} ago. Its samples are withdrawn.",
         EXPORTER,
         seconds(2 * MINUTE),
         {"above_seconds": seconds(180)},
@@ -103,10 +103,11 @@ ALERTS: Final = (
         Severity.WARNING,
         "max by (%connection, collector, error) "
         "(rate(bullmq_exporter_collector_errors_total[%window])) > 0",
-        "{{ $labels.collector }} of {{ $labels.connection }} fails: {{ $labels.error }}",
-        "The collector {{ $labels.collector }} of connection {{ $labels.connection }} meets "
-        "{{ $labels.error }} errors again and again: a part of the data is missing. The text is "
-        "in the exporter's log.",
+        "Collector errors: {{ $labels.collector }} of {{ $labels.connection }} "
+        "({{ $labels.error }})",
+        "The collector {{ $labels.collector }} of connection {{ $labels.connection }} keeps "
+        "getting {{ $labels.error }} errors, so part of the data is missing. The exporter's log "
+        "has the messages.",
         EXPORTER,
         seconds(15 * MINUTE),
         {"window": seconds(10 * MINUTE)},
@@ -115,9 +116,9 @@ ALERTS: Final = (
         "EventGap",
         Severity.INFO,
         "max by (%queue) (increase(bullmq_events_lost_total[%window])) > 0",
-        f"Events of {_OF_QUEUE} were lost",
-        f"About {{{{ $value | humanize }}}} events of {_OF_QUEUE} were trimmed from their stream "
-        "before they were read: counters and durations of that time are too low.",
+        f"Events lost: {_QUEUE_NAME}",
+        f"About {{{{ $value | humanize }}}} events of {_QUEUE_NAME} were trimmed from the stream "
+        "before they were read. Counters and durations of that time are too low.",
         REDIS,
         seconds(0),
         {"window": seconds(15 * MINUTE)},
@@ -126,8 +127,9 @@ ALERTS: Final = (
         "JobsWaitingTooLong",
         Severity.WARNING,
         f"max by (%queue) (bullmq_queue_oldest_waiting_seconds) > %above_seconds {_NOT_PAUSED}",
-        f"Jobs of {_OF_QUEUE} wait {{{{ $value | humanizeDuration }}}}",
-        f"The oldest ready job of {_OF_QUEUE} has waited {{{{ $value | humanizeDuration }}}}.",
+        f"Jobs waiting too long: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
+        f"The oldest ready job of {_QUEUE_NAME} has been waiting for "
+        "{{ $value | humanizeDuration }}.",
         QUEUE,
         seconds(5 * MINUTE),
         {"above_seconds": seconds(300)},
@@ -136,8 +138,9 @@ ALERTS: Final = (
         "JobsWaitingFarTooLong",
         Severity.CRITICAL,
         f"max by (%queue) (bullmq_queue_oldest_waiting_seconds) > %above_seconds {_NOT_PAUSED}",
-        f"Jobs of {_OF_QUEUE} wait {{{{ $value | humanizeDuration }}}}: as good as an outage",
-        f"The oldest ready job of {_OF_QUEUE} has waited {{{{ $value | humanizeDuration }}}}.",
+        f"Jobs waiting far too long: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
+        f"The oldest ready job of {_QUEUE_NAME} has been waiting for "
+        "{{ $value | humanizeDuration }}. Treat this as an outage.",
         QUEUE,
         seconds(10 * MINUTE),
         {"above_seconds": seconds(HOUR)},
@@ -146,9 +149,9 @@ ALERTS: Final = (
         "QueueNotDraining",
         Severity.CRITICAL,
         f"{READY} > 0 and on (%queue) {_FINISHED} == 0 {_NOT_PAUSED}",
-        f"Nothing finishes in {_OF_QUEUE}",
-        f"{{{{ $value }}}} jobs of {_OF_QUEUE} are ready, and for a while not one has finished: "
-        "its workers hang or are gone.",
+        f"No job finishes: {_QUEUE_NAME} ({{{{ $value | humanize }}}} ready)",
+        f"{_QUEUE_NAME} has ready jobs ({{{{ $value | humanize }}}}), but no job has finished "
+        "recently. Its workers hang or are gone.",
         QUEUE,
         seconds(10 * MINUTE),
         {"window": seconds(15 * MINUTE)},
@@ -157,9 +160,9 @@ ALERTS: Final = (
         "BacklogGrowing",
         Severity.WARNING,
         f"{READY} > %above_jobs and on (%queue) deriv({READY}[%window]) > 0 {_NOT_PAUSED}",
-        f"The backlog of {_OF_QUEUE} grows",
-        f"{{{{ $value | humanize }}}} jobs of {_OF_QUEUE} are ready, and there are more and more: "
-        "more is added than its workers can do.",
+        f"Backlog growing: {_QUEUE_NAME} ({{{{ $value | humanize }}}} ready)",
+        f"{_QUEUE_NAME} has {{{{ $value | humanize }}}} ready jobs, and the number keeps growing: "
+        "jobs are added faster than its workers process them.",
         QUEUE,
         seconds(30 * MINUTE),
         {"above_jobs": Setting(1000), "window": seconds(30 * MINUTE)},
@@ -167,11 +170,12 @@ ALERTS: Final = (
     Alert(
         "NoWorkers",
         Severity.CRITICAL,
-        "max by (%queue) (bullmq_queue_workers) == 0 and on (%queue) sum by (%queue) "
+        "sum by (%queue) "
         '(max by (%queue, state) (bullmq_queue_jobs{state=~"waiting|prioritized|active"})) > 0 '
-        f"{_NOT_PAUSED}",
-        f"Nobody works on {_OF_QUEUE}",
-        f"{_OF_QUEUE} has work, and no worker is connected to that Redis for it.",
+        f"and on (%queue) max by (%queue) (bullmq_queue_workers) == 0 {_NOT_PAUSED}",
+        f"No worker connected: {_QUEUE_NAME} ({{{{ $value | humanize }}}} pending)",
+        f"{_QUEUE_NAME} has unfinished jobs ({{{{ $value | humanize }}}} ready or active), but no "
+        "worker for it is connected to that Redis.",
         QUEUE,
         seconds(5 * MINUTE),
     ),
@@ -179,8 +183,8 @@ ALERTS: Final = (
         "QueuePausedTooLong",
         Severity.INFO,
         "max by (%queue) (bullmq_queue_paused) == 1",
-        f"{_OF_QUEUE} is still paused",
-        f"{_OF_QUEUE} has been paused for long; somebody may have forgotten it.",
+        f"Queue still paused: {_QUEUE_NAME}",
+        f"{_QUEUE_NAME} has been paused for a long time. Resume it if that is not intended.",
         QUEUE,
         seconds(HOUR),
     ),
@@ -188,9 +192,9 @@ ALERTS: Final = (
         "HighFailureRatio",
         Severity.WARNING,
         _RATIO,
-        f"{{{{ $value | humanizePercentage }}}} of the jobs of {_OF_QUEUE} fail",
-        f"{{{{ $value | humanizePercentage }}}} of the finished jobs of {_OF_QUEUE} "
-        "have failed for good, after all their attempts.",
+        f"High failure ratio: {_QUEUE_NAME} ({{{{ $value | humanizePercentage }}}})",
+        f"{{{{ $value | humanizePercentage }}}} of the finished jobs of {_QUEUE_NAME} "
+        "failed permanently, after all their attempts.",
         QUEUE,
         seconds(10 * MINUTE),
         {"above_ratio": Setting(0.05), "above_jobs": Setting(5), "window": _TEN_MINUTES},
@@ -199,9 +203,9 @@ ALERTS: Final = (
         "VeryHighFailureRatio",
         Severity.CRITICAL,
         _RATIO,
-        f"{{{{ $value | humanizePercentage }}}} of the jobs of {_OF_QUEUE} fail: most work is lost",
-        f"{{{{ $value | humanizePercentage }}}} of the finished jobs of {_OF_QUEUE} "
-        "have failed for good, after all their attempts.",
+        f"Very high failure ratio: {_QUEUE_NAME} ({{{{ $value | humanizePercentage }}}})",
+        f"{{{{ $value | humanizePercentage }}}} of the finished jobs of {_QUEUE_NAME} "
+        "failed permanently, after all their attempts. Most of the work is lost.",
         QUEUE,
         seconds(5 * MINUTE),
         {"above_ratio": Setting(0.5), "above_jobs": Setting(20), "window": _TEN_MINUTES},
@@ -210,9 +214,9 @@ ALERTS: Final = (
         "JobsStalled",
         Severity.WARNING,
         f"{_counted('bullmq_jobs_stalled_total')} > %above_jobs",
-        f"Jobs of {_OF_QUEUE} stall",
-        f"About {{{{ $value | humanize }}}} jobs of {_OF_QUEUE} were taken from workers that did "
-        "not renew their locks: workers crash, or block their event loop.",
+        f"Jobs stalled: {_QUEUE_NAME} ({{{{ $value | humanize }}}})",
+        f"About {{{{ $value | humanize }}}} jobs of {_QUEUE_NAME} were put back because their "
+        "workers did not renew the locks. Workers crash or block their event loop.",
         QUEUE,
         seconds(0),
         {"above_jobs": Setting(3), "window": seconds(15 * MINUTE)},
@@ -221,8 +225,8 @@ ALERTS: Final = (
         "DelayedJobsOverdue",
         Severity.WARNING,
         f"max by (%queue) (bullmq_queue_delayed_overdue_seconds) > %above_seconds {_NOT_PAUSED}",
-        f"Delayed jobs of {_OF_QUEUE} are {{{{ $value | humanizeDuration }}}} late",
-        f"A delayed job of {_OF_QUEUE} was due {{{{ $value | humanizeDuration }}}} ago and no "
+        f"Delayed jobs overdue: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
+        f"A delayed job of {_QUEUE_NAME} was due {{{{ $value | humanizeDuration }}}} ago, but no "
         "worker has promoted it.",
         QUEUE,
         seconds(5 * MINUTE),
@@ -232,9 +236,9 @@ ALERTS: Final = (
         "SchedulerOverdue",
         Severity.WARNING,
         f"max by (%queue) (bullmq_queue_schedulers_overdue_seconds) > %above_seconds {_NOT_PAUSED}",
-        f"A scheduler of {_OF_QUEUE} has missed its turn",
-        f"A job scheduler of {_OF_QUEUE} was due {{{{ $value | humanizeDuration }}}} ago: a "
-        "repeating job does not repeat.",
+        f"Job scheduler overdue: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
+        f"A job scheduler of {_QUEUE_NAME} was due {{{{ $value | humanizeDuration }}}} ago: a "
+        "repeating job is not running.",
         QUEUE,
         seconds(5 * MINUTE),
         {"above_seconds": seconds(300)},
@@ -243,9 +247,9 @@ ALERTS: Final = (
         "ActiveJobTooLong",
         Severity.WARNING,
         "max by (%queue) (bullmq_queue_oldest_active_seconds) > %above_seconds",
-        f"A job of {_OF_QUEUE} has run for {{{{ $value | humanizeDuration }}}}",
-        f"The longest-running job of {_OF_QUEUE} was started {{{{ $value | humanizeDuration }}}} "
-        "ago: it is stuck, or has no timeout.",
+        f"Job running too long: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
+        f"The oldest active job of {_QUEUE_NAME} started {{{{ $value | humanizeDuration }}}} ago. "
+        "It is stuck or has no timeout.",
         QUEUE,
         seconds(10 * MINUTE),
         {"above_seconds": seconds(HOUR)},
@@ -254,9 +258,9 @@ ALERTS: Final = (
         "RedisEvictionPolicyUnsafe",
         Severity.WARNING,
         "min by (%connection) (bullmq_redis_eviction_safe) == 0",
-        "Redis of {{ $labels.connection }} may delete jobs",
-        "The maxmemory-policy of {{ $labels.connection }} is not noeviction: Redis may delete "
-        "jobs when its memory is full.",
+        "Redis may delete jobs: {{ $labels.connection }}",
+        "The maxmemory-policy of {{ $labels.connection }} is not noeviction, so Redis may delete "
+        "jobs when its memory is full. Set it to noeviction.",
         REDIS,
         seconds(10 * MINUTE),
     ),
@@ -265,10 +269,10 @@ ALERTS: Final = (
         Severity.CRITICAL,
         "max by (%connection) (bullmq_redis_memory_used_bytes / "
         "(bullmq_redis_memory_max_bytes > 0)) > %above_ratio",
-        "Redis of {{ $labels.connection }} is {{ $value | humanizePercentage }} full",
-        "Redis of {{ $labels.connection }} has used {{ $value | humanizePercentage }} of its "
-        "maxmemory. When it is full, it refuses new jobs or, with another policy than "
-        "noeviction, deletes some.",
+        "Redis memory nearly full: {{ $labels.connection }} ({{ $value | humanizePercentage }})",
+        "The Redis of {{ $labels.connection }} uses {{ $value | humanizePercentage }} of its "
+        "maxmemory. When it is full, it rejects new jobs (with the policy noeviction) or deletes "
+        "jobs (with another policy).",
         REDIS,
         seconds(10 * MINUTE),
         {"above_ratio": Setting(0.85)},
@@ -277,10 +281,11 @@ ALERTS: Final = (
         "WorkerIsolation",
         Severity.CRITICAL,
         "max by (%isolation) (bullmq_worker_isolation) == 1",
-        "Jobs and workers of {{ $labels.queue }} are in different Redis databases",
+        "Jobs and workers in different Redis databases: {{ $labels.prefix }}:{{ $labels.queue }}",
         "Jobs of {{ $labels.prefix }}:{{ $labels.queue }} wait in the database of "
-        "{{ $labels.producer_connection }}, and its workers listen in that of "
-        "{{ $labels.worker_connection }}: they will never meet.",
+        "{{ $labels.producer_connection }}, but its workers listen on the database of "
+        "{{ $labels.worker_connection }}. These jobs will never be processed; give both services "
+        "the same Redis URL.",
         REDIS,
         seconds(2 * MINUTE),
     ),
@@ -290,10 +295,10 @@ ALERTS: Final = (
         "min by (%pair) (bullmq_sync_success) == 0 "
         f"unless on (%writer) {_UNREACHABLE.format('writer')} "
         f"unless on (%reader) {_UNREACHABLE.format('reader')}",
-        "{{ $labels.reader }} does not see what {{ $labels.writer }} writes",
-        "The sync test from {{ $labels.writer }} to {{ $labels.reader }} fails: they do not reach "
-        "the same Redis database, or it can't be written. /health/redis/sync of the exporter "
-        "says which.",
+        "Sync test failing: {{ $labels.writer }} to {{ $labels.reader }}",
+        "{{ $labels.reader }} does not see what {{ $labels.writer }} writes: they reach different "
+        "Redis databases, or the database is not writable. /health/redis/sync of the exporter "
+        "shows the cause.",
         REDIS,
         seconds(2 * MINUTE),
     ),
@@ -302,8 +307,8 @@ ALERTS: Final = (
         Severity.CRITICAL,
         "max by (%queue, reason) "
         '(bullmq_queue_blocked{reason!~"paused|rate_limited|concurrency_limit"}) == 1',
-        f"{_OF_QUEUE} does not move: {{{{ $labels.reason }}}}",
-        f"{_OF_QUEUE} has ready jobs and none is started, because of {{{{ $labels.reason }}}}.",
+        f"Queue blocked: {_QUEUE_NAME} ({{{{ $labels.reason }}}})",
+        f"{_QUEUE_NAME} has ready jobs, but none of them starts. Reason: {{{{ $labels.reason }}}}.",
         QUEUE,
         seconds(2 * MINUTE),
     ),
@@ -314,5 +319,5 @@ BY_NAME: Final = {alert.name: alert for alert in ALERTS}
 
 
 def threshold(alert: str, setting: str) -> float:
-    """A default that dashboards draw."""
+    """The default of an alert's setting, for dashboards."""
     return BY_NAME[alert].all_settings()[setting].value

@@ -1,4 +1,4 @@
-"""What a team changes in the alerts: numbers, severities, and which there are."""
+"""Changes to the alerts: thresholds, durations, severities, and omitted alerts."""
 
 from __future__ import annotations
 
@@ -15,54 +15,54 @@ _DURATION = re.compile(r"([0-9.]+)(ms|[smhdw]?)")
 
 
 class RuleError(Exception):
-    """A change that can't be made; says what there is instead."""
+    """An invalid change; the message lists what is available."""
 
 
 def without(alerts: Sequence[Alert], names: Iterable[str]) -> tuple[Alert, ...]:
-    """All but these. Raises `RuleError` for a name that no alert has."""
+    """The alerts except these. Raises `RuleError` for an unknown name."""
     unwanted = {_find(alerts, name).name for name in names}
     return tuple(alert for alert in alerts if alert.name not in unwanted)
 
 
 def changed(alerts: Sequence[Alert], changes: Iterable[str]) -> tuple[Alert, ...]:
-    """With changes as `JobsWaitingTooLong.above_seconds=600`. Raises `RuleError`."""
+    """Apply changes such as `JobsWaitingTooLong.above_seconds=600`. Raises `RuleError`."""
     by_name = {alert.name: alert for alert in alerts}
     for change in changes:
         path, equals, text = change.partition("=")
         name, _, setting = path.partition(".")
         if not equals or not setting:
-            raise RuleError(f"{change}: expected ALERT.SETTING=VALUE, as NoWorkers.for=10m")
+            raise RuleError(f"{change}: expected ALERT.SETTING=VALUE, such as NoWorkers.for=10m")
         alert = by_name[_find(alerts, name).name]
         by_name[alert.name] = _with(alert, setting, text)
     return tuple(by_name.values())
 
 
 def label_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Names of labels. Raises `RuleError` for one that Prometheus does not take."""
-    for name in (found := tuple(names)):
+    """Validate label names. Raises `RuleError` for a name that is invalid in Prometheus."""
+    for name in (valid := tuple(names)):
         if not _LABEL.fullmatch(name):
-            raise RuleError(f"{name} is not the name of a label: letters, digits and _")
-    return found
+            raise RuleError(f"{name} is not a valid label name; use letters, digits and _")
+    return valid
 
 
 def label_pairs(pairs: Iterable[str]) -> dict[str, str]:
-    """Labels as `team=payments`. Raises `RuleError`."""
-    found = {}
+    """Parse labels such as `team=payments`. Raises `RuleError`."""
+    labels = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise RuleError(f"{pair}: expected NAME=VALUE, as team=payments")
-        found[label_names([name])[0]] = value
-    return found
+            raise RuleError(f"{pair}: expected NAME=VALUE, such as team=payments")
+        labels[label_names([name])[0]] = value
+    return labels
 
 
-def scaled(alerts: Sequence[Alert], factor: float, at_most: float) -> tuple[Alert, ...]:
-    """Every duration times `factor`, and no longer than `at_most` seconds: for a demonstration."""
+def scaled(alerts: Sequence[Alert], factor: float, max_seconds: float) -> tuple[Alert, ...]:
+    """Multiply every duration by `factor`, up to `max_seconds`; for a demonstration."""
 
     def scale(setting: Setting) -> Setting:
         if not setting.is_duration:
             return setting
-        return replace(setting, value=min(setting.value * factor, at_most))
+        return replace(setting, value=min(setting.value * factor, max_seconds))
 
     return tuple(
         replace(
@@ -79,20 +79,20 @@ def _find(alerts: Sequence[Alert], name: str) -> Alert:
     short = name.removeprefix("BullMQ")
     if short not in names:
         near = get_close_matches(short, names, 1)
-        hint = f"did you mean {near[0]}?" if near else "bullmq-exporter rules --list shows them"
-        raise RuleError(f"no alert is called {name}; {hint}")
+        hint = f"did you mean {near[0]}?" if near else "see bullmq-exporter rules --list"
+        raise RuleError(f"unknown alert {name}; {hint}")
     return names[short]
 
 
 def _with(alert: Alert, name: str, text: str) -> Alert:
     if name == "severity":
         if text not in set(Severity):
-            raise RuleError(f"{alert.name}.severity={text}: it is one of {', '.join(Severity)}")
+            raise RuleError(f"{alert.name}.severity={text}: expected one of {', '.join(Severity)}")
         return replace(alert, severity=Severity(text))
     settings = alert.all_settings()
     if name not in settings:
-        known = ", ".join(["severity", *settings])
-        raise RuleError(f"{alert.name} has no setting {name}; it has {known}")
+        available = ", ".join(["severity", *settings])
+        raise RuleError(f"{alert.name} has no setting {name}; available: {available}")
     setting = replace(settings[name], value=_number(alert, name, text))
     if name == "for":
         return replace(alert, wait=setting)
@@ -107,9 +107,9 @@ def _number(alert: Alert, name: str, text: str) -> float:
         value = float(match[1]) * _UNITS[match[2]] if match and is_duration else float(text)
     except ValueError:
         example = "10m or 600" if is_duration else "0.2"
-        raise RuleError(f"{where}: expected a number, as {example}") from None
+        raise RuleError(f"{where}: expected a number, such as {example}") from None
     if not 0 <= value < float("inf"):
-        raise RuleError(f"{where}: expected a number that is not negative")
+        raise RuleError(f"{where}: expected a finite number that is not negative")
     if value == 0 and name == "window":
-        raise RuleError(f"{where}: a window is longer than nothing")
+        raise RuleError(f"{where}: a window must be longer than 0")
     return value

@@ -1,4 +1,4 @@
-"""What an alert and a recording rule are, before they are text for Prometheus."""
+"""Alerts and recording rules as data, before they are rendered for Prometheus."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from string import Template
 
 
 class Severity(StrEnum):
-    """What an alert asks of people."""
+    """The urgency of an alert."""
 
     CRITICAL = "critical"
-    """Somebody must come now."""
+    """Page someone now."""
     WARNING = "warning"
-    """Somebody must look at it, in working hours."""
+    """Look at it during working hours."""
     INFO = "info"
-    """Good to know beside another alert."""
+    """Useful together with other alerts."""
 
 
 class RuleText(Template):
-    """PromQL or an annotation in which %name stands for a setting: $ is Prometheus' own."""
+    """PromQL with %name placeholders, since Prometheus' own templates use $."""
 
     delimiter = "%"
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A number that a team may want to be another one."""
+    """A number in an alert that users can change."""
 
     value: float
     is_duration: bool = False
-    """Whether it is in seconds, and written as 10m or as 600."""
+    """Whether the value is in seconds, and may be given as 10m or 600."""
 
 
 def seconds(value: float) -> Setting:
-    """A threshold or a window in seconds."""
+    """A setting in seconds."""
     return Setting(value, is_duration=True)
 
 
@@ -44,26 +44,26 @@ class Alert:
     """An alert rule."""
 
     name: str
-    """Without the prefix BullMQ."""
+    """Name without the prefix BullMQ."""
     severity: Severity
     expr: str
-    """A `RuleText`: %above and its like are settings, %queue and its like label lists."""
+    """A `RuleText` whose placeholders are settings (%above_seconds) and label lists (%queue)."""
     summary: str
-    """One line, with Prometheus' templates."""
+    """One line, with Prometheus templates."""
     description: str
     dashboard: str
-    """Where to look: the uid of a dashboard."""
+    """The uid of the dashboard to look at."""
     wait: Setting
     """How long the condition must hold (`for`)."""
     settings: Mapping[str, Setting] = field(default_factory=dict)
 
     @property
     def full_name(self) -> str:
-        """As Prometheus knows it."""
+        """The name in Prometheus."""
         return f"BullMQ{self.name}"
 
     def all_settings(self) -> dict[str, Setting]:
-        """Every number by its name; `for` among them."""
+        """All settings by name, including `for`."""
         return {"for": self.wait, **self.settings}
 
 

@@ -1,7 +1,6 @@
-"""What alerts and dashboards ask again and again, computed once.
+"""Recording rules for expressions that alerts and dashboards share.
 
-Two exporters that watch the same Redis show the same numbers, so there is a `max` over instances
-before anything is summed.
+Two exporters of the same Redis expose the same values, so `max` over instances comes before sums.
 """
 
 from __future__ import annotations

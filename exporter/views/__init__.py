@@ -1,1 +1,1 @@
-"""The queues as people look at them: as data, in an order, as text."""
+"""What the status page, the JSON endpoints and the command line show of the queues."""

@@ -1,11 +1,11 @@
-"""Facts as people read them, the same in the terminal and on the status page. Pure."""
+"""Formats facts for people, the same in the terminal and on the status page. Pure: no I/O."""
 
 from __future__ import annotations
 
 from typing import Final
 
 UNKNOWN: Final = "?"
-"""Stands where a fact is not known; 0 is a fact."""
+"""Shown for an unknown value, since 0 would be a false value."""
 
 
 def counted(count: int, what: str) -> str:
@@ -14,12 +14,12 @@ def counted(count: int, what: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A name from Redis without what could break a line or turn its direction."""
+    """A name from Redis without control characters and others that could change the layout."""
     return text if text.isprintable() else "".join(c if c.isprintable() else UNKNOWN for c in text)
 
 
 def age(seconds: float | None) -> str:
-    """In the largest unit of which there are two."""
+    """A duration in the largest unit of which it has at least two; `-` for none."""
     if seconds is None:
         return UNKNOWN
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):

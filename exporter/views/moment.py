@@ -1,4 +1,4 @@
-"""One moment: everything that is known at one time, and what follows from it."""
+"""Everything that is known at one time, and what is derived from it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from exporter.state.store import SnapshotStore, Stored
 
 @dataclass(frozen=True)
 class Moment:
-    """What a request, a page or a command is made from; whoever shows something takes one.
+    """The input of every page, JSON response and table: snapshots, configuration and time.
 
-    Made once and passed on, so that two parts of a page cannot disagree: they see the same
-    snapshots at the same time. What is computed from them is computed once.
+    It is created once per response and passed on, so that two parts of a page cannot disagree.
+    Derived values are computed once.
     """
 
     config: Config
@@ -29,23 +29,23 @@ class Moment:
     time: float
     """Unix time, in seconds."""
     stale_after: float
-    """Seconds after which facts are no longer shown."""
+    """Age in seconds above which facts are no longer shown."""
     blocked_after: float
-    """Seconds after which ready work that has not moved counts as blocked."""
+    """Seconds after which a queue counts as blocked if its ready jobs do not move."""
 
     @property
     def snapshots(self) -> Sequence[Snapshot]:
-        """Of the connections that have been tried, in the order of the configuration."""
+        """One per connection that has been tried, in the order of the configuration."""
         return self.stored.snapshots
 
     @property
     def reload(self) -> Reload | None:
-        """What became of the configuration; None where it cannot be reloaded."""
+        """The result of the last configuration reload; None if reloading is not supported."""
         return self.stored.reload
 
     @property
     def sync(self) -> SyncReport | None:
-        """The last round of the sync test, unless it is too old."""
+        """The last round of the sync test; None if there is none or it is too old."""
         sync = self.stored.sync
         return sync if sync is not None and sync.fresh(self.now) else None
 
@@ -56,17 +56,17 @@ class Moment:
 
     @cached_property
     def owners(self) -> Mapping[str, str]:
-        """For each connection, the one through which its keyspace is read."""
+        """For each connection, the connection that reads its keyspace."""
         return keyspace_owners(self.snapshots, self.now, self.stale_after, self.stored.sync)
 
     @cached_property
     def databases(self) -> Sequence[Database]:
-        """Those of which fresh facts are known."""
+        """The databases with fresh facts."""
         return databases_of(self.snapshots, self.owners, self.now, self.stale_after)
 
     @cached_property
     def diagnosis(self) -> Diagnosis:
-        """Why work does not move, over all databases."""
+        """The blocked queues of all databases, each with its reason."""
         return diagnose(self.databases, self.now, self.blocked_after)
 
     def is_up(self, snapshot: Snapshot) -> bool:
@@ -74,7 +74,7 @@ class Moment:
         return snapshot.is_up(self.now, self.stale_after)
 
     def facts(self, snapshot: Snapshot, kind: type[Facts]) -> Facts | None:
-        """Facts of that kind; None if there are none, or they are too old."""
+        """The snapshot's facts of this kind; None if there are none or they are too old."""
         return snapshot.get(kind, self.now, self.stale_after)
 
 
@@ -85,7 +85,7 @@ def moment_of(
     stale_after: float | None = None,
     blocked_after: float | None = None,
 ) -> Moment:
-    """The present moment; the two limits are the configuration's unless they are given."""
+    """The current moment; the configuration provides limits that are not given."""
     poll = config.poll
     return Moment(
         config,

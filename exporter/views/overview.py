@@ -1,4 +1,4 @@
-"""The queues as people look at them: one entry a queue, with what is wrong in words."""
+"""The queues as people see them: one entry per queue, with the reason if it is blocked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE
 from exporter.collectors.queues.subjects.limits import PAUSED
 from exporter.collectors.queues.subjects.scheduled import DELAYED_OVERDUE_JOBS
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
-from exporter.diagnosis import Database, Isolation, hint, row_of
+from exporter.diagnosis import Database, Isolation, hint, queue_facts
 from exporter.state.rates import Rates, rates
 from exporter.state.snapshots import EventFacts, Snapshot
 from exporter.views.formatting import counted, printable
@@ -21,7 +21,7 @@ from exporter.views.moment import Moment
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """A queue; None where a fact is not known."""
+    """One queue; None means unknown, except for `reason` and `hint`."""
 
     connection: str
     prefix: str
@@ -35,12 +35,13 @@ class QueueView:
     workers: int | None
     idle_workers: int | None
     added_per_minute: float | None
-    """As the other two, of the last minute's events."""
+    """From the events of the last minute, like the next two."""
     completed_per_minute: float | None
     failed_per_minute: float | None
     reason: str | None
-    """Why its work is not moving, if it is not."""
+    """Why the queue is blocked; None if it is not."""
     hint: str | None
+    """The likely cause and remedy; None if the queue is not blocked."""
 
     @property
     def ready(self) -> int:
@@ -50,13 +51,13 @@ class QueueView:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All queues, and the isolations among them."""
+    """All queues and isolations."""
 
     queues: tuple[QueueView, ...]
     isolations: tuple[Isolation, ...]
 
     def as_json(self, views: Sequence[QueueView] | None = None) -> dict[str, Any]:
-        """Plain values: of all queues, or of those views."""
+        """The overview as plain values, with all queues or only those in `views`."""
         chosen = self.queues if views is None else views
         return {
             "verdict": self.verdict,
@@ -66,15 +67,15 @@ class Overview:
 
     @property
     def blocked(self) -> list[QueueView]:
-        """Those whose work is not moving."""
+        """The blocked queues."""
         return [view for view in self.queues if view.reason is not None]
 
     @property
     def verdict(self) -> str:
-        """One line."""
+        """The state of all queues in one line."""
         blocked = self.blocked
         if not blocked:
-            return f"{counted(len(self.queues), 'queue')}, none is blocked"
+            return f"{counted(len(self.queues), 'queue')}, none blocked"
         first = blocked[0]
         return (
             f"{len(blocked)} of {counted(len(self.queues), 'queue')} blocked: "
@@ -84,17 +85,17 @@ class Overview:
 
 
 def overview(moment: Moment) -> Overview:
-    """Every queue of which fresh facts are known."""
+    """Every queue with fresh facts."""
     views = []
     for database in moment.databases:
-        grown = _rates(moment, moment.known[database.connection])
+        queue_rates = _rates(moment, moment.known[database.connection])
         for index, queue in enumerate(database.table.queues):
-            views.append(_view(moment, database, index, grown.get(queue)))
+            views.append(_view(moment, database, index, queue_rates.get(queue)))
     return Overview(tuple(views), moment.diagnosis.isolations)
 
 
 def _rates(moment: Moment, snapshot: Snapshot) -> dict[Queue, Rates | None]:
-    """Of the queues that keep events, unless what is known of them is too old."""
+    """The rates of the queues with fresh event facts."""
     facts = moment.facts(snapshot, EventFacts)
     if facts is None:
         return {}
@@ -103,8 +104,9 @@ def _rates(moment: Moment, snapshot: Snapshot) -> dict[Queue, Rates | None]:
     return {queue: rates(past, at, queue, events) for queue, events in facts.queues.items()}
 
 
-def _view(moment: Moment, database: Database, index: int, grown: Rates | None) -> QueueView:
-    row, table, diagnosis = row_of(database, index, moment.now), database.table, moment.diagnosis
+def _view(moment: Moment, database: Database, index: int, per_minute: Rates | None) -> QueueView:
+    row = queue_facts(database, index, moment.now)
+    table, diagnosis = database.table, moment.diagnosis
     reason = diagnosis.blocked.get((database.connection, row.queue))
     return QueueView(
         connection=database.connection,
@@ -117,9 +119,9 @@ def _view(moment: Moment, database: Database, index: int, grown: Rates | None) -
         delayed_overdue_jobs=table.value(DELAYED_OVERDUE_JOBS, index),
         workers=row.workers.total if row.workers is not None else None,
         idle_workers=row.workers.idle if row.workers is not None else None,
-        added_per_minute=grown.added if grown is not None else None,
-        completed_per_minute=grown.completed if grown is not None else None,
-        failed_per_minute=grown.failed if grown is not None else None,
+        added_per_minute=per_minute.added if per_minute is not None else None,
+        completed_per_minute=per_minute.completed if per_minute is not None else None,
+        failed_per_minute=per_minute.failed if per_minute is not None else None,
         reason=reason.value if reason is not None else None,
         hint=hint(reason, database, row, diagnosis.isolations) if reason is not None else None,
     )

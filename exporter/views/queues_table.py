@@ -1,4 +1,4 @@
-"""The table of `bullmq-exporter queues`. Pure: views in, lines out."""
+"""The table that `bullmq-exporter queues` prints. Pure: views in, lines out."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _STATES: Final = (
 
 
 def choose(overview: Overview, sort: str, pattern: str, *, blocked: bool) -> list[QueueView]:
-    """The views whose queue matches the glob, in that order."""
-    found = [
+    """The views whose queue name matches the glob `pattern`, sorted by `sort`."""
+    matching = [
         view
         for view in overview.queues
         if fnmatch.fnmatchcase(view.queue, pattern) and (view.reason is not None or not blocked)
     ]
-    return in_order(found, sort)
+    return in_order(matching, sort)
 
 
 def table(views: Sequence[QueueView]) -> list[tuple[str, bool]]:
-    """Lines, each with whether its queue is blocked; the first is the head."""
-    heads = ["QUEUE", *(head for head, _ in _STATES), "OLDEST", "WORKERS", "REASON"]
+    """The header line and a line per view, each with whether its queue is blocked."""
+    headers = ["QUEUE", *(header for header, _ in _STATES), "OLDEST", "WORKERS", "REASON"]
     several = len({view.connection for view in views}) > 1
     rows = [_cells(view, several=several) for view in views]
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    lines = [(_line(heads, widths), False)]
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    lines = [(_line(headers, widths), False)]
     return lines + [
         (_line(row, widths), view.reason is not None) for row, view in zip(rows, views, strict=True)
     ]
@@ -56,11 +56,11 @@ def _cells(view: QueueView, *, several: bool) -> list[str]:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Numbers to the right, texts to the left."""
+    """Join cells to a line; the first and the last are left-aligned, numbers right-aligned."""
     last = len(cells) - 1
     return "  ".join(
-        cell.ljust(width) if place in (0, last) else cell.rjust(width)
-        for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        cell.ljust(width) if index in (0, last) else cell.rjust(width)
+        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ).rstrip()
 
 

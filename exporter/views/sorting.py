@@ -1,4 +1,4 @@
-"""In which order queues are shown. Pure."""
+"""Sort orders for queues. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
-if TYPE_CHECKING:  # the command line takes `SORTS` from here, and must start fast
+if TYPE_CHECKING:  # the command line imports `SORTS`, and must start fast
     from exporter.views.overview import QueueView
 
 
@@ -14,12 +14,12 @@ def _name(view: QueueView) -> tuple[str, str, str]:
     return (view.connection, view.prefix, view.queue)
 
 
-_TEXTS: Final[dict[str, Callable[[QueueView], Any]]] = {
+_ASCENDING: Final[dict[str, Callable[[QueueView], Any]]] = {
     "name": _name,
-    # those with a reason come first
+    # blocked queues come first
     "reason": lambda view: (view.reason is None, view.reason or ""),
 }
-_NUMBERS: Final[dict[str, Callable[[QueueView], float | None]]] = {
+_DESCENDING: Final[dict[str, Callable[[QueueView], float | None]]] = {
     "ready": lambda view: view.ready,
     "oldest": lambda view: view.oldest_waiting_seconds,
     "longest": lambda view: view.oldest_active_seconds,
@@ -35,17 +35,17 @@ _NUMBERS: Final[dict[str, Callable[[QueueView], float | None]]] = {
     "completed-rate": lambda view: view.completed_per_minute,
     "failed-rate": lambda view: view.failed_per_minute,
 }
-SORTS: Final = ("name", "reason", *_NUMBERS)
-"""What queues can be sorted by: texts from their beginning, numbers from the largest."""
+SORTS: Final = ("name", "reason", *_DESCENDING)
+"""Sort keys: `name` and `reason` sort in ascending order, numbers in descending order."""
 
 
-def in_order(views: Iterable[QueueView], sort: str, *, backwards: bool = False) -> list[QueueView]:
-    """Sorted by one of `SORTS`, then by name; what is not known comes last either way."""
-    found = sorted(views, key=_name)
-    if sort in _TEXTS:
-        return sorted(found, key=_TEXTS[sort], reverse=backwards)
-    number = _NUMBERS[sort]
-    known = [(value, view) for view in found if (value := number(view)) is not None]
-    unknown = [view for view in found if number(view) is None]
-    known.sort(key=itemgetter(0), reverse=not backwards)
+def in_order(views: Iterable[QueueView], sort: str, *, reverse: bool = False) -> list[QueueView]:
+    """Sort by one of `SORTS`, then by name. Unknown values come last, also in reverse."""
+    by_name = sorted(views, key=_name)
+    if sort in _ASCENDING:
+        return sorted(by_name, key=_ASCENDING[sort], reverse=reverse)
+    number = _DESCENDING[sort]
+    known = [(value, view) for view in by_name if (value := number(view)) is not None]
+    unknown = [view for view in by_name if number(view) is None]
+    known.sort(key=itemgetter(0), reverse=not reverse)
     return [view for _, view in known] + unknown

@@ -1,4 +1,4 @@
-"""The HTTP side: routes that answer from memory, and the server under them."""
+"""HTTP: the server, and endpoints that respond from memory."""
 
 from exporter.web.auth import Users
 from exporter.web.certificates import Certificates

@@ -1,4 +1,4 @@
-"""Certificates that are read anew when their files change, without a restart."""
+"""Reloads TLS certificates when their files change, without a restart."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ _State = tuple[tuple[int, int, int], ...]
 
 
 class Certificates:
-    """A context for the server, which hands each handshake on to the newest one.
+    """The server's TLS context, which passes each handshake on to the newest context.
 
-    A context is made whole before it is used: to load a new certificate into the one in use
-    would leave it broken while only one of two files has been renewed.
+    A new context is built for changed files instead of loading them into the context in use,
+    which would break it while only the certificate or only the key has been replaced.
     """
 
     def __init__(self, tls: WebTLS) -> None:
+        """Load the files. Raises `ValueError` if one is unusable."""
         self._tls = tls
-        self._state = self._look()
+        self._state = self._file_state()
         self.context = server_context(tls)
-        """None where there is no certificate. Raises `ValueError` for files that are unusable."""
+        """None without a certificate."""
         self._newest = self.context
         if self.context is not None:
-            self.context.sni_callback = self._hand_on
+            self.context.sni_callback = self._use_newest
 
-    def _hand_on(self, handshake: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
-        """OpenSSL asks at the start of each handshake, of clients that send no name as well."""
+    def _use_newest(self, handshake: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
+        """Called by OpenSSL at the start of every handshake, also for clients without SNI."""
         self._renew()
         if self._newest is not None and self._newest is not self.context:
             handshake.context = self._newest
 
     def _renew(self) -> None:
-        state = self._look()
+        state = self._file_state()
         if state == self._state:
             return
         self._state = state
@@ -49,7 +50,7 @@ class Certificates:
         else:
             event(logger, logging.INFO, "certificate renewed", file=self._tls.cert_file)
 
-    def _look(self) -> _State:
+    def _file_state(self) -> _State:
         return tuple(_stamp(file) for file in self._files() if file is not None)
 
     def _files(self) -> tuple[Path | None, ...]:
@@ -58,7 +59,7 @@ class Certificates:
 
 def _stamp(file: Path) -> tuple[int, int, int]:
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError:
         return (0, 0, 0)
-    return (found.st_mtime_ns, found.st_size, found.st_ino)
+    return (status.st_mtime_ns, status.st_size, status.st_ino)

@@ -1,4 +1,4 @@
-"""The HTTP endpoints, listed once: routes, links, the README's table and the demo's welcome."""
+"""The list of HTTP endpoints, for the routes, the status page, the README and the demo."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class HttpEndpoint:
-    """A path that answers; its handler has the same name as it has here."""
+    """An HTTP endpoint; its handler in routes.py has the same name."""
 
     name: str
     path: str
     summary: str
-    """What it is, in a few words."""
+    """A few words for the demo's output."""
     meaning: str
-    """What it answers, in a sentence or two."""
+    """What it returns, in a sentence or two."""
     media: str = ""
-    """The type of its answers, where a client may refuse it with 406."""
+    """The media type of its responses; a client that does not accept it gets 406."""
     method: str = "GET"
 
     @property
     def shown(self) -> str:
-        """As documentation writes it: `POST /-/reload`, `/metrics`."""
+        """As in the documentation: `POST /-/reload`, `/metrics`."""
         return self.path if self.method == "GET" else f"{self.method} {self.path}"
 
 
@@ -31,44 +31,44 @@ ENDPOINTS: Final = (
         "status",
         "/",
         "the status page",
-        "The status page: the verdict, every connection, every queue.",
+        "The status page: overall status, connections and queues.",
         "text/html",
     ),
     HttpEndpoint(
         "metrics",
         "/metrics",
-        "what Prometheus scrapes",
-        "The samples that Prometheus scrapes, in text 0.0.4 or OpenMetrics, gzipped on request.",
+        "metrics for Prometheus",
+        "Metrics for Prometheus, as text 0.0.4 or OpenMetrics, gzipped on request.",
     ),
     HttpEndpoint(
         "redis",
         "/health/redis",
-        "the connections in detail",
-        "Every connection: status, the server it reaches, latency, memory, BullMQ keys, last "
-        "error. 200 if all are up, else 503. `?connection=NAME` for one.",
+        "every connection in detail",
+        "Every connection: status, server, latency, memory, BullMQ keys, last error. 200 if all "
+        "are up, else 503. `?connection=NAME` returns only one.",
         "application/json",
     ),
     HttpEndpoint(
         "sync",
         "/health/redis/sync",
         "which connections see the same data",
-        "The sync test: whether every connection sees what the others write, step by step, and in "
-        "what they differ. 200 if all passed, else 503; 404 if it is disabled.",
+        "The sync test: whether every connection sees what the others write, check by check, and "
+        "how they differ. 200 if all passed, else 503; 404 if it is disabled.",
         "application/json",
     ),
     HttpEndpoint(
         "queues",
         "/health/queues",
-        "every queue, and why its work does not move",
-        "Every queue: jobs by state, ages, workers, and the reason where its work is blocked.",
+        "every queue, and why it is blocked",
+        "Every queue: jobs by state, ages, workers, and the reason if it is blocked.",
         "application/json",
     ),
-    # what a probe accepts says nothing of the exporter's health
+    # no media type: a probe's Accept header must not affect the result
     HttpEndpoint(
         "healthy",
         "/-/healthy",
         "liveness probe",
-        "200 while the exporter itself works, whatever Redis does.",
+        "200 while the exporter itself works, regardless of Redis.",
     ),
     HttpEndpoint(
         "ready", "/-/ready", "readiness probe", "200 once every connection has been tried."
@@ -77,13 +77,13 @@ ENDPOINTS: Final = (
         "reload",
         "/-/reload",
         "reload",
-        "Reloads the configuration, if `web.enable_lifecycle` is on.",
+        "Reloads the configuration if `web.enable_lifecycle` is on.",
         method="POST",
     ),
 )
 
 OPEN_PATHS: Final = frozenset({"/-/healthy", "/-/ready"})
-"""Orchestrators probe these without credentials; they reveal only the connections' names."""
+"""Accessible without credentials for probes; they reveal only connection names."""
 
 PATHS: Final = frozenset(endpoint.path for endpoint in ENDPOINTS)
 
@@ -91,4 +91,4 @@ PATHS: Final = frozenset(endpoint.path for endpoint in ENDPOINTS)
 def markdown() -> str:
     """The README's table."""
     rows = [f"| `{endpoint.shown}` | {endpoint.meaning} |" for endpoint in ENDPOINTS]
-    return "\n".join(["| path | answer |", "| --- | --- |", *rows])
+    return "\n".join(["| path | response |", "| --- | --- |", *rows])

@@ -1,4 +1,4 @@
-"""`/health/redis`: what the pollers know of each connection, as JSON. Pure: no I/O."""
+"""`/health/redis`: the state of each connection as JSON. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MEMORY = (
 
 
 def redis_health(moment: Moment) -> tuple[dict[str, Any], bool]:
-    """The answer, and whether every connection reaches its Redis."""
+    """The response, and whether every connection reaches its Redis."""
     connections = {
         name: _connection(moment, name) | {"url": str(settings.url)}
         for name, settings in moment.config.connections.items()
@@ -60,7 +60,7 @@ def _connection(moment: Moment, name: str) -> dict[str, Any]:
 
 
 def shown_metadata(metadata: Metadata | None) -> dict[str, Any] | None:
-    """Whom a connection reaches, with readable times."""
+    """The server that a connection reaches, with readable times."""
     if metadata is None:
         return None
     return asdict(metadata) | {"connected_at": shown_time(metadata.connected_at)}
@@ -84,10 +84,10 @@ def _report(report: CollectorReport) -> dict[str, Any]:
 
 
 def _prefixes(moment: Moment, snapshot: Snapshot) -> dict[str, Any] | None:
-    """By prefix: the queues, the keys by their name, and the jobs by state."""
-    found = moment.facts(snapshot, Discovered)
+    """By prefix: the number of queues, keys by kind and jobs by state; None if unknown."""
+    discovered = moment.facts(snapshot, Discovered)
     table = moment.facts(snapshot, QueueTable)
-    if found is None:
+    if discovered is None:
         return None
     return {
         prefix: {
@@ -96,7 +96,7 @@ def _prefixes(moment: Moment, snapshot: Snapshot) -> dict[str, Any] | None:
             "keys": dict(count.keys),
             "jobs": jobs_by_state(table, prefix) if table else None,
         }
-        for prefix, count in found.prefixes.items()
+        for prefix, count in discovered.prefixes.items()
     }
 
 

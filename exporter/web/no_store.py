@@ -1,4 +1,4 @@
-"""Nothing is kept by browsers and proxies but what says that it may be."""
+"""Keeps browsers and proxies from caching responses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class NoStoreMiddleware:
-    """The application; an answer that has no `Cache-Control` gets `no-store`."""
+    """ASGI middleware that adds `Cache-Control: no-store` to responses without `Cache-Control`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

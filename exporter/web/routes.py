@@ -1,4 +1,4 @@
-"""The routes. Every answer comes from memory; no handler talks to Redis."""
+"""The routes. Every response comes from memory; no handler talks to Redis."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from exporter.web.no_store import NoStoreMiddleware
 from exporter.web.status import ASSETS, Asset, Query, QueryError, StatusPage
 from exporter.web.sync_health import sync_health
 
-# A poll may take its time on a slow Redis or a slow resolver; after this long it hangs.
+# A poll may take long on a slow Redis or resolver; after the longer of these it counts as hung.
 _HUNG_AFTER_POLLS = 3
 _HUNG_AFTER_SECONDS = 60.0
 
@@ -36,18 +36,18 @@ Handler = Callable[[Request], Awaitable[Response]]
 Current = Callable[[], Config]
 """Returns the effective configuration."""
 Reload = Callable[[], Future[tuple[str, ...]]]
-"""Asks for a reload; the result is every reason why it failed."""
+"""Requests a reload; the result holds every reason for which it failed."""
 
 
 def application(
     current: Current, store: SnapshotStore, renderer: Renderer, users: Users, reload: Reload
 ) -> ASGIApp:
-    """The ASGI application, for those whom `users` lets in."""
+    """The ASGI application, with access for `users`."""
     handlers = _Handlers(current, store, renderer, reload)
     routes = [_route(endpoint, handlers) for endpoint in ENDPOINTS]
-    routes += [Route(f"/{asset.path}", _served(asset), methods=["GET"]) for asset in ASSETS]
+    routes += [Route(f"/{asset.path}", _asset_handler(asset), methods=["GET"]) for asset in ASSETS]
     app = Starlette(routes=routes)
-    # a redirect would be made of the Host header that a visitor sends
+    # a redirect would contain the Host header that the client sent
     app.router.redirect_slashes = False
     return NoStoreMiddleware(BasicAuth(app, users))
 
@@ -55,12 +55,12 @@ def application(
 def _route(endpoint: HttpEndpoint, handlers: _Handlers) -> Route:
     handler: Handler = getattr(handlers, endpoint.name)
     if endpoint.media:
-        handler = _offered(endpoint.media, handler)
+        handler = _negotiated(endpoint.media, handler)
     return Route(endpoint.path, handler, methods=[endpoint.method])
 
 
 class _Handlers:
-    """The answers, from what the pollers have published; a method for each endpoint."""
+    """One method per endpoint; they respond with what the pollers have published."""
 
     def __init__(
         self, current: Current, store: SnapshotStore, renderer: Renderer, reload: Reload
@@ -104,19 +104,19 @@ class _Handlers:
         return PlainTextResponse("ready\n")
 
     async def redis(self, request: Request) -> Response:
-        config, wanted = self._current(), request.query_params.get("connection")
-        if wanted is not None and wanted not in config.connections:
+        config, name = self._current(), request.query_params.get("connection")
+        if name is not None and name not in config.connections:
             names = ", ".join(config.connections)
-            return _json({"error": f"no connection has that name; there are: {names}"}, 404)
-        answer, up = redis_health(moment_of(self._store, config))
-        if wanted is not None:
-            answer = answer["connections"][wanted]
-            up = answer["status"] == "up"
-        return _json(answer, 200 if up else 503)
+            return _json({"error": f"unknown connection; available: {names}"}, 404)
+        health, up = redis_health(moment_of(self._store, config))
+        if name is not None:
+            health = health["connections"][name]
+            up = health["status"] == "up"
+        return _json(health, 200 if up else 503)
 
     async def reload(self, _: Request) -> Response:
         if not self._current().web.enable_lifecycle:
-            hint = "not enabled; set web.enable_lifecycle: true, or send SIGHUP\n"
+            hint = "not enabled; set web.enable_lifecycle: true or send SIGHUP\n"
             return PlainTextResponse(hint, 403)
         problems = await asyncio.wrap_future(self._reload())
         if problems:
@@ -130,12 +130,12 @@ class _Handlers:
         if not self._current().sync.enabled:
             hint = "the sync test is disabled; set sync.enabled: true to run it"
             return _json({"status": "disabled", "error": hint}, 404)
-        answer, passed = sync_health(moment_of(self._store, self._current()))
-        return _json(answer, 200 if passed else 503)
+        health, passed = sync_health(moment_of(self._store, self._current()))
+        return _json(health, 200 if passed else 503)
 
 
-def _served(asset: Asset) -> Handler:
-    """A handler for a file whose address changes with its content."""
+def _asset_handler(asset: Asset) -> Handler:
+    """A handler for a file that may be cached for ever, since its URL changes with its content."""
     headers = {"cache-control": "private, max-age=31536000, immutable"}
 
     async def handler(_: Request) -> Response:
@@ -144,43 +144,43 @@ def _served(asset: Asset) -> Handler:
     return handler
 
 
-def _offered(media: str, handler: Handler) -> Handler:
-    """The handler for those who accept what it answers; 406 for the others."""
+def _negotiated(media: str, handler: Handler) -> Handler:
+    """The handler, with a 406 response for clients that do not accept the media type."""
 
-    async def answer(request: Request) -> Response:
+    async def negotiate(request: Request) -> Response:
         if not acceptable(_header(request, "accept"), media):
             return _not_acceptable(media)
-        found = await handler(request)
-        found.headers.add_vary_header("Accept")
-        return found
+        response = await handler(request)
+        response.headers.add_vary_header("Accept")
+        return response
 
-    return answer
+    return negotiate
 
 
 def _header(request: Request, name: str) -> str:
-    """A list, which may stand in several lines (RFC 9110, 5.3)."""
+    """A header's value; a list may be split over several header lines (RFC 9110, 5.3)."""
     return ",".join(request.headers.getlist(name))
 
 
-def _not_acceptable(*offers: str) -> Response:
-    text = f"there is only {' and '.join(offers)}; correct the Accept header, or leave it out\n"
+def _not_acceptable(*types: str) -> Response:
+    text = f"available types: {', '.join(types)}; adjust or omit Accept\n"
     return PlainTextResponse(text, 406, {"vary": "Accept"})
 
 
-def _json(answer: dict[str, Any], status: int) -> Response:
-    """Indented, since it is read by people under pressure."""
-    text = json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
+def _json(content: dict[str, Any], status: int) -> Response:
+    """A JSON response, indented so that people can read it."""
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     return Response(text, status, media_type="application/json")
 
 
 def hung_parts(config: Config, store: SnapshotStore, renderer: Renderer) -> list[str]:
-    """What of the exporter itself has stopped working, in words."""
+    """The parts of the exporter that have stopped working, each in a sentence."""
     limit = max(_HUNG_AFTER_SECONDS, _HUNG_AFTER_POLLS * config.poll.interval_seconds)
     problems = [
-        f"the poller of {name} has been silent for {seconds:.0f} s"
+        f"the poller of {name} has not finished a poll for {seconds:.0f} s"
         for name, seconds in store.seconds_since_publication(time.monotonic()).items()
         if seconds > limit
     ]
     if not renderer.alive:
-        problems.append("pages are not being made any more")
+        problems.append("the metrics renderer has stopped")
     return problems

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn in a thread, on a socket that was opened before it started."""
+"""The HTTP server: uvicorn in a thread, on a socket that is opened before it starts."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _HEADERS: Final = (
 
 
 class ListenError(Exception):
-    """The address cannot be listened on; the text says why and what to do."""
+    """The address cannot be listened on; the message says why and what to do."""
 
 
 def open_socket(listen: str) -> socket.socket:
-    """A listening socket. Raises `ListenError`."""
+    """Open a listening socket on `HOST:PORT`. Raises `ListenError`."""
     host, port = split_host_port(listen)
     try:
         if not host and socket.has_dualstack_ipv6():
@@ -51,14 +51,14 @@ def open_socket(listen: str) -> socket.socket:
         raise ListenError(
             f"cannot listen on {listen}: {reason}; choose another address with --listen"
         ) from None
-    # accepted sockets inherit it; asyncio sets it only on sockets that it opened itself, and
-    # without it a kept-alive client waits 40 ms for every answer (Nagle and delayed ACK)
+    # Accepted sockets inherit TCP_NODELAY; asyncio sets it only on sockets that it opens itself.
+    # Without it, a keep-alive client waits 40 ms for every response (Nagle and delayed ACK).
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """An event loop whose servers do not wait for TLS handshakes for a minute, as asyncio does."""
+    """An event loop with a shorter timeout for TLS handshakes than asyncio's minute."""
 
     async def create_server(  # type: ignore[override]
         self, *arguments: Any, ssl: ssl.SSLContext | None = None, **options: Any
@@ -69,7 +69,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 class WebServer:
-    """Serves an application until it is stopped."""
+    """Serves an ASGI application in a thread until it is stopped."""
 
     def __init__(
         self,
@@ -97,24 +97,24 @@ class WebServer:
         config.load()
         config.ssl = context
         self._server = uvicorn.Server(config)
-        self._refusals = BadRequestFilter()
+        self._log_filter = BadRequestFilter()
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
     def start(self) -> None:
-        """Begin to serve."""
-        logging.getLogger(UVICORN).addFilter(self._refusals)
+        """Start serving."""
+        logging.getLogger(UVICORN).addFilter(self._log_filter)
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the requests in progress, within a second, and stop."""
+        """Stop, after finishing the requests in progress within a second."""
         self._server.should_exit = True
         self._thread.join(timeout=1.5)
         self._socket.close()
-        logging.getLogger(UVICORN).removeFilter(self._refusals)
+        logging.getLogger(UVICORN).removeFilter(self._log_filter)
 
     @property
     def alive(self) -> bool:
-        """Whether requests are being served."""
+        """Whether the server's thread is running."""
         return self._thread.is_alive()
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""`/health/redis/sync`: who sees what the others write, as JSON. Pure: no I/O."""
+"""`/health/redis/sync`: the result of the sync test as JSON. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _STATUS = {True: "passed", False: "failed", None: "not permitted"}
 
 
 def sync_health(moment: Moment) -> tuple[dict[str, Any], bool]:
-    """The answer, and whether all is well: a fresh round in which no pair failed."""
+    """The response, and whether the last round is fresh and no pair failed in it."""
     report = moment.stored.sync
     if report is None:
-        return {"status": "starting", "verdict": "no round has ended yet"}, False
+        return {"status": "starting", "verdict": "the first round has not finished yet"}, False
     fresh = report.fresh(moment.now)
     failed = any(pair.passed is False for pair in report.pairs)
     permitted = any(pair.passed is not None for pair in report.pairs)
     status = "failed" if failed else "passed" if permitted else "not permitted"
-    answer = {
+    health = {
         "status": status if fresh else "stale",
         "verdict": verdict(report.pairs, report.metadata),
         "age_seconds": round(moment.now - report.at, 3),
@@ -34,7 +34,7 @@ def sync_health(moment: Moment) -> tuple[dict[str, Any], bool]:
         },
         "differences": _differences(report),
     }
-    return answer, fresh and not failed
+    return health, fresh and not failed
 
 
 def _pair(pair: Pair, report: SyncReport) -> dict[str, Any]:
@@ -55,11 +55,11 @@ def _pair(pair: Pair, report: SyncReport) -> dict[str, Any]:
 
 
 def _differences(report: SyncReport) -> list[dict[str, Any]]:
-    """For each two connections, the fields of their metadata that differ, side by side."""
-    found = []
+    """For each pair of connections, the metadata fields that differ, with both values."""
+    differences = []
     for (a, known_a), (b, known_b) in combinations(report.metadata.items(), 2):
         fields = differing(known_a, known_b)
-        sides = {name: [getattr(known_a, name), getattr(known_b, name)] for name in fields}
+        values = {name: [getattr(known_a, name), getattr(known_b, name)] for name in fields}
         same = known_a.same_keyspace(known_b)
-        found.append({"connections": [a, b], "same_keyspace": same, "differing": sides})
-    return found
+        differences.append({"connections": [a, b], "same_keyspace": same, "differing": values})
+    return differences

@@ -1,6 +1,6 @@
 """Traffic of Python's BullMQ on one queue, with its own count.
 
-`python -m tests.e2e.python_traffic PORT`: as tests/e2e/node/traffic.mjs.
+`python -m tests.e2e.python_traffic PORT QUEUE`: as tests/e2e/node/traffic.mjs.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ async def process(job: Job, _: str) -> str:
     return "x" * 1000
 
 
-async def main(port: str) -> None:
+async def main(port: str, name: str) -> None:
     options = {"connection": f"redis://127.0.0.1:{port}"}
-    queue = Queue("traffic", options)
+    queue = Queue(name, options)
     await queue.add("plain", {})
     print("ready", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
-    worker = Worker("traffic", process, options | {"concurrency": 3})
+    worker = Worker(name, process, options | {"concurrency": 3})
     backoff = {"attempts": 3, "backoff": {"type": "fixed", "delay": 100}}
     jobs = [("plain", {})] * 20 + [("gone", {"removeOnComplete": True})] * 3
     jobs += [("flaky", backoff)] * 3 + [("fail", {"attempts": 2})] * 2
     jobs += [("later", {"delay": 200})] * 3 + [("urgent", {"priority": 1})] * 3
-    for name, chosen in jobs:
+    for kind, chosen in jobs:
         OWN["added"] += 1
-        await queue.add(name, {}, chosen)
+        await queue.add(kind, {}, chosen)
     while OWN["completed"] + OWN["failed"] < len(jobs) + 1:
         await asyncio.sleep(0.02)
     await asyncio.sleep(0.3)
@@ -50,4 +50,4 @@ async def main(port: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

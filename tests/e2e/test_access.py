@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -13,52 +14,107 @@ from exporter.check.permissions import PERMISSIONS
 from exporter.collectors import SYNC_COMMANDS
 from tests.integration.test_discovery import add
 from tests.support.acl import commands_of, published_acls
-from tests.support.daemon import Daemon, command, daemon
+from tests.support.command import command
+from tests.support.daemon import Daemon, daemon
 from tests.support.pages import every, jobs, parse, value
 from tests.support.servers import Server, valkey
 from tests.support.tls import TLSFront, write_certificates
 from tests.support.waiting import wait_for
 
+OF_ONE_COMMAND = {
+    "xlen": ("bullmq_queue_events_stream_length", "queues"),
+    "hmget": ("bullmq_queue_concurrency_limit", "queues"),
+    "dbsize": ("bullmq_redis_keys", "server"),
+    "hexists": ("bullmq_queue_paused", "queues"),
+}
+"""A family that needs a command, and its collector."""
 
-def last_error(running: Daemon) -> dict[str, str]:
-    found: dict[str, str] = running.get("/health/redis").json["connections"]["default"][
-        "last_error"
-    ]
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[Server]:
+    """A server that asks for a password."""
+    with valkey("--requirepass", "right") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def running(locked: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """An exporter each of whose connections is refused something else, in its own database."""
+    folder = tmp_path_factory.mktemp("access")
+    (folder / "password").write_text("right\n")
+    at_locked = locked.url.removeprefix("redis://")
+    with valkey() as server:
+        connections = {
+            "wrong_password": f"url: 'redis://:wr0ng-s3cret@{at_locked}'",
+            "password_of_a_file": f"url: '{locked.url}', password_file: {folder}/password",
+            "no_database": f"url: '{server.url.replace('/0', '/99')}'",
+        }
+        for db, command_ in enumerate((*OF_ONE_COMMAND, "info"), start=1):
+            add(server.client(db=db), "mail")
+            server.client(db=db).hset("bull:mail:meta", "concurrency", 3)
+            acl(server, "~*", "+@all", f"-{command_}", user=command_)
+            url = server.url.replace("//", f"//{command_}:pw@").replace("/0", f"/{db}")
+            connections[f"without_{command_}"] = f"url: '{url}'"
+        lines = [f"  {name}: {{{settings}}}" for name, settings in connections.items()]
+        config = "\n".join(["connections:", *lines, "sync: {enabled: false}", ""])
+        with daemon(folder, config) as found:
+            yield found
+
+
+def health(running: Daemon, connection: str) -> dict[str, Any]:
+    found: dict[str, Any] = running.get("/health/redis").json["connections"][connection]
     return found
 
 
-def test_a_wrong_password_is_named_and_not_shown(tmp_path: Path) -> None:
-    with valkey("--requirepass", "right") as server:
-        url = f"redis://:wr0ng-s3cret@127.0.0.1:{server.port}/0"
-        with daemon(tmp_path, REDIS_URL=url) as running:
-            assert value(running.samples(), "bullmq_up") == 0
-            assert last_error(running)["error"] == "auth"
-            errors = "bullmq_exporter_collector_errors_total"
-            assert value(running.samples(), errors, collector="queues", error="auth")
-            assert "error=auth" in running.log
-            pages = [running.get(path).text for path in ("/metrics", "/health/redis", "/")]
-            assert not [text for text in [*pages, running.log] if "wr0ng-s3cret" in text]
-            assert running.get("/health/redis").json["connections"]["default"]["url"] == (
-                f"redis://:***@127.0.0.1:{server.port}/0"
-            )
+def test_a_wrong_password_is_named_and_not_shown(locked: Server, running: Daemon) -> None:
+    wrong = {"connection": "wrong_password"}
+    assert value(running.samples(), "bullmq_up", **wrong) == 0
+    found = health(running, "wrong_password")
+    assert found["last_error"]["error"] == "auth"
+    assert found["url"] == f"redis://:***@127.0.0.1:{locked.port}/0"
+    errors = "bullmq_exporter_collector_errors_total"
+    assert value(running.samples(), errors, collector="queues", error="auth", **wrong)
+    assert "error=auth" in running.log
+    pages = [running.get(path).text for path in ("/metrics", "/health/redis", "/")]
+    assert not [text for text in [*pages, running.log] if "wr0ng-s3cret" in text]
 
 
-def test_a_password_from_a_file(tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("right\n")
-    with valkey("--requirepass", "right") as server:
-        config = (
-            f'connections: {{api: {{url: "{server.url}", password_file: {tmp_path}/password}}}}'
-        )
-        with daemon(tmp_path, config) as running:
-            assert value(running.samples(), "bullmq_up") == 1
+def test_a_password_from_a_file(running: Daemon) -> None:
+    assert value(running.samples(), "bullmq_up", connection="password_of_a_file") == 1
 
 
-def test_a_database_that_does_not_exist(server: Server, tmp_path: Path) -> None:
-    with daemon(tmp_path, REDIS_URL=server.url.replace("/0", "/99")) as running:
-        assert value(running.samples(), "bullmq_up") == 0
-        assert last_error(running)["error"] == "protocol"
-        assert "DB index is out of range" in last_error(running)["detail"]
-        assert "DB index is out of range" in running.log
+def test_a_database_that_does_not_exist(running: Daemon) -> None:
+    assert value(running.samples(), "bullmq_up", connection="no_database") == 0
+    error = health(running, "no_database")["last_error"]
+    assert error["error"] == "protocol"
+    assert "DB index is out of range" in error["detail"]
+    assert "DB index is out of range" in running.log
+
+
+@pytest.mark.parametrize("command_", OF_ONE_COMMAND)
+def test_one_command_refused_costs_its_family_alone(running: Daemon, command_: str) -> None:
+    missing, collector = OF_ONE_COMMAND[command_]
+    of = {"connection": f"without_{command_}"}
+    wait_for(lambda: jobs(running.samples(), **of), "queues on the page")
+    samples = running.samples()
+    assert every(samples, missing)
+    assert not every(samples, missing, **of)
+    assert len(jobs(samples, **of)) == 7
+    assert value(samples, "bullmq_exporter_collector_success", collector=collector, **of) == 1
+    report = health(running, of["connection"])["collectors"][collector]
+    assert report["not_available"] == [command_]
+    assert running.log.count(f"{collector}: {command_} is not permitted") == 1
+
+
+def test_info_refused(running: Daemon) -> None:
+    of = {"connection": "without_info"}
+    wait_for(lambda: jobs(running.samples(), **of), "queues on the page")
+    samples = running.samples()
+    assert value(samples, "bullmq_up", **of) == 1
+    assert value(samples, "bullmq_exporter_collector_success", collector="server", **of) is None
+    shown = {name for name, labels in samples if of.items() <= dict(labels).items()}
+    assert not [name for name in shown if name.startswith("bullmq_redis")]
+    assert value(samples, "bullmq_connection_info", run_id="", **of) == 1
 
 
 @pytest.fixture
@@ -72,45 +128,8 @@ def monitor_url(server: Server) -> str:
     return f"redis://monitor:pw@127.0.0.1:{server.port}/0"
 
 
-def acl(server: Server, *rules: str) -> None:
-    server.client().execute_command("ACL", "SETUSER", "monitor", "reset", "on", ">pw", *rules)
-
-
-@pytest.mark.parametrize(
-    ("command_", "missing", "collector"),
-    [
-        ("xlen", "bullmq_queue_events_stream_length", "queues"),
-        ("hmget", "bullmq_queue_concurrency_limit", "queues"),
-        ("dbsize", "bullmq_redis_keys", "server"),
-        ("hexists", "bullmq_queue_paused", "queues"),
-    ],
-)
-def test_one_command_refused_costs_its_family_alone(
-    restricted: Server, tmp_path: Path, command_: str, missing: str, collector: str
-) -> None:
-    add(restricted.client(), "mail")
-    acl(restricted, "~*", "+@all", f"-{command_}")
-    with daemon(tmp_path, REDIS_URL=monitor_url(restricted)) as running:
-        wait_for(lambda: jobs(running.samples()), "queues on the page")
-        samples = running.samples()
-        assert not every(samples, missing)
-        assert len(jobs(samples)) == 7
-        assert value(samples, "bullmq_exporter_collector_success", collector=collector) == 1
-        health = running.get("/health/redis").json["connections"]["default"]
-        assert health["collectors"][collector]["not_available"] == [command_]
-        assert running.log.count(f"{collector}: {command_} is not permitted") == 1
-
-
-def test_info_refused(restricted: Server, tmp_path: Path) -> None:
-    add(restricted.client(), "mail")
-    acl(restricted, "~*", "+@all", "-info")
-    with daemon(tmp_path, REDIS_URL=monitor_url(restricted)) as running:
-        wait_for(lambda: jobs(running.samples()), "queues on the page")
-        samples = running.samples()
-        assert value(samples, "bullmq_up") == 1
-        assert value(samples, "bullmq_exporter_collector_success", collector="server") is None
-        assert not [key for key in samples if key[0].startswith("bullmq_redis")]
-        assert value(samples, "bullmq_connection_info", run_id="") == 1
+def acl(server: Server, *rules: str, user: str = "monitor") -> None:
+    server.client().execute_command("ACL", "SETUSER", user, "reset", "on", ">pw", *rules)
 
 
 def test_scan_refused_leaves_static_queues(restricted: Server, tmp_path: Path) -> None:
@@ -179,8 +198,8 @@ def test_the_published_acls_suffice(restricted: Server, tmp_path: Path, with_syn
         assert page["status"] == ("passed" if with_sync else "not permitted")
         success = value(running.samples(), "bullmq_sync_success")
         assert success == (1 if with_sync else None)
-        health = running.get("/health/redis").json["connections"]["default"]
-        assert not any(report["not_available"] for report in health["collectors"].values())
+        reports = health(running, "default")["collectors"].values()
+        assert not any(report["not_available"] for report in reports)
         errors = every(running.samples(), "bullmq_exporter_collector_errors_total")
         assert set(errors.values()) == {0}
         assert "WARNING" not in running.log

@@ -8,19 +8,28 @@ import sys
 import pytest
 
 from tests.support.requirements import require
+from tests.support.waiting import LIMIT_SECONDS
 
 pytestmark = pytest.mark.e2e
 
 
 def test_a_small_run_prints_the_whole_table() -> None:
     require("redis-server")
-    small = ["--queues", "100", "--rounds", "1", "--noise", "1000", "--seconds", "1"]
+    small = {
+        "queues": 100,
+        "rounds": 1,
+        "noise": 1000,
+        "events": 4000,
+        "series": 2000,
+        "seconds": 1,
+    }
+    options = [f"--{name}={value}" for name, value in small.items()]
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *small],
+        [sys.executable, "-m", "benchmarks", *options],
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LIMIT_SECONDS,
     )
     assert done.returncode == 0, done.stderr
     for row in (

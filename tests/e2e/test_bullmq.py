@@ -7,15 +7,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import daemon
-from tests.support.pages import jobs, value
+from tests.support.command import command
+from tests.support.pages import jobs, parse, value
 from tests.support.requirements import node_modules
 from tests.support.servers import Server
-from tests.support.waiting import wait_for
+from tests.support.waiting import LIMIT_SECONDS
 
 Counts = dict[str, dict[str, int]]
 
@@ -29,34 +28,35 @@ def scenario(*arguments: str) -> Iterator[Counts]:
     try:
         yield json.loads(process.stdout.readline())
         process.stdin.close()
-        process.wait(timeout=10)
+        process.wait(timeout=LIMIT_SECONDS)
     finally:
         process.kill()
         process.wait()
 
 
-def agree(server: Server, counts: Counts, folder: Path) -> None:
-    expected = {}
+def agree(server: Server, counts: Counts) -> None:
+    expected: dict[tuple[str, str], int] = {}
     for queue, states in counts.items():
         for state, count in states.items():
             key = (queue, "waiting" if state == "paused" else state)
             expected[key] = expected.get(key, 0) + count
-    with daemon(folder, REDIS_URL=server.url) as running:
-        found = wait_for(lambda: jobs(running.samples()), "queues on the page")
-        assert {key: found.get(key) for key in expected} == expected
-        paused = value(running.samples(), "bullmq_queue_paused", queue="paused")
-        assert paused == (1 if "paused" in counts else None)
-        assert running.stop() == 0
+    done = command("run", "--once", REDIS_URL=server.url)
+    assert done.returncode == 0, done.stderr
+    samples = parse(done.stdout)
+    found = jobs(samples)
+    assert {key: found.get(key) for key in expected} == expected
+    paused = value(samples, "bullmq_queue_paused", queue="paused")
+    assert paused == (1 if "paused" in counts else None)
 
 
 @pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
-def test_node(real_server: Server, library: str, tmp_path: Path) -> None:
+def test_node(real_server: Server, library: str) -> None:
     script = node_modules().parent / "scenario.mjs"
     with scenario("node", str(script), library, str(real_server.port)) as counts:
-        agree(real_server, counts, tmp_path)
+        agree(real_server, counts)
 
 
-def test_python(real_server: Server, tmp_path: Path) -> None:
+def test_python(real_server: Server) -> None:
     module = "tests.e2e.python_scenario"
     with scenario(sys.executable, "-m", module, str(real_server.port)) as counts:
-        agree(real_server, counts, tmp_path)
+        agree(real_server, counts)

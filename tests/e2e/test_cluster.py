@@ -8,9 +8,10 @@ import pytest
 
 from tests.integration.test_discovery import add
 from tests.support.acl import published_acls
-from tests.support.actors import Act
+from tests.support.actors import Actors, part
 from tests.support.cluster import Cluster
-from tests.support.daemon import Daemon, command, daemon
+from tests.support.command import command
+from tests.support.daemon import Daemon, daemon
 from tests.support.pages import every, jobs, value
 from tests.support.waiting import wait_for
 
@@ -25,7 +26,7 @@ connections:
   api: {{url: "{nodes.servers[0].url}", cluster: true}}
   worker: {{url: "{nodes.servers[1].url}", cluster: true}}
 queues: {{prefixes: {prefixes}, discovery_interval_seconds: 0.5}}
-poll: {{interval_seconds: 0.25, stale_after_seconds: 2}}
+poll: {{interval_seconds: 0.25}}
 sync: {{interval_seconds: 1}}
 """
 
@@ -46,16 +47,18 @@ def completed(running: Daemon) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
-def test_live_queues_under_two_tags(nodes: Cluster, act: Act, tmp_path: Path, library: str) -> None:
-    port = nodes.servers[0].port
-    live = {"library": library, "port": port, "cluster": True}
+def test_live_queues_under_two_tags(
+    nodes: Cluster, act: Actors, tmp_path: Path, library: str
+) -> None:
+    of_library = {"library": library, "port": nodes.servers[0].port}
+    mail = {"queue": "mail", "prefix": "{bull}", "cluster": True}
+    reports = {"queue": "{reports}", "cluster": True}
     with daemon(tmp_path, config(nodes, '["{bull}", "bull"]')) as running:
-        act("worker", queue="mail", prefix="{bull}", concurrency=2, **live)
-        act("worker", queue="{reports}", **live)
-        act("worker", queue="{reports}", **live)
+        workers = [part("worker", **mail, concurrency=2), *[part("worker", **reports)] * 2]
+        act.play(*workers, **of_library)
         wait_for(lambda: len(every(running.samples(), WORKERS)) == 2, "both queues")
-        act("producer", queue="mail", prefix="{bull}", count=20, **live)
-        act("producer", queue="{reports}", count=10, **live)
+        producers = [part("producer", **mail, count=20), part("producer", **reports, count=10)]
+        act.play(*producers, **of_library)
         done = {"mail": 20, "{reports}": 10}
         wait_for(lambda: completed(running) == done, "every job is counted")
         samples = running.samples()
@@ -78,11 +81,11 @@ def test_one_cluster_through_two_nodes(nodes: Cluster, tmp_path: Path) -> None:
         assert len(health["metadata"]["masters"]) == 3
 
 
-def test_jobs_are_counted_through_a_failover(nodes: Cluster, act: Act, tmp_path: Path) -> None:
-    live = {"queue": "{reports}", "cluster": True, "port": nodes.servers[0].port}
+def test_jobs_are_counted_through_a_failover(nodes: Cluster, act: Actors, tmp_path: Path) -> None:
+    live = {"queue": "{reports}", "cluster": True}
     with daemon(tmp_path, config(nodes)) as running:
-        act("worker", **live)
-        act("producer", every=20, **live)
+        parts = part("worker", **live), part("producer", **live, every=20)
+        act.play(*parts, port=nodes.servers[0].port)
         wait_for(lambda: completed(running).get("{reports}", 0) > 20, "jobs are counted")
         master = nodes.master_of("{reports}")
         nodes.fail_over_on_demand(master)

@@ -15,7 +15,7 @@ from tests.support.daemon import daemon
 from tests.support.pages import jobs, value
 from tests.support.requirements import require
 from tests.support.servers import Server
-from tests.support.waiting import wait_for
+from tests.support.waiting import LIMIT_SECONDS, wait_for
 
 CONFIG = """
 poll: {interval_seconds: 0.5}
@@ -52,7 +52,9 @@ def traffic(server: Server) -> Iterator[None]:
     finally:
         for process in processes:
             process.terminate()
-        assert [process.wait(timeout=10) for process in processes] == [0] * len(processes)
+        assert [process.wait(timeout=LIMIT_SECONDS) for process in processes] == [0] * len(
+            processes
+        )
 
 
 def test_the_traffic_flows(traffic: None, server: Server, tmp_path: Path) -> None:

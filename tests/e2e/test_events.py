@@ -8,123 +8,157 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.support.actors import Act
+from tests.support.actors import Actors
 from tests.support.daemon import Daemon, daemon
 from tests.support.pages import value
+from tests.support.polls import wait_for_polls
 from tests.support.requirements import node_modules
-from tests.support.servers import Server
+from tests.support.servers import Server, valkey
 from tests.support.waiting import wait_for
 
 CONFIG = """
-poll: {{interval_seconds: 0.3, stale_after_seconds: 3}}
+poll: {{interval_seconds: 0.3, stale_after_seconds: 5}}
 queues: {{discovery_interval_seconds: 0.5}}
 connections: {{api: {{url: "{url}"}}}}
 """
 KINDS = ("added", "started", "completed", "failed", "retried")
+CONCURRENCY = 3
+"""Of the traffic's worker."""
 
 
-@pytest.fixture
-def running(server: Server, tmp_path: Path) -> Iterator[Daemon]:
-    with daemon(tmp_path, CONFIG.format(url=server.url)) as found:
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Server]:
+    """Each test has a queue of its own on it."""
+    with valkey() as found:
         yield found
 
 
-def counted(running: Daemon, queue: str = "traffic") -> dict[str, int]:
+@pytest.fixture(scope="module")
+def running(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with daemon(tmp_path_factory.mktemp("events"), CONFIG.format(url=redis.url)) as found:
+        yield found
+
+
+@pytest.fixture
+def act(redis: Server) -> Iterator[Actors]:
+    """Starts parts of a scenario on that server."""
+    actors = Actors(redis.port)
+    yield actors
+    actors.close()
+
+
+def counted(running: Daemon, queue: str) -> dict[str, int]:
     samples = running.samples()
     kinds = (*KINDS, "stalled")
     found = {kind: value(samples, f"bullmq_jobs_{kind}_total", queue=queue) for kind in kinds}
     return {kind: int(count) for kind, count in found.items() if count is not None}
 
 
-def run_traffic(running: Daemon, *arguments: str) -> dict[str, float]:
-    """The traffic's own count; it begins when the exporter knows the queue."""
-    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def follows(running: Daemon, queue: str) -> None:
+    """Waits until the queue is known, and the end of its stream."""
+    read = "bullmq_events_read_total"
+    wait_for(lambda: value(running.samples(), read, queue=queue) is not None, "discovered")
+
+
+def run_traffic(running: Daemon, queue: str, *arguments: str) -> dict[str, float]:
+    """The traffic's own count, and its `seconds`; it begins when the exporter knows the queue."""
+    process = subprocess.Popen(
+        [*arguments, queue], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdin is not None
     assert process.stdout is not None
     try:
         assert process.stdout.readline() == "ready\n"
-        wait_for(lambda: value(running.samples(), "bullmq_queue_paused") == 0, "discovered")
-        time.sleep(0.7)  # and its stream looked up
+        follows(running, queue)
+        began = time.monotonic()
         process.stdin.write("go\n")
         process.stdin.flush()
         found: dict[str, float] = json.loads(process.stdout.readline())
-        return found
+        return found | {"seconds": time.monotonic() - began}
     finally:
         process.kill()
         process.wait()
 
 
-def agree(running: Daemon, own: dict[str, float], unseen_waits: int = 0) -> None:
+def agree(running: Daemon, queue: str, own: dict[str, float], unseen_waits: int = 0) -> None:
     expected = {kind: int(own[kind]) for kind in KINDS}
 
     def found() -> dict[str, int]:
-        return {kind: count for kind, count in counted(running).items() if kind in expected}
+        return {k: count for k, count in counted(running, queue).items() if k in expected}
 
     wait_for(lambda: found() == expected, f"{expected}, not {found()}")
     samples = running.samples()
-    assert value(samples, "bullmq_events_lost_total") == 0
-    assert value(samples, "bullmq_jobs_stalled_total") == 0
+    assert value(samples, "bullmq_events_lost_total", queue=queue) == 0
+    assert value(samples, "bullmq_jobs_stalled_total", queue=queue) == 0
     run = {
-        outcome: value(samples, "bullmq_job_run_seconds_count", outcome=outcome)
+        outcome: value(samples, "bullmq_job_run_seconds_count", outcome=outcome, queue=queue)
         for outcome in ("completed", "failed", "retried")
     }
     assert run == {outcome: expected[outcome] for outcome in run}
-    total = value(samples, "bullmq_job_run_seconds_sum", outcome="completed")
+    total = value(samples, "bullmq_job_run_seconds_sum", outcome="completed", queue=queue)
     assert total is not None
-    # the workers' own clocks, within 50 ms a job
-    assert abs(total - own["completedMs"] / 1000) < 0.05 * expected["completed"]
-    waits = value(samples, "bullmq_job_wait_seconds_count")
+    # a run begins before the worker's own clock is read, and ends after it; both are cut to 1 ms
+    rounded = 0.002 * expected["completed"]
+    assert own["completedMs"] / 1000 - rounded < total < CONCURRENCY * own["seconds"]
+    waits = value(samples, "bullmq_job_wait_seconds_count", queue=queue)
     assert waits == expected["started"] - unseen_waits
-    wait = value(samples, "bullmq_job_wait_seconds_sum")
+    wait = value(samples, "bullmq_job_wait_seconds_sum", queue=queue)
     assert wait is not None
-    assert 0 < wait < 60
+    assert 0 < wait < waits * own["seconds"]
 
 
 @pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
-def test_node(running: Daemon, server: Server, library: str) -> None:
+def test_node(running: Daemon, redis: Server, library: str) -> None:
     script = str(node_modules().parent / "traffic.mjs")
-    agree(running, run_traffic(running, "node", script, library, str(server.port)))
+    agree(running, library, run_traffic(running, library, "node", script, library, str(redis.port)))
 
 
-def test_python(running: Daemon, server: Server) -> None:
-    module = "tests.e2e.python_traffic"
-    own = run_traffic(running, sys.executable, "-m", module, str(server.port))
+def test_python(running: Daemon, redis: Server) -> None:
+    module = ("-m", "tests.e2e.python_traffic")
+    own = run_traffic(running, "python", sys.executable, *module, str(redis.port))
     # one job was waiting before the exporter saw the queue: its wait cannot be known
-    agree(running, own, unseen_waits=1)
+    agree(running, "python", own, unseen_waits=1)
 
 
-def test_a_worker_that_is_killed_stalls_its_job(running: Daemon, act: Act) -> None:
-    act("admin", queue="traffic", call="waitUntilReady")
-    wait_for(lambda: value(running.samples(), "bullmq_queue_paused") == 0, "discovered")
-    short = {"lockDuration": 1000, "stalledInterval": 1000}
-    first = act("worker", queue="traffic", ms=60_000, options=short)
-    act("producer", queue="traffic", count=1)
-    wait_for(lambda: counted(running).get("started") == 1, "the job is started")
+def test_a_worker_that_is_killed_stalls_its_job(running: Daemon, act: Actors) -> None:
+    queue = "stalls"
+    act("admin", queue=queue, call="waitUntilReady")
+    follows(running, queue)
+    # only the second one looks for stalled jobs
+    short = {"lockDuration": 1000, "skipStalledCheck": True}
+    first = act("worker", queue=queue, ms=3_600_000, options=short)
+    act("producer", queue=queue, count=1)
+    wait_for(lambda: counted(running, queue).get("started") == 1, "the job is started")
     first.send_signal(signal.SIGKILL)
-    act("worker", queue="traffic", ms=10, options=short)
+    act("worker", queue=queue, ms=10, options={"stalledInterval": 1000})
     expected = {"added": 1, "started": 2, "completed": 1, "failed": 0, "retried": 0, "stalled": 1}
-    wait_for(lambda: counted(running) == expected, f"{expected}, not {counted(running)}")
-    # the run that died has no duration
-    assert value(running.samples(), "bullmq_job_run_seconds_sum", outcome="completed") < 1
+    wait_for(
+        lambda: counted(running, queue) == expected,
+        f"{expected}, not {counted(running, queue)}",
+    )
+    runs = value(
+        running.samples(), "bullmq_job_run_seconds_count", outcome="completed", queue=queue
+    )
+    assert runs == 1, "the run that died has no duration"
 
 
-def test_obliterate(running: Daemon, act: Act) -> None:
-    act("admin", queue="traffic", call="waitUntilReady")
-    wait_for(lambda: value(running.samples(), "bullmq_queue_paused") == 0, "discovered")
-    act("producer", queue="traffic", count=5)
-    wait_for(lambda: counted(running).get("added") == 5, "five jobs")
-    act("admin", queue="traffic", call="obliterate", args=[{"force": True}])
-    wait_for(lambda: not counted(running), "the queue is gone")
+def test_obliterate(running: Daemon, act: Actors) -> None:
+    queue = "obliterated"
+    act("admin", queue=queue, call="waitUntilReady")
+    follows(running, queue)
+    act("producer", queue=queue, count=5)
+    wait_for(lambda: counted(running, queue).get("added") == 5, "five jobs")
+    act("admin", queue=queue, call="obliterate", args=[{"force": True}])
+    wait_for(lambda: not counted(running, queue), "the queue is gone")
     # the queue may have been forgotten meanwhile; then it is a new one and begins at 0
-    act("producer", queue="traffic", count=2)
-    wait_for(lambda: counted(running), "it is back")
-    time.sleep(1)
-    before = counted(running)["added"]
+    act("producer", queue=queue, count=2)
+    wait_for(lambda: counted(running, queue), "it is back")
+    wait_for_polls(running, "api")
+    before = counted(running, queue)["added"]
     assert before in (0, 2, 7)
-    act("producer", queue="traffic", count=3)
-    wait_for(lambda: counted(running)["added"] == before + 3, "three more")
-    assert value(running.samples(), "bullmq_events_lost_total") == 0
+    act("producer", queue=queue, count=3)
+    wait_for(lambda: counted(running, queue)["added"] == before + 3, "three more")
+    assert value(running.samples(), "bullmq_events_lost_total", queue=queue) == 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +33,22 @@ PROMETHEUS_METADATA = {
 }
 
 
+VALIDATE = """
+import { text } from 'node:stream/consumers';
+const said = {};
+for (const [module, name, resource] of JSON.parse(await text(process.stdin))) {
+  const { [resource.kind]: Kind } = await import(module);
+  try {
+    new Kind(resource).validate();
+    said[name] = '';
+  } catch (error) {
+    said[name] = String(error);
+  }
+}
+console.log(JSON.stringify(said));
+"""
+
+
 def program(resource: Resource) -> str:
     """Well typed if the resource has only fields that there are."""
     kind = resource["kind"]
@@ -43,20 +58,6 @@ def program(resource: Resource) -> str:
     )
 
 
-def validators_say(folder: Path, resource: Resource) -> str:
-    """What the validator made of the operator's schema finds."""
-    kind = resource["kind"]
-    (folder / "node_modules").symlink_to(node_modules())
-    (folder / "validate.mjs").write_text(
-        f"import {{ {kind} }} from '{MODULES[kind]}';\n"
-        f"new {kind}({json.dumps(resource)}).validate();\n"
-    )
-    done = subprocess.run(
-        ["node", "validate.mjs"], cwd=folder, capture_output=True, text=True, check=False
-    )
-    return done.stderr
-
-
 def found() -> dict[str, Resource]:
     return {
         resource["kind"]: resource
@@ -64,23 +65,6 @@ def found() -> dict[str, Resource]:
         for resource in rendered(way)
         if resource["kind"] in OWN_KINDS
     }
-
-
-def test_they_have_only_fields_that_there_are(tmp_path: Path) -> None:
-    assert set(found()) == set(OWN_KINDS)
-    assert compiler_says(tmp_path, {name: program(each) for name, each in found().items()}) == ""
-
-
-@pytest.mark.parametrize("kind", OWN_KINDS)
-def test_their_fields_hold_what_they_may(kind: str, tmp_path: Path) -> None:
-    assert validators_say(tmp_path, found()[kind]) == ""
-
-
-def test_scaling_has_only_metadata_that_keda_reads() -> None:
-    for trigger in found()["ScaledObject"]["spec"]["triggers"]:
-        assert trigger["type"] == "prometheus"
-        assert set(trigger["metadata"]) <= PROMETHEUS_METADATA
-        assert all(isinstance(value, str) for value in trigger["metadata"].values())
 
 
 def wrong(kind: str, *path: Any, value: Any) -> Resource:
@@ -93,16 +77,60 @@ def wrong(kind: str, *path: Any, value: Any) -> Resource:
     return made
 
 
-def test_the_checks_find_what_is_wrong(tmp_path: Path) -> None:
-    fields = {
+@pytest.fixture(scope="module")
+def compiler(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the compiler says of the resources, and of three with fields that there are not."""
+    resources = found() | {
         "monitor": wrong("ServiceMonitor", "spec", "endpoints", 0, "intervals", value="15s"),
         "rule": wrong("PrometheusRule", "spec", "groups", 0, "rules", 0, "alerts", value="x"),
         "scaled": wrong("ScaledObject", "spec", "minReplicas", value=1),
     }
-    said = compiler_says(tmp_path, {name: program(each) for name, each in fields.items()})
-    assert all(f"{name}.ts" in said for name in fields)
+    programs = {name: program(each) for name, each in resources.items()}
+    return compiler_says(tmp_path_factory.mktemp("types"), programs)
 
 
-def test_the_validators_find_what_is_wrong(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def validators(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What those made of the operators' schemas say of the resources, and of a wrong one."""
     interval = wrong("ServiceMonitor", "spec", "endpoints", 0, "interval", value="15 s")
-    assert "interval" in validators_say(tmp_path, interval)
+    folder = tmp_path_factory.mktemp("validators")
+    (folder / "node_modules").symlink_to(node_modules())
+    (folder / "validate.mjs").write_text(VALIDATE)
+    resources = [(MODULES[each["kind"]], name, each) for name, each in found().items()]
+    resources.append((MODULES["ServiceMonitor"], "interval", interval))
+    done = subprocess.run(
+        ["node", "validate.mjs"],
+        cwd=folder,
+        input=json.dumps(resources),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said: dict[str, str] = json.loads(done.stdout)
+    return said
+
+
+def test_they_have_only_fields_that_there_are(compiler: dict[str, str]) -> None:
+    assert set(found()) == set(OWN_KINDS)
+    assert not compiler.keys() & found().keys(), compiler
+
+
+def test_the_compiler_finds_what_is_wrong(compiler: dict[str, str]) -> None:
+    assert compiler.keys() >= {"monitor", "rule", "scaled"}
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+def test_their_fields_hold_what_they_may(kind: str, validators: dict[str, str]) -> None:
+    assert validators[kind] == ""
+
+
+def test_the_validators_find_what_is_wrong(validators: dict[str, str]) -> None:
+    assert "interval" in validators["interval"]
+
+
+def test_scaling_has_only_metadata_that_keda_reads() -> None:
+    for trigger in found()["ScaledObject"]["spec"]["triggers"]:
+        assert trigger["type"] == "prometheus"
+        assert set(trigger["metadata"]) <= PROMETHEUS_METADATA
+        assert all(isinstance(value, str) for value in trigger["metadata"].values())

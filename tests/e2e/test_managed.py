@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.test_discovery import add
-from tests.support.daemon import command
+from tests.support.command import command
 from tests.support.pages import parse
 from tests.support.servers import Server, redis_server
 

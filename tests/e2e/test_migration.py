@@ -10,10 +10,11 @@ import pytest
 
 from tests.integration.test_discovery import add
 from tests.support.alert_tests import FOLDER
-from tests.support.daemon import command
+from tests.support.command import command
 from tests.support.pages import jobs, parse
 from tests.support.requirements import node_modules
 from tests.support.servers import Server
+from tests.support.waiting import LIMIT_SECONDS
 
 
 @pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
@@ -25,7 +26,7 @@ def test_the_old_names_and_states_are_those_of_the_library(server: Server, libra
         capture_output=True,
         text=True,
         check=True,
-        timeout=20,
+        timeout=LIMIT_SECONDS,
     ).stdout
     rules = (FOLDER / "migration" / "exportPrometheusMetrics.yml").read_text()
     assert set(re.findall(r"^(\w+)\{", page, re.MULTILINE)) == set(

@@ -23,16 +23,49 @@ SUCCESS_TIME = "bullmq_exporter_config_last_reload_success_timestamp_seconds"
 FAST = "{interval_seconds: 0.2, stale_after_seconds: 5}"
 
 
-@pytest.fixture
-def a() -> Iterator[Server]:
-    with valkey() as server:
-        yield server
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[Server, Server]]:
+    with valkey() as one, valkey() as other:
+        yield one, other
 
 
 @pytest.fixture
-def b() -> Iterator[Server]:
-    with valkey() as server:
-        yield server
+def a(servers: tuple[Server, Server]) -> Server:
+    """A server with one queue."""
+    return _with_mail(servers[0])
+
+
+@pytest.fixture
+def b(servers: tuple[Server, Server]) -> Server:
+    """Another one."""
+    return _with_mail(servers[1])
+
+
+def _with_mail(server: Server) -> Server:
+    client = server.client()
+    client.flushall()
+    client.acl_deluser("monitor")
+    add(client, "mail")
+    return server
+
+
+@pytest.fixture(scope="module")
+def shared(
+    servers: tuple[Server, Server], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Daemon]:
+    with daemon(tmp_path_factory.mktemp("reload"), text({"api": servers[0].url})) as found:
+        yield found
+
+
+@pytest.fixture
+def running(shared: Daemon, a: Server) -> Daemon:
+    """An exporter that polls `a` as if it had just been started, and has said nothing."""
+    reload(shared, text({"other": f"redis://127.0.0.1:{free_port()}"}))
+    wait_for(lambda: not _named(shared, "api") and not clients(a), "nothing of the test before")
+    reload(shared, text({"api": a.url}))
+    wait_for(lambda: jobs(shared.samples(), connection="api"), "queues on the page")
+    shared.log_file.write_text("")
+    return shared
 
 
 def text(connections: dict[str, str], web: str = "enable_lifecycle: true", **sections: str) -> str:
@@ -65,8 +98,6 @@ def count(running: Daemon, name: str, **labels: str) -> float:
 
 
 def test_what_has_not_changed_goes_on(a: Server, b: Server, tmp_path: Path) -> None:
-    for server in (a, b):
-        add(server.client(), "mail")
     with daemon(tmp_path, text({"api": a.url})) as running:
         wait_for(lambda: jobs(running.samples(), connection="api"), "queues on the page")
         wait_for(lambda: _follows(running, a), "events are followed")
@@ -103,142 +134,129 @@ def _follows(running: Daemon, server: Server) -> bool:
     return count(running, "bullmq_jobs_added_total") > 0
 
 
-def test_one_is_removed(a: Server, b: Server, tmp_path: Path) -> None:
-    for server in (a, b):
-        add(server.client(), "mail")
-    with daemon(tmp_path, text({"api": a.url, "worker": b.url})) as running:
-        wait_for(lambda: jobs(running.samples(), connection="worker"), "queues on the page")
-        socket = clients(a)
-        reload(running, text({"api": a.url}))
-        wait_for(lambda: not _named(running, "worker"), "no sample of it")
-        assert clients(a) == socket
-        wait_for(lambda: not clients(b), "its socket is closed")
-        assert list(running.get("/health/redis").json["connections"]) == ["api"]
-        assert running.get("/health/redis?connection=worker").status == 404
-        assert running.get("/-/ready").status == 200
-        assert "reloaded kept=api stopped=worker" in running.log
-        # and comes back as one that was never there
-        reload(running, text({"api": a.url, "worker": b.url}))
-        wait_for(lambda: jobs(running.samples(), connection="worker"), "queues on the page")
+def test_one_is_removed(running: Daemon, a: Server, b: Server) -> None:
+    reload(running, text({"api": a.url, "worker": b.url}))
+    wait_for(lambda: jobs(running.samples(), connection="worker"), "queues on the page")
+    socket = clients(a)
+    reload(running, text({"api": a.url}))
+    wait_for(lambda: not _named(running, "worker"), "no sample of it")
+    assert clients(a) == socket
+    wait_for(lambda: not clients(b), "its socket is closed")
+    assert list(running.get("/health/redis").json["connections"]) == ["api"]
+    assert running.get("/health/redis?connection=worker").status == 404
+    assert running.get("/-/ready").status == 200
+    assert "reloaded kept=api stopped=worker" in running.log
+    # and comes back as one that was never there
+    reload(running, text({"api": a.url, "worker": b.url}))
+    wait_for(lambda: jobs(running.samples(), connection="worker"), "queues on the page")
 
 
 def _named(running: Daemon, name: str) -> list[Any]:
     return [key for key in running.samples() if name in dict(key[1]).values()]
 
 
-def test_one_is_led_elsewhere(a: Server, b: Server, tmp_path: Path) -> None:
-    add(a.client(), "old")
+def test_one_is_led_elsewhere(running: Daemon, a: Server, b: Server) -> None:
     add(b.client(), "new")
-    with daemon(tmp_path, text({"api": a.url})) as running:
-        wait_for(lambda: jobs(running.samples()), "queues on the page")
-        reload(running, text({"api": b.url}))
-        found = wait_for(lambda: jobs(running.samples()), "queues on the page")
-        assert {queue for queue, _ in found} == {"new"}
-        wait_for(lambda: not clients(a), "the old socket is closed")
-        assert set(clients(b)) == {"bullmq-exporter:api"}
+    reload(running, text({"api": b.url}))
+    found = wait_for(lambda: jobs(running.samples()), "queues on the page")
+    assert {queue for queue, _ in found} == {"mail", "new"}
+    wait_for(lambda: not clients(a), "the old socket is closed")
+    assert set(clients(b)) == {"bullmq-exporter:api"}
 
 
-def test_two_names_for_one_client(a: Server, tmp_path: Path) -> None:
-    with daemon(tmp_path, text({"api": a.url})) as running:
-        socket = clients(a)
-        reload(running, text({"api": a.url, "twin": a.url}))
-        wait_for(lambda: count(running, "bullmq_up", connection="twin"), "the twin")
-        assert clients(a) == socket
-        reload(running, text({"api": a.url}))
-        wait_for(lambda: not _named(running, "twin"), "no twin")
-        assert clients(a) == socket
+def test_two_names_for_one_client(running: Daemon, a: Server) -> None:
+    socket = clients(a)
+    reload(running, text({"api": a.url, "twin": a.url}))
+    wait_for(lambda: count(running, "bullmq_up", connection="twin"), "the twin")
+    assert clients(a) == socket
+    reload(running, text({"api": a.url}))
+    wait_for(lambda: not _named(running, "twin"), "no twin")
+    assert clients(a) == socket
 
 
-def test_other_options_begin_anew(a: Server, tmp_path: Path) -> None:
-    add(a.client(), "mail")
+def test_other_options_begin_anew(running: Daemon, a: Server) -> None:
     add(a.client(), "other")
-    with daemon(tmp_path, text({"api": a.url})) as running:
-        wait_for(lambda: len(every(running.samples(), "bullmq_queue_paused")) == 2, "queues")
-        reload(running, text({"api": a.url}, queues="{exclude: [other]}"))
-        found = wait_for(lambda: jobs(running.samples()), "queues on the page")
-        assert {queue for queue, _ in found} == {"mail"}
-        assert len(clients(a)) == 1
+    reload(running, text({"api": a.url}, queues="{exclude: [nothing]}"))
+    wait_for(lambda: len(every(running.samples(), "bullmq_queue_paused")) == 2, "queues")
+    reload(running, text({"api": a.url}, queues="{exclude: [other]}"))
+    found = wait_for(lambda: jobs(running.samples()), "queues on the page")
+    assert {queue for queue, _ in found} == {"mail"}
+    assert len(clients(a)) == 1
 
 
-def test_a_bad_one_is_refused_whole(a: Server, b: Server, tmp_path: Path) -> None:
-    add(a.client(), "mail")
+def test_a_bad_one_is_refused_whole(running: Daemon, a: Server, b: Server) -> None:
     good = text({"api": a.url})
-    with daemon(tmp_path, good) as running:
-        wait_for(lambda: jobs(running.samples()), "queues on the page")
-        assert count(running, SUCCESSFUL) == 1
-        taken, socket = count(running, SUCCESS_TIME), clients(a)
-        bad = text({"worker": b.url.replace("redis://", "redis://:hunter2@")}, log="{levle: debug}")
-        write(running, bad.replace("/0}", "/x}"))
-        answer = running.get("/-/reload", method="POST")
-        assert answer.status == 500
-        assert answer.text.splitlines()[0] == "not reloaded"
-        assert "connections.worker.url: needs a database number" in answer.text
-        assert "log.levle: unknown key; did you mean level?" in answer.text
-        wait_for(lambda: value(running.samples(), SUCCESSFUL) == 0, "the gauge")
-        assert running.log.count("ERROR   exporter reload failed") == 2
-        assert "hunter2" not in answer.text + running.log
-        assert count(running, SUCCESS_TIME) == taken
-        assert (clients(a), clients(b)) == (socket, {})
-        assert count(running, "bullmq_up", connection="api") == 1
+    assert count(running, SUCCESSFUL) == 1
+    taken, socket = count(running, SUCCESS_TIME), clients(a)
+    bad = text({"worker": b.url.replace("redis://", "redis://:hunter2@")}, log="{levle: debug}")
+    write(running, bad.replace("/0}", "/x}"))
+    answer = running.get("/-/reload", method="POST")
+    assert answer.status == 500
+    assert answer.text.splitlines()[0] == "not reloaded"
+    assert "connections.worker.url: needs a database number" in answer.text
+    assert "log.levle: unknown key; did you mean level?" in answer.text
+    wait_for(lambda: value(running.samples(), SUCCESSFUL) == 0, "the gauge")
+    assert running.log.count("ERROR   exporter reload failed") == 2
+    assert "hunter2" not in answer.text + running.log
+    assert count(running, SUCCESS_TIME) == taken
+    assert (clients(a), clients(b)) == (socket, {})
+    assert count(running, "bullmq_up", connection="api") == 1
 
-        write(running, good)
-        answer = running.get("/-/reload", method="POST")
-        assert (answer.status, answer.text) == (200, "reloaded\n")
-        wait_for(lambda: count(running, SUCCESSFUL) == 1, "the gauge")
-        assert count(running, SUCCESS_TIME) > taken
-        assert clients(a) == socket
-        assert "Traceback" not in running.log
+    write(running, good)
+    answer = running.get("/-/reload", method="POST")
+    assert (answer.status, answer.text) == (200, "reloaded\n")
+    wait_for(lambda: count(running, SUCCESSFUL) == 1, "the gauge")
+    assert count(running, SUCCESS_TIME) > taken
+    assert clients(a) == socket
+    assert "Traceback" not in running.log
 
 
-def test_a_file_that_is_gone(a: Server, tmp_path: Path) -> None:
-    with daemon(tmp_path, text({"api": a.url})) as running:
-        (tmp_path / "config.yaml").unlink()
-        running.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: value(running.samples(), SUCCESSFUL) == 0, "the gauge")
-        assert "No such file or directory" in running.log
-        assert running.stop() == 0
+def test_a_file_that_is_gone(running: Daemon) -> None:
+    (running.log_file.parent / "config.yaml").unlink()
+    running.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: value(running.samples(), SUCCESSFUL) == 0, "the gauge")
+    assert "No such file or directory" in running.log
 
 
-def test_what_the_socket_was_opened_with_stays(a: Server, tmp_path: Path) -> None:
-    with daemon(tmp_path, text({"api": a.url})) as running:
-        write(running, text({"api": a.url}, "enable_lifecycle: true, max_concurrent_requests: 9"))
-        answer = running.get("/-/reload", method="POST")
-        assert answer.status == 500
-        assert "web.max_concurrent_requests: cannot be changed by a reload; restart" in answer.text
+def test_what_the_socket_was_opened_with_stays(running: Daemon, a: Server) -> None:
+    write(running, text({"api": a.url}, "enable_lifecycle: true, max_concurrent_requests: 9"))
+    answer = running.get("/-/reload", method="POST")
+    assert answer.status == 500
+    assert "web.max_concurrent_requests: cannot be changed by a reload; restart" in answer.text
 
 
-def test_posting_must_be_enabled(a: Server, tmp_path: Path) -> None:
-    with daemon(tmp_path, text({"api": a.url}, "")) as running:
-        answer = running.get("/-/reload", method="POST")
-        assert answer.status == 403
-        assert "web.enable_lifecycle" in answer.text
-        answer = running.get("/-/reload")
-        assert (answer.status, answer.headers["allow"]) == (405, "POST")
-        assert " reloaded " not in running.log
+def test_posting_must_be_enabled(running: Daemon, a: Server) -> None:
+    reload(running, text({"api": a.url}, ""))
+    answer = running.get("/-/reload", method="POST")
+    assert answer.status == 403
+    assert "web.enable_lifecycle" in answer.text
+    answer = running.get("/-/reload")
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")
+    assert running.log.count(" reloaded ") == 1
 
 
-def test_users_come_and_go(a: Server, tmp_path: Path) -> None:
+def test_users_come_and_go(running: Daemon, a: Server) -> None:
     users = "enable_lifecycle: true, basic_auth_users: {{alice: {}}}"
-    with daemon(tmp_path, text({"api": a.url})) as running:
-        reload(running, text({"api": a.url}, users.format(hashed("one"))))
-        right = {"Authorization": "Basic YWxpY2U6b25l"}
-        assert running.get("/metrics").status == 401
-        assert running.get("/-/reload", method="POST").status == 401
-        assert running.get("/metrics", **right).status == 200
-        assert running.get("/-/reload", method="POST", **right).status == 200
-        assert running.get("/metrics", **right).status == 200
-        reload(running, text({"api": a.url}, users.format(hashed("two"))))
-        assert running.get("/metrics", **right).status == 401
+    reload(running, text({"api": a.url}, users.format(hashed("one"))))
+    right = {"Authorization": "Basic YWxpY2U6b25l"}
+    assert running.get("/metrics").status == 401
+    assert running.get("/-/reload", method="POST").status == 401
+    assert running.get("/metrics", **right).status == 200
+    assert running.get("/-/reload", method="POST", **right).status == 200
+    assert running.get("/metrics", **right).status == 200
+    reload(running, text({"api": a.url}, users.format(hashed("two"))))
+    assert running.get("/metrics", **right).status == 401
 
 
-def test_the_sync_test_can_be_turned_off_and_on(a: Server, tmp_path: Path) -> None:
-    with daemon(tmp_path, text({"api": a.url})) as running:
-        wait_for(lambda: running.get("/health/redis/sync").status == 200, "a round")
-        reload(running, text({"api": a.url}, sync="{enabled: false}"))
-        assert running.get("/health/redis/sync").status == 404
-        wait_for(lambda: not every(running.samples(), "bullmq_sync_success"), "no samples")
-        reload(running, text({"api": a.url}))
-        wait_for(lambda: running.get("/health/redis/sync").status == 200, "a round")
+def test_the_sync_test_can_be_turned_off_and_on(running: Daemon, a: Server) -> None:
+    wait_for(lambda: running.get("/health/redis/sync").status == 200, "a round")
+    reload(running, text({"api": a.url}, sync="{enabled: false}"))
+    answer = running.get("/health/redis/sync")
+    assert answer.status == 404
+    assert "sync.enabled: true" in answer.json["error"]
+    wait_for(lambda: not every(running.samples(), "bullmq_sync_success"), "no samples")
+    reload(running, text({"api": a.url}))
+    wait_for(lambda: running.get("/health/redis/sync").status == 200, "a round")
 
 
 def test_many_reloads_leave_nothing_behind(a: Server, tmp_path: Path) -> None:
@@ -260,7 +278,7 @@ def test_many_reloads_leave_nothing_behind(a: Server, tmp_path: Path) -> None:
         assert running.stop() == 0
 
 
-def test_a_new_password_needs_no_restart(a: Server, tmp_path: Path) -> None:
+def test_a_new_password_needs_no_restart(running: Daemon, a: Server, tmp_path: Path) -> None:
     admin, file = a.client(), tmp_path / "password"
 
     def set_password(password: str) -> None:
@@ -270,15 +288,15 @@ def test_a_new_password_needs_no_restart(a: Server, tmp_path: Path) -> None:
     set_password("first-s3cret")
     file.write_text("first-s3cret\n")
     config = text({"api": a.url}).replace("}", f", username: monitor, password_file: {file}}}", 1)
-    with daemon(tmp_path, config) as running:
-        wait_for(lambda: count(running, "bullmq_up"), "up")
-        set_password("second-s3cret")
-        admin.client_kill_filter(user="monitor")
-        wait_for(lambda: value(running.samples(), "bullmq_up") == 0, "down")
-        wait_for(lambda: _last_error(running) == "auth", "the old password is refused")
-        file.write_text("second-s3cret\n")
-        wait_for(lambda: count(running, "bullmq_up"), "up again")
-        assert "s3cret" not in running.log
+    reload(running, config)
+    wait_for(lambda: count(running, "bullmq_up"), "up")
+    set_password("second-s3cret")
+    admin.client_kill_filter(user="monitor")
+    wait_for(lambda: value(running.samples(), "bullmq_up") == 0, "down")
+    wait_for(lambda: _last_error(running) == "auth", "the old password is refused")
+    file.write_text("second-s3cret\n")
+    wait_for(lambda: count(running, "bullmq_up"), "up again")
+    assert "s3cret" not in running.log
 
 
 def _last_error(running: Daemon) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,9 @@ from tests.support.requirements import require
 
 
 def run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=FOLDER)
+    # a third of promtool's time goes into collecting garbage of which there is little
+    env = os.environ | {"GOGC": "400"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=FOLDER, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -26,8 +30,9 @@ def test_promtool_finds_nothing_in_the_rules() -> None:
     )
 
 
-def test_the_rules_do_what_their_tests_say() -> None:
-    run(require("promtool"), "test", "rules", *map(str, FILES))
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_the_rules_do_what_their_tests_say(file: Path) -> None:
+    run(require("promtool"), "test", "rules", str(file))
 
 
 def test_every_alert_has_a_firing_and_a_silent_case() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import command, daemon
+from tests.support.command import command
+from tests.support.daemon import daemon
 from tests.support.servers import Server, free_port, valkey
 from tests.support.users import hashed
 from tests.support.waiting import wait_for

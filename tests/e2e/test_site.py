@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import PAGES, ROOT, blocks, name_of
+from tests.support.waiting import LIMIT_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=LIMIT_SECONDS,
     )
     assert done.returncode == 0, done.stderr
     assert not re.search("^WARNING", done.stderr, re.MULTILINE)

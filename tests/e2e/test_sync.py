@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.integration.test_discovery import add
 from tests.support.daemon import daemon
 from tests.support.pages import every, jobs, value
+from tests.support.polls import wait_for_polls
 from tests.support.proxy import Proxy
 from tests.support.servers import Server, valkey
-from tests.support.waiting import wait_for
+from tests.support.waiting import LIMIT_SECONDS, wait_for
 
 FAST = """
-poll: {{interval_seconds: 0.2, stale_after_seconds: 1}}
-sync: {{interval_seconds: 1, timeout_seconds: 0.3}}
+poll: {{interval_seconds: 0.2}}
+sync: {{interval_seconds: 1, timeout_seconds: 20}}
 connections:
-  api: {{url: "{api}"}}
-  worker: {{url: "{worker}", connect_timeout_seconds: 1, timeout_seconds: 1}}
+  api: {{url: "{api}", timeout_seconds: 60}}
+  worker: {{url: "{worker}", timeout_seconds: 60}}
 """
 
 
@@ -37,7 +40,7 @@ def test_two_servers_are_caught_in_one_interval(server: Server, tmp_path: Path) 
             page = answer.json
             assert page["status"] == "failed"
             assert page["verdict"].startswith("api and worker reach different Redis servers: run_")
-            assert page["age_seconds"] < 5
+            assert 0 <= page["age_seconds"] < LIMIT_SECONDS
             difference = page["differences"][0]
             assert difference["connections"] == ["api", "worker"]
             assert {"address", "run_id"} <= set(difference["differing"])
@@ -50,9 +53,18 @@ def test_two_servers_are_caught_in_one_interval(server: Server, tmp_path: Path) 
             assert running.log.count(line) == 1
 
 
-def test_one_database_passes(server: Server, tmp_path: Path) -> None:
-    config = FAST.format(api=server.url, worker=server.url.replace("127.0.0.1", "localhost"))
-    with daemon(tmp_path, config) as running:
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    found = Proxy(server)
+    yield found
+    found.close()
+
+
+def test_one_database_passes_until_a_peer_hangs(
+    server: Server, proxy: Proxy, tmp_path: Path
+) -> None:
+    add(server.client(), "mail")
+    with daemon(tmp_path, FAST.format(api=server.url, worker=proxy.url)) as running:
         answer = wait_for(
             lambda: (a := running.get("/health/redis/sync")).status == 200 and a, "it passes"
         )
@@ -61,40 +73,15 @@ def test_one_database_passes(server: Server, tmp_path: Path) -> None:
         assert set(every(running.samples(), "bullmq_sync_success").values()) == {1}
         assert len(every(running.samples(), "bullmq_sync_check_success")) == 4 * 7
 
-
-def test_it_can_be_disabled(server: Server, tmp_path: Path) -> None:
-    config = f'connections: {{api: {{url: "{server.url}"}}}}\nsync: {{enabled: false}}'
-    with daemon(tmp_path, config) as running:
-        answer = running.get("/health/redis/sync")
-        assert answer.status == 404
-        assert "sync.enabled: true" in answer.json["error"]
-        assert not [name for name, _ in running.samples() if name.startswith("bullmq_sync")]
-
-
-def test_a_dead_peer_delays_no_poll(server: Server, tmp_path: Path) -> None:
-    add(server.client(), "mail")
-    proxy = Proxy(server)
-    proxy.hang = True
-    with daemon(tmp_path, FAST.format(api=server.url, worker=proxy.url)) as running:
-        name = "bullmq_exporter_collector_last_success_timestamp_seconds"
-
-        def last_poll() -> float:
-            labels = {"connection": "api", "collector": "queues"}
-            return value(running.samples(), name, **labels) or 0.0
-
-        wait_for(lambda: jobs(running.samples()), "queues on the page")
-        success = "bullmq_sync_success"
-        wait_for(lambda: every(running.samples(), success, writer="worker"), "a round ends")
-        assert set(every(running.samples(), success, writer="worker").values()) == {0}
-        assert value(running.samples(), success, writer="api", reader="api") == 1
-        for _ in range(20):
-            assert time.time() - last_poll() < 1
-            time.sleep(0.1)
-        pages = running.get("/health/redis/sync").json["pairs"]
-        dead = next(p for p in pages if (p["writer"], p["reader"]) == ("api", "worker"))
-        assert "worker does not reach its Redis" in dead["verdict"]
-        assert "timeout" in dead["verdict"]
-    proxy.close()
+        proxy.hang = True
+        wait_for(lambda: proxy.swallowed, "a call that is not answered")
+        name = "bullmq_sync_runs_total"
+        before = every(running.samples(), name)
+        # at least three seconds, in which three rounds would be made
+        wait_for_polls(running, "api", 15)
+        after = every(running.samples(), name)
+        # one may have been about to end; what is too old is not shown
+        assert all(after.get(key, count) <= count + 1 for key, count in before.items())
 
 
 def test_hidden_identities_are_told_by_what_the_test_sees(server: Server, tmp_path: Path) -> None:

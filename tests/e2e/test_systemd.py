@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cli.commands import CONFIG_ERROR
+from exporter.cli.commands.shared import CONFIG_ERROR
 from tests.support.image import ROOT
 from tests.support.requirements import beside_python, require
 

@@ -13,43 +13,26 @@ import pytest
 
 from exporter import __version__
 from tests.support.daemon import environment, started
-from tests.support.image import ROOT
+from tests.support.dist import ROOT, install, run
 from tests.support.pages import value
 from tests.support.servers import Server, free_port
 
 NAME = f"bullmq_exporter-{__version__}"
 
 
-def python(*words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", *words], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of both; the wheel is made from the source distribution."""
-    folder = tmp_path_factory.mktemp("dist")
-    # what isolation would fetch is installed
-    python("build", "--no-isolation", "--outdir", str(folder), str(ROOT))
-    return folder
-
-
-def files_of_source(built: Path) -> set[str]:
-    with tarfile.open(built / f"{NAME}.tar.gz") as source:
+def files_of_source(dist: Path) -> set[str]:
+    with tarfile.open(dist / f"{NAME}.tar.gz") as source:
         return {member.name.removeprefix(f"{NAME}/") for member in source if member.isfile()}
 
 
-def test_twine_takes_both(built: Path) -> None:
-    files = sorted(map(str, built.iterdir()))
+def test_twine_takes_both(dist: Path) -> None:
+    files = sorted(map(str, dist.glob("bullmq_exporter*")))
     assert [Path(file).name for file in files] == [f"{NAME}-py3-none-any.whl", f"{NAME}.tar.gz"]
-    assert python("twine", "check", "--strict", *files).count("PASSED") == 2
+    assert run([sys.executable, "-m", "twine", "check", "--strict", *files]).count("PASSED") == 2
 
 
-def test_the_source_has_what_an_image_and_a_wheel_need(built: Path) -> None:
-    inside = files_of_source(built)
+def test_the_source_has_what_an_image_and_a_wheel_need(dist: Path) -> None:
+    inside = files_of_source(dist)
     assert {"pyproject.toml", ".dockerignore", "deploy/Dockerfile", "config.yaml"} <= inside
     assert {name.partition("/")[0] for name in inside} == {
         *("exporter", "grafana", "prometheus", "deploy", "docs"),
@@ -58,10 +41,10 @@ def test_the_source_has_what_an_image_and_a_wheel_need(built: Path) -> None:
     }
 
 
-def test_the_wheel_has_all_of_the_package_and_no_more(built: Path) -> None:
-    with zipfile.ZipFile(built / f"{NAME}-py3-none-any.whl") as wheel:
+def test_the_wheel_has_all_of_the_package_and_no_more(dist: Path) -> None:
+    with zipfile.ZipFile(dist / f"{NAME}-py3-none-any.whl") as wheel:
         inside = {name for name in wheel.namelist() if name.startswith("exporter/")}
-    assert inside == {name for name in files_of_source(built) if name.startswith("exporter/")}
+    assert inside == {name for name in files_of_source(dist) if name.startswith("exporter/")}
     tracked = subprocess.run(
         ["git", "ls-files", "exporter"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -91,15 +74,9 @@ class Installed:
 
 
 @pytest.fixture(scope="module")
-def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    folder = tmp_path_factory.mktemp("clean")
-    python("venv", "--without-pip", str(folder))
-    inside = ("--python", str(folder / "bin" / "python"))
-    wheel = str(built / f"{NAME}-py3-none-any.whl")
-    python(
-        "pip", *inside, "install", "--quiet", "--no-compile", "--disable-pip-version-check", wheel
-    )
-    python("pip", *inside, "check")
+def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    folder = tmp_path_factory.mktemp("clean") / "environment"
+    install(folder, str(dist / f"{NAME}-py3-none-any.whl"))
     return Installed(folder)
 
 

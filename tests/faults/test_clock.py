@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from tests.support.clock import Clock
-from tests.support.fault_harness import Harness, scene
+from tests.support.daemon import Daemon
+from tests.support.fault_harness import Harness, harness
 from tests.support.live import Written
 from tests.support.pages import value
 from tests.support.servers import valkey
@@ -25,32 +26,32 @@ def by_its_clock(found: Harness) -> float:
 JUMPS = (HOUR, -2 * HOUR)
 
 
-def test_of_the_exporter(tmp_path: Path) -> None:
+def test_of_the_exporter(tmp_path: Path, idle: Daemon) -> None:
     """Intervals, ages and back-offs are of monotonic time, or of Redis' clock."""
     clock = Clock(tmp_path / "clock")
     env = clock.of_an_exporter
-    with valkey() as server, scene(tmp_path, server, Written(server), **env) as found:
+    with valkey() as server, harness(tmp_path, idle, server, Written(server), **env) as found:
         for seconds in JUMPS:
             with found.fault(f"clock of the exporter {seconds:+d} s"):
                 clock.jump(seconds)
                 wait_for(lambda s=seconds: abs(by_its_clock(found) - s) < 60, "it has jumped")
                 done = found.live.completed
-                wait_for(lambda n=done: found.completed(found.look) >= n, "polls")
+                wait_for(lambda n=done: found.completed(found.last) >= n, "polls")
                 clock.jump(0)
         found.end()
 
 
-def test_of_redis(tmp_path: Path) -> None:
+def test_of_redis(tmp_path: Path, idle: Daemon) -> None:
     """Ids in a stream never go back; no duration is negative."""
     clock = Clock(tmp_path / "clock")
     env = os.environ | clock.of_a_server
-    with valkey(env=env) as server, scene(tmp_path, server, Written(server)) as found:
+    with valkey(env=env) as server, harness(tmp_path, idle, server, Written(server)) as found:
         for seconds in JUMPS:
             with found.fault(f"clock of Redis {seconds:+d} s"):
                 clock.jump(seconds)
                 assert abs(server.client().time()[0] - time.time() - seconds) < 60
                 done = found.live.completed
-                wait_for(lambda n=done: found.completed(found.look) > n, "polls")
+                wait_for(lambda n=done: found.completed(found.last) > n, "polls")
                 samples = found.samples.items()
                 assert not [k for k, v in samples if k[0].startswith("bullmq_") and v < 0]
                 clock.jump(0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.fault_harness import Harness, scene
+from tests.support.daemon import Daemon
+from tests.support.fault_harness import Harness, harness
 from tests.support.live import Written
 from tests.support.pages import every, value
 from tests.support.proxy import Proxy
@@ -22,12 +23,12 @@ def follows(replica: Server, master: Server) -> None:
     wait_for(lambda: client.info("replication")["master_link_status"] == "up", "it follows")
 
 
-def test_read_only_after_a_failover(tmp_path: Path) -> None:
-    """What there is to read is read; the sync test tells that nothing can be written."""
+def test_read_only_after_a_failover(tmp_path: Path, idle: Daemon) -> None:
+    """What there is to read is read; the sync test reports that nothing can be written."""
     with redis_server() as master, redis_server() as replica:
         follows(replica, master)
         proxy, live = Proxy(master), Written(master, replicas=1)
-        with scene(tmp_path, master, live, url=proxy.url) as found:
+        with harness(tmp_path, idle, master, live, url=proxy.url) as found:
             with found.fault("read-only after a failover", "connection"):
                 master.kill()
                 found.server = live.server = replica
@@ -43,15 +44,15 @@ def test_read_only_after_a_failover(tmp_path: Path) -> None:
 
 def _reads_a_replica(found: Harness) -> None:
     wait_for(lambda: value(found.samples, INFO, role="slave") == 1, "a replica is read")
-    told = "/health/redis/sync"
-    wait_for(lambda: "READONLY" in found.running.get(told).text, "the sync test's reason")
-    assert value(found.samples, SYNC) == 0
+    path = "/health/redis/sync"
+    wait_for(lambda: "READONLY" in found.running.get(path).text, "the sync test's reason")
+    wait_for(lambda: value(found.samples, SYNC) == 0, "the sync test fails")
     # workers are connected to the master, so nothing is known of them here
     wait_for(lambda: not every(found.samples, "bullmq_queue_workers"), "workers")
     assert value(found.samples, "bullmq_up") == 1
 
 
-def test_a_name_that_is_unknown_and_then_leads_elsewhere(tmp_path: Path) -> None:
+def test_a_name_that_is_unknown_and_then_leads_elsewhere(tmp_path: Path, idle: Daemon) -> None:
     """The name is looked up at each connect, by a resolver that the test has put in the process."""
     hosts = tmp_path / "hosts"
     with redis_server() as master, redis_server(host=OTHER_HOST, port=master.port) as replica:
@@ -59,12 +60,12 @@ def test_a_name_that_is_unknown_and_then_leads_elsewhere(tmp_path: Path) -> None
         hosts.write_text(master.host)
         live = Written(master, replicas=1)
         url = f"redis://redis.test:{master.port}/0"
-        with scene(tmp_path, master, live, url=url, TEST_HOSTS=str(hosts)) as found:
+        with harness(tmp_path, idle, master, live, url=url, TEST_HOSTS=str(hosts)) as found:
             with found.fault("DNS: name unknown", "connection") as fault:
                 hosts.write_text("unknown")
                 _disconnect(master)
                 fault.is_seen("connection")
-                wait_for(lambda: "Name or service" in fault.told()["detail"], "the reason")
+                wait_for(lambda: "Name or service" in str(fault.last_error()), "the reason")
                 fault.outlasts_the_samples()
                 hosts.write_text(master.host)
             with found.fault("DNS: another address", "connection") as fault:

@@ -16,11 +16,13 @@ from tests.support.servers import valkey
 from tests.support.waiting import wait_for
 
 INTERVAL = 0.1
+TIMEOUT = "0.5"
+"""Short, since one fault of each round lasts so long. A loss without a fault does no harm here."""
 WARM_UP, ROUNDS = 4, 12
 GROWTH_BYTES = 2 << 20
 """Some 1.5 MB are left to chance; 64 kB for each fault would be twice as much as this."""
-PINGS = "bullmq_connection_ping_seconds_count"
-RECONNECTS = "bullmq_connection_reconnects_total"
+LAST_SUCCESS = "bullmq_exporter_collector_last_success_timestamp_seconds"
+SYNC_RUNS = "bullmq_sync_runs_total"
 
 
 def resident(running: Daemon) -> int:
@@ -29,17 +31,47 @@ def resident(running: Daemon) -> int:
     return int(line.split()[1]) * 1024
 
 
-def held(running: Daemon, kind: str) -> int:
-    return len(list(Path(f"/proc/{running.process.pid}/{kind}").iterdir()))
+def held(running: Daemon) -> tuple[int, int]:
+    """Descriptors and threads."""
+    fd, task = (Path(f"/proc/{running.process.pid}/{kind}") for kind in ("fd", "task"))
+    return len(list(fd.iterdir())), len(list(task.iterdir()))
 
 
-def least(running: Daemon, kind: str) -> int:
-    """At a moment without the sync test's own, which takes a quarter of a second in each."""
-    until, counts = time.monotonic() + 1.2, [held(running, kind)]
-    while time.monotonic() < until:
-        counts.append(held(running, kind))
-        time.sleep(0.02)
-    return min(counts)
+def counted(running: Daemon, name: str) -> float:
+    return value(running.samples(), name) or 0
+
+
+def losses(running: Daemon) -> int:
+    """How often the log says that the connection was lost."""
+    return running.log.count(" REDIS lost ")
+
+
+def troubles(running: Daemon) -> int:
+    """How often the log says that the connection was lost, or that none could be had."""
+    return losses(running) + running.log.count(" REDIS connection-test failed ")
+
+
+def polled_at(running: Daemon) -> float:
+    """When the queues were last read."""
+    return value(running.samples(), LAST_SUCCESS, collector="queues") or 0
+
+
+def held_at_rest(running: Daemon) -> tuple[int, int] | None:
+    """The fewest over two rounds of the sync test, which has some of its own for a moment.
+
+    None if the connection was lost meanwhile: there is one descriptor less then.
+    """
+    lost, runs = losses(running), counted(running, SYNC_RUNS)
+    counts = [held(running)]
+
+    def two_more() -> bool:
+        counts.append(held(running))
+        return counted(running, SYNC_RUNS) >= runs + 2
+
+    wait_for(two_more, "two rounds of the sync test")
+    if not up(running) or losses(running) != lost:
+        return None
+    return min(fd for fd, _ in counts), min(task for _, task in counts)
 
 
 def up(running: Daemon) -> bool:
@@ -67,25 +99,31 @@ def test_descriptors_threads_and_memory(tmp_path: Path) -> None:
         announce(server.client())
         add(server.client(), *(f"queue-{number}" for number in range(20)))
         proxy, live = Proxy(server), Written(server)
-        options = config(proxy.url, INTERVAL, stale_after=1).replace("seconds: 0.5", "seconds: 0.1")
+        options = config(proxy.url, INTERVAL, stale_after=1).replace(": 3.0", f": {TIMEOUT}")
         with daemon(tmp_path, options) as running:
             live.start()
-            sizes, before = [], {}
+            sizes, before = [], None
             for number in range(ROUNDS):
                 for begin, end in faults(proxy):
-                    begin()
-                    time.sleep(0.05)
+                    felt = troubles(running)
+
+                    def is_felt(begin: Callable[[], None] = begin, felt: int = felt) -> bool:
+                        begin()  # again: there may have been no connection to cut
+                        return troubles(running) > felt
+
+                    wait_for(is_felt, "a loss")
                     end()
-                    wait_for(lambda: up(running), "bullmq_up 1")
+                    ended = time.time()
+                    wait_for(lambda t=ended: polled_at(running) > t, "a poll that works")
                 if number == WARM_UP:
-                    before = {kind: least(running, kind) for kind in ("fd", "task")}
+                    before = wait_for(lambda: held_at_rest(running), "a rest")
                 sizes.append(resident(running))
-            for kind, count in before.items():
-                # the sync test has some of its own for a moment
-                wait_for(lambda k=kind, n=count: held(running, k) <= n, f"{kind}: {before}")
-            found = running.samples()
+            after = wait_for(lambda: held_at_rest(running), "a rest")
+            assert before is not None
+            assert after[0] <= before[0]
+            assert after[1] <= before[1]
             print(
-                f"flat: {value(found, PINGS):.0f} polls, {value(found, RECONNECTS):.0f} losses | "
+                f"flat: {losses(running)} losses | "
                 f"{sizes[WARM_UP] / 1e6:.1f} MB, then {sizes[-1] / 1e6:.1f} MB | {before}"
             )
             assert max(sizes[WARM_UP:]) - sizes[WARM_UP] < GROWTH_BYTES

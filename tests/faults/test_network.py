@@ -7,24 +7,26 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.fault_harness import Harness, scene
+from tests.support.daemon import Daemon
+from tests.support.fault_harness import Harness, harness
 from tests.support.live import RealWork
 from tests.support.proxy import Proxy
 from tests.support.servers import redis_server
 
+Proxied = tuple[Harness, Proxy]
+
 
 @pytest.fixture(scope="module")
-def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Harness, Proxy]]:
+def proxied(tmp_path_factory: pytest.TempPathFactory, idle: Daemon) -> Iterator[Proxied]:
     with redis_server() as server:
         proxy = Proxy(server)
-        with scene(
-            tmp_path_factory.mktemp("network"), server, RealWork(server), url=proxy.url
-        ) as found:
+        folder = tmp_path_factory.mktemp("network")
+        with harness(folder, idle, server, RealWork(server), url=proxy.url) as found:
             yield found, proxy
         proxy.close()
 
 
-def test_refused(proxied: tuple[Harness, Proxy]) -> None:
+def test_refused(proxied: Proxied) -> None:
     found, proxy = proxied
     with found.fault("refused", "connection") as fault:
         proxy.refuse()
@@ -33,7 +35,7 @@ def test_refused(proxied: tuple[Harness, Proxy]) -> None:
         proxy.let_in()
 
 
-def in_trouble(proxied: tuple[Harness, Proxy], name: str, error: str, **trouble: object) -> None:
+def in_trouble(proxied: Proxied, name: str, error: str, **trouble: object) -> None:
     """A fault that is in how the proxy is set, until the samples are withdrawn."""
     found, proxy = proxied
     well = {setting: getattr(proxy, setting) for setting in trouble}
@@ -44,37 +46,37 @@ def in_trouble(proxied: tuple[Harness, Proxy], name: str, error: str, **trouble:
         vars(proxy).update(well)
 
 
-def test_hang_after_accept(proxied: tuple[Harness, Proxy]) -> None:
+def test_hang_after_accept(proxied: Proxied) -> None:
     in_trouble(proxied, "hang after accept", "timeout", hang=True)
 
 
-def test_hang_in_the_middle_of_a_reply(proxied: tuple[Harness, Proxy]) -> None:
+def test_hang_in_the_middle_of_a_reply(proxied: Proxied) -> None:
     # within INFO's
     in_trouble(proxied, "hang mid-reply", "timeout", hang_after=3000)
 
 
-def test_cut_in_the_middle_of_a_reply(proxied: tuple[Harness, Proxy]) -> None:
+def test_cut_in_the_middle_of_a_reply(proxied: Proxied) -> None:
     in_trouble(proxied, "cut mid-reply", "connection", cut_after=3000)
 
 
-def test_one_kilobyte_a_second(proxied: tuple[Harness, Proxy]) -> None:
-    in_trouble(proxied, "1 kB/s", "timeout", bytes_per_second=1000)
+def test_one_hundred_bytes_a_second(proxied: Proxied) -> None:
+    in_trouble(proxied, "100 B/s", "timeout", bytes_per_second=100)
 
 
-def test_garbage(proxied: tuple[Harness, Proxy]) -> None:
+def test_garbage(proxied: Proxied) -> None:
     def corrupt(data: bytes) -> bytes:
         return b"\0" + os.urandom(len(data))
 
     in_trouble(proxied, "garbage", "protocol", corrupt=corrupt)
 
 
-def test_answers_to_other_questions(proxied: tuple[Harness, Proxy]) -> None:
+def test_answers_to_other_questions(proxied: Proxied) -> None:
     in_trouble(proxied, "answers of another kind", "protocol", corrupt=lambda _: b":1\r\n" * 200)
 
 
-def test_reset(proxied: tuple[Harness, Proxy]) -> None:
+def test_reset(proxied: Proxied) -> None:
     in_trouble(proxied, "RST", "connection", reset=True)
 
 
-def test_every_job_was_counted_once(proxied: tuple[Harness, Proxy]) -> None:
+def test_every_job_was_counted_once(proxied: Proxied) -> None:
     proxied[0].end()

@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from tests.support.busy_script import busy_script
-from tests.support.fault_harness import Harness, scene
+from tests.support.daemon import Daemon
+from tests.support.fault_harness import TIMEOUT, Harness, harness
 from tests.support.live import Written
 from tests.support.pages import value
 from tests.support.servers import redis_server
@@ -17,9 +18,9 @@ from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+def found(tmp_path_factory: pytest.TempPathFactory, idle: Daemon) -> Iterator[Harness]:
     folder = tmp_path_factory.mktemp("redis")
-    with redis_server() as server, scene(folder, server, Written(server)) as made:
+    with redis_server() as server, harness(folder, idle, server, Written(server)) as made:
         yield made
 
 
@@ -38,17 +39,20 @@ def test_frozen(found: Harness) -> None:
     """SIGSTOP: the kernel still accepts, nobody answers."""
     with found.fault("frozen process", "timeout") as fault:
         found.server.signal(signal.SIGSTOP)
-        fault.is_seen("timeout")
-        fault.outlasts_the_samples()
-        found.server.signal(signal.SIGCONT)
+        try:
+            fault.is_seen("timeout")
+            fault.outlasts_the_samples()
+        finally:
+            found.server.signal(signal.SIGCONT)
 
 
 def test_client_pause(found: Harness, admin: redis.Redis) -> None:
     with found.fault("CLIENT PAUSE", "timeout") as fault:
-        admin.client_pause(5_000, all=True)
+        # no command ends it, not even UNPAUSE: so it outlasts a poll with its timeout by far
+        admin.client_pause(round(3 * TIMEOUT * 1000), all=True)
         fault.is_seen("timeout")
         fault.outlasts_the_samples()
-        admin.ping()  # UNPAUSE would have to wait as well
+        admin.ping()
 
 
 def test_busy_script(found: Harness) -> None:
@@ -65,8 +69,9 @@ def test_out_of_memory(found: Harness, admin: redis.Redis) -> None:
     """Queues are read all the same; what fails is written by the sync test."""
     with found.fault("OOM"):
         admin.config_set("maxmemory", 1)
+        path, why = "/health/redis/sync", "OOM command not allowed"
+        wait_for(lambda: why in found.running.get(path).text, "the sync test's reason")
         until_sync(found, 0)
-        assert "OOM command not allowed" in found.running.get("/health/redis/sync").text
         wait_for(lambda: value(found.samples, "bullmq_redis_memory_max_bytes") == 1, "the limit")
         admin.config_set("maxmemory", 0)
     until_sync(found, 1)
@@ -81,7 +86,7 @@ def test_no_more_clients(found: Harness, admin: redis.Redis) -> None:
             if client["name"].startswith("bullmq-exporter:"):
                 admin.client_kill_filter(_id=client["id"])
         fault.is_seen("connection")
-        wait_for(lambda: "max number of clients" in fault.told()["detail"], "the reason")
+        wait_for(lambda: "max number of clients" in str(fault.last_error()), "the reason")
         fault.outlasts_the_samples()
         admin.config_set("maxclients", most)
 

@@ -7,29 +7,34 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import daemon
-from tests.support.fault_harness import Harness, config, scene
+from tests.integration.test_discovery import add
+from tests.support.daemon import Daemon, daemon
+from tests.support.fault_harness import Harness, config, harness
 from tests.support.live import Written
-from tests.support.pages import every, value
+from tests.support.pages import every, jobs, value
+from tests.support.proxy import Proxy
 from tests.support.servers import redis_server, valkey
 from tests.support.waiting import wait_for
 
 # each write is on disk before it is confirmed
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
-# hidden options of Redis: 2 ms a key, and clients are answered in between
-SLOW_LOADING = ("--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024")
+# hidden options of Redis: 20 ms a key, and clients are answered in between
+SLOW_LOADING = ("--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024")
+KEYS = 3000
+"""So that it would load for a minute; the test ends it."""
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+def found(tmp_path_factory: pytest.TempPathFactory, idle: Daemon) -> Iterator[Harness]:
     folder = tmp_path_factory.mktemp("restart")
-    with redis_server(*DURABLE) as server, scene(folder, server, Written(server)) as made:
+    with redis_server(*DURABLE) as server, harness(folder, idle, server, Written(server)) as made:
         yield made
 
 
 def test_killed_and_restarted(found: Harness) -> None:
     before = found.samples
-    with found.fault("killed and restarted", "connection") as fault:
+    # it may be met while it loads its few data
+    with found.fault("killed and restarted", "connection", perhaps="loading") as fault:
         found.server.kill()
         fault.is_seen("connection")
         fault.outlasts_the_samples()
@@ -44,7 +49,7 @@ def test_killed_and_restarted(found: Harness) -> None:
 
 def test_loading(found: Harness) -> None:
     client = found.server.client()
-    client.mset({f"filler:{number}": "x" * 100 for number in range(1500)})
+    client.mset({f"filler:{number}": "x" * 100 for number in range(KEYS)})
     with found.fault("LOADING", "connection", "loading") as fault:
         client.shutdown(save=True)
         found.server.kill()
@@ -52,6 +57,7 @@ def test_loading(found: Harness) -> None:
         found.server.start(*SLOW_LOADING, "--appendonly", "no")
         fault.is_seen("loading")
         fault.outlasts_the_samples()
+        client.config_set("key-load-delay", 0)
         wait_for(lambda: client.info("persistence")["loading"] == 0, "loaded")
 
 
@@ -60,14 +66,22 @@ def test_every_job_was_counted_once(found: Harness) -> None:
 
 
 def test_a_short_outage_is_over_before_the_next_poll(tmp_path: Path) -> None:
-    interval = 5.0
-    with valkey() as server, daemon(tmp_path, config(server.url, interval, 15)) as running:
+    """A connection that is lost after a poll is back long before the next one is due."""
+    with valkey() as server:
+        add(server.client(), "mail")
+        proxy = Proxy(server)
 
-        def up() -> float | None:
-            return value(running.samples(), "bullmq_up")
+        def refuse(reply: bytes) -> bytes:
+            if b"bull:mail:meta" in reply:
+                proxy.corrupt = None
+                proxy.refuse()
+            return reply
 
-        wait_for(lambda: up() == 1, "bullmq_up 1")
-        server.kill()
-        wait_for(lambda: up() == 0, "the next poll")
-        server.start()
-        wait_for(lambda: up() == 1, "back before the poll after it")
+        proxy.corrupt = refuse  # in the middle of discovery, after the first poll
+        with daemon(tmp_path, config(proxy.url, interval=3600, stale_after=7200)) as running:
+            wait_for(lambda: "connection-test failed" in running.log, "an outage")
+            assert not jobs(running.samples())
+            proxy.let_in()
+            wait_for(lambda: jobs(running.samples()), "queues on the page")
+            assert "REDIS reconnected" in running.log
+        proxy.close()

@@ -7,7 +7,7 @@ from typing import Final
 
 from hypothesis import HealthCheck, settings
 
-_SHORT: Final = 8_000
+_SHORT: Final = 5_000
 
 LONG: Final = "FUZZ_INPUTS" in os.environ
 TOTAL: Final = int(os.environ.get("FUZZ_INPUTS", _SHORT))
@@ -16,13 +16,11 @@ TOTAL: Final = int(os.environ.get("FUZZ_INPUTS", _SHORT))
 def fuzz(share: float) -> settings:
     """The settings of a target that gets that share, in per cent, of the inputs.
 
-    In the short run they are the same each time, so that it fails for everybody or for nobody.
+    As for the whole suite (tests/conftest.py), but that a long run tries others each time.
     """
     return settings(
+        settings.get_profile("suite"),
         max_examples=max(20, round(TOTAL * share / 100)),
         derandomize=not LONG,
-        database=None,
-        deadline=None,
-        print_blob=True,
         suppress_health_check=list(HealthCheck),
     )

@@ -150,7 +150,7 @@ def test_a_ttl_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SECRET = "hunter2"
-ALIASES = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+ALIASES = "a: &a [[], [], [], [], [], [], [], [], [], []]\n" + "".join(
     f"{name}: &{name} [{', '.join(['*' + before] * 10)}]\n"
     for before, name in zip("abcdef", "bcdefg", strict=True)
 )
@@ -173,7 +173,7 @@ ALIASES = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
         ("", {"REDIS_URL": "redis://h/" + "9" * 5000}, "needs a database number"),
         ("queues: {max: " + "9" * 5000 + "}", {}, "has too many digits"),
         ("queues: {max: '${X}'}", {"X": "9" * 5000}, "has too many digits"),
-        ("[" * 3000, {}, "is nested too deeply"),
+        ("[" * 1000, {}, "is nested too deeply"),
         ('listen: "\\Uffffffff"', {}, "invalid character escape"),
         ('listen: "\\U00110000"', {}, "invalid character escape"),
         ("listen: !!bool x", {}, "the tag does not match the value"),

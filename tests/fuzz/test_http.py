@@ -23,6 +23,7 @@ from exporter.state.store import SnapshotStore
 from exporter.web import Users, WebServer, application, open_socket
 from exporter.web.auth import parse_basic
 from tests.fuzz.profile import fuzz
+from tests.support.waiting import LIMIT_SECONDS
 
 STATUSES = {200, 400, 403, 404, 405, 406, 503}
 STATUS_LINE = re.compile(rb"HTTP/1\.1 (\d{3}) ")
@@ -66,7 +67,10 @@ def running() -> Iterator[Running]:
 def asked(address: tuple[str, int], parts: list[bytes], quiet: float = QUIET_SECONDS) -> bytes:
     """All that comes back until nothing more does for so long; the client then hangs up."""
     answer = b""
-    with socket.create_connection(address, 5) as sock, contextlib.suppress(ConnectionError):
+    with (
+        socket.create_connection(address, LIMIT_SECONDS) as sock,
+        contextlib.suppress(ConnectionError),
+    ):
         for part in parts:
             sock.sendall(part)
         sock.settimeout(quiet)
@@ -140,7 +144,7 @@ def test_requests(running: Running, parts: list[bytes], cut: int) -> None:
     assert statuses <= STATUSES
     healthy = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     if len(sent) % 8 == 0:
-        assert asked(address, [healthy], 10).startswith(b"HTTP/1.1 200 ")
+        assert asked(address, [healthy], LIMIT_SECONDS).startswith(b"HTTP/1.1 200 ")
     assert errors.found == []
 
 
@@ -191,4 +195,4 @@ def users() -> Users:
 @given(credentials)
 def test_passwords(users: Users, text: str) -> None:
     right = parse_basic(f"Basic {text}") == ("alice", b"right")
-    assert asyncio.run(users.let_in(f"Basic {text}")) is right
+    assert asyncio.run(users.authenticate(f"Basic {text}")) is right

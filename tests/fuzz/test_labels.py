@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,10 +29,19 @@ from tests.fuzz.answers import SETTINGS, AnsweringClient
 from tests.fuzz.profile import fuzz
 from tests.support.factories import moment
 from tests.support.pages import Samples, every, parse
+from tests.support.stopped_clock import StoppedClock
 from tests.support.tables import queue_table
 
 ANY = st.text(max_size=12) | st.text(alphabet='"\\\n\r\t,={}# %s\x00\x85\u2028a', max_size=8)
 RUN = Histogram((1.0,), (1,), 0.5, 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _stopped_clock() -> Iterator[None]:
+    """Nothing becomes too old to be shown between two lines of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        StoppedClock(patch)
+        yield
 
 
 def snapshot(queues: list[Queue], version: str, job: str, policy: str) -> Snapshot:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
+import redis
 from redis.crc import key_slot
 
 from exporter.collectors import Context, Discovery
@@ -16,7 +17,7 @@ from tests.support.keyspaces import expected_jobs, keyspace, load_keyspace
 from tests.support.pages import Samples, every, jobs, value
 from tests.support.servers import Server
 from tests.support.waiting import wait_for
-from tests.support.watch import Watch, config_for
+from tests.support.watch import Watch, config_for, patient
 
 QUEUES = [f"{{{tag}}}" for tag in "abcdefgh"]
 SLOT = key_slot(b"{a}")
@@ -30,13 +31,13 @@ def filled(nodes: Cluster) -> Cluster:
     for queue in QUEUES:
         client.rpush(f"bull:{queue}:wait", 2, 3)
         client.hset(f"bull:{queue}:1", "timestamp", 1)
-        event(nodes, queue)
+        event(client, queue)
     return nodes
 
 
-def event(nodes: Cluster, queue: str) -> None:
+def event(client: redis.RedisCluster, queue: str) -> None:
     fields = {"event": "added", "jobId": "1", "name": "n"}
-    nodes.client().xadd(f"bull:{queue}:events", fields)
+    client.xadd(f"bull:{queue}:events", fields)
 
 
 def waiting(samples: Samples) -> dict[str, int]:
@@ -48,7 +49,7 @@ def added(samples: Samples) -> dict[str, float]:
     return {dict(labels)["queue"]: count for (_, labels), count in found.items()}
 
 
-OFTEN = 0.001
+OFTEN = 1e-6
 """`discovery_interval_seconds` that makes each `discover_and_poll` a pass."""
 ALL_WAIT = dict.fromkeys(QUEUES, 3)
 
@@ -92,7 +93,7 @@ def test_a_slot_that_moves(filled: Cluster) -> None:
 
     def exact(stage: str) -> None:
         nonlocal count
-        event(filled, "{a}")
+        event(filled.client(), "{a}")
         count += 1
         samples = watch.poll()
         assert waiting(samples) == ALL_WAIT, stage
@@ -115,7 +116,7 @@ def test_a_slot_that_moves(filled: Cluster) -> None:
 def test_a_master_dies_and_its_replica_takes_over(filled: Cluster) -> None:
     watch = Watch(filled.url, cluster=True, discovery_interval_seconds=OFTEN)
     watch.discover_and_poll()
-    event(filled, "{a}")
+    event(filled.client(), "{a}")
     before = watch.poll()
     assert added(before)["{a}"] == 1
     master = filled.master_of("{a}")
@@ -136,7 +137,7 @@ def test_a_master_dies_and_its_replica_takes_over(filled: Cluster) -> None:
 
     filled.await_failover(master)
     wait_for(lambda: waiting(watch.poll()) == ALL_WAIT, "the replica is read")
-    event(filled, "{a}")
+    event(filled.client(), "{a}")
     after = watch.poll()
     assert added(after)["{a}"] == 2
     assert value(after, success, collector="queues") == 1
@@ -169,7 +170,7 @@ def test_discovery_without_one_of_the_masters(filled: Cluster) -> None:
     # how many there are is not known
     assert value(found, "bullmq_exporter_queues") is None
 
-    filled.await_failover(master)
+    filled.replace(master)
     everything = {*QUEUES, f"{here}new"}
     wait_for(lambda: set(waiting(fresh.discover_and_poll())) == everything, "all are found")
     assert value(fresh.poll(), success, collector="discovery") == 1
@@ -178,14 +179,16 @@ def test_discovery_without_one_of_the_masters(filled: Cluster) -> None:
 
 def test_a_node_that_hangs(filled: Cluster, caplog: pytest.LogCaptureFixture) -> None:
     watch = Watch(filled.url, cluster=True)
-    watch.client.settings = watch.client.settings.model_copy(update={"timeout_seconds": 0.2})
     watch.discover_and_poll()
     master = filled.master_of("{a}")
+    (node,) = [node for node in watch.client.nodes if node.settings.url.port == master.port]
     theirs = {queue for queue in QUEUES if filled.master_of(queue) is master}
     for outage in (1, 2):
+        node.settings = patient(node.settings, 0.2)
         master.signal(signal.SIGSTOP)
         hung = watch.poll()
         master.signal(signal.SIGCONT)
+        node.settings = patient(node.settings)
         assert waiting(hung) == {q: 3 for q in QUEUES if q not in theirs}
         told = f"queues: node 127.0.0.1:{master.port}: "
         assert len([r for r in caplog.records if r.message.startswith(told)]) == outage
@@ -219,10 +222,10 @@ def test_history_is_not_news_where_a_stream_could_not_be_looked_up_at_first(
     master.kill()
     watch = Watch(start.url, cluster=True, static=tuple(QUEUES), discovery=False)
     assert "{a}" not in added(watch.poll())
-    filled.await_failover(master)
+    filled.replace(master)
     wait_for(lambda: "{a}" in added(watch.poll()), "the replica is read")
     assert set(added(watch.poll()).values()) == {0}
-    event(filled, "{a}")
+    event(filled.client(), "{a}")
     assert added(watch.poll())["{a}"] == 1
 
 

@@ -30,7 +30,7 @@ def watched(server: Server) -> Watch:
     watch = Watch(server.url)
     watch.discover_and_poll()
     for _ in range(3):
-        watch.poll()
+        watch.poll_unseen()
     return watch
 
 
@@ -39,7 +39,7 @@ def test_commands_and_bytes(real_server: Server) -> None:
     client = real_server.client()
     before = sent(client)
     for _ in range(POLLS):
-        watch.poll()
+        watch.poll_unseen()
     commands, size = (now - then for now, then in zip(sent(client), before, strict=True))
     # the counts, the ends of two lists, three sets' firsts, the rate limit, a share of the settings
     assert commands / POLLS / QUEUES <= len(COUNTS) + 9.5
@@ -47,16 +47,20 @@ def test_commands_and_bytes(real_server: Server) -> None:
 
 
 def test_what_a_poll_leaves_in_memory(real_server: Server) -> None:
-    """Nothing: a table replaces the one before."""
+    """Nothing, with its page: a table replaces the one before."""
     watch = watched(real_server)
-    for _ in range(10):
-        watch.poll()
+    show(watch, 10)
     gc.collect()
     before = sys.getallocatedblocks()
-    for _ in range(10 * POLLS):
-        watch.poll()
+    show(watch, 10 * POLLS)
     gc.collect()
     assert sys.getallocatedblocks() - before < QUEUES
+
+
+def show(watch: Watch, polls: int) -> None:
+    for _ in range(polls):
+        watch.poll_unseen()
+        assert watch.page
 
 
 def test_what_a_poll_takes_meanwhile(real_server: Server) -> None:

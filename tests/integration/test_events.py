@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from exporter.connection import Client, ClientRegistry
 from exporter.state.snapshots import EventFacts, QueueEvents
 from tests.support.keyspaces import keyspace
 from tests.support.servers import FakeServer, Server
+from tests.support.waiting import LIMIT_SECONDS
 from tests.support.watch import config_for
 
 Any_ = Server | FakeServer
@@ -32,6 +32,7 @@ class Follower:
         self.client.connect()
         self.queues = tuple(queue_of("bull", name) for name in names)
         self._collector = EventsCollector(Events(**options), 5.0)
+        self._collector._budget = LIMIT_SECONDS
 
     def collect(self) -> EventFacts:
         self.context = Context(self.client, 0.0, self.queues)
@@ -41,9 +42,20 @@ class Follower:
         return self.collect().queues[self.queues[place]]
 
 
-def say(client: redis.Redis, event: str, job: object = 1, queue: str = "q", **more: str) -> None:
+LONG_AGO = "1-*"
+"""An entry's id that is less than any of now: ids are times, and two streams may share them."""
+
+
+def say(
+    client: redis.Redis,
+    event: str,
+    job: object = 1,
+    queue: str = "q",
+    entry_id: str = "*",
+    **more: str,
+) -> None:
     fields = {"event": event, "jobId": job} | more
-    client.xadd(f"bull:{queue}:events", fields)
+    client.xadd(f"bull:{queue}:events", fields, id=entry_id)
 
 
 def test_history_is_no_news(any_server: Any_) -> None:
@@ -121,7 +133,7 @@ def test_without_time_the_rest_is_lag(server: Server) -> None:
     found = follower.collect()
     assert found.queues[follower.queues[0]].read < 2500
     assert found.lag_seconds > 1e6
-    follower._collector._budget = 5.0
+    follower._collector._budget = LIMIT_SECONDS
     found = follower.collect()
     assert found.queues[follower.queues[0]].read == 2500
     assert (found.lag_seconds, found.queues[follower.queues[0]].lost) == (0, 0)
@@ -158,11 +170,10 @@ class TestLoss:
         client = any_server.client()
         follower = Follower(any_server, "q")
         follower.collect()
-        say(client, "waiting")
+        say(client, "waiting", entry_id="1-1")
         assert follower.queue().read == 1
         client.delete("bull:q:events")
         follower.collect()
-        time.sleep(0.005)  # ids are times, and two streams of one millisecond share them
         say(client, "active")  # another job of the same id
         found = follower.queue()
         assert (found.jobs[""].started, found.lost) == (1, 0)
@@ -172,11 +183,10 @@ class TestLoss:
     ) -> None:
         client = real_server.client()
         for job in range(5):
-            say(client, "added", job)
+            say(client, "added", job, entry_id=LONG_AGO)
         follower = Follower(real_server, "q")
         follower.collect()
         client.flushall()
-        time.sleep(0.005)  # as above
         say(client, "added", 1)
         drain = StreamReader.drain
 

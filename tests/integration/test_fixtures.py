@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from exporter.app import App
-from exporter.config.loader import load
 from tests.support.keyspaces import NAMES, expected_jobs, keyspace, load_keyspace
 from tests.support.pages import jobs, parse, value
 from tests.support.servers import Server
+from tests.support.watch import config_for
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -16,7 +16,7 @@ def test_official_counts(any_server: Server, name: str) -> None:
     captured = keyspace(name)
     load_keyspace(any_server.client(), captured)
 
-    page, reached = App(load(None, {"REDIS_URL": any_server.url})).page_once()
+    page, reached = App(config_for(any_server.url)).page_once()
 
     assert reached
     samples = parse(page)

@@ -47,7 +47,7 @@ def test_a_mistake_in_a_collector_costs_that_collector(
     assert value(samples, success, collector="queues") == 1
     errors = "bullmq_exporter_collector_errors_total"
     assert value(samples, errors, collector="broken", error="internal") == 2
-    assert "broken failed by a mistake in the exporter" in caplog.text
+    assert "broken: unexpected error; this is a bug, please report it" in caplog.text
 
 
 def test_a_replica_is_read_by_its_own_url(server: Server) -> None:

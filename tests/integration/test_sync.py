@@ -6,29 +6,45 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 import redis
 
 from exporter.collectors import SyncTest
+from exporter.collectors.sync import steps
 from exporter.config.loader import load
 from exporter.config.models import Sync
 from exporter.diagnosis import explain_pair, verdict
 from exporter.state.snapshots import SYNC_CHECKS, SyncReport
 from tests.support.proxy import Proxy
 from tests.support.servers import Server, valkey
-from tests.support.waiting import wait_for
+from tests.support.waiting import LIMIT_SECONDS, wait_for
+from tests.support.watch import patient
 
-OPTIONS = Sync(timeout_seconds=0.5)
+OPTIONS = Sync(interval_seconds=1000).model_copy(update={"timeout_seconds": LIMIT_SECONDS})
+IMPATIENT = OPTIONS.model_copy(update={"timeout_seconds": 0.3})
+"""For a reader that will never see the value."""
+SHORT = 0.3
+"""The timeout of a connection whose answers will never come."""
 
 
-def sync_test(options: Sync = OPTIONS, **urls: str) -> SyncTest:
+@pytest.fixture(autouse=True)
+def _tolerant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may look at a TTL a second late."""
+    monkeypatch.setattr(steps, "_TTL_TOLERANCE_SECONDS", steps.TTL_SECONDS)
+    monkeypatch.setattr(steps, "_EXPIRY_TOLERANCE_SECONDS", LIMIT_SECONDS)
+
+
+def sync_test(
+    options: Sync = OPTIONS, worker_timeout: float = LIMIT_SECONDS, **urls: str
+) -> SyncTest:
     environ = {f"REDIS_URL_{name.upper()}": url for name, url in urls.items()}
-    connections = {
-        name: connection.model_copy(update={"timeout_seconds": 0.5, "connect_timeout_seconds": 0.5})
-        for name, connection in load(None, environ).connections.items()
-    }
-    return SyncTest(connections, options)
+    connections = load(None, environ).connections
+    timeouts = dict.fromkeys(connections, LIMIT_SECONDS) | {"worker": worker_timeout}
+    return SyncTest(
+        {name: patient(known, timeouts[name]) for name, known in connections.items()}, options
+    )
 
 
 def outcome(report: SyncReport, writer: str, reader: str) -> dict[str, bool]:
@@ -67,7 +83,7 @@ def test_one_database(any_server: Server) -> None:
         assert pair.passed, pair
         assert list(pair.checks) == list(SYNC_CHECKS)
         assert pair.propagation_seconds is not None
-        assert pair.propagation_seconds < 0.2
+        assert 0 <= pair.propagation_seconds <= pair.seconds
     assert any_server.client().dbsize() == 0
     assert verdict(report.pairs, report.metadata) == "every connection sees what the others write"
 
@@ -94,15 +110,17 @@ def test_runs_and_failures_are_counted(server: Server) -> None:
 
 def test_two_servers(real_server: Server) -> None:
     with valkey() as other:
-        started = time.monotonic()
         report = sync_test(api=real_server.url, worker=other.url).run()
-        assert time.monotonic() - started < 2
         for pair in (("api", "worker"), ("worker", "api")):
             assert outcome(report, *pair) == {
                 "writable": True,
                 "set_get": False,
                 "same_database": False,
             }
+            # what cannot come is not waited for as long as what can
+            found = report.pair(*pair)
+            assert found is not None
+            assert "within 0.2 s" in found.checks["set_get"].detail
         assert outcome(report, "api", "api") == outcome(report, "worker", "worker") == ALL
         ids = [s.client().info("server")["run_id"][:8] for s in (real_server, other)]
         assert words(report, "api", "worker") == (
@@ -149,7 +167,7 @@ class TestReplica:
         client = replica.client()
         client.execute_command("REPLICAOF", "127.0.0.1", "1")
         wait_for(lambda: client.info("replication")["master_link_status"] == "down", "link down")
-        report = sync_test(api=server.url, worker=replica.url).run()
+        report = sync_test(IMPATIENT, api=server.url, worker=replica.url).run()
         pair = report.pair("api", "worker")
         assert pair is not None
         assert not pair.passed
@@ -168,7 +186,7 @@ def test_no_memory_for_writes() -> None:
                 client.set(f"x{index}", "x" * 10_000)
         report = sync_test(api=full.url).run()
         assert outcome(report, "api", "api") == {"writable": False}
-        assert "has no memory left for writes" in words(report, "api", "api")
+        assert "is out of memory for writes" in words(report, "api", "api")
         no_keys_left(full)
 
 
@@ -202,6 +220,10 @@ class TestPermissions:
         assert all(0 < ttl <= 50_000 for ttl in ttls)
 
 
+IN_THE_PAYLOAD = 20_000
+"""Bytes after which a connection is at the payload of 64 KiB."""
+
+
 class TestNetwork:
     @pytest.fixture
     def proxy(self, server: Server) -> Iterator[Proxy]:
@@ -221,14 +243,12 @@ class TestNetwork:
     def test_a_connection_that_hangs_after_connect(self, server: Server, proxy: Proxy) -> None:
         proxy.hang = True
         with no_threads_left():
-            started = time.monotonic()
-            report = sync_test(api=server.url, worker=proxy.url).run()
-            assert time.monotonic() - started < 3
+            report = sync_test(api=server.url, worker=proxy.url, worker_timeout=SHORT).run()
         assert outcome(report, "api", "api") == ALL
         assert outcome(report, "worker", "api") == {"writable": False}
         assert outcome(report, "api", "worker") == {"writable": True, "set_get": False}
         assert words(report, "api", "worker").startswith(
-            "worker does not reach its Redis: the reader failed: timeout"
+            "worker cannot reach its Redis: the reader failed: timeout"
         )
         wait_for(lambda: proxy.open_connections == 0, "sockets are closed")
         no_keys_left(server)
@@ -236,11 +256,11 @@ class TestNetwork:
     def test_one_that_is_refused(self, server: Server, proxy: Proxy) -> None:
         proxy.close()
         report = sync_test(api=server.url, worker=proxy.url).run()
-        assert "worker does not reach its Redis" in words(report, "worker", "worker")
+        assert "worker cannot reach its Redis" in words(report, "worker", "worker")
         assert "connection" in words(report, "worker", "worker")
 
     # every place where an answer can break off: in the handshake, after the SETs, in the payload
-    @pytest.mark.parametrize("size", [3, 200, 6000, 20_000, 70_000, 140_000])
+    @pytest.mark.parametrize("size", [3, 200, 6000, IN_THE_PAYLOAD, 70_000, 140_000])
     def test_cut_in_the_middle(self, server: Server, proxy: Proxy, size: int) -> None:
         proxy.cut_after = size
         with no_threads_left():
@@ -253,25 +273,22 @@ class TestNetwork:
         wait_for(lambda: _left_with_ttl(server))
 
     def test_answers_that_never_come(self, server: Server, proxy: Proxy) -> None:
-        tester = sync_test(api=server.url, worker=proxy.url)
-        threading.Timer(0.1, lambda: setattr(proxy, "drop", True)).start()
-        started = time.monotonic()
-        report = tester.run()
-        assert time.monotonic() - started < 5
-        assert not all(pair.passed for pair in report.pairs)
+        proxy.hang_after = IN_THE_PAYLOAD
+        report = sync_test(api=server.url, worker=proxy.url, worker_timeout=SHORT).run()
+        assert outcome(report, "api", "api") == ALL
+        assert not any(pair.passed for pair in report.pairs if pair.reader == "worker")
+        assert proxy.swallowed
         assert _left_with_ttl(server)
 
     def test_stopping_breaks_a_round_off(self, server: Server, proxy: Proxy) -> None:
-        proxy.drop = True
-        tester = sync_test(api=server.url, worker=proxy.url)
-        thread = threading.Thread(target=tester.run)
+        proxy.hang_after = IN_THE_PAYLOAD
+        # longer than the test waits: only stopping can end it
+        tester = sync_test(api=server.url, worker=proxy.url, worker_timeout=10 * LIMIT_SECONDS)
+        thread = threading.Thread(target=tester.run, daemon=True)
         thread.start()
-        time.sleep(0.1)
-        started = time.monotonic()
+        wait_for(lambda: proxy.swallowed, "the round waits for an answer")
         tester.stop()
-        thread.join(timeout=5)
-        assert not thread.is_alive()
-        assert time.monotonic() - started < 1.5
+        wait_for(lambda: not thread.is_alive(), "the round has ended")
 
 
 def _left_with_ttl(server: Server) -> bool:
@@ -319,10 +336,18 @@ def test_a_round_that_takes_too_long_goes_on_with_the_next(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those left out are not reported as failed; they begin the next round."""
-    monkeypatch.setattr("exporter.collectors.sync.round._MIN_ROUND_SECONDS", 0.0)
+    monotonic, ahead = time.monotonic, 0.0
+    write_and_read = SyncTest._write_and_read
+
+    def take_long(*arguments: Any) -> None:
+        nonlocal ahead
+        write_and_read(*arguments)
+        ahead += OPTIONS.interval_seconds * 0.6
+
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + ahead)
+    monkeypatch.setattr(SyncTest, "_write_and_read", take_long)
     urls = {name: server.url.replace("/0", f"/{db}") for db, name in enumerate("abc")}
-    tester = sync_test(Sync(interval_seconds=1, timeout_seconds=0.9), **urls)
-    monkeypatch.setattr("exporter.collectors.sync.steps._CANNOT_MATCH_SECONDS", 0.6)
+    tester = sync_test(**urls)
     first = tester.run()
     assert {pair.writer for pair in first.pairs} == {"a", "b"}
     second = tester.run()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.daemon import Daemon
-from tests.support.observer import fallen_since
+from tests.support.observer import decreased_since
 from tests.support.pages import Samples, every, parse, value
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -97,7 +97,7 @@ class Observer:
         samples = parse(answer.text)
         # those of Redis itself begin anew with its process
         ours = {key: value for key, value in samples.items() if key[0].startswith("bullmq_job")}
-        vitals.wrong += fallen_since(self._before, ours)
+        vitals.wrong += decreased_since(self._before, ours)
         for at in every(
             samples, "bullmq_exporter_collector_last_success_timestamp_seconds", collector="queues"
         ).values():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import redis
@@ -12,10 +12,14 @@ from redis.crc import key_slot
 
 from tests.support.requirements import require
 from tests.support.servers import Server, free_port
-from tests.support.waiting import wait_for
+from tests.support.waiting import LIMIT_SECONDS, wait_for
 
 MASTERS = 3
-NODE_TIMEOUT_MS = 1000
+_SLOTS = 16384
+_PATIENT_MS = round(LIMIT_SECONDS * 1000)
+"""No node that is slow, or hung by a test, is taken for dead."""
+_IMPATIENT_MS = 1000
+"""Of nodes that should notice that one of them is dead. They also send news more often."""
 
 
 class Cluster:
@@ -23,22 +27,35 @@ class Cluster:
 
     def __init__(self) -> None:
         binary = require("redis-server")
-        require("redis-cli")
+        self._bus_ports = [free_port() for _ in range(2 * MASTERS)]
         self.servers = [
             Server(
                 binary,
-                *("--cluster-enabled", "yes", "--cluster-port", str(free_port())),
-                *("--cluster-node-timeout", str(NODE_TIMEOUT_MS), "--appendonly", "no"),
+                *("--cluster-enabled", "yes", "--cluster-port", str(port)),
+                *("--cluster-node-timeout", str(_IMPATIENT_MS), "--appendonly", "no"),
+                # a replica is not named before it has had something of its master
+                *("--repl-ping-replica-period", "1"),
             )
-            for _ in range(2 * MASTERS)
+            for port in self._bus_ports
         ]
 
     def start(self) -> None:
         for server in self.servers:
             server.start()
-        nodes = [f"127.0.0.1:{server.port}" for server in self.servers]
-        self._manage("create", *nodes, "--cluster-replicas", "1", "--cluster-yes")
-        wait_for(lambda: all(map(self._complete, self.servers)), "the cluster is complete")
+        masters, replicas = self.servers[:MASTERS], self.servers[MASTERS:]
+        bounds = [_SLOTS * part // MASTERS for part in range(MASTERS + 1)]
+        for number, (master, (first, end)) in enumerate(
+            zip(masters, pairwise(bounds), strict=True)
+        ):
+            _cluster(master, "ADDSLOTSRANGE", first, end - 1)
+            # of two masters with one epoch, one would take another by itself, some time later
+            _cluster(master, "SET-CONFIG-EPOCH", number + 1)
+        for server, bus_port in zip(self.servers[1:], self._bus_ports[1:], strict=True):
+            _cluster(self.servers[0], "MEET", "127.0.0.1", server.port, bus_port)
+        wait_for(lambda: all(map(_knows_all, self.servers)), "they know one another")
+        for master, replica in zip(masters, replicas, strict=True):
+            _cluster(replica, "REPLICATE", self.node_id(master))
+        self.restore()
 
     def close(self) -> None:
         for server in self.servers:
@@ -49,7 +66,7 @@ class Cluster:
         return self.servers[0].url
 
     def client(self) -> redis.RedisCluster:
-        return redis.RedisCluster("127.0.0.1", self._alive().port)
+        return redis.RedisCluster("127.0.0.1", self._alive().port, driver_info=None)
 
     def master_of(self, key: str) -> Server:
         """The server that has the key's slot."""
@@ -65,6 +82,7 @@ class Cluster:
             if not server.running:
                 server.start()
         wait_for(lambda: all(map(self._complete, self.servers)), "the cluster is complete")
+        self._set_timeout(_PATIENT_MS)
 
     def settle(self, master: Server) -> None:
         """Wait until the master's replica has all that it has."""
@@ -78,23 +96,29 @@ class Cluster:
 
     def fail_over_on_demand(self, master: Server) -> None:
         """The master and its replica change places."""
-        port = next(nodes[0][1] for _, _, node, *nodes in self._slots() if node[1] == master.port)
-        self._server(port).client().execute_command("CLUSTER", "FAILOVER")
+        _cluster(self._replica_of(master), "FAILOVER")
         wait_for(lambda: self._left(master), "they have changed places")
 
+    def replace(self, killed: Server) -> None:
+        """The replica of a master that was killed takes its place at once, and asks nobody."""
+        _cluster(self._replica_of(killed), "FAILOVER", "TAKEOVER")
+        wait_for(lambda: self._left(killed), "the replica has taken over")
+
     def await_failover(self, killed: Server) -> None:
-        """Wait until a replica has taken over."""
+        """The others notice that a master is dead, and agree on a replica that takes over."""
+        self._set_timeout(_IMPATIENT_MS)
         wait_for(lambda: self._left(killed), "a replica takes over")
+        self._set_timeout(_PATIENT_MS)
 
     def begin_move(self, slot: int, source: Server, target: Server) -> None:
         """The slot is on its way: keys may be on either side."""
         ids = [self.node_id(server) for server in (source, target)]
-        target.client().execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
-        source.client().execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
+        _cluster(target, "SETSLOT", slot, "IMPORTING", ids[0])
+        _cluster(source, "SETSLOT", slot, "MIGRATING", ids[1])
 
     def move_keys(self, slot: int, source: Server, target: Server, count: int) -> int:
         """Move so many of the slot's keys; how many there were."""
-        keys = source.client().execute_command("CLUSTER", "GETKEYSINSLOT", slot, count)
+        keys = _cluster(source, "GETKEYSINSLOT", slot, count)
         for key in keys:
             source.client().execute_command(
                 "MIGRATE", "127.0.0.1", target.port, key, 0, 5000, "REPLACE"
@@ -106,45 +130,58 @@ class Cluster:
         owner = self.node_id(target)
         masters = {node[1] for _, _, node, *_ in self._slots()}
         for server in [target, *(self._server(port) for port in masters - {target.port})]:
-            server.client().execute_command("CLUSTER", "SETSLOT", slot, "NODE", owner)
+            _cluster(server, "SETSLOT", slot, "NODE", owner)
 
     def node_id(self, server: Server) -> str:
-        found: str = server.client().execute_command("CLUSTER", "MYID").decode()
+        found: str = _cluster(server, "MYID").decode()
         return found
 
     def _left(self, killed: Server) -> bool:
         """Whether all who live agree that it has no slot any more."""
-        living = [server for server in self.servers if server.running]
+        living = self._living()
         owners = {node[1] for server in living for _, _, node, *_ in self._slots(server)}
         return killed.port not in owners and all(map(_is_ok, living))
+
+    def _replica_of(self, master: Server) -> Server:
+        slots = self._slots()
+        port = next(nodes[0][1] for _, _, node, *nodes in slots if node[1] == master.port)
+        return self._server(port)
+
+    def _set_timeout(self, milliseconds: int) -> None:
+        for server in self._living():
+            server.client().config_set("cluster-node-timeout", milliseconds)
+
+    def _living(self) -> list[Server]:
+        return [server for server in self.servers if server.running]
 
     def _complete(self, server: Server) -> bool:
         replicas = [nodes for _, _, _, *nodes in self._slots(server)]
         return _is_ok(server) and all(len(nodes) == 1 for nodes in replicas)
 
     def _slots(self, server: Server | None = None) -> list[Any]:
-        connection = (server or self._alive()).client(protocol=2).connection_pool.get_connection()
-        connection.send_command("CLUSTER", "SLOTS")
-        reply: list[Any] = connection.read_response()
-        connection.disconnect()
+        reply: list[Any] = _cluster(server or self._alive(), "SLOTS")
         return reply
 
     def _alive(self) -> Server:
-        return next(server for server in self.servers if server.running)
+        return self._living()[0]
 
     def _server(self, port: int) -> Server:
         return next(server for server in self.servers if server.port == port)
 
-    def _manage(self, *arguments: str) -> None:
-        done = subprocess.run(
-            ["redis-cli", "--cluster", *arguments], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+
+def _cluster(server: Server, *words: Any) -> Any:
+    """The raw reply to a subcommand of CLUSTER; redis-py would make something else of some."""
+    with server.client(protocol=2) as client:
+        client.response_callbacks.clear()
+        return client.execute_command("CLUSTER", *words)
 
 
 def _is_ok(server: Server) -> bool:
-    info: bytes = server.client(protocol=2).execute_command("CLUSTER", "INFO")
-    return b"cluster_state:ok" in info
+    return b"cluster_state:ok" in _cluster(server, "INFO")
+
+
+def _knows_all(server: Server) -> bool:
+    return b"cluster_known_nodes:%d\r" % (2 * MASTERS) in _cluster(server, "INFO")
 
 
 @contextlib.contextmanager

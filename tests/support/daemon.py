@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.support.pages import Samples, parse
 from tests.support.servers import free_port
-from tests.support.waiting import wait_for
+from tests.support.waiting import LIMIT_SECONDS, wait_for
 
 _CLEAN = ("REDIS_URL", "PORT", "BULLMQ_EXPORTER_CONFIG")
 
@@ -28,18 +28,6 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """The environment without what would configure the exporter, and with `extra`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(_CLEAN)}
     return kept | dict(extra)
-
-
-def command(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    """`bullmq-exporter` with these arguments, run to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "exporter", *arguments],
-        env=environment(extra),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @dataclass
@@ -77,7 +65,9 @@ class Daemon:
         request = urllib.request.Request(f"{self.url}{path}", headers=named, method=method)
         start = time.perf_counter()
         try:
-            with urllib.request.urlopen(request, timeout=10, context=self.context) as response:
+            with urllib.request.urlopen(
+                request, timeout=LIMIT_SECONDS, context=self.context
+            ) as response:
                 body = response.read()
                 return Answer(response.status, response.headers, body, time.perf_counter() - start)
         except urllib.error.HTTPError as error:
@@ -92,7 +82,7 @@ class Daemon:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=LIMIT_SECONDS)
 
 
 @contextlib.contextmanager
@@ -126,7 +116,9 @@ def started(
 ) -> Iterator[Daemon]:
     """An exporter that this command makes listen on that port; killed at the end."""
     log_file = folder / "log"
-    with log_file.open("w") as log:
+    log_file.write_text("")
+    # to append, so that a test can empty it
+    with log_file.open("a") as log:
         process = subprocess.Popen(words, env=env, stderr=log, text=True)
     running = Daemon(process, port, log_file, context)
     try:

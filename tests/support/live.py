@@ -17,13 +17,17 @@ import redis
 from bullmq import Job, Queue, Worker
 
 from tests.support.servers import Server
+from tests.support.waiting import LIMIT_SECONDS
 
 QUEUE = "live"
 _EVERY_SECONDS = 0.05
 
 
 class Live(Protocol):
-    """Work that goes on; it begins when it is told to."""
+    """Work that continues from its start to its stop."""
+
+    unconfirmed: int
+    """Jobs of which Redis has not confirmed whether they were done."""
 
     def start(self) -> None: ...
 
@@ -43,6 +47,8 @@ def announce(client: redis.Redis) -> None:
 class RealWork:
     """Of Python's BullMQ, in a process of its own, straight to the server."""
 
+    unconfirmed = 0
+
     def __init__(self, server: Server) -> None:
         self._server = server
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,7 +60,7 @@ class RealWork:
     def stop(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            process.communicate(timeout=20)
+            process.communicate(timeout=LIMIT_SECONDS)
 
     @property
     def completed(self) -> int:

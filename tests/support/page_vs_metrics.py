@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from exporter.collectors.queues import STATES
 from exporter.views.formatting import age
-from tests.support.browser import Row, Screen
+from tests.support.browser import Screen, TableRow
 from tests.support.daemon import Daemon
 from tests.support.pages import Samples, every
 
@@ -38,7 +38,7 @@ def key_of(labels: dict[str, str]) -> str:
     return f"{labels['connection']}|{len(prefix)}|{prefix}|{labels['queue']}"
 
 
-def shown(rows: list[Row]) -> dict[str, dict[str, str]]:
+def shown(rows: list[TableRow]) -> dict[str, dict[str, str]]:
     """The same, of the page."""
     columns = (*STATES, "workers", "oldest", "longest")
     return {
@@ -48,10 +48,21 @@ def shown(rows: list[Row]) -> dict[str, dict[str, str]]:
     }
 
 
-def agrees(screen: Screen, exporter: Daemon) -> bool:
-    """Whether page and metrics, which are asked one after the other, say the same of one poll."""
-    wanted = expected(exporter.samples())
-    return bool(wanted) and shown(screen.open().rows()) == wanted
+def until_they_agree(screen: Screen, exporter: Daemon) -> None:
+    """Wait until the page shows what the metrics said of one poll.
+
+    The page is asked for after the metrics, and updates itself, so it may be some polls ahead or
+    behind: what the metrics said is remembered.
+    """
+    polls: list[dict[str, dict[str, str]]] = []
+
+    def agrees(seen: Screen) -> bool:
+        wanted = expected(exporter.samples())
+        if wanted and wanted not in polls:
+            polls.append(wanted)
+        return shown(seen.rows()) in polls
+
+    screen.until(agrees, "the same as the metrics")
 
 
 def rate(screen: Screen, queue: str, column: str) -> float:

@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as text
+from prometheus_client.samples import Sample
 
-Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+Series = tuple[str, frozenset[tuple[str, str]]]
+"""(name, labels)."""
+Samples = dict[Series, float]
+
+_FAMILY = re.compile(r"^(?=# HELP )", re.MULTILINE)
 
 
 def parse(page: str, *, form: str = "text") -> Samples:
     """(name, labels) → value. Fails on a page that the official parser refuses, or a repeat."""
-    families = list(text(page) if form == "text" else openmetrics(page))
+    found = _text(page) if form == "text" else _openmetrics(page)
     samples: Samples = {}
-    for family in families:
-        for sample in family.samples:
-            key = (sample.name, frozenset(sample.labels.items()))
-            assert key not in samples, f"a series twice: {key}"
-            samples[key] = sample.value
+    for series, number in found:
+        assert series not in samples, f"a series twice: {series}"
+        samples[series] = number
     return samples
+
+
+def _openmetrics(page: str) -> Iterator[tuple[Series, float]]:
+    """Parsed whole: its families know of one another, and it has an end."""
+    for family in openmetrics(page):
+        yield from _series(family.samples)
+
+
+def _text(page: str) -> Iterator[tuple[Series, float]]:
+    """Parsed family by family: most of a page is as it was on the page before."""
+    for family in _FAMILY.split(page):
+        yield from _family(family)
+
+
+@lru_cache(maxsize=1000)
+def _family(lines: str) -> tuple[tuple[Series, float], ...]:
+    """The samples of one family, which has nothing to do with those around it."""
+    return tuple(one for family in text(lines) for one in _series(family.samples))
+
+
+def _series(samples: Iterable[Sample]) -> Iterator[tuple[Series, float]]:
+    for sample in samples:
+        yield (sample.name, frozenset(sample.labels.items())), sample.value
 
 
 def value(samples: Samples, name: str, **labels: str) -> float | None:

@@ -31,8 +31,12 @@ class Proxy:
         """Swallow what the server answers."""
         self.hang = False
         """Accept, and never pass anything on."""
+        self.swallowed = 0
+        """Bytes that have not been passed on since `hang`."""
         self.hang_after: int | None = None
         """Swallow what a connection is answered after so many bytes."""
+        self.swallowed = False
+        """Whether an answer has been swallowed: somebody waits for it."""
         self.cut_after: int | None = None
         """Close the connection after so many bytes of answers."""
         self.reset = False
@@ -91,7 +95,9 @@ class Proxy:
         answers.start()
         with contextlib.suppress(OSError):
             while data := front.recv(1 << 16):
-                if not self.hang:
+                if self.hang:
+                    self.swallowed += len(data)
+                else:
                     back.sendall(data)
         _close(back)
         _close(front)
@@ -115,10 +121,12 @@ class Proxy:
         _close(back)
 
     def _pass(self, front: socket.socket, data: bytes, passed: int) -> None:
+        kept = None if self.hang_after is None else max(0, self.hang_after - passed)
+        if self.drop or (kept is not None and kept < len(data)):
+            self.swallowed = True
         if self.drop:
             return
-        if self.hang_after is not None:
-            data = data[: max(0, self.hang_after - passed)]
+        data = data[:kept]
         while self.bytes_per_second is not None and data:
             some = max(1, int(self.bytes_per_second * _TICK))
             front.sendall(data[:some])

@@ -47,8 +47,9 @@ class Server:
         self._folder = tempfile.TemporaryDirectory(prefix="bullmq-exporter-test-")
         self._arguments = [
             *(binary, *([str(config)] if config is not None else [])),
-            *("--port", str(self.port), "--bind", host, "--save", "", "--dir"),
-            *(self._folder.name, *options),
+            *("--port", str(self.port), "--bind", host, "--save", "", "--dir", self._folder.name),
+            # a replica waits for no others
+            *("--repl-diskless-sync-delay", "0", *options),
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -65,7 +66,8 @@ class Server:
         return Path(self._folder.name)
 
     def client(self, **options: Any) -> redis.Redis:
-        return redis.Redis(self.host, self.port, **options)
+        # looking up the driver's version takes longer than many a test
+        return redis.Redis(self.host, self.port, driver_info=None, **options)
 
     def start(self, *options: str) -> Server:
         """With these options beside those that it always has."""
@@ -117,8 +119,11 @@ def redis_server(*options: str, **more: Any) -> Iterator[Server]:
         server.close()
 
 
-class _FakeHandler(socketserver.BaseRequestHandler):
+class _FakeHandler(socketserver.StreamRequestHandler):
     """One client: commands in, fakeredis' replies out."""
+
+    # else each reply waits for the client's acknowledgement of the one before
+    disable_nagle_algorithm = True
 
     def handle(self) -> None:
         connection = fakeredis.FakeRedisConnection(server=self.server.store, protocol=2)
@@ -154,7 +159,7 @@ class FakeServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def client(self, **options: Any) -> redis.Redis:
-        return redis.Redis(port=self.port, protocol=2, **options)
+        return redis.Redis(port=self.port, protocol=2, driver_info=None, **options)
 
     def close(self) -> None:
         self._server.shutdown()

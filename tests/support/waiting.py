@@ -7,21 +7,26 @@ fail.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+
+# bound here: a test may have stopped the clock of everybody else
+from time import monotonic, sleep
 from typing import Any
 
 LIMIT_SECONDS = 120.0
 """After which a wait is given up. Timeouts of subprocesses and sockets in tests use it too."""
 
-_PAUSE_SECONDS = 0.02
+_FIRST_PAUSE_SECONDS = 0.01
+_LONGEST_PAUSE_SECONDS = 0.1
 
 
 def wait_for(condition: Callable[[], Any], what: str = "") -> Any:
     """The condition's first true value; an `AssertionError` that names `what` if none comes."""
-    deadline = time.monotonic() + LIMIT_SECONDS
+    deadline, pause = monotonic() + LIMIT_SECONDS, _FIRST_PAUSE_SECONDS
     while not (value := condition()):
-        if time.monotonic() > deadline:
+        if monotonic() > deadline:
             raise AssertionError(f"still not after {LIMIT_SECONDS:.0f} s: {what or condition}")
-        time.sleep(_PAUSE_SECONDS)
+        sleep(pause)
+        # to ask costs CPU, which what is waited for may need
+        pause = min(1.5 * pause, _LONGEST_PAUSE_SECONDS)
     return value

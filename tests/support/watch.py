@@ -6,7 +6,7 @@ from typing import Any
 
 from exporter.collectors import collectors_for
 from exporter.config.loader import load
-from exporter.config.models import Config, Queues
+from exporter.config.models import Config, Connection, Queues
 from exporter.connection import Client, ClientRegistry
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller
@@ -14,14 +14,25 @@ from exporter.state.snapshots import Snapshot
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import moment_of
 from tests.support.pages import Samples, parse
+from tests.support.waiting import LIMIT_SECONDS
 
 
 def config_for(url: str, *, cluster: bool = False, **queues: Any) -> Config:
-    """The default configuration for one connection, `default`."""
+    """The default configuration for one connection, `default`; nothing in it is ever too late."""
     config = load(None, {"REDIS_URL": url})
-    connection = config.connections["default"].model_copy(update={"cluster": cluster})
-    update = {"queues": Queues(**queues), "connections": {"default": connection}}
+    connection = patient(config.connections["default"].model_copy(update={"cluster": cluster}))
+    update = {
+        "queues": Queues(**queues),
+        "connections": {"default": connection},
+        "poll": config.poll.model_copy(update={"stale_after_seconds": LIMIT_SECONDS}),
+    }
     return config.model_copy(update=update)
+
+
+def patient(connection: Connection, seconds: float = LIMIT_SECONDS) -> Connection:
+    """With other timeouts: short ones are for a peer that never answers."""
+    timeouts = {"timeout_seconds": seconds, "connect_timeout_seconds": seconds}
+    return connection.model_copy(update=timeouts)
 
 
 class Watch:

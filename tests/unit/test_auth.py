@@ -69,7 +69,7 @@ def test_right_wrong_and_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def ask() -> list[bool]:
         asked = [("alice", "right"), ("alice", "wrong"), ("bob", "right"), ("", "")]
-        return [await users.let_in(basic(*each)) for each in asked]
+        return [await users.authenticate(basic(*each)) for each in asked]
 
     assert asyncio.run(ask()) == [True, False, False, False]
     assert counted.asked == [alice.reveal().encode()] * 4, "an unknown user costs as much"
@@ -79,7 +79,7 @@ def test_an_unknown_user_costs_as_much_as_the_costliest(monkeypatch: pytest.Monk
     counted = Counted(monkeypatch)
     costly = secret("x", 5)
     users = Users({"a": secret("x"), "b": costly, "c": secret("x")})
-    assert not asyncio.run(users.let_in(basic("nobody", "x")))
+    assert not asyncio.run(users.authenticate(basic("nobody", "x")))
     assert counted.asked == [costly.reveal().encode()]
 
 
@@ -89,18 +89,18 @@ def test_a_right_password_is_hashed_once_and_not_kept(monkeypatch: pytest.Monkey
 
     async def ask() -> None:
         for _ in range(3):
-            assert await users.let_in(basic("alice", "right"))
+            assert await users.authenticate(basic("alice", "right"))
 
     asyncio.run(ask())
     assert len(counted.asked) == 1
-    assert b"right" not in b"".join(users._known.passed)
+    assert b"right" not in b"".join(users._users.verified)
 
 
 def test_a_right_password_is_no_other_users(monkeypatch: pytest.MonkeyPatch) -> None:
     users = Users({"alice": secret("right"), "bob": secret("other")})
 
     async def ask() -> tuple[bool, bool]:
-        return await users.let_in(basic("alice", "right")), await users.let_in(
+        return await users.authenticate(basic("alice", "right")), await users.authenticate(
             basic("bob", "right")
         )
 
@@ -112,9 +112,9 @@ def test_of_a_long_password_bcrypt_reads_72_bytes() -> None:
 
     async def ask() -> tuple[bool, bool]:
         return (
-            await users.let_in(basic("alice", "x" * 80)),
-            await users.let_in(basic("alice", "x" * 71)),
+            await users.authenticate(basic("alice", "x" * 80)),
+            await users.authenticate(basic("alice", "x" * 71)),
         )
 
     assert asyncio.run(ask()) == (True, False)
-    assert len(users._known.passed) == 1
+    assert len(users._users.verified) == 1

@@ -16,7 +16,7 @@ from exporter.config.models import Config
 from exporter.metrics import CATALOGUE
 from exporter.web.endpoints import PATHS
 from tests.support import image
-from tests.support.daemon import command
+from tests.support.command import command
 from tests.support.kubernetes import FOLDER, OWN_KINDS, WAYS, Resource, only, render, rendered
 from tests.support.promql import selectors
 

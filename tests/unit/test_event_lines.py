@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.bullmq import Queue, queue_of
@@ -29,6 +29,8 @@ def text(writer: EventWriter, events: dict[Queue, QueueEvents]) -> list[tuple[st
     return list(lines.items())
 
 
+# each writes hundreds of queues anew, several times
+@settings(max_examples=30)
 @given(st.lists(Changes, min_size=1, max_size=4))
 def test_after_any_changes(changes: list[dict[int, int]]) -> None:
     events = dict.fromkeys(QUEUES, job_events(1))

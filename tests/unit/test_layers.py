@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,8 +53,13 @@ DOORS = {
 }
 
 
-def imports() -> Iterator[tuple[str, str, str]]:
+@functools.cache
+def imports() -> tuple[tuple[str, str, str], ...]:
     """(file, the part of the exporter that it is in, imported module)."""
+    return tuple(_imports())
+
+
+def _imports() -> Iterator[tuple[str, str, str]]:
     for file in sorted(ROOT.rglob("*.py")):
         relative = file.relative_to(ROOT)
         part = relative.parts[0].removesuffix(".py")

@@ -76,14 +76,14 @@ def test_sorting(sort: str, first: str) -> None:
 @pytest.mark.parametrize("sort", SORTS)
 def test_every_order_has_a_way_back(sort: str) -> None:
     forth = in_order(ALL.queues, sort)
-    back = in_order(ALL.queues, sort, backwards=True)
+    back = in_order(ALL.queues, sort, reverse=True)
     assert set(map(id, forth)) == set(map(id, back)) == set(map(id, ALL.queues))
 
 
 def test_what_is_not_known_comes_last_either_way() -> None:
-    for backwards in (False, True):
-        assert in_order(ALL.queues, "waiting", backwards=backwards)[-1] is UNKNOWN
-    assert in_order(ALL.queues, "oldest", backwards=True)[0] is IMAGES
+    for reverse in (False, True):
+        assert in_order(ALL.queues, "waiting", reverse=reverse)[-1] is UNKNOWN
+    assert in_order(ALL.queues, "oldest", reverse=True)[0] is IMAGES
 
 
 def test_filtering() -> None:
@@ -115,8 +115,8 @@ def test_an_empty_table_has_a_head() -> None:
 @pytest.mark.parametrize(
     ("queues", "verdict"),
     [
-        ((), "0 queues, none is blocked"),
-        ((IMAGES,), "1 queue, none is blocked"),
+        ((), "0 queues, none blocked"),
+        ((IMAGES,), "1 queue, none blocked"),
         ((MAIL, IMAGES), "1 of 2 queues blocked: mail (no_workers: because)"),
         (
             (MAIL, view("b", "paused")),
@@ -157,6 +157,6 @@ def test_workers_under_another_prefix_are_a_hint() -> None:
     assert found.isolations == ()
     assert found.queues[0].reason == "no_workers"
     assert found.queues[0].hint == (
-        "no worker is connected, but there are some under the prefix jobs"
+        "no worker is connected here, but there are workers under the prefix jobs"
     )
     assert found.queues[1].reason is None

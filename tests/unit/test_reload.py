@@ -35,7 +35,9 @@ def test_what_needs_a_restart_is_refused(path: str, sections: dict[str, Any]) ->
     current = config()
     taken, problems = reload_config(lambda: config(**sections), current)
     assert taken is current
-    assert problems == (f"{path}: cannot be changed by a reload; restart, or put it back",)
+    assert problems == (
+        f"{path}: cannot be changed by a reload; restart the exporter or restore the old value",
+    )
 
 
 def test_every_mistake_is_told() -> None:

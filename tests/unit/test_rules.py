@@ -15,7 +15,7 @@ from exporter.collectors.queues import STATES
 from exporter.diagnosis import Reason
 from exporter.metrics import CATALOGUE, MetricType
 from exporter.rules import ALERTS, RECORDINGS, RuleError, Severity, changed, rules_file, scaled
-from tests.support.daemon import command
+from tests.support.command import command
 from tests.support.promql import selectors
 
 COMMITTED = Path(__file__).parents[2] / "prometheus" / "bullmq.rules.yml"
@@ -161,18 +161,18 @@ class TestChanges:
 
 
 MISTAKES = {
-    "NoWorkrs.for=1m": "no alert is called NoWorkrs; did you mean NoWorkers?",
-    "Xyz.for=1m": "no alert is called Xyz; bullmq-exporter rules --list shows them",
-    "NoWorkers": "NoWorkers: expected ALERT.SETTING=VALUE, as NoWorkers.for=10m",
-    "NoWorkers.for": "NoWorkers.for: expected ALERT.SETTING=VALUE, as NoWorkers.for=10m",
-    "NoWorkers.above=1": "NoWorkers has no setting above; it has severity, for",
-    "NoWorkers.for=soon": "NoWorkers.for=soon: expected a number, as 10m or 600",
-    "NoWorkers.for=1.2.3m": "NoWorkers.for=1.2.3m: expected a number, as 10m or 600",
-    "NoWorkers.for=-5": "NoWorkers.for=-5: expected a number that is not negative",
-    "BacklogGrowing.above_jobs=10m": "BacklogGrowing.above_jobs=10m: expected a number, as 0.2",
-    "BacklogGrowing.above_jobs=nan": "expected a number that is not negative",
-    "BacklogGrowing.window=0": "BacklogGrowing.window=0: a window is longer than nothing",
-    "NoWorkers.severity=bad": "NoWorkers.severity=bad: it is one of critical, warning, info",
+    "NoWorkrs.for=1m": "unknown alert NoWorkrs; did you mean NoWorkers?",
+    "Xyz.for=1m": "unknown alert Xyz; see bullmq-exporter rules --list",
+    "NoWorkers": "NoWorkers: expected ALERT.SETTING=VALUE, such as NoWorkers.for=10m",
+    "NoWorkers.for": "NoWorkers.for: expected ALERT.SETTING=VALUE, such as NoWorkers.for=10m",
+    "NoWorkers.above=1": "NoWorkers has no setting above; available: severity, for",
+    "NoWorkers.for=soon": "NoWorkers.for=soon: expected a number, such as 10m or 600",
+    "NoWorkers.for=1.2.3m": "NoWorkers.for=1.2.3m: expected a number, such as 10m or 600",
+    "NoWorkers.for=-5": "NoWorkers.for=-5: expected a finite number that is not negative",
+    "BacklogGrowing.above_jobs=10m": "above_jobs=10m: expected a number, such as 0.2",
+    "BacklogGrowing.above_jobs=nan": "expected a finite number that is not negative",
+    "BacklogGrowing.window=0": "BacklogGrowing.window=0: a window must be longer than 0",
+    "NoWorkers.severity=bad": "NoWorkers.severity=bad: expected one of critical, warning, info",
 }
 
 
@@ -186,10 +186,10 @@ def test_mistakes(change: str) -> None:
     ("arguments", "message"),
     [
         (["--set", "NoWorkers.above=1"], "NoWorkers has no setting above"),
-        (["--without", "Nothing"], "no alert is called Nothing"),
-        (["--label", "team"], "team: expected NAME=VALUE, as team=payments"),
-        (["--label", "my-team=x"], "my-team is not the name of a label: letters, digits and _"),
-        (["--keep-label", "a b"], "a b is not the name of a label"),
+        (["--without", "Nothing"], "unknown alert Nothing"),
+        (["--label", "team"], "team: expected NAME=VALUE, such as team=payments"),
+        (["--label", "my-team=x"], "my-team is not a valid label name; use letters, digits and _"),
+        (["--keep-label", "a b"], "a b is not a valid label name"),
     ],
 )
 def test_mistakes_end_with_2_and_print_no_rules(arguments: list[str], message: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any, Final
@@ -31,7 +30,7 @@ from exporter.web.status.assets import FOLDER
 from exporter.web.status.connections import connection_views
 from exporter.web.status.filters import milliseconds, rate, size
 from exporter.web.status.findings import Finding, Level, findings
-from exporter.web.status.page import MOST_ROWS
+from exporter.web.status.page import MAX_ROWS
 from tests.support.factories import (
     NO_DURATIONS,
     config,
@@ -41,6 +40,7 @@ from tests.support.factories import (
     stuck,
     sync_report,
 )
+from tests.support.stopped_clock import StoppedClock
 
 MAIL, IMAGES = ("bull", "mail"), ("bull", "images")
 
@@ -71,7 +71,7 @@ class TestVerdict:
     def test_all_is_well(self) -> None:
         queues = {MAIL: {"waiting": 2, "prioritized": 1, "active": 4}, IMAGES: {}}
         assert found(snapshot(queues=queues)) == [
-            Finding(Level.OK, "All is well: 2 queues, none is blocked", ("3 jobs ready, 4 active",))
+            Finding(Level.OK, "All is well: 2 queues, none blocked", ("3 jobs ready, 4 active",))
         ]
 
     def test_a_shard_speaks_for_itself_alone(self) -> None:
@@ -80,18 +80,18 @@ class TestVerdict:
         shard = replace(seen, config=Config.model_validate(text))
         assert (
             findings(shard, overview(shard))[0].headline
-            == "All is well: 1 queue of shard 2/3, none is blocked"
+            == "All is well: 1 queue of shard 2/3, none blocked"
         )
 
     def test_one_is_blocked(self) -> None:
         assert found(snapshot(queues={MAIL: stuck(), IMAGES: {}})) == [
             Finding(
                 Level.BAD,
-                "1 of 2 queues is blocked: mail",
+                "1 of 2 queues blocked: mail",
                 (
                     (
                         "mail: no_workers, no worker is connected; "
-                        "start one, on this Redis and this prefix"
+                        "start one on this Redis with this prefix"
                     ),
                 ),
             )
@@ -100,55 +100,55 @@ class TestVerdict:
     def test_many_are_blocked(self) -> None:
         queues = {("bull", f"q{n}"): stuck() for n in range(8)} | {IMAGES: {}}
         finding = found(snapshot(queues=queues))[0]
-        assert finding.headline == "8 of 9 queues are blocked: q0, q1, q2 and 5 more"
+        assert finding.headline == "8 of 9 queues blocked: q0, q1, q2 and 5 more"
         assert len(finding.details) == 6
-        assert finding.details[-1] == "and 3 more, first in the table"
+        assert finding.details[-1] == "and 3 more, at the top of the table"
 
     def test_names_tell_one_queue_from_another(self) -> None:
         api = snapshot("api", {MAIL: stuck(), ("jobs", "mail"): stuck()})
         headline = found(api, snapshot("worker", {MAIL: {}}))[0].headline
-        assert headline == "2 of 3 queues are blocked: bull:mail on api, jobs:mail on api"
+        assert headline == "2 of 3 queues blocked: bull:mail on api, jobs:mail on api"
 
     def test_redis_is_away(self) -> None:
         lost = {"up": False, "last_error": refused()}
         young = found(snapshot(queues={MAIL: {}}, ago=4, **lost))[0]
         assert young.level is Level.BAD
-        assert young.headline == "Redis is not reached: api"
+        assert young.headline == "Redis unreachable: api"
         assert young.details == (
             (
-                "api: last reached 4s ago, its queues are shown as they were then "
+                "api: last reached 4s ago; its queues are shown as of then "
                 "(connection: Connection refused)"
             ),
         )
         old = found(snapshot(queues={MAIL: {}}, ago=130, **lost))[0]
-        assert "api: last reached 2m ago, its queues are not shown" in old.details[0]
+        assert "api: last reached 2m ago; its queues are not shown" in old.details[0]
         never = found(snapshot(up=False, last_error=refused(), reached_at=None))[0]
         assert never.details == ("api: never reached (connection: Connection refused)",)
 
     def test_one_of_several_is_away_and_worse_than_what_is_blocked(self) -> None:
         lost = snapshot("worker", up=False, last_error=refused())
         assert self.headlines(snapshot(queues={MAIL: stuck()}), lost) == [
-            "Redis is not reached: worker (1 of 2 connections)",
-            "1 of 1 queue is blocked: mail",
+            "Redis unreachable: worker (1 of 2 connections)",
+            "1 of 1 queue blocked: mail",
         ]
 
     def test_a_poller_that_hangs(self) -> None:
         finding = found(snapshot(ago=40))[0]
         assert finding.details == (
-            "api: last reached 40s ago, its queues are not shown (no poll has ended in time)",
+            "api: last reached 40s ago; its queues are not shown (no poll has finished in time)",
         )
 
     def test_the_sync_test_fails(self) -> None:
         both = (snapshot("api", {MAIL: {}}), snapshot("worker", {MAIL: {}}))
         finding = found(*both, sync=sync_report(["api", "worker"], [("api", "worker")]))[0]
-        assert (finding.level, finding.headline) == (Level.BAD, "The sync test fails")
+        assert (finding.level, finding.headline) == (Level.BAD, "The sync test failed")
         assert "api" in finding.details[0]
 
     def test_a_dead_connection_is_told_once(self) -> None:
         lost = snapshot("worker", up=False, last_error=refused())
         sync = sync_report(["api", "worker"], [("api", "worker"), ("worker", "api")])
         told = self.headlines(snapshot("api", {MAIL: {}}), lost, sync=sync)
-        assert told == ["Redis is not reached: worker (1 of 2 connections)"]
+        assert told == ["Redis unreachable: worker (1 of 2 connections)"]
 
     def test_queues_that_cannot_be_read(self) -> None:
         reports = {"queues": CollectorReport(success=False, last_error=refused())}
@@ -163,22 +163,22 @@ class TestVerdict:
         assert finding == Finding(
             Level.WARNING,
             "The Redis of api may delete jobs",
-            ("its maxmemory-policy is allkeys-lru; BullMQ needs noeviction",),
+            ("its maxmemory-policy is allkeys-lru; BullMQ requires noeviction",),
         )
 
     def test_limits_that_bite(self) -> None:
         assert self.headlines(snapshot(queues={MAIL: {}}, dropped=3)) == ["3 queues not watched"]
         refusal = Reload(successful=False, success_time=0.0)
         assert self.headlines(snapshot(queues={MAIL: {}}), reload=refusal) == [
-            "The new configuration was refused"
+            "The new configuration was rejected"
         ]
 
     def test_what_is_not_known_yet_is_not_well(self) -> None:
         assert self.headlines(connections=("api", "worker")) == [
             "Starting: api, worker not tried yet"
         ]
-        assert self.headlines(snapshot(facts={})) == ["Looking for the queues of api"]
-        assert self.headlines(snapshot()) == ["No queue is found"]
+        assert self.headlines(snapshot(facts={})) == ["Discovering the queues of api"]
+        assert self.headlines(snapshot()) == ["No queues found"]
 
     def test_the_worst_comes_first(self) -> None:
         levels = [
@@ -205,14 +205,14 @@ class TestConnections:
             "valkey 9.1, master",
         )
         assert (view.memory_bytes, view.keys, view.ping_seconds) == (2048, 7, 0.0012)
-        assert view.sync == "sees what it writes, after 0.4 ms"
+        assert view.sync == "sees its own writes after 0.4 ms"
 
     def test_the_sync_test_by_writer(self) -> None:
         both = (snapshot("api"), snapshot("worker"))
         sync = sync_report(["api", "worker"], [("api", "worker")])
         api, worker = connection_views(moment(*both, sync=sync))
         assert api.sync_level is Level.BAD
-        assert worker.sync == "all 2 connections see what it writes, after 0.4 ms"
+        assert worker.sync == "all 2 connections see its writes after 0.4 ms"
 
     def test_one_that_is_away_shows_no_latency(self) -> None:
         view = connection_views(moment(snapshot(up=False, last_error=refused(), ago=60)))[0]
@@ -256,9 +256,9 @@ class TestQuery:
     @pytest.mark.parametrize(
         ("parameters", "text"),
         [
-            ({"sort": "size"}, r"sort: not known here; give one of name, reason, .*"),
-            ({"order": "up"}, "order: not known here; give one of back, or leave it out"),
-            ({"only": "x"}, "only: not known here; give one of blocked, or leave it out"),
+            ({"sort": "size"}, r"sort: unknown value; use one of name, reason, .*"),
+            ({"order": "up"}, "order: unknown value; use one of back, or omit it"),
+            ({"only": "x"}, "only: unknown value; use one of blocked, or omit it"),
             ({"q": "x" * 201}, "a parameter is longer than 200 characters"),
         ],
     )
@@ -279,14 +279,14 @@ class TestQuery:
         assert 'value="&#34;&gt;&lt;b&gt;"' in page
         assert '<option data-key="gone" value="gone" selected>' in page
         assert 'value="blocked" checked' in page
-        assert "No queue matches." in page
+        assert "No queues match." in page
         assert "0 of 3 queues" in page
 
     def test_what_is_left_out_is_said(self) -> None:
-        queues = {("bull", f"q{n}"): {} for n in range(MOST_ROWS + 1)}
+        queues = {("bull", f"q{n}"): {} for n in range(MAX_ROWS + 1)}
         page = page_of(snapshot(queues=queues))
-        assert page.count("<tr data-key") == MOST_ROWS + 1  # and the connection
-        assert "2,001 queues; the first 2,000 are shown, search to see others" in page
+        assert page.count("<tr data-key") == MAX_ROWS + 1  # and the connection
+        assert "2,001 queues; showing the first 2,000, search for others" in page
 
 
 class Tags(HTMLParser):
@@ -343,7 +343,7 @@ class TestHostileNames:
     def test_cannot_turn_the_line_round(self) -> None:
         page = page_of(snapshot(queues={("bull", "a\u202eb\nc"): stuck()}))
         assert "<bdi>a?b?c</bdi>" in page
-        assert "1 of 1 queue is blocked: a?b?c" in page
+        assert "1 of 1 queue blocked: a?b?c" in page
 
 
 class TestRows:
@@ -413,12 +413,11 @@ class TestKeeping:
         store.publish(snapshot(queues={MAIL: {"waiting": 5}}))
         assert b"<td>5</td>" in page.write(Query())
 
-    def test_time_alone_makes_it_anew(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_time_alone_makes_it_anew(self, clock: StoppedClock) -> None:
         store = board_of(snapshot(queues={MAIL: {}}))
         page = StatusPage(config, store)
         assert b"All is well" in page.write(Query())
-        later = time.monotonic() + 20
-        monkeypatch.setattr(time, "monotonic", lambda: later)
+        clock.move(20)
         assert b"Redis is not reached" in page.write(Query())
         assert b"|mail" not in page.write(Query())
 

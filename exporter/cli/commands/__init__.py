@@ -1,5 +1,5 @@
-"""The commands, a file each.
+"""The commands, one file each.
 
-A file imports what its command needs within the function that runs it: --version, --help and each
-TAB of completion import all of these files, and must not wait for the libraries.
+Each command imports its libraries inside the function that runs it: --version, --help and every
+completion import all of these files and must be fast.
 """

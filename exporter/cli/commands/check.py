@@ -19,7 +19,7 @@ from exporter.cli.help_text import COMMAND_HELP
     "--connection",
     metavar="NAME",
     shell_complete=complete.connections,
-    help="Only this connection.",
+    help="Test only this connection.",
 )
 @click.option("--json", "as_json_", is_flag=True, help="Print one JSON object instead of a table.")
 def command(path: Path | None, connection: str | None, *, as_json_: bool) -> None:
@@ -29,8 +29,8 @@ def command(path: Path | None, connection: str | None, *, as_json_: bool) -> Non
 
     effective = loaded(path)
     if connection is not None and connection not in effective.connections:
-        known = ", ".join(effective.connections)
-        fail(f"no connection is called {connection}; there are: {known}", CONFIG_ERROR)
+        available = ", ".join(effective.connections)
+        fail(f"unknown connection {connection}; available: {available}", CONFIG_ERROR)
     names = [connection] if connection is not None else list(effective.connections)
     with Progress("testing the connections") as progress:
 

@@ -11,13 +11,15 @@ from exporter.cli.help_text import COMMAND_HELP
 
 
 @click.command(
-    "config", short_help="Print the configuration in force.", epilog=COMMAND_HELP["config"].epilog
+    "config",
+    short_help="Print the effective configuration.",
+    epilog=COMMAND_HELP["config"].epilog,
 )
 @config_option
 @listen_option
-@click.option("--check", is_flag=True, help="Only say whether the configuration is valid.")
+@click.option("--check", is_flag=True, help="Only validate the configuration.")
 def command(path: Path | None, listen: str | None, *, check: bool) -> None:
-    """Print the configuration in force, with every default; secrets are masked."""
+    """Print the effective configuration with all defaults; secrets are masked."""
     effective = loaded(path, listen)
     if check:
         click.echo(f"{path or 'the environment'} is valid")

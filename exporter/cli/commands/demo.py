@@ -1,4 +1,4 @@
-"""`bullmq-exporter demo`: the product on embedded servers with live traffic."""
+"""`bullmq-exporter demo`: the exporter on embedded servers with live traffic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SCENARIOS = "\n".join(f"  {each.name:<11}{each.summary}" for each in SCENARIOS.
 
 @click.command(
     "demo",
-    short_help="Run it on embedded Valkeys with live BullMQ traffic.",
+    short_help="Run the exporter on embedded Valkey with live traffic.",
     epilog=f"\b\nScenarios:\n{_SCENARIOS}\n\n{COMMAND_HELP['demo'].epilog}",
 )
 @click.option(
@@ -21,7 +21,7 @@ _SCENARIOS = "\n".join(f"  {each.name:<11}{each.summary}" for each in SCENARIOS.
     metavar="HOST:PORT",
     default="127.0.0.1:9538",
     show_default=True,
-    help="Where to serve.",
+    help="Address to listen on.",
 )
 @click.option(
     "--scenario",
@@ -29,22 +29,22 @@ _SCENARIOS = "\n".join(f"  {each.name:<11}{each.summary}" for each in SCENARIOS.
     type=click.Choice(tuple(SCENARIOS)),
     default="healthy",
     show_default=True,
-    help="What happens; they are listed below.",
+    help="Scenario to run; listed below.",
 )
 @click.option(
     "--prometheus",
     is_flag=True,
-    help="Also start a local Prometheus (where it is installed) with alert rules that fire soon.",
+    help="Also start a local Prometheus, which must be installed, with alerts that fire early.",
 )
 def command(listen: str, scenario: str, *, prometheus: bool) -> None:
-    """Run the exporter on embedded Valkeys with live BullMQ producers and workers."""
+    """Run the exporter on embedded Valkey servers with live BullMQ producers and workers."""
     from exporter.web import ListenError
 
     try:
         from exporter.demo.prometheus import MissingProgramError
         from exporter.demo.run import run_demo
     except ImportError as error:
-        fail(f"{error.name} is missing; pip install 'bullmq-exporter[demo]'", FAILED)
+        fail(f"{error.name} is missing; run pip install 'bullmq-exporter[demo]'", FAILED)
     try:
         run_demo(listen, SCENARIOS[scenario], prometheus=prometheus)
     except (ListenError, MissingProgramError) as error:

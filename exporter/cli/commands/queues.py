@@ -21,16 +21,20 @@ if TYPE_CHECKING:
 
 @click.command(
     "queues",
-    short_help="Show the queues, and why nothing moves.",
+    short_help="Show the queues, and why they are blocked.",
     epilog=COMMAND_HELP["queues"].epilog,
 )
 @config_option
 @click.option("--once", is_flag=True, help="Watch for a second, print the table once and exit.")
-@click.option("--watch", is_flag=True, help="Print it anew at every poll; what a terminal gets.")
-@click.option("--json", "json_", is_flag=True, help="One JSON object a print instead of a table.")
-@click.option("--sort", type=click.Choice(SORTS), default="name", show_default=True, help="Order.")
-@click.option("--filter", "pattern", metavar="GLOB", default="*", help="Only these queues.")
-@click.option("--blocked", is_flag=True, help="Only queues whose work is not moving.")
+@click.option("--watch", is_flag=True, help="Refresh at every poll (default on a terminal).")
+@click.option("--json", "json_", is_flag=True, help="Print JSON objects instead of tables.")
+@click.option(
+    "--sort", type=click.Choice(SORTS), default="name", show_default=True, help="Sort order."
+)
+@click.option(
+    "--filter", "pattern", metavar="GLOB", default="*", help="Show only queues whose name matches."
+)
+@click.option("--blocked", is_flag=True, help="Show only blocked queues.")
 def command(
     path: Path | None,
     sort: str,
@@ -41,7 +45,7 @@ def command(
     json_: bool,
     blocked: bool,
 ) -> None:
-    """Show the queues: jobs by state, how late they are, and why nothing moves."""
+    """Show the queues: jobs by state, how long they wait, and why they are blocked."""
     from exporter.app import App
     from exporter.progress import Progress
     from exporter.views.queues_table import choose, table
@@ -49,14 +53,14 @@ def command(
     effective = loaded(path)
     logging.getLogger().setLevel(logging.WARNING)
 
-    def show(found: Overview) -> None:
-        views = choose(found, sort, pattern, blocked=blocked)
+    def show(overview: Overview) -> None:
+        views = choose(overview, sort, pattern, blocked=blocked)
         if json_:
-            click.echo(json.dumps(found.as_json(views), ensure_ascii=False))
+            click.echo(json.dumps(overview.as_json(views), ensure_ascii=False))
             return
         for line, is_blocked in table(views):
             click.secho(line, fg="red" if is_blocked else None, color=_color())
-        click.echo(f"\n{found.verdict}")
+        click.echo(f"\n{overview.verdict}")
 
     app = App(effective)
     if once or not (watch or sys.stdout.isatty()):
@@ -71,5 +75,5 @@ def command(
 
 
 def _color() -> bool | None:
-    """No colours where NO_COLOR asks for none; otherwise click leaves them out off a terminal."""
+    """False if NO_COLOR is set; else click uses colors only on a terminal."""
     return False if os.environ.get("NO_COLOR") else None

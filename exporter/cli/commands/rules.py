@@ -16,16 +16,16 @@ from exporter.cli.help_text import COMMAND_HELP
     type=click.Choice(("prometheus", "prometheusrule")),
     default="prometheus",
     show_default=True,
-    help="A rules file, or a PrometheusRule for the Prometheus operator.",
+    help="Print a rules file, or a PrometheusRule for the Prometheus operator.",
 )
-@click.option("--list", "list_", is_flag=True, help="Show the alerts and what can be set.")
+@click.option("--list", "list_", is_flag=True, help="List the alerts and their settings.")
 @click.option(
     "--set",
     "changes",
     metavar="ALERT.SETTING=VALUE",
     multiple=True,
     shell_complete=complete.changes,
-    help="Another number or severity: NoWorkers.for=10m. May be repeated, as all that follow.",
+    help="Change a threshold, duration or severity, such as NoWorkers.for=10m. Repeatable.",
 )
 @click.option(
     "--without",
@@ -33,26 +33,36 @@ from exporter.cli.help_text import COMMAND_HELP
     metavar="ALERT",
     multiple=True,
     shell_complete=complete.alerts,
-    help="Leave this alert out.",
+    help="Omit this alert. Repeatable.",
 )
-@click.option("--label", "labels", metavar="NAME=VALUE", multiple=True, help="Add to every alert.")
+@click.option(
+    "--label",
+    "labels",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Add a label to every alert. Repeatable.",
+)
 @click.option(
     "--keep-label",
     "keep",
     metavar="NAME",
     multiple=True,
-    help="A target label that tells queues apart besides job, as namespace.",
+    help="Keep a target label besides job to distinguish queues, such as namespace. Repeatable.",
 )
 @click.option(
     "--runbook-url",
     default="docs/runbook.md",
     show_default=True,
     metavar="URL",
-    help="Of the runbook.",
+    help="URL of the runbook.",
 )
-@click.option("--grafana-url", default="", metavar="URL", help="Put before dashboard links.")
-@click.option("--name", default="bullmq-exporter", show_default=True, help="Of the PrometheusRule.")
-@click.option("--namespace", help="Of the PrometheusRule.")
+@click.option(
+    "--grafana-url", default="", metavar="URL", help="URL of Grafana, for dashboard links."
+)
+@click.option(
+    "--name", default="bullmq-exporter", show_default=True, help="Name of the PrometheusRule."
+)
+@click.option("--namespace", help="Namespace of the PrometheusRule.")
 def command(
     format_: str,
     changes: tuple[str, ...],
@@ -66,7 +76,7 @@ def command(
     *,
     list_: bool,
 ) -> None:
-    """Print the alert rules for Prometheus, with your own thresholds."""
+    """Print alert and recording rules with your own thresholds."""
     from exporter.rules import (
         ALERTS,
         Options,

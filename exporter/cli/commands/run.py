@@ -16,7 +16,9 @@ from exporter.cli.help_text import COMMAND_HELP
 @config_option
 @listen_option
 @click.option(
-    "--once", is_flag=True, help="Poll once, print the page and exit; 1 if a Redis is down."
+    "--once",
+    is_flag=True,
+    help="Poll once, print the metrics and exit, with 1 if a Redis is unreachable.",
 )
 def command(path: Path | None, listen: str | None, *, once: bool) -> None:
     """Watch the queues and serve /metrics."""

@@ -1,4 +1,4 @@
-"""What several commands share: options, exit codes, loading the configuration."""
+"""Shared by several commands: options, exit codes, loading the configuration."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ config_option = click.option(
     type=click.Path(path_type=Path),
     envvar="BULLMQ_EXPORTER_CONFIG",
     show_envvar=True,
-    help="The YAML configuration. Without it, REDIS_URL and REDIS_URL_<NAME> are used.",
+    help="YAML configuration file. Without it, REDIS_URL and REDIS_URL_<NAME> are used.",
 )
 listen_option = click.option(
     "--listen",
     metavar="HOST:PORT",
-    help="Where to serve; wins over the environment's PORT and the configuration.",
+    help="Address to listen on; overrides PORT in the environment and the configuration.",
 )
 
 
 def loaded(path: Path | None, listen: str | None = None) -> Config:
-    """The configuration, with logging set up by it; exits with 2 where it is invalid."""
+    """Load the configuration and set up logging; exits with 2 if the configuration is invalid."""
     from exporter.config.errors import ConfigError
     from exporter.config.loader import load
     from exporter.log import set_up
@@ -45,6 +45,6 @@ def loaded(path: Path | None, listen: str | None = None) -> Config:
 
 
 def fail(text: str, code: int) -> NoReturn:
-    """Say what is wrong on standard error, and exit."""
+    """Print an error on standard error and exit."""
     click.echo(f"bullmq-exporter: {text}", err=True)
     sys.exit(code)

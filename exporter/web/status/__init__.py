@@ -1,4 +1,4 @@
-"""The status page: what the exporter sees now, for people."""
+"""The status page, which shows people the current state."""
 
 from exporter.web.status.assets import ASSETS, Asset
 from exporter.web.status.page import StatusPage

@@ -1,4 +1,4 @@
-"""The script and the style sheet, under names that change with what is in them."""
+"""The script and the style sheet, under names that change with their content."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ FOLDER: Final = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file that browsers may keep for ever, since another content has another name."""
+    """A file that browsers may cache for ever, since its name changes with its content."""
 
     path: str
-    """Under the root, without a slash at its beginning."""
+    """Relative to the root, without a leading slash."""
     content: bytes
     media_type: str
 
 
 def _asset(name: str, media_type: str) -> Asset:
     content = (FOLDER / name).read_bytes()
-    stem, _, ending = name.partition(".")
+    stem, _, extension = name.partition(".")
     version = hashlib.sha256(content).hexdigest()[:12]
-    return Asset(f"static/{stem}-{version}.{ending}", content, media_type)
+    return Asset(f"static/{stem}-{version}.{extension}", content, media_type)
 
 
 STYLE: Final = _asset("status.css", "text/css")

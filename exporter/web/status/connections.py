@@ -1,4 +1,4 @@
-"""A connection in one row: whom it reaches, how fast, how full, and who sees what it writes."""
+"""The rows of the connections table: server, latency, memory and sync test of each connection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exporter.web.status.findings import Level
 
 @dataclass(frozen=True, slots=True)
 class ConnectionView:
-    """None is unknown throughout."""
+    """One row; None always means unknown."""
 
     name: str
     level: Level
@@ -21,17 +21,17 @@ class ConnectionView:
     reaches: str
     """Address and database."""
     server: str
-    """Software with its version, and role."""
+    """Software with version, and role."""
     shares: str
-    """The connection through which its queues are read, if it is another one."""
+    """The other connection that reads its queues; empty if it reads them itself."""
     polled_seconds: float | None
-    """Since the last poll ended, well or not."""
+    """Since the end of the last poll, successful or not."""
     ping_seconds: float | None
     memory_bytes: float | None
     memory_max_bytes: float | None
-    """0 is no limit."""
+    """0 means no limit."""
     policy: str
-    """maxmemory-policy."""
+    """The maxmemory-policy; empty if unknown."""
     policy_is_safe: bool
     keys: float | None
     sync: str
@@ -39,7 +39,7 @@ class ConnectionView:
 
 
 def connection_views(moment: Moment) -> list[ConnectionView]:
-    """In the order of the configuration."""
+    """One row per connection, in the order of the configuration."""
     return [
         _view(moment, moment.known[name]) if name in moment.known else _untried(name)
         for name in moment.config.connections
@@ -100,7 +100,7 @@ def _server(snapshot: Snapshot, software: str) -> str:
 
 
 def _sync(name: str, moment: Moment) -> tuple[str, Level]:
-    """What became of what this connection wrote."""
+    """The sync test's result for the writes of this connection, and its level."""
     if not moment.config.sync.enabled:
         return "off", Level.OK
     pairs = [pair for pair in moment.sync.pairs if pair.writer == name] if moment.sync else []
@@ -112,6 +112,6 @@ def _sync(name: str, moment: Moment) -> tuple[str, Level]:
         level = Level.BAD if worst.passed is False else Level.STARTING
         return printable(explain_pair(worst, moment.sync.metadata)), level
     slowest = max((pair.propagation_seconds or 0.0) for pair in pairs) * 1000
-    alone = [pair.reader for pair in pairs] == [name]
-    seers = "sees" if alone else f"all {len(pairs)} connections see"
-    return f"{seers} what it writes, after {slowest:.1f} ms", Level.OK
+    if [pair.reader for pair in pairs] == [name]:
+        return f"sees its own writes after {slowest:.1f} ms", Level.OK
+    return f"all {len(pairs)} connections see its writes after {slowest:.1f} ms", Level.OK

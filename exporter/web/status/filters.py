@@ -1,4 +1,4 @@
-"""Numbers as the template writes them. Pure."""
+"""The template's filters, which format numbers and times. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from exporter.views.formatting import UNKNOWN, age, printable
 
 
 def number(value: float | None) -> str:
-    """Whole, with commas between thousands."""
+    """An integer with commas between thousands."""
     return UNKNOWN if value is None else f"{value:,.0f}"
 
 
 def rate(value: float | None) -> str:
-    """With a digit behind the point where there is little before it."""
+    """A rate; below 10 with one decimal."""
     if value is None:
         return UNKNOWN
     return "0" if value == 0 else f"{value:.1f}" if value < 10 else number(value)
 
 
 def milliseconds(seconds: float | None) -> str:
-    """Of a latency."""
+    """A latency in milliseconds."""
     if seconds is None:
         return UNKNOWN
     value = seconds * 1000
@@ -30,7 +30,7 @@ def milliseconds(seconds: float | None) -> str:
 
 
 def size(value: float | None) -> str:
-    """Bytes in the unit that leaves at most three digits before the point."""
+    """Bytes in the unit that leaves at most three digits before the decimal point."""
     if value is None:
         return UNKNOWN
     for unit in ("B", "KiB", "MiB", "GiB"):
@@ -41,12 +41,12 @@ def size(value: float | None) -> str:
 
 
 def clock(moment: float) -> str:
-    """Unix time as a time of day."""
+    """Unix time as a time of day in UTC."""
     return datetime.fromtimestamp(moment, UTC).strftime("%H:%M:%S UTC")
 
 
 def stamp(moment: float) -> str:
-    """Unix time for machines."""
+    """Unix time as ISO 8601."""
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
 
 

@@ -1,4 +1,4 @@
-"""What there is to say of everything, the worst first: the page's verdict. Pure."""
+"""The findings at the top of the status page, the worst first. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from exporter.views.formatting import age, counted, printable
 from exporter.views.moment import Moment
 from exporter.views.overview import Overview
 
-_NAMED: Final = 3
-"""Queues in a headline."""
-_EXPLAINED: Final = 5
-"""Queues with their reason under it."""
+_MAX_NAMED: Final = 3
+"""Names in a headline."""
+_MAX_EXPLAINED: Final = 5
+"""Details under a headline."""
 
 
 class Level(IntEnum):
-    """How bad it is, the worst first."""
+    """The severity of a finding, the worst first."""
 
     BAD = 0
     WARNING = 1
@@ -32,7 +32,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A headline, and what helps with it."""
+    """A headline, with details that help to resolve it."""
 
     level: Level
     headline: str
@@ -40,61 +40,61 @@ class Finding:
 
 
 def findings(moment: Moment, overview: Overview) -> list[Finding]:
-    """Everything that is not as it should be, or the one finding that all is well."""
-    found = [
-        *_not_reached(moment),
+    """Every problem, the worst first; a single OK finding if there is none."""
+    problems = [
+        *_unreachable(moment),
         *_blocked(overview),
         *_out_of_sync(moment),
         *_not_read(moment),
-        *_at_risk(moment),
+        *_unsafe_eviction(moment),
         *_limits(moment),
         *_starting(moment, overview),
     ]
-    return sorted(found, key=lambda finding: finding.level) or [_ok(moment, overview)]
+    return sorted(problems, key=lambda finding: finding.level) or [_ok(moment, overview)]
 
 
-def _not_reached(moment: Moment) -> Iterator[Finding]:
-    lost = [snapshot for snapshot in moment.snapshots if not moment.is_up(snapshot)]
-    if not lost:
+def _unreachable(moment: Moment) -> Iterator[Finding]:
+    down = [snapshot for snapshot in moment.snapshots if not moment.is_up(snapshot)]
+    if not down:
         return
-    several = len(moment.config.connections)
-    headline = f"Redis is not reached: {_list([snapshot.connection for snapshot in lost])}"
-    if several > 1:
-        headline += f" ({len(lost)} of {several} connections)"
-    yield Finding(Level.BAD, headline, tuple(_why_lost(each, moment) for each in lost[:_EXPLAINED]))
+    total = len(moment.config.connections)
+    headline = f"Redis unreachable: {_list([snapshot.connection for snapshot in down])}"
+    if total > 1:
+        headline += f" ({len(down)} of {total} connections)"
+    details = tuple(_why_down(snapshot, moment) for snapshot in down[:_MAX_EXPLAINED])
+    yield Finding(Level.BAD, headline, details)
 
 
-def _why_lost(snapshot: Snapshot, moment: Moment) -> str:
-    why = "no poll has ended in time"
+def _why_down(snapshot: Snapshot, moment: Moment) -> str:
+    cause = "no poll has finished in time"
     if not snapshot.up and snapshot.last_error is not None:
-        why = f"{snapshot.last_error.kind}: {printable(snapshot.last_error.text)}"
+        cause = f"{snapshot.last_error.kind}: {printable(snapshot.last_error.text)}"
     if snapshot.reached_at is None:
-        return f"{snapshot.connection}: never reached ({why})"
+        return f"{snapshot.connection}: never reached ({cause})"
     shown = moment.facts(snapshot, QueueTable) is not None
-    what = "its queues are shown as they were then" if shown else "its queues are not shown"
+    queues = "its queues are shown as of then" if shown else "its queues are not shown"
     since = age(moment.now - snapshot.reached_at)
-    return f"{snapshot.connection}: last reached {since} ago, {what} ({why})"
+    return f"{snapshot.connection}: last reached {since} ago; {queues} ({cause})"
 
 
 def _blocked(overview: Overview) -> Iterator[Finding]:
     blocked = overview.blocked
     if not blocked:
         return
-    all_ = counted(len(overview.queues), "queue")
-    names = _names(overview)
-    is_ = "is" if len(blocked) == 1 else "are"
+    total = counted(len(overview.queues), "queue")
+    names = _blocked_names(overview)
     details = [
         f"{name}: {view.reason}, {printable(view.hint or '')}"
-        for name, view in zip(names[:_EXPLAINED], blocked, strict=False)
+        for name, view in zip(names[:_MAX_EXPLAINED], blocked, strict=False)
     ]
-    if len(blocked) > _EXPLAINED:
-        details.append(f"and {len(blocked) - _EXPLAINED:,} more, first in the table")
-    headline = f"{len(blocked):,} of {all_} {is_} blocked: {_list(names)}"
+    if len(blocked) > _MAX_EXPLAINED:
+        details.append(f"and {len(blocked) - _MAX_EXPLAINED:,} more, at the top of the table")
+    headline = f"{len(blocked):,} of {total} blocked: {_list(names)}"
     yield Finding(Level.BAD, headline, tuple(details))
 
 
-def _names(overview: Overview) -> list[str]:
-    """What is blocked, as much of it as tells one queue from another."""
+def _blocked_names(overview: Overview) -> list[str]:
+    """The blocked queues, with prefix and connection only if there are several."""
     prefixes = {view.prefix for view in overview.queues}
     connections = {view.connection for view in overview.queues}
     return [
@@ -110,20 +110,20 @@ def _names(overview: Overview) -> list[str]:
 def _out_of_sync(moment: Moment) -> Iterator[Finding]:
     if moment.sync is None:
         return
-    # that a dead connection sees nothing is told already
+    # connections that are down have a finding of their own
     up = {snapshot.connection for snapshot in moment.snapshots if moment.is_up(snapshot)}
     pairs = [pair for pair in moment.sync.pairs if {pair.writer, pair.reader} <= up]
     if any(pair.passed is False for pair in pairs):
         text = printable(verdict(pairs, moment.sync.metadata))
-        yield Finding(Level.BAD, "The sync test fails", (text,))
+        yield Finding(Level.BAD, "The sync test failed", (text,))
 
 
 def _not_read(moment: Moment) -> Iterator[Finding]:
     owners = moment.owners
     for snapshot in moment.snapshots:
         report = snapshot.reports.get("queues")
-        mine = owners[snapshot.connection] == snapshot.connection
-        if not (mine and moment.is_up(snapshot)) or report is None or report.last_error is None:
+        is_owner = owners[snapshot.connection] == snapshot.connection
+        if not (is_owner and moment.is_up(snapshot)) or report is None or report.last_error is None:
             continue
         if report.success is not True:
             text = f"{report.last_error.kind}: {printable(report.last_error.text)}"
@@ -131,28 +131,28 @@ def _not_read(moment: Moment) -> Iterator[Finding]:
             yield Finding(Level.WARNING, headline, (text,))
 
 
-def _at_risk(moment: Moment) -> Iterator[Finding]:
+def _unsafe_eviction(moment: Moment) -> Iterator[Finding]:
     for snapshot in moment.snapshots:
         server = moment.facts(snapshot, ServerFacts)
         if server is not None and server.values.get("eviction_safe") == 0:
             policy = printable(server.info.get("maxmemory_policy", ""))
             headline = f"The Redis of {snapshot.connection} may delete jobs"
-            detail = f"its maxmemory-policy is {policy}; BullMQ needs noeviction"
+            detail = f"its maxmemory-policy is {policy}; BullMQ requires noeviction"
             yield Finding(Level.WARNING, headline, (detail,))
 
 
 def _limits(moment: Moment) -> Iterator[Finding]:
     if moment.reload is not None and not moment.reload.successful:
-        detail = "the former configuration stays in force; the log says what is wrong"
-        yield Finding(Level.WARNING, "The new configuration was refused", (detail,))
+        detail = "the previous configuration stays in effect; the log lists the errors"
+        yield Finding(Level.WARNING, "The new configuration was rejected", (detail,))
     dropped = sum(
         count.dropped
         for snapshot in moment.snapshots
-        if (found := moment.facts(snapshot, Discovered)) is not None
-        for count in found.prefixes.values()
+        if (discovered := moment.facts(snapshot, Discovered)) is not None
+        for count in discovered.prefixes.values()
     )
     if dropped:
-        detail = "there are more than queues.max allows; raise it, or use shards"
+        detail = "there are more queues than queues.max allows; raise it or use shards"
         yield Finding(Level.WARNING, f"{counted(dropped, 'queue')} not watched", (detail,))
 
 
@@ -166,14 +166,14 @@ def _starting(moment: Moment, overview: Overview) -> Iterator[Finding]:
     for snapshot in moment.snapshots:
         known = moment.facts(snapshot, QueueTable) is not None
         scanned = moment.facts(snapshot, Discovered) is not None
-        mine = owners[snapshot.connection] == snapshot.connection
-        if mine and moment.is_up(snapshot) and not (known and scanned):
-            yield Finding(Level.STARTING, f"Looking for the queues of {snapshot.connection}")
+        is_owner = owners[snapshot.connection] == snapshot.connection
+        if is_owner and moment.is_up(snapshot) and not (known and scanned):
+            yield Finding(Level.STARTING, f"Discovering the queues of {snapshot.connection}")
             return
     if not overview.queues and any(map(moment.is_up, moment.snapshots)):
         prefixes = ", ".join(map(printable, moment.config.queues.prefixes))
-        detail = f"none under the prefix {prefixes}; set queues.prefixes if yours is another"
-        yield Finding(Level.STARTING, "No queue is found", (detail,))
+        detail = f"none under the prefix {prefixes}; set queues.prefixes if yours is different"
+        yield Finding(Level.STARTING, "No queues found", (detail,))
 
 
 def _ok(moment: Moment, overview: Overview) -> Finding:
@@ -183,9 +183,9 @@ def _ok(moment: Moment, overview: Overview) -> Finding:
     detail = f"{counted(ready, 'job')} ready, {active:,} active"
     shard = moment.config.queues.shard
     count = counted(len(views), "queue") + (f" of shard {shard}" if shard else "")
-    return Finding(Level.OK, f"All is well: {count}, none is blocked", (detail,))
+    return Finding(Level.OK, f"All is well: {count}, none blocked", (detail,))
 
 
 def _list(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    more = len(names) - _MAX_NAMED
+    return ", ".join(names[:_MAX_NAMED]) + (f" and {more:,} more" if more > 0 else "")

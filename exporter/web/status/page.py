@@ -1,7 +1,7 @@
-"""The page as bytes: made in a thread of its own when somebody asks, and kept until there is news.
+"""Renders the status page on request, in its own thread, and caches it until something changes.
 
-Polls never wait for it, and many visitors cost what one costs: a queue's row is written anew only
-when something in it has changed.
+Polls never wait for it, and many visitors cost as much as one: a queue's row is rendered again only
+if something in it has changed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, partial
 from typing import Any, Final
 
 from exporter import __version__
@@ -26,17 +26,18 @@ from exporter.web.status.connections import connection_views
 from exporter.web.status.findings import findings
 from exporter.web.status.query import Query
 
-MOST_ROWS: Final = 2000
-"""More make a browser slow; the page says so."""
-_KEPT_SECONDS: Final = 1.0
-"""Facts become stale, and queues blocked, by time alone."""
-_KEPT_PAGES: Final = 16
+MAX_ROWS: Final = 2000
+"""More rows make a browser slow; the page says that some are not shown."""
+_CACHE_SECONDS: Final = 1.0
+"""Limited because facts become stale, and queues blocked, as time passes."""
+_CACHED_PAGES: Final = 16
 
 _Key = tuple[str, str, str]
 
 
+@cache
 def _templates() -> Any:
-    """The page's macros, compiled. Only a page needs Jinja, so it is imported with the first."""
+    """The page's compiled macros. Imports Jinja only when the first page is requested."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -52,7 +53,7 @@ def _templates() -> Any:
 
 @dataclass(slots=True)
 class _Rendered:
-    """A moment with the pages that were made from it."""
+    """A moment with the pages rendered from it."""
 
     moment: Moment
     overview: Overview
@@ -60,69 +61,65 @@ class _Rendered:
 
 
 class StatusPage:
-    """Makes the page for each query."""
+    """Renders and caches the page for each query."""
 
     def __init__(self, current: Callable[[], Config], store: SnapshotStore) -> None:
         self._current = current
         self._store = store
-        # one thread: visitors wait for each other, and never for half of another's page
+        # a single thread, so that requests share the cached pages
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="status")
         self._last: _Rendered | None = None
-        self._written: dict[_Key, tuple[QueueView, bool, str]] = {}
-        """Each queue's row as it was written last, and of what."""
+        self._rows: dict[_Key, tuple[QueueView, bool, str]] = {}
+        """Each queue's last rendered row, with its input."""
 
     async def body(self, query: Query, *, gzip: bool) -> bytes:
-        """The page as of now, without making the event loop wait."""
+        """The current page, rendered without blocking the event loop."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, partial(self.write, query, gzip=gzip))
 
     def write(self, query: Query, *, gzip: bool = False) -> bytes:
-        """The page as of now; for one thread at a time."""
+        """The current page. Not thread-safe."""
         rendered = self._newest()
         page = rendered.pages.get((query, gzip))
         if page is None:
-            if len(rendered.pages) >= _KEPT_PAGES:
+            if len(rendered.pages) >= _CACHED_PAGES:
                 rendered.pages.clear()
             text = self._page(rendered, query).encode("utf-8", "replace")
             page = rendered.pages[query, gzip] = join_gzip([text]) if gzip else text
         return page
 
     def _newest(self) -> _Rendered:
-        """The last one, while it is young and nothing else was published."""
+        """The cached moment while it is young and nothing new was published; else a new one."""
         last, moment = self._last, moment_of(self._store, self._current())
         if (
             last is not None
-            and moment.now - last.moment.now < _KEPT_SECONDS
+            and moment.now - last.moment.now < _CACHE_SECONDS
             and moment.stored.is_same(last.moment.stored)
         ):
             return last
         self._last = _Rendered(moment, overview(moment))
-        known = ((key, self._written.get(key)) for key in map(_key, self._last.overview.queues))
-        self._written = {key: row for key, row in known if row is not None}
+        cached = ((key, self._rows.get(key)) for key in map(_key, self._last.overview.queues))
+        self._rows = {key: row for key, row in cached if row is not None}
         return self._last
-
-    @cached_property
-    def _macros(self) -> Any:
-        return _templates()
 
     def _row(self, view: QueueView, *, old: bool) -> str:
         key = _key(view)
-        known = self._written.get(key)
-        if known is None or known[0] != view or known[1] != old:
-            known = self._written[key] = (view, old, str(self._macros.row(view, old)))
-        return known[2]
+        cached = self._rows.get(key)
+        if cached is None or cached[0] != view or cached[1] != old:
+            cached = self._rows[key] = (view, old, str(_templates().row(view, old)))
+        return cached[2]
 
     def _page(self, rendered: _Rendered, query: Query) -> str:
         moment, queues = rendered.moment, rendered.overview.queues
         chosen = query.choose(queues)
-        shown = chosen[:MOST_ROWS]
-        lost = {each.connection for each in moment.snapshots if not moment.is_up(each)}
-        rows = "".join([self._row(view, old=view.connection in lost) for view in shown])
-        page = self._macros.page(
+        shown = chosen[:MAX_ROWS]
+        down = {each.connection for each in moment.snapshots if not moment.is_up(each)}
+        rows = "".join([self._row(view, old=view.connection in down) for view in shown])
+        page = _templates().page(
             query=query,
             findings=findings(moment, rendered.overview),
             connections=connection_views(moment),
-            # what is chosen stays so, though its queues may not be seen now
+            # the current selection stays in the list even if it has no queues now
             connection_names=_choices(moment.config.connections, query.connection),
             prefixes=_choices([v.prefix for v in queues], query.prefix),
             rows=rows,
@@ -143,7 +140,7 @@ class StatusPage:
 
 
 def _choices(values: Iterable[str], chosen: str) -> list[str]:
-    """Each once, with the one that is chosen."""
+    """The distinct values, including the chosen one."""
     return sorted({*values, chosen} - {""})
 
 

@@ -1,10 +1,11 @@
-// Fetches the page anew and changes only what differs, so that scroll, focus, selection and typed text
-// stay. The server searches, sorts and writes; here is only what it takes to look alive, or not.
+// Fetches the page again and changes only what differs, so that scroll position, focus, selection and
+// typed text stay. The server searches, sorts and renders; the script keeps the page up to date and
+// shows when it is not.
 (() => {
   "use strict";
 
   const TYPING_MS = 150;
-  const ANSWER_MS = 10_000;
+  const TIMEOUT_MS = 10_000;
   const PARTS = ["icon", "when", "verdict", "connections", "connection", "prefix", "count", "table", "empty"];
 
   const byId = (id) => document.getElementById(id);
@@ -12,17 +13,17 @@
   const [age, alarm, pause] = ["age", "alarm", "pause"].map(byId);
   const script = document.querySelector("script").getAttribute("src");
   const refreshMs = Number(document.body.dataset.refreshSeconds) * 1000;
-  const staleMs = 2 * refreshMs + ANSWER_MS / 2;
+  const staleMs = 2 * refreshMs + TIMEOUT_MS / 2;
 
   let title = document.title;
-  let answeredAt = Date.now();
-  let trouble = "";
+  let updatedAt = Date.now();
+  let problem = "";
   let paused = false;
-  let next = 0;
+  let nextRefresh = 0;
   let typing = 0;
   let request = null;
 
-  // --- what differs ------------------------------------------------------------------------------
+  // --- applying changes --------------------------------------------------------------------------
 
   const keyOf = (node) => node.dataset?.key;
 
@@ -51,7 +52,7 @@
     let at = old.firstChild;
     for (const child of [...fresh.childNodes]) {
       const key = keyOf(child);
-      const same = key === undefined ? like(at, child) : known.get(key);
+      const same = key === undefined ? reusable(at, child) : known.get(key);
       if (same === undefined) {
         old.insertBefore(child, at);
         continue;
@@ -67,7 +68,7 @@
     }
   }
 
-  const like = (old, fresh) =>
+  const reusable = (old, fresh) =>
     old && keyOf(old) === undefined && old.nodeName === fresh.nodeName ? old : undefined;
 
   function show(page) {
@@ -79,56 +80,56 @@
     title = page.title;
   }
 
-  // --- asking ------------------------------------------------------------------------------------
+  // --- refreshing --------------------------------------------------------------------------------
 
-  function address() {
+  function queryString() {
     const pairs = [...new FormData(form)].filter(([, value]) => value);
     return `?${new URLSearchParams(pairs)}`;
   }
 
-  async function ask() {
-    clearTimeout(next);
+  async function refresh() {
+    clearTimeout(nextRefresh);
     request?.abort();
-    const mine = (request = new AbortController());
-    const limit = setTimeout(() => mine.abort(), ANSWER_MS);
+    const own = (request = new AbortController());
+    const timeout = setTimeout(() => own.abort(), TIMEOUT_MS);
     try {
-      const answer = await fetch(address(), { signal: mine.signal, cache: "no-store" });
-      if (!answer.ok) throw new Error(`it answers ${answer.status}`);
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      if (mine !== request) return;
+      const response = await fetch(queryString(), { signal: own.signal, cache: "no-store" });
+      if (!response.ok) throw new Error(`HTTP ${response.status}`);
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      if (own !== request) return;
       show(page);
-      answeredAt = Date.now();
-      trouble = "";
+      updatedAt = Date.now();
+      problem = "";
     } catch (error) {
-      if (mine !== request) return;
-      trouble = error.message.startsWith("it answers") ? error.message : "it cannot be reached";
+      if (own !== request) return;
+      problem = error.message.startsWith("HTTP ") ? error.message : "unreachable";
     } finally {
-      clearTimeout(limit);
-      if (mine === request) {
+      clearTimeout(timeout);
+      if (own === request) {
         request = null;
         tick();
-        if (!paused && !document.hidden) next = setTimeout(ask, refreshMs);
+        if (!paused && !document.hidden) nextRefresh = setTimeout(refresh, refreshMs);
       }
     }
   }
 
-  function choose() {
+  function applyForm() {
     clearTimeout(typing);
-    history.replaceState(null, "", address());
-    ask();
+    history.replaceState(null, "", queryString());
+    refresh();
   }
 
-  // --- how old it is -----------------------------------------------------------------------------
+  // --- age of the data ---------------------------------------------------------------------------
 
   function tick() {
-    const ms = Date.now() - answeredAt;
-    const stale = paused || trouble !== "" || ms > staleMs;
+    const ms = Date.now() - updatedAt;
+    const stale = paused || problem !== "" || ms > staleMs;
     age.textContent = `${Math.round(ms / 1000)} s ago`;
     let text = "";
     if (stale) {
-      const since = byId("when").querySelector("time").textContent;
-      const why = paused ? "Paused." : `The exporter does not answer (${trouble || "no answer yet"}).`;
-      text = `${why} What is shown is as of ${since}.`;
+      const shownTime = byId("when").querySelector("time").textContent;
+      const why = paused ? "Paused." : `The exporter does not respond (${problem || "no response yet"}).`;
+      text = `${why} Showing data as of ${shownTime}.`;
     }
     if (alarm.textContent !== text) alarm.textContent = text;
     document.body.classList.toggle("stale", stale);
@@ -136,36 +137,36 @@
     if (document.title !== wanted) document.title = wanted;
   }
 
-  // --- what people do ----------------------------------------------------------------------------
+  // --- user actions ------------------------------------------------------------------------------
 
   form.addEventListener("input", () => {
     clearTimeout(typing);
-    typing = setTimeout(choose, TYPING_MS);
+    typing = setTimeout(applyForm, TYPING_MS);
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    choose();
+    applyForm();
   });
   byId("table").addEventListener("click", (event) => {
     const link = event.target.closest("thead a");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
-    const wanted = new URL(link.href).searchParams;
-    for (const name of ["sort", "order"]) form.elements[name].value = wanted.get(name) ?? "";
-    choose();
+    const parameters = new URL(link.href).searchParams;
+    for (const name of ["sort", "order"]) form.elements[name].value = parameters.get(name) ?? "";
+    applyForm();
   });
   pause.addEventListener("click", () => {
     paused = !paused;
     pause.setAttribute("aria-pressed", paused);
-    if (paused) clearTimeout(next);
-    else ask();
+    if (paused) clearTimeout(nextRefresh);
+    else refresh();
     tick();
   });
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) clearTimeout(next);
+    if (document.hidden) clearTimeout(nextRefresh);
     else if (!paused) {
       tick();
-      ask();
+      refresh();
     }
   });
 
@@ -173,5 +174,5 @@
   age.hidden = pause.hidden = false;
   setInterval(tick, 1000);
   tick();
-  next = setTimeout(ask, refreshMs);
+  nextRefresh = setTimeout(refresh, refreshMs);
 })();

@@ -1,24 +1,24 @@
 // Traffic of every kind on one queue; producers and workers keep their own count of it.
-// node traffic.mjs <bullmq5|bullmq6> <port>: prints "ready", goes on at a line of standard input,
+// node traffic.mjs <bullmq5|bullmq6> <port> <queue>: prints "ready", goes on at a line of standard input,
 // and prints what it counted as JSON.
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const [library, port] = process.argv.slice(2);
+const [library, port, name] = process.argv.slice(2);
 const { Queue, Worker, FlowProducer } = await import(library);
 const connection = { host: '127.0.0.1', port: Number(port), maxRetriesPerRequest: null };
-const queue = new Queue('traffic', { connection });
+const queue = new Queue(name, { connection });
 await queue.waitUntilReady();
 console.log('ready');
 await once(process.stdin, 'data');
 
 const own = { added: 0, started: 0, completed: 0, failed: 0, retried: 0, completedMs: 0 };
-const add = async (name, options) => {
+const add = async (kind, options) => {
   own.added++;
-  return queue.add(name, {}, options);
+  return queue.add(kind, {}, options);
 };
 const worker = new Worker(
-  'traffic',
+  name,
   async (job) => {
     own.started++;
     const began = Date.now();
@@ -48,9 +48,9 @@ await doomed.remove();
 own.added += 3;
 await new FlowProducer({ connection }).add({
   name: 'parent',
-  queueName: 'traffic',
+  queueName: name,
   data: {},
-  children: [1, 2].map(() => ({ name: 'child', queueName: 'traffic', data: {} })),
+  children: [1, 2].map(() => ({ name: 'child', queueName: name, data: {} })),
 });
 const total = () => own.completed + own.failed;
 while (total() < 39) await sleep(20);

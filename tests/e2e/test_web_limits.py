@@ -1,0 +1,137 @@
+"""No client holds the server up: each limit by itself, all limits of time but one at an hour."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import logging
+import threading
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from exporter.config.models import WebTLS
+from exporter.config.secret import Secret
+from exporter.web import Users, bad_requests, protocol, server
+from tests.support.tls import renew, write_certificates
+from tests.support.users import hashed
+from tests.support.waiting import LIMIT_SECONDS, wait_for
+from tests.support.web import GET, MOST_CLIENTS, OK, serving, until_closed
+
+HOUR = 3600.0
+SHORT = 0.5
+
+
+@pytest.fixture(autouse=True)
+def long_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test shortens the one that it is about, before it starts a server."""
+    for module in (protocol, server):
+        monkeypatch.setattr(module, "REQUEST_SECONDS", HOUR)
+    monkeypatch.setattr(protocol, "ANSWER_SECONDS", HOUR)
+    monkeypatch.setattr(server, "_IDLE_SECONDS", HOUR)
+    monkeypatch.setattr(bad_requests, "PAUSE_SECONDS", HOUR)
+
+
+def test_half_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "REQUEST_SECONDS", SHORT)
+    parts = (
+        b"",
+        b"GET /met",
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\nX: ",
+        b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nx",
+    )
+    with serving() as running, contextlib.ExitStack() as clients:
+        for part in parts:
+            sock = clients.enter_context(running.client())
+            sock.sendall(part)
+            until_closed(sock)
+
+
+def test_a_byte_now_and_then_does_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "REQUEST_SECONDS", SHORT)
+    with serving() as running, running.client() as sock:
+        sock.sendall(GET)
+        assert sock.recv(65536).startswith(OK)
+        sock.sendall(b"G")
+        sock.settimeout(SHORT / 5)
+
+        def closed() -> bool:
+            try:
+                sock.sendall(b"E")
+                return sock.recv(65536) == b""
+            except TimeoutError:
+                return False
+            except ConnectionError:
+                return True
+
+        wait_for(closed, "the end of the connection")
+
+
+def test_idle_clients_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_IDLE_SECONDS", SHORT)
+    with serving() as running, running.client() as sock:
+        sock.sendall(GET)
+        assert until_closed(sock).startswith(OK)
+
+
+def test_a_client_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "ANSWER_SECONDS", SHORT)
+    # more than the buffers of both sides take
+    size = 30_000_000
+    with serving("x" * size) as running, running.client() as sock:
+        state = running.web._server.server_state
+        sock.sendall(GET)
+        wait_for(lambda: state.total_requests and not state.connections, "the connection's end")
+        assert len(until_closed(sock)) < size
+
+
+def test_who_does_not_shake_hands_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server, "REQUEST_SECONDS", SHORT)
+    renew(tmp_path, write_certificates(tmp_path))
+    tls = WebTLS(cert_file=tmp_path / "server.pem", key_file=tmp_path / "server.key")
+    with serving(tls=tls) as running, running.client() as silent:
+        assert until_closed(silent) == b""
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+def test_pages_wait_for_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To compare a password takes long here: until another page has been answered."""
+    compared, answered = threading.Event(), threading.Event()
+
+    def compare(*_: bytes) -> bool:
+        compared.set()
+        answered.wait(LIMIT_SECONDS)
+        return False
+
+    monkeypatch.setattr(bcrypt, "checkpw", compare)
+    wrong = b"Authorization: Basic " + base64.b64encode(b"alice:wrong")
+    users = Users({"alice": Secret(hashed("right"))})
+    with serving(users=users) as running, running.client() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + wrong + b"\r\n\r\n")
+        assert compared.wait(LIMIT_SECONDS)
+        assert running.ask().startswith(OK)
+        answered.set()
+        assert until_closed(sock).startswith(b"HTTP/1.1 401 ")
+
+
+def test_bad_requests_are_told_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    with serving() as running:
+        for _ in range(20):
+            answer = running.ask(b"\x16\x03\x01 sent-by-a-visitor\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 400 ")
+        assert running.ask().startswith(OK)
+    (told,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert told.getMessage() == "bad requests"
+    assert told.__dict__["exporter_fields"] == {"count": 1, "detail": "1 malformed"}
+
+
+def test_a_large_crowd_is_not_let_in() -> None:
+    with serving() as running:
+        with contextlib.ExitStack() as crowd:
+            for _ in range(MOST_CLIENTS + protocol._SPARE_CONNECTIONS):
+                crowd.enter_context(running.client())
+            assert until_closed(crowd.enter_context(running.client())) == b""
+        wait_for(lambda: running.ask().startswith(OK), "room again")

@@ -1,0 +1,53 @@
+"""The idle exporter that faults are judged by, and what was measured at each.
+
+`make faults` sets FAULT_REPORT and prints the figures at the end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import astuple
+
+import pytest
+
+from tests.integration.test_discovery import add
+from tests.support.daemon import Daemon, daemon
+from tests.support.fault_harness import config
+from tests.support.fault_report import Measured, measured, table
+from tests.support.servers import valkey
+
+
+@pytest.fixture(scope="session")
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """An exporter as those that are put through faults, on a Redis without any."""
+    with valkey() as server:
+        add(server.client(), "still")
+        with daemon(tmp_path_factory.mktemp("idle"), config(server.url)) as running:
+            yield running
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Keep what a test measures, whether it passes or not."""
+    measured.clear()
+    try:
+        yield
+    finally:
+        item.user_properties += [("fault", astuple(each)) for each in measured]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A line for each fault, if it is asked for."""
+    if not os.environ.get("FAULT_REPORT"):
+        return
+    found = [
+        Measured(*figures)
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, ())
+        for name, figures in report.user_properties
+        if name == "fault"
+    ]
+    terminalreporter.section("faults")
+    for line in table(found):
+        terminalreporter.write_line(line)

@@ -1,0 +1,15 @@
+"""Files by the published schemas that check-jsonschema brings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from check_jsonschema import main
+from click.testing import CliRunner
+
+
+def violations(schema: str, *files: Path) -> str:
+    """What it says about these files; empty where they follow the schema."""
+    arguments = ["--builtin-schema", f"vendor.{schema}", *map(str, files)]
+    done = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    return "" if done.exit_code == 0 else done.output

@@ -1,0 +1,68 @@
+"""The exporter's HTTP server in a test's own process, where its limits can be changed."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from starlette.responses import PlainTextResponse
+
+from exporter.config.models import WebTLS
+from exporter.web import Certificates, Users, WebServer, open_socket
+from exporter.web.auth import BasicAuth
+from tests.support.waiting import LIMIT_SECONDS
+
+GET = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
+MOST_CLIENTS = 5
+OK = b"HTTP/1.1 200 "
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A server that answers every request with one body."""
+
+    web: WebServer
+    address: tuple[str, int]
+
+    @contextlib.contextmanager
+    def client(self, context: ssl.SSLContext | None = None) -> Iterator[socket.socket]:
+        """A connection; with a context, over TLS."""
+        with socket.create_connection(self.address, LIMIT_SECONDS) as sock:
+            if context is None:
+                yield sock
+                return
+            with context.wrap_socket(sock, server_hostname="127.0.0.1") as wrapped:
+                yield wrapped
+
+    def ask(self, request: bytes = GET, context: ssl.SSLContext | None = None) -> bytes:
+        """The answer to a request whose connection is closed after it."""
+        with self.client(context) as sock:
+            sock.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+            return until_closed(sock)
+
+
+@contextlib.contextmanager
+def serving(
+    body: str = "it", *, users: Users | None = None, tls: WebTLS | None = None
+) -> Iterator[Serving]:
+    """A server on a free port, for these users."""
+    app = BasicAuth(PlainTextResponse(body), users or Users({}))
+    sock = open_socket("127.0.0.1:0")
+    web = WebServer(app, sock, MOST_CLIENTS, Certificates(tls or WebTLS()).context)
+    web.start()
+    try:
+        yield Serving(web, sock.getsockname())
+    finally:
+        web.stop()
+
+
+def until_closed(sock: socket.socket) -> bytes:
+    """What comes before the connection is closed; a `TimeoutError` if it never is."""
+    found = bytearray()
+    with contextlib.suppress(ConnectionError):
+        while data := sock.recv(1 << 16):
+            found += data
+    return bytes(found)
