@@ -174,8 +174,8 @@ class Discovery:
 
     def _finish(self, run: _Pass, *, several_nodes: bool) -> None:
         known = {name: _shared(frozenset(kinds)) for name, kinds in run.found.items()}
-        # one pass does not prove that a queue is gone: a worker's stalled-check may be missing for
-        # an interval, and a slot may have migrated to a node that was already scanned
+        # one pass does not prove a queue gone: a worker's stalled-check may be missing for one
+        # interval, and a slot may have migrated to a node that was already scanned
         missed = {
             name
             for name, kinds in self._kinds.items()

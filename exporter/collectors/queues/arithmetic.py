@@ -1,4 +1,4 @@
-"""Whole columns from other columns. Pure; None is unknown throughout."""
+"""Computes columns from columns. Pure; None means unknown."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Numbers = Sequence[int | float | None]
 
 
 def sums(a: Sequence[int | None], b: Sequence[int | None]) -> list[int | None]:
-    """Row by row; None where either is."""
+    """The sum of each row; None if either value is."""
     return [None if x is None or y is None else x + y for x, y in zip(a, b, strict=True)]
 
 
 def ages(poll: BatchPoll, counts: Numbers, since_ms: Numbers) -> list[float | None]:
-    """Seconds since a time of the server's clock; 0 where there is nothing that has an age."""
+    """Seconds from `since_ms` (the server's clock) to the poll; 0 if the count is 0."""
     now_ms = poll.now_ms
     return [
         0

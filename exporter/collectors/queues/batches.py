@@ -1,4 +1,4 @@
-"""Queues that are read together, in one pipeline for each round trip."""
+"""Batches: queues that are read together, with one pipeline per round trip."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from exporter.collectors.queues.memory import PerRow, ReplyCache
 from exporter.collectors.queues.subject import Subject
 from exporter.collectors.queues.subjects import COUNTS, subjects_for
 
-# Redis serves other clients after each 16 kB of a pipeline, so a long one does not block them.
+# Redis serves other clients after every 16 kB of a pipeline, so a long one does not block them.
 _BATCH_COMMANDS: Final = 4000
 _BATCH_BYTES: Final = 1 << 19
 _COMMAND_BYTES: Final = 40
-"""Of a packed count without its key, about."""
+"""Approximate size of a packed count without its key."""
 
 
 class QueueBatch:
-    """Some queues with what each subject remembers of them; everything is by row."""
+    """Some queues, with the state of each subject, indexed by row."""
 
     def __init__(self, queues: Sequence[Queue]) -> None:
         self.queues = queues
@@ -33,29 +33,29 @@ class QueueBatch:
                 if isinstance(memory, ReplyCache):
                     memory.forget()
 
-    def take_over(self, sources: Iterable[tuple[QueueBatch, int] | None]) -> None:
-        """Remember what other batches remember: for each row its former batch and row, if any."""
+    def inherit(self, sources: Iterable[tuple[QueueBatch, int] | None]) -> None:
+        """Copy the state of other batches: for each row, its previous batch and row, if any."""
         rows = [(row, *source) for row, source in enumerate(sources) if source is not None]
         for place, subject in enumerate(self.subjects):
             for name, memory in vars(subject).items():
                 if isinstance(memory, PerRow):
-                    for row, former, former_row in rows:
-                        memory[row] = getattr(former.subjects[place], name)[former_row]
+                    for row, previous, previous_row in rows:
+                        memory[row] = getattr(previous.subjects[place], name)[previous_row]
 
 
-def make_batches(queues: Sequence[Queue], former: Sequence[QueueBatch] = ()) -> list[QueueBatch]:
-    """Batches of these queues; what the former ones remember of a queue goes along."""
-    known = {queue: (batch, row) for batch in former for row, queue in enumerate(batch.queues)}
+def make_batches(queues: Sequence[Queue], previous: Sequence[QueueBatch] = ()) -> list[QueueBatch]:
+    """Batches of these queues; queues of previous batches keep their state."""
+    known = {queue: (batch, row) for batch in previous for row, queue in enumerate(batch.queues)}
     batches = []
     for group in _grouped(queues):
         batch = QueueBatch(group)
-        batch.take_over(map(known.get, group))
+        batch.inherit(map(known.get, group))
         batches.append(batch)
     return batches
 
 
 def _grouped(queues: Sequence[Queue]) -> Iterator[list[Queue]]:
-    """Groups bounded in commands and, since a name may be long, in bytes."""
+    """Groups limited in commands and, because names may be long, in bytes."""
     group: list[Queue] = []
     size = 0
     for queue in queues:

@@ -1,4 +1,4 @@
-"""The collector: batches in, one table out."""
+"""The collector: reads the queues in batches into one table."""
 
 from __future__ import annotations
 
@@ -29,23 +29,25 @@ class QueueCollector:
         self._shown: tuple[Queue, ...] = ()
 
     def collect(self, context: Context) -> QueueTable:
-        """The table of the queues that exist. Raises `RedisFailure`."""
+        """The table of all existing queues. Raises `RedisFailure`."""
         if context.queues is not self._queues:
             self._queues, self._exists = context.queues, []
             self._batches = make_batches(context.queues, self._batches)
         self._rotation.advance()
-        with self._all_or_nothing():
-            # whole milliseconds, as the times of jobs are: ages are shorter to write then
+        with self._forget_if_aborted():
+            # whole milliseconds, like the times of jobs, for shorter ages
             now_ms = float(int(context.server_time_ms())) if self._batches else 0.0
-            read = [read_batch(batch, context, self._rotation, now_ms) for batch in self._batches]
-        exists = list(chain.from_iterable(flags for flags, _ in read))
+            batches = [
+                read_batch(batch, context, self._rotation, now_ms) for batch in self._batches
+            ]
+        exists = list(chain.from_iterable(flags for flags, _ in batches))
         if exists != self._exists:
             self._exists, self._shown = exists, tuple(compress(self._queues, exists))
-        return QueueTable(self._shown, self._table([columns for _, columns in read]))
+        return QueueTable(self._shown, self._table([columns for _, columns in batches]))
 
     @contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """After a poll that broke off, every reply counts as changed: see `ReplyCache`."""
+    def _forget_if_aborted(self) -> Iterator[None]:
+        """If the poll is aborted, make every reply count as changed: see `ReplyCache`."""
         try:
             yield
         except Exception:
@@ -54,7 +56,7 @@ class QueueCollector:
             raise
 
     def _table(self, batches: Sequence[Columns]) -> Columns:
-        """The columns of all batches as one, without the queues that do not exist."""
+        """The columns of all batches joined, without queues that do not exist."""
         hidden = not all(self._exists)
         table: Columns = {}
         for column in COLUMNS:

@@ -1,4 +1,4 @@
-"""What a subject remembers of each queue of a batch from poll to poll, by row."""
+"""The state of a subject across polls, by row."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _FORGOTTEN: Final = object()
 
 
 class PerRow(list[T]):
-    """One value for each row. When a queue moves to another batch, its value goes with it.
+    """One value for each row. When a queue moves to another batch, its value moves with it.
 
-    The engine finds these among a subject's attributes, so everything that a subject remembers
-    across polls has to be one.
+    The engine finds these among the subject's attributes, so all state across polls must be in
+    them.
     """
 
     def __init__(self, size: int, *, initial: T) -> None:
@@ -26,11 +26,11 @@ class PerRow(list[T]):
 
 
 class ReplyCache(PerRow[Reply]):
-    """The last reply to one question, by row; None where the question was not asked.
+    """The last reply to one question, by row; None if the question was not asked.
 
-    Invariant: a row counts as unchanged only if its reply equals the one of the last poll that
-    ended. After a poll that broke off, `forget` makes every row count as changed, because replies
-    may have been noted here whose consequences were never drawn.
+    Invariant: a row counts as unchanged only if its reply equals that of the last completed poll.
+    After an aborted poll, `forget` makes every row count as changed, because replies may have been
+    cached here without being processed.
     """
 
     def __init__(self, size: int) -> None:
@@ -40,12 +40,12 @@ class ReplyCache(PerRow[Reply]):
         self._groups: tuple[Sequence[int], Sequence[int], Sequence[Reply]] | None = None
 
     def update(self, rows: Sequence[int], replies: Sequence[Reply]) -> list[int]:
-        """Take this poll's replies; returns the rows whose reply differs from the last poll's.
+        """Store this poll's replies; returns the rows whose reply differs from the last poll's.
 
         A row that is no longer asked about changes once, to None.
         """
-        # At rest all replies are the same: two list comparisons in C, and no loop in Python. The
-        # lists are kept, not copied: the caller must not change them afterwards.
+        # Usually all replies are the same: two list comparisons in C instead of a loop in Python.
+        # The lists are not copied: the caller must not modify them afterwards.
         if replies == self._replies and rows == self._rows:
             return []
         now: list[Reply] = [None] * len(self)
@@ -59,17 +59,17 @@ class ReplyCache(PerRow[Reply]):
     def update_groups(
         self, rows: Sequence[int], widths: Sequence[int], replies: Sequence[Reply]
     ) -> list[int]:
-        """The same with `widths[i]` replies for `rows[i]`, kept as a list without empty replies."""
+        """Like `update`, with `widths[i]` replies for `rows[i]`; stores lists of non-empty ones."""
         if (rows, widths, replies) == self._groups:
             return []
-        found = iter(replies)
-        groups = [[reply for reply in islice(found, width) if reply] for width in widths]
+        rest = iter(replies)
+        groups = [[reply for reply in islice(rest, width) if reply] for width in widths]
         changed = self.update(rows, groups)
         self._groups = (rows, widths, replies)
         return changed
 
     def put(self, row: int, reply: Reply) -> None:
-        """Replace what is known of a row by the reply to another question."""
+        """Replace the reply of a row with that to another question."""
         self[row] = reply
         self._rows, self._replies, self._groups = (), (), None
 

@@ -1,4 +1,4 @@
-"""The phases of a poll: three round trips for a batch, and its columns."""
+"""The phases of a poll: three round trips for a batch, then its columns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from exporter.collectors.contract import Context
 from exporter.collectors.queues.batches import QueueBatch
 from exporter.collectors.queues.poll import BatchPoll
-from exporter.collectors.queues.questions import WHAT, ask, ask_all, key_for_log
+from exporter.collectors.queues.questions import QUEUE_COMMAND, ask, ask_all, key_for_log
 from exporter.collectors.queues.rotation import Rotation
 from exporter.collectors.queues.subjects import COUNTS
 from exporter.connection import expect_type
@@ -20,14 +20,14 @@ Columns = dict[Column[Any], list[Any]]
 def read_batch(
     batch: QueueBatch, context: Context, rotation: Rotation, now_ms: float
 ) -> tuple[list[bool], Columns]:
-    """Whether each queue of the batch exists, and every column; `now_ms` is the server's time.
+    """Whether each queue of the batch exists, and all columns. `now_ms` is the server's Unix time.
 
-    Raises `RedisFailure` where the batch could not be read.
+    Raises `RedisFailure` if the batch could not be read.
     """
     poll = _read_counts(batch, context, rotation, now_ms)
     subjects = batch.subjects
-    # each round trip is built whole before it is sent: a subject's questions rest on the counts,
-    # or on the answers of the round trip before, never on one another's
+    # each round trip is complete before it is sent: questions depend on the counts or on replies of
+    # the previous round trip, never on each other
     ask_all(context, batch.queues, list(chain.from_iterable([s.ask(poll) for s in subjects])))
     ask_all(context, batch.queues, list(chain.from_iterable([s.ask_jobs(poll) for s in subjects])))
     columns: Columns = {
@@ -49,6 +49,6 @@ def _read_counts(
         return f"{command.name} {key_for_log(batch.queues[row], command.suffix)}"
 
     replies = ask(context, batch.counts, len(batch.queues) * width, where)
-    expect_type(int, replies, WHAT)
+    expect_type(int, replies, QUEUE_COMMAND)
     counts = {count: replies[place::width] for place, count in enumerate(COUNTS)}
     return BatchPoll(batch.queues, counts, rotation, context.now, now_ms)

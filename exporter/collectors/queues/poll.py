@@ -1,4 +1,4 @@
-"""What is known of a batch in the course of one poll."""
+"""The shared state of one poll of a batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class BatchPoll:
-    """The counts, and all state that subjects share within a poll; everything is by row."""
+    """The counts, and all state that subjects share within a poll, indexed by row."""
 
     def __init__(
         self,
@@ -28,26 +28,26 @@ class BatchPoll:
         self.queues = queues
         self.rows = range(len(queues))
         self.counts = counts
-        """The replies to each count. The subject that finds wake-up markers takes them off here,
-        in the second round trip; until then they are counted."""
+        """The replies to each count. They include wake-up markers until the subject `Markers`
+        subtracts them, in the second round trip."""
         self.rotation = rotation
         self.now = now
         """Monotonic time, in seconds."""
         self.now_ms = now_ms
-        """The server's clock, in milliseconds since 1970."""
+        """Unix time by the server's clock, in milliseconds."""
         self.ready = _any_of([c for count, c in counts.items() if count.ready], len(queues))
-        """Whether there is work that a worker could take; markers are taken off as above."""
+        """Whether there are jobs that a worker could start; updated when markers are subtracted."""
         proofs = _any_of([c for count, c in counts.items() if count.proves_existence], len(queues))
         self.unproven = [row for row, proven in enumerate(proofs) if not proven]
-        """Rows that no count shows to exist."""
+        """Rows whose existence no count proves."""
         self.exists = [True] * len(queues)
-        """Whether the queue is shown; cleared by the subject that asks about `unproven` rows."""
+        """Whether the queue exists; cleared by the subject that checks `unproven` rows."""
         self.moved: set[int] = set()
-        """Rows whose work may have moved: a subject saw other jobs or totals than at the last
+        """Rows whose work may have moved: a subject saw other jobs or numbers than at the last
         poll."""
 
     def recount_ready(self, row: int) -> None:
-        """Bring `ready` up to date after counts of the row were corrected."""
+        """Update `ready` after counts of the row were corrected."""
         self.ready[row] = any(c[row] for count, c in self.counts.items() if count.ready)
 
     def where(self, flags: Iterable[object]) -> list[int]:

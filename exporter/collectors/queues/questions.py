@@ -1,4 +1,4 @@
-"""Questions about some rows of a batch; those of all subjects go into one round trip."""
+"""Questions: commands for some rows of a batch. Those of all subjects share a round trip."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from exporter.collectors.contract import Context
 from exporter.collectors.queues.memory import ReplyCache
 from exporter.connection import Command, Reply, expect_lists, expect_type
 
-WHAT: Final = "a queue command"
+QUEUE_COMMAND: Final = "a queue command"
+"""For error messages."""
 _SCORED: Final = frozenset({0, 2})
 
-Answer = Callable[[Sequence[int], list[Reply]], None]
-"""Takes a question's rows and all its replies; None stands where Redis replied with an error."""
+ReplyHandler = Callable[[Sequence[int], list[Reply]], None]
+"""Called with the rows and all replies of a question; an error reply is None."""
 
 
 class RowCommands:
-    """The same commands for each row, packed when a row first needs them, then kept."""
+    """The same commands for each row, packed when first needed, then reused."""
 
     def __init__(self, queues: Sequence[Queue], *commands: Command) -> None:
         self._queues = queues
         self._commands = commands
         self._packed: list[bytes] = [b""] * len(queues)
         self.kinds = [command.reply for command in commands]
-        """The types of a row's replies."""
+        """The types of the replies of one row."""
 
     def of(self, rows: Sequence[int]) -> bytes:
-        """Those of some rows, in order."""
+        """The packed commands of these rows, in order."""
         packed = self._packed
         return b"".join([packed[row] or self._pack(row) for row in rows])
 
@@ -41,22 +42,22 @@ class RowCommands:
 
 @dataclass(slots=True)
 class Question:
-    """One thing asked of some rows."""
+    """Commands for some rows, with the handler of their replies."""
 
     rows: Sequence[int]
     packed: bytes
     """The commands of all rows."""
     widths: Sequence[int]
-    """The number of commands of each row."""
+    """The number of commands for each row."""
     kinds: Sequence[type]
-    """The types of a row's replies, repeated where there are more of them."""
-    answer: Answer
+    """The types of the replies, repeated cyclically."""
+    handle: ReplyHandler
 
 
-def question(rows: Sequence[int], commands: RowCommands, answer: Answer) -> Question:
-    """The same commands for each row."""
+def question(rows: Sequence[int], commands: RowCommands, handle: ReplyHandler) -> Question:
+    """A question with the same commands for each row."""
     return Question(
-        rows, commands.of(rows), [len(commands.kinds)] * len(rows), commands.kinds, answer
+        rows, commands.of(rows), [len(commands.kinds)] * len(rows), commands.kinds, handle
     )
 
 
@@ -67,65 +68,67 @@ def cached_question(
     changed: Callable[[list[int]], object],
     check: Callable[[Sequence[Reply]], None] | None = None,
 ) -> Question:
-    """One command for each row; `changed` gets the rows whose reply differs from the last poll's.
+    """A question with one command for each row.
 
-    `check` raises `RedisFailure` for a malformed reply; it sees changed replies only, because the
-    others were checked when they came.
+    `changed` is called with the rows whose reply differs from that of the last poll. `check` raises
+    `RedisFailure` for a malformed reply; it is called with changed replies only.
     """
 
-    def answer(asked: Sequence[int], replies: list[Reply]) -> None:
+    def handle(asked: Sequence[int], replies: list[Reply]) -> None:
         if rows_changed := cache.update(asked, replies):
             if check is not None:
                 check([cache[row] for row in rows_changed])
             changed(rows_changed)
 
-    return question(rows, commands, answer)
+    return question(rows, commands, handle)
 
 
-def check_texts(replies: Iterable[Reply]) -> None:
-    """Raises `RedisFailure` unless each is a list of strings."""
-    expect_lists(replies, WHAT)
+def check_string_lists(replies: Iterable[Reply]) -> None:
+    """Raises `RedisFailure` unless each reply is a list of strings."""
+    expect_lists(replies, QUEUE_COMMAND)
 
 
 def check_scored(replies: Iterable[Reply]) -> None:
-    """Raises `RedisFailure` unless each is a member with its score, or empty."""
-    expect_lists(replies, WHAT, _SCORED)
+    """Raises `RedisFailure` unless each reply is a member with its score, or empty."""
+    expect_lists(replies, QUEUE_COMMAND, _SCORED)
 
 
 def check_fields(replies: Iterable[Reply], count: int) -> None:
-    """Raises `RedisFailure` unless each is a list of `count` fields, of which any may be nil."""
-    expect_lists(replies, WHAT, frozenset({count}), gaps=True)
+    """Raises `RedisFailure` unless each reply is a list of `count` fields; fields may be nil."""
+    expect_lists(replies, QUEUE_COMMAND, frozenset({count}), gaps=True)
 
 
 def ask(context: Context, packed: bytes, count: int, where: Callable[[int], str]) -> list[Reply]:
-    """The replies, None in the place of an error; `where` describes a place for the log."""
-    found = context.client.batch(packed, count)
-    for place in found.failed:
-        context.errors.add(found.replies[place], where(place))
-        found.replies[place] = None
-    return found.replies
+    """The replies, with None for each error; `where` describes a command by index, for the log."""
+    batch = context.client.batch(packed, count)
+    for place in batch.failed:
+        context.errors.add(batch.replies[place], where(place))
+        batch.replies[place] = None
+    return batch.replies
 
 
 def ask_all(context: Context, queues: Sequence[Queue], questions: Sequence[Question]) -> None:
-    """Ask everything in one round trip and hand out the answers, in the order of the questions."""
-    packed = b"".join([asked.packed for asked in questions])
-    counts = [sum(asked.widths) for asked in questions]
+    """Send all questions in one round trip and call their handlers, in the same order."""
+    packed = b"".join([each.packed for each in questions])
+    counts = [sum(each.widths) for each in questions]
     replies: list[Reply] = []
     if packed:
-        replies = ask(context, packed, sum(counts), lambda place: _owner(queues, questions, place))
+        replies = ask(
+            context, packed, sum(counts), lambda place: _queue_at(queues, questions, place)
+        )
     start = 0
-    for asked, count in zip(questions, counts, strict=True):
-        found = replies[start : start + count]
-        for place, kind in enumerate(asked.kinds):
-            expect_type(kind, found[place :: len(asked.kinds)], WHAT)
-        asked.answer(asked.rows, found)
+    for each, count in zip(questions, counts, strict=True):
+        own = replies[start : start + count]
+        for place, kind in enumerate(each.kinds):
+            expect_type(kind, own[place :: len(each.kinds)], QUEUE_COMMAND)
+        each.handle(each.rows, own)
         start += count
 
 
-def _owner(queues: Sequence[Queue], questions: Sequence[Question], place: int) -> str:
-    """The queue that the reply at that place belongs to."""
-    for asked in questions:
-        for row, width in zip(asked.rows, asked.widths, strict=True):
+def _queue_at(queues: Sequence[Queue], questions: Sequence[Question], place: int) -> str:
+    """The queue of the command at that index, for the log."""
+    for each in questions:
+        for row, width in zip(each.rows, each.widths, strict=True):
             if place < width:
                 return key_for_log(queues[row])
             place -= width
@@ -133,5 +136,5 @@ def _owner(queues: Sequence[Queue], questions: Sequence[Question], place: int) -
 
 
 def key_for_log(queue: Queue, suffix: str = "") -> str:
-    """A key of the queue, cut to 200 bytes: a name may be long."""
+    """A key of the queue, truncated to 200 bytes."""
     return repr((queue.key + suffix.encode())[:200])

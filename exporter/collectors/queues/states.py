@@ -1,4 +1,4 @@
-"""Jobs by BullMQ's states."""
+"""Numbers of jobs by BullMQ's states."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ STATES: Final[Mapping[str, Column[int]]] = {
     "completed": COMPLETED,
     "failed": FAILED,
 }
-"""The column of each state. Jobs of a paused queue are waiting."""
+"""The column of each state. Jobs of a paused queue count as waiting."""
 
 
 def jobs_by_state(table: QueueTable, prefix: str) -> dict[str, int]:
-    """The jobs of all queues under a prefix; a number that could not be read counts as 0."""
-    ours = [queue.prefix == prefix for queue in table.queues]
+    """Jobs by state, summed over all queues of a prefix; unknown numbers count as 0."""
+    selected = [queue.prefix == prefix for queue in table.queues]
     return {
-        state: sum(count or 0 for count in compress(table.column(column), ours))
+        state: sum(count or 0 for count in compress(table.column(column), selected))
         for state, column in STATES.items()
     }

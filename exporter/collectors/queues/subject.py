@@ -1,4 +1,4 @@
-"""What a subject is: one thing that is known of every queue, with all that it takes to know it."""
+"""The interface of a subject: one fact or group of facts about every queue, and how to read it."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from exporter.state.queue_table import Column
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Count:
-    """A number that is read of every queue at every poll, in the first round trip."""
+    """A number that is read for every queue at every poll, in the first round trip."""
 
     command: Command
-    """Its reply is a whole number."""
+    """The reply is an integer."""
     ready: bool
-    """Whether it counts jobs that a worker could take now."""
+    """Whether it counts jobs that a worker could start now."""
     proves_existence: bool
-    """Whether a number over 0 shows that the queue exists, so that nothing else has to be asked."""
+    """Whether a number greater than 0 proves that the queue exists."""
     column: Column[int] | None = None
-    """Filled with the replies as they are; None where the subject computes something from them."""
+    """The column that contains the replies; None if the subject computes its columns from them."""
 
 
 class Subject:
-    """One thing that is known of each queue of a batch.
+    """One fact or group of facts about each queue of a batch.
 
-    A subject declares what it reads and fills, remembers what it needs in `PerRow` and `ReplyCache`
-    attributes, and takes part in the phases of a poll in this order: the engine reads the counts of
-    all subjects, asks all questions of `ask` in one round trip, all of `ask_jobs` in another, then
-    calls `fill`. Subjects that use what another one found get it in their constructor.
+    A subject declares the commands it sends and the columns it fills, and keeps its state in
+    `PerRow` and `ReplyCache` attributes. In each poll, the engine reads the counts of all subjects,
+    sends all questions of `ask` in one round trip and all of `ask_jobs` in another, then calls
+    `fill`. A subject that needs the results of another one gets it in its constructor.
     """
 
     counts: ClassVar[tuple[Count, ...]] = ()
     commands: ClassVar[tuple[Command, ...]] = ()
-    """What it sends beside its counts."""
+    """The commands it sends besides its counts."""
     columns: ClassVar[tuple[Column[Any], ...]] = ()
-    """What `fill` returns, without the columns that counts fill."""
+    """The columns that `fill` returns; those filled by counts are not listed."""
 
     def __init__(self, queues: Sequence[Queue]) -> None:
         self.queues = queues
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
-        """What the counts leave open."""
+        """The questions of the second round trip, given the counts."""
         return ()
 
     def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
-        """What can be asked only now that jobs are known by id."""
+        """The questions of the third round trip: about jobs whose IDs are now known."""
         return ()
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
-        """Its columns, one value for each row."""
+        """The values of its columns, one for each row."""
         return {}

@@ -108,7 +108,7 @@ def check_deleted(reader: Client, keys: Keys, timeout: float) -> str | None:
 def same_database(writer: Metadata, reader: Metadata, *, seen: bool) -> tuple[str | None, str]:
     """Whether both reach the same database: the problem, and the detail if there is none.
 
-    Compares the servers' identities. If one is hidden, the written value having been `seen` is
+    Compares the servers' identities. If one is hidden, having seen the written value (`seen`) is
     the proof.
     """
     if writer.same_keyspace(reader):

@@ -1,4 +1,4 @@
-"""The subjects, listed: everything about one of them is in its file."""
+"""The list of subjects. Each is defined in its own file."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from exporter.state.queue_table import Column
 
 
 def subjects_for(queues: Sequence[Queue]) -> tuple[Subject, ...]:
-    """The subjects of a batch of queues, in the order in which they take part in each phase.
+    """The subjects of a batch, in the order in which each phase calls them.
 
-    Those that use what another one found come after it and are given it here.
+    A subject that needs the results of another one comes after it and gets it here.
     """
     settings = Settings(queues)
     markers = Markers(queues, settings, lists=(WAIT_LIST, PAUSED_LIST, ACTIVE_LIST))
@@ -59,7 +59,7 @@ _SUBJECTS: Final = tuple(type(subject) for subject in subjects_for(()))
 COUNTS: Final[tuple[Count, ...]] = tuple(
     chain.from_iterable(subject.counts for subject in _SUBJECTS)
 )
-"""What the first round trip reads of each queue."""
+"""The counts that the first round trip reads for each queue."""
 
 COMMANDS: Final[tuple[Command, ...]] = (
     *(count.command for count in COUNTS),
@@ -71,4 +71,4 @@ COLUMNS: Final[tuple[Column[Any], ...]] = (
     *(count.column for count in COUNTS if count.column is not None),
     *chain.from_iterable(subject.columns for subject in _SUBJECTS),
 )
-"""Every column of a table."""
+"""Every column of the table."""

@@ -1,4 +1,4 @@
-"""Active jobs: their number, and since when the oldest one runs."""
+"""Active jobs: their number, and how long the oldest has been running."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from exporter.state.queue_table import Column
 
 ACTIVE: Final = Column[int]("active")
 OLDEST_ACTIVE: Final = Column[float]("oldest_active_seconds")
-"""How long the active job that was started first has run; 0 where none is active."""
+"""Run time of the active job that started first; 0 if no job is active."""
 
 ACTIVE_LIST: Final = Count(
     Command("LLEN", "active", cost="the number of waiting and of active jobs"),
@@ -37,15 +37,15 @@ _AGE: Final = "the age of active jobs"
 _OLDEST: Final = Command("LINDEX", "active", (-1,), bytes, _AGE)
 _NEWEST: Final = Command("LINDEX", "active", (0,), bytes, _AGE)
 _STARTED: Final = Command("HMGET", "", ("processedOn",), list, "ages of jobs")
-"""On the key of a job."""
+"""Sent with the key of a job."""
 
 
 class Active(Subject):
-    """Reads the oldest and the newest active job, and when the oldest was started.
+    """Reads the oldest and the newest active job, and the start time of the oldest.
 
-    New ones come to index 0, so the last one was started first. The newest shows movement, so it
-    is looked at where work is ready, and is the oldest where there is one; where a marker may be in
-    the oldest one's place, both are needed.
+    Jobs are added at index 0, so the last entry started first. The newest shows movement, so it is
+    read if work is ready and there are several active jobs. Both are also read if a marker may be
+    in the place of the oldest.
     """
 
     counts = (ACTIVE_LIST,)
@@ -61,14 +61,14 @@ class Active(Subject):
         self._ask_newest = RowCommands(queues, _NEWEST)
         self._oldest, self._newest = ReplyCache(size), ReplyCache(size)
         self.changed: set[int] = set()
-        """Rows whose oldest or newest active job differs from the last poll's."""
+        """Rows whose oldest or newest active job has changed since the last poll."""
         self.oldest_job = PerRow[bytes | None](size, initial=None)
-        """The id of the active job that was started first."""
+        """The ID of the active job that started first."""
         self._started_ms = PerRow[float | None](size, initial=None)
-        """When it was started, by its worker's clock."""
+        """When it started, in Unix ms by its worker's clock."""
 
     def ends(self, row: int) -> list[bytes]:
-        """The oldest and the newest active job, where they are known; perhaps the same one."""
+        """The IDs of the oldest and the newest active job, as far as known; they may be equal."""
         return self._markers.jobs_of(row, (self._oldest[row], self._newest[row]))
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
@@ -95,9 +95,9 @@ class Active(Subject):
 
         def take(rows: Sequence[int], replies: list[Reply]) -> None:
             check_fields(replies, 1)
-            for row, found in zip(rows, replies, strict=True):
-                # BullMQ 3 and 4 hand a job out a moment before its start is written
-                started = found[0] if found else None
+            for row, fields in zip(rows, replies, strict=True):
+                # BullMQ 3 and 4 write the start time shortly after the job becomes active
+                started = fields[0] if fields else None
                 self._started_ms[row] = float(started) if is_digits(started) else None
 
         jobs = zip(poll.rows, self.oldest_job, self._started_ms, strict=True)

@@ -1,4 +1,4 @@
-"""The queue's event stream, as far as its length."""
+"""The length of the queue's event stream."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ EVENTS_KEPT: Final = Count(
 
 
 class EventsStream(Subject):
-    """Events kept in the stream; the events collector reads them."""
+    """Number of events in the stream. The events collector reads the events themselves."""
 
     counts = (EVENTS_KEPT,)

@@ -1,4 +1,4 @@
-"""Whether a queue exists, asked of those that no count shows to exist."""
+"""Whether a queue exists, checked if no count proves it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from exporter.connection import Command, Reply
 from exporter.state.queue_table import Column
 
 HAS_ID: Final = Column[int]("has_id", internal=True)
-"""Whether a job was ever added; 1 where there is anything in the queue."""
+"""Whether a job was ever added; 1 if a count proves that the queue exists."""
 
-_COST: Final = "queues that are gone stay until the next discovery"
+_COST: Final = "removal of deleted queues before the next discovery"
 _META: Final = Command("EXISTS", "meta", cost=_COST)
 _ID: Final = Command("EXISTS", "id", cost=_COST)
 
 
 class Existence(Subject):
-    """Looks for the keys that every queue has; a queue without any of them is not shown."""
+    """Looks for the keys of a queue; a queue that has none of them is not shown."""
 
     commands = (_META, _ID)
     columns = (HAS_ID,)
@@ -33,7 +33,7 @@ class Existence(Subject):
         self._liveness = liveness
         self._ask_keys = RowCommands(queues, _META, _ID, STALLED_CHECK)
         self._worker_seen = PerRow[float](len(queues), initial=float("-inf"))
-        """Monotonic time at which `stalled-check` was last seen on a queue without another key."""
+        """Monotonic time at which `stalled-check` was last seen, in rows without other proof."""
         self._has_id: list[int | None] = []
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:

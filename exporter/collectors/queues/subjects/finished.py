@@ -1,4 +1,4 @@
-"""Finished jobs that are kept."""
+"""Finished jobs that BullMQ keeps."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ FAILED_JOBS: Final = Count(
 
 
 class Finished(Subject):
-    """Completed and failed jobs; retention removes them, so their numbers may fall."""
+    """Numbers of completed and failed jobs; they decrease when BullMQ removes old jobs."""
 
     counts = (COMPLETED_JOBS, FAILED_JOBS)

@@ -1,4 +1,4 @@
-"""Parents of flows that wait for their children."""
+"""Parent jobs of flows that wait for their children."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ WAITING_CHILDREN_JOBS: Final = Count(
 
 
 class Flows(Subject):
-    """Parents with unfinished children."""
+    """Number of parent jobs with unfinished children."""
 
     counts = (WAITING_CHILDREN_JOBS,)

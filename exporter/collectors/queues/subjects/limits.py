@@ -1,4 +1,4 @@
-"""What holds jobs back on purpose: a pause, and a rate limit."""
+"""Pause and rate limit: what intentionally keeps workers from starting jobs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from exporter.state.queue_table import Column
 
 PAUSED: Final = Column[int]("paused")
 RATE_LIMIT_REMAINING: Final = Column[float]("rate_limit_remaining_seconds")
-"""Until the current rate limit window ends; None where nothing limits the rate."""
+"""Seconds until the current rate limit window ends; None if there is no rate limit."""
 RATE_LIMITED: Final = Column[int]("rate_limited", internal=True)
-"""Whether that window is used up; None where there is no window."""
+"""Whether the limit of the current window is reached; None if there is no window."""
 
-# existence of the field is what counts: `resume` deletes it
+# the queue is paused if the field exists, whatever its value: `resume` deletes it
 PAUSED_FLAG: Final = Count(
     Command("HEXISTS", "meta", ("paused",), cost="bullmq_queue_paused"),
     ready=False,
@@ -29,11 +29,11 @@ PAUSED_FLAG: Final = Count(
 )
 
 _WINDOW: Final = Command("PTTL", "limiter", cost="bullmq_queue_rate_limit_remaining_seconds")
-_STARTED: Final = Command("GET", "limiter", (), bytes, "whether a rate limit is used up")
+_STARTED: Final = Command("GET", "limiter", (), bytes, "whether a rate limit is reached")
 
 
 class Limits(Subject):
-    """The key `limiter` lives as long as a rate window and counts the jobs started in it."""
+    """The key `limiter` exists during a rate limit window and counts the jobs started in it."""
 
     counts = (PAUSED_FLAG,)
     commands = (_WINDOW, _STARTED)
@@ -63,18 +63,18 @@ class Limits(Subject):
                 elif rate_max[row] is not None:
                     self._remaining[row] = 0
 
-        # only ready jobs wait for a window
-        flags = [r or most is not None for r, most in zip(poll.ready, rate_max, strict=True)]
+        # a worker's own limit is relevant only if jobs are ready
+        flags = [r or limit is not None for r, limit in zip(poll.ready, rate_max, strict=True)]
         return [question(poll.where(flags), self._ask_window, take)]
 
     def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
         def take(asked: Sequence[int], replies: list[Reply]) -> None:
             for row, started in zip(asked, replies, strict=True):
-                most = self._settings.rate_max[row]
+                limit = self._settings.rate_max[row]
                 count = int(started) if is_digits(started) else None
-                # a worker's own limit is not in Redis: its window is open, and no more is known
-                used_up = most is None or count is None or count >= min(most, MANUAL_RATE_LIMIT)
-                self._limited[row] = int(used_up)
+                # a worker's own limit is not in Redis: assume that it is reached
+                reached = limit is None or count is None or count >= min(limit, MANUAL_RATE_LIMIT)
+                self._limited[row] = int(reached)
 
         return [question(self._in_window, self._ask_started, take)]
 

@@ -1,4 +1,4 @@
-"""Whether a worker is alive, where CLIENT LIST does not show it: `stalled-check` and job locks."""
+"""Whether a worker is alive, from `stalled-check` and job locks: CLIENT LIST may not show it."""
 
 from __future__ import annotations
 
@@ -17,27 +17,25 @@ from exporter.parsing import is_digits
 from exporter.state.queue_table import Column
 
 WORKER_ALIVE: Final = Column[int]("worker_alive", internal=True)
-"""Whether `stalled-check` was written lately; None where nobody asked, because nothing is ready."""
+"""Whether `stalled-check` was written recently; None if not asked, because nothing is ready."""
 ACTIVE_LOCKED: Final = Column[int]("active_locked", internal=True)
-"""Whether a worker held the lock of the oldest or of the newest active job; None as above."""
+"""Whether a worker holds the lock of the oldest or the newest active job; None as above."""
 
-STALLED_CHECK: Final = Command(
-    "GET", "stalled-check", (), bytes, "whether a rate limit is used up, and whether workers live"
-)
+STALLED_CHECK: Final = Command("GET", "stalled-check", (), bytes, "whether workers are alive")
 _LOCK: Final = Command(
     "EXISTS", ":lock", cost="whether a worker still holds the oldest and the newest active job"
 )
-"""On the keys of jobs."""
+"""Sent with the keys of jobs."""
 
 _VALID_SECONDS: Final = 15.0
-"""How long an answer is good: workers write `stalled-check` every 30 s, locks every 15 s."""
+"""How long replies are valid: workers write `stalled-check` every 30 s and locks every 15 s."""
 
 
 class Liveness(Subject):
-    """Asks where work has been ready since the last poll: there it matters who could do it.
+    """Asked only if work has been ready since the last poll: only then a live worker matters.
 
-    A lock is renewed or expires, and every worker writes its time into `stalled-check`. An answer
-    is kept for `_VALID_SECONDS`, and forgotten as soon as no work is ready.
+    A worker renews its locks, or they expire, and writes the time to `stalled-check`. Replies are
+    valid for `_VALID_SECONDS`, and are discarded as soon as no work is ready.
     """
 
     commands = (STALLED_CHECK, _LOCK)
@@ -49,17 +47,17 @@ class Liveness(Subject):
         self._active = active
         self._ask_stalled_check = RowCommands(queues, STALLED_CHECK)
         self._ready_before = PerRow[bool](size, initial=False)
-        """Whether work was ready at the last poll that ended."""
+        """Whether work was ready at the last completed poll."""
         self._stalled_check_ms = PerRow[float](size, initial=0.0)
-        """The greatest value seen of `stalled-check`: when a worker last checked."""
+        """The greatest value of `stalled-check` seen: when a worker last wrote it, in Unix ms."""
         self._known = PerRow[bool](size, initial=False)
-        """Whether it has been asked since work is ready."""
+        """Whether `stalled-check` has been read since work became ready."""
         self._locked = PerRow[int | None](size, initial=None)
         self._packed_locks = PerRow[bytes](size, initial=b"")
-        """The packed command that asks for locks; empty until it is needed."""
+        """The packed command that reads the locks; empty until needed."""
 
     def note(self, row: int, stalled_check: Reply) -> None:
-        """Take a value of `stalled-check`, whoever asked for it."""
+        """Record a value of `stalled-check`, also one that another subject read."""
         if is_digits(stalled_check):
             self._stalled_check_ms[row] = max(self._stalled_check_ms[row], float(stalled_check))
 
@@ -104,7 +102,7 @@ class Liveness(Subject):
         alive: list[int | None] = [None] * len(self.queues)
         locked: list[int | None] = [None] * len(self.queues)
         oldest = poll.now_ms - STALLED_CHECK_GRACE_SECONDS * 1000
-        # `unproven` rows were asked about by the subject that looks whether they exist
+        # for `unproven` rows, the subject `Existence` has read `stalled-check`
         for row in chain(poll.unproven, poll.where(self._known)):
             alive[row] = int(self._stalled_check_ms[row] > oldest)
             locked[row] = self._locked[row]

@@ -1,4 +1,4 @@
-"""Wake-up markers: entries of BullMQ 3 and 4 in lists that are no jobs."""
+"""Wake-up markers: list entries of BullMQ 3 and 4 that are not jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from exporter.collectors.queues.subject import Count, Subject
 from exporter.collectors.queues.subjects.settings import Settings
 from exporter.connection import Command, Reply
 
-_COST: Final = "telling markers from jobs"
+_COST: Final = "the distinction of markers from jobs"
 _ENDS: Final = {
     name: (
         Command("LINDEX", name, (0,), bytes, _COST),
@@ -26,11 +26,11 @@ _ENDS: Final = {
 
 
 class Markers(Subject):
-    """Takes markers off the counts of lists that may hold some.
+    """Subtracts markers from the counts of lists that may contain some.
 
-    A marker stands at an end of its list, so the length is read again with both ends, in one
-    round trip: the list may have moved since it was counted. Only lists of queues whose version
-    leaves markers are looked at, and those in which another subject met one (`met`).
+    Markers are at the ends of a list, so its length is read again together with both ends: the list
+    may have changed since it was counted. Read only if the queue's version writes markers, or if
+    another subject has seen one.
     """
 
     commands = tuple(chain.from_iterable(_ENDS.values()))
@@ -42,28 +42,28 @@ class Markers(Subject):
         self._ends = [
             RowCommands(queues, count.command, *_ENDS[count.command.suffix]) for count in lists
         ]
-        self._met = PerRow[bool](len(queues), initial=False)
-        """Whether a marker was in one of its lists the last time they were looked at."""
+        self._marker_seen = PerRow[bool](len(queues), initial=False)
+        """Whether one of the lists contained a marker when last read."""
 
     def jobs_of(self, row: int, entries: Iterable[bytes | None]) -> list[bytes]:
-        """The entries that are jobs; None is left out, and a marker among them remembered."""
+        """The entries that are jobs, without None; remembers whether any entry is a marker."""
         known = [entry for entry in entries if entry is not None]
         jobs = [entry for entry in known if not is_marker(entry)]
         if len(jobs) < len(known):
-            self._met[row] = True
+            self._marker_seen[row] = True
         return jobs
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
         counts = [poll.counts[count] for count in self._lists]
         places = range(len(self._lists))
-        suspects = poll.where(map(or_, self._settings.may_have_markers, self._met))
+        suspects = poll.where(map(or_, self._settings.may_have_markers, self._marker_seen))
         filled = [[place for place in places if counts[place][row]] for row in suspects]
 
         def take(asked: Sequence[int], replies: list[Reply]) -> None:
-            found = iter(replies)
+            rest = iter(replies)
             for row, known in zip(asked, filled, strict=True):
-                ends = {place: (next(found), next(found), next(found)) for place in known}
-                self._take_off(poll, row, ends)
+                ends = {place: (next(rest), next(rest), next(rest)) for place in known}
+                self._subtract(poll, row, ends)
 
         packed = [
             self._ends[place].of((row,))
@@ -73,14 +73,14 @@ class Markers(Subject):
         widths = [3 * len(known) for known in filled]
         return [Question(suspects, b"".join(packed), widths, self._ends[0].kinds, take)]
 
-    def _take_off(
+    def _subtract(
         self, poll: BatchPoll, row: int, ends: Mapping[int, tuple[Reply, Reply, Reply]]
     ) -> None:
-        met = False
+        marker_seen = False
         for place, (length, head, tail) in ends.items():
             if length is not None:
                 jobs = jobs_in_list(length, head, tail)
                 poll.counts[self._lists[place]][row] = jobs
-                met = met or jobs < length
-        self._met[row] = met
+                marker_seen = marker_seen or jobs < length
+        self._marker_seen[row] = marker_seen
         poll.recount_ready(row)

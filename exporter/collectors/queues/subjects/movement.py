@@ -1,4 +1,4 @@
-"""Whether ready work moves, seen by comparing one poll with the last."""
+"""Whether ready work moves, found by comparing each poll with the previous one."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from exporter.collectors.queues.subjects.waiting import Waiting
 from exporter.state.queue_table import Column
 
 READY_SINCE: Final = Column[float]("ready_since", internal=True)
-"""Monotonic time since when there has always been ready work; None where there is none."""
+"""Monotonic time since when work has been ready without interruption; None if none is."""
 STILL_SINCE: Final = Column[float]("still_since", internal=True)
-"""Monotonic time since when ready work has not been seen to move; None where there is none."""
+"""Monotonic time since when ready work has not moved; None if no work is ready."""
 
 
 @dataclass(frozen=True, slots=True)
 class MovementSigns:
-    """What shows movement at one poll."""
+    """The values at one poll that show movement if they change."""
 
     next_job: bytes | None = None
-    """The job that the next worker takes from the list."""
+    """The job that a worker would take next from the list."""
     first_prioritized: Job | None = None
-    """The most urgent prioritized job."""
+    """The prioritized job with the highest priority."""
     newest_active: bytes | None = None
     finished: tuple[int | None, int | None] = (None, None)
     """The numbers of completed and of failed jobs."""
 
 
 class Movement(Subject):
-    """Looks only at rows of which another subject saw a change, or whose work is newly ready."""
+    """Compares only rows in which a subject saw a change, or whose work has become ready."""
 
     columns = (READY_SINCE, STILL_SINCE)
 
@@ -53,15 +53,15 @@ class Movement(Subject):
         self._prioritized = prioritized
         self._active = active
         self._completed, self._failed = ReplyCache(size), ReplyCache(size)
-        self._progress = PerRow[MovementSigns](size, initial=MovementSigns())
+        self._last_signs = PerRow[MovementSigns](size, initial=MovementSigns())
         self._ready_since = PerRow[float | None](size, initial=None)
         self._still_since = PerRow[float | None](size, initial=None)
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
-        everyone = list(poll.rows)
+        rows = list(poll.rows)
         poll.moved.update(
-            self._completed.update(everyone, poll.counts[COMPLETED_JOBS]),
-            self._failed.update(everyone, poll.counts[FAILED_JOBS]),
+            self._completed.update(rows, poll.counts[COMPLETED_JOBS]),
+            self._failed.update(rows, poll.counts[FAILED_JOBS]),
         )
         for row, (ready, since) in enumerate(zip(poll.ready, self._ready_since, strict=True)):
             if not ready:
@@ -69,18 +69,18 @@ class Movement(Subject):
                     continue
                 self._ready_since[row] = self._still_since[row] = None
             elif since is None or row in poll.moved:
-                self._note(poll, row)
+                self._compare(poll, row)
         return {READY_SINCE: list(self._ready_since), STILL_SINCE: list(self._still_since)}
 
-    def _note(self, poll: BatchPoll, row: int) -> None:
-        now = self._seen(poll, row)
+    def _compare(self, poll: BatchPoll, row: int) -> None:
+        now = self._signs(poll, row)
         if self._ready_since[row] is None:
             self._ready_since[row] = self._still_since[row] = poll.now
-        elif has_moved(self._progress[row], now, self._waiting.jobs[row]):
+        elif has_moved(self._last_signs[row], now, self._waiting.jobs[row]):
             self._still_since[row] = poll.now
-        self._progress[row] = now
+        self._last_signs[row] = now
 
-    def _seen(self, poll: BatchPoll, row: int) -> MovementSigns:
+    def _signs(self, poll: BatchPoll, row: int) -> MovementSigns:
         firsts, active = self._prioritized.first_jobs(row), self._active.ends(row)
         return MovementSigns(
             next_job=self._waiting.next_job(row),
@@ -91,11 +91,11 @@ class Movement(Subject):
 
 
 def has_moved(before: MovementSigns, now: MovementSigns, waiting: Sequence[bytes]) -> bool:
-    """Whether a job was started between two polls, as far as can be seen.
+    """Whether a job was started between two polls, as far as visible.
 
-    Any of: the numbers of finished jobs changed; another job is the newest active one; the job that
-    was next is no longer among `waiting`, the jobs looked at; the most urgent prioritized job is
-    gone, rather than overtaken by a more urgent one.
+    Any of: a number of finished jobs changed; another job is the newest active one; the next job is
+    no longer in `waiting`, the waiting jobs that were read; the first prioritized job is gone, not
+    merely behind one with a higher priority.
     """
     if now.finished != before.finished:
         return True

@@ -1,4 +1,4 @@
-"""Prioritized jobs: their number, and the first job of the most urgent priorities."""
+"""Prioritized jobs: their number, and the first job of the highest priorities."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PRIORITIZED_JOBS: Final = Count(
 )
 
 MAX_BANDS: Final = 4
-"""Priorities whose first job is looked at; one more is found at each poll."""
+"""Maximum number of priorities whose first job is read; one more is discovered per poll."""
 
 _FIRST: Final = Command(
     "ZRANGE", "prioritized", (0, 0, "WITHSCORES"), list, "the age of prioritized jobs"
@@ -48,10 +48,10 @@ class Job(NamedTuple):
 
 
 class Prioritized(Subject):
-    """Follows the first job of each priority: within a priority, the first is the oldest.
+    """Reads the first job of each priority: within a priority, the first job is the oldest.
 
-    Priorities become known one at a time: a question asks for the first job beyond the last known
-    one, where jobs were added or the settings are due.
+    Priorities are discovered one per poll: a question asks for the first job after the last known
+    priority, if jobs were added or the settings are due.
     """
 
     counts = (PRIORITIZED_JOBS,)
@@ -62,25 +62,25 @@ class Prioritized(Subject):
         size = len(queues)
         self._settings = settings
         self._firsts = ReplyCache(size)
-        """The first job of each known priority with its score, as Redis replied."""
+        """The first job of each known priority with its score, as in the reply."""
         self._bands = PerRow[tuple[int, ...]](size, initial=())
         """The known priorities, ascending."""
         self._packed = PerRow[bytes](size, initial=b"")
-        """The packed commands that ask for `_firsts`; empty until they are needed."""
+        """The packed commands that read `_firsts`; empty until needed."""
         self._widths = PerRow[int](size, initial=1)
-        """How many commands those are."""
+        """The number of these commands."""
         self._complete_at = PerRow[int](size, initial=0)
-        """The number of prioritized jobs when no further priority was found."""
+        """The number of prioritized jobs when the last search found no further priority."""
         self.changed: set[int] = set()
-        """Rows whose first jobs differ from the last poll's."""
+        """Rows whose first jobs have changed since the last poll."""
         self._new_bands: set[int] = set()
-        """Rows whose priorities do."""
+        """Rows whose known priorities have changed since the last poll."""
 
     def first_jobs(self, row: int) -> list[Job]:
-        """The first job of each known priority, the most urgent first."""
-        found = [(job, finite(score)) for job, score in self._firsts[row] or ()]
-        # a score without an end is nobody's priority
-        return [Job(job, score) for job, score in found if score is not None]
+        """The first job of each known priority, highest priority first."""
+        scored = [(job, finite(score)) for job, score in self._firsts[row] or ()]
+        # BullMQ writes no infinite score
+        return [Job(job, score) for job, score in scored if score is not None]
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
         self.changed, self._new_bands = set(), set()
@@ -110,9 +110,9 @@ class Prioritized(Subject):
                 elif row not in self._new_bands:
                     self._complete_at[row] = counts[row]
 
-        looking = {row for row in poll.where(counts) if counts[row] > self._complete_at[row]}
-        looking.update(row for row in self._settings.due if counts[row])
-        asked = [row for row in looking if 0 < len(self._bands[row]) < MAX_BANDS]
+        searched = {row for row in poll.where(counts) if counts[row] > self._complete_at[row]}
+        searched.update(row for row in self._settings.due if counts[row])
+        asked = [row for row in searched if 0 < len(self._bands[row]) < MAX_BANDS]
         packed = [self._first_from(row, self._bands[row][-1] + 1) for row in asked]
         return Question(asked, b"".join(packed), [1] * len(asked), (list,), take)
 
@@ -122,19 +122,19 @@ class Prioritized(Subject):
         if bands != self._bands[row]:
             self._new_bands.add(row)
             self._bands[row], self._packed[row] = bands, b""
-            self._complete_at[row] = 0  # there may be more: look again
+            self._complete_at[row] = 0  # there may be more: search again
 
     def _pack(self, row: int) -> bytes:
-        """Asks for the first job of each known priority; of any, where none is known."""
+        """Pack the commands for the first job of each known priority; if none is known, of all."""
         starts = [0, *(priority + 1 for priority in self._bands[row][:-1])]
         self._widths[row] = len(starts)
         packed = self._packed[row] = b"".join([self._first_from(row, start) for start in starts])
         return packed
 
     def _first_from(self, row: int, priority: int) -> bytes:
-        """Asks for the first job of that priority or a less urgent one."""
+        """Pack the command for the first job with that priority or a lower one."""
         key = self.queues[row].key
         if priority == 0:  # the same job as by score, and cheaper
             return _FIRST.on(key)
-        least = priority * PRIORITY_BAND
-        return _FIRST_FROM.on(key, more=(least, "+inf", "WITHSCORES", "LIMIT", 0, 1))
+        min_score = priority * PRIORITY_BAND
+        return _FIRST_FROM.on(key, more=(min_score, "+inf", "WITHSCORES", "LIMIT", 0, 1))

@@ -1,4 +1,4 @@
-"""What is due at a time: delayed jobs and job schedulers, and how overdue the first one is."""
+"""Delayed jobs and job schedulers: their numbers, and how overdue the most overdue one is."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DELAYED_JOBS: Final = Count(
 )
 
 _GRACE_MS: Final = 5000
-"""Workers promote delayed jobs when they fetch, Python's up to a second late."""
+"""Workers promote delayed jobs when they fetch a job; Python workers up to 1 s late."""
 
 _FIRST: Final = "overdue delayed jobs and schedulers"
 _NUMBER: Final = "the number of overdue delayed jobs and schedulers"
@@ -48,7 +48,7 @@ _OVERDUE_SCHEDULERS: Final = Command("ZCOUNT", "repeat", ("-inf",), cost=_NUMBER
 
 
 class Delayed(Subject):
-    """A due delayed job is promoted by the next worker that fetches; without one it stays."""
+    """A due delayed job is promoted when a worker fetches a job; without workers it stays."""
 
     counts = (DELAYED_JOBS,)
     commands = (_FIRST_DELAYED, _OVERDUE_DELAYED)
@@ -59,7 +59,7 @@ class Delayed(Subject):
         self._ask_first = RowCommands(queues, _FIRST_DELAYED)
         self._first = ReplyCache(len(queues))
         self._due_ms = PerRow[float | None](len(queues), initial=None)
-        """When the first delayed job is due."""
+        """When the first delayed job is due, in Unix ms."""
         self._overdue = _Overdue([], [])
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
@@ -84,7 +84,7 @@ class Delayed(Subject):
 
 
 class Schedulers(Subject):
-    """A scheduler moves on when a worker starts its iteration; without one it stays behind."""
+    """A scheduler advances when a worker starts its iteration; without workers it gets overdue."""
 
     commands = (_SCHEDULERS, _FIRST_SCHEDULER, _OVERDUE_SCHEDULERS)
     columns = (SCHEDULERS, SCHEDULERS_OVERDUE, SCHEDULERS_OVERDUE_SECONDS)
@@ -95,10 +95,10 @@ class Schedulers(Subject):
         self._ask_number = RowCommands(queues, _SCHEDULERS)
         self._ask_first = RowCommands(queues, _SCHEDULERS, _FIRST_SCHEDULER)
         self._numbers = PerRow[int | None](len(queues), initial=None)
-        """How many there are; None until they were counted."""
+        """The number of schedulers; None if unknown."""
         self._first = ReplyCache(len(queues))
         self._due_ms = PerRow[float | None](len(queues), initial=None)
-        """When the first scheduler's next iteration is due."""
+        """When the next iteration of the first scheduler is due, in Unix ms."""
         self._overdue = _Overdue([], [])
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
@@ -109,7 +109,7 @@ class Schedulers(Subject):
             for row in changed:
                 self._due_ms[row] = _first_score(self._first[row])
 
-        # where there were none, they are counted when the settings are read
+        # rows without schedulers are counted again when the settings are read
         asked = [row for row, count in enumerate(self._numbers) if count != 0]
         others = sorted(set(self._settings.due).difference(asked))
         return [
@@ -135,14 +135,14 @@ class Schedulers(Subject):
 
 
 class _Overdue:
-    """How many are overdue, and by how many seconds the first is; 0 within the grace."""
+    """The number of overdue entries, and seconds by which the first is overdue; 0 within grace."""
 
     def __init__(self, seconds: list[float | None], counts: list[int | None]) -> None:
         self.seconds = seconds
         self.counts = counts
 
     def question(self, poll: BatchPoll, command: Command, before: int) -> Question:
-        """Counts those with a score up to `before`, where there are any."""
+        """Asks for the number of entries with a score up to `before`, if any is overdue."""
 
         def take(rows: Sequence[int], replies: list[Reply]) -> None:
             for row, count in zip(rows, replies, strict=True):
@@ -172,5 +172,5 @@ def _overdue(
 
 
 def _first_score(reply: Reply) -> float | None:
-    """The score of a sorted set's first member; None where there is none, or it is not finite."""
+    """The score of a sorted set's first member; None if there is none, or it is not finite."""
     return finite(reply[1]) if reply else None

@@ -1,4 +1,4 @@
-"""Settings in the queue's `meta` hash: they change seldom and are read in rotation."""
+"""Settings in the queue's `meta` hash. They rarely change and are read in rotation."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from exporter.connection import Command, Reply
 from exporter.state.queue_table import Column
 
 LIBRARY_VERSION: Final = Column[str]("library_version")
-"""The BullMQ version in `meta`; empty if no Queue object left one."""
+"""The BullMQ version in `meta`; empty if missing."""
 CONCURRENCY_LIMIT: Final = Column[int]("concurrency_limit")
-"""The global concurrency; None where there is no limit."""
+"""The global concurrency; None if there is no limit."""
 
 _META: Final = Command("HMGET", "meta", SETTINGS, reply=list, cost="ages of jobs, queue settings")
 _MAX_AGE_SECONDS: Final = 60.0
@@ -33,16 +33,16 @@ class Settings(Subject):
         size = len(queues)
         self._ask_meta = RowCommands(queues, _META)
         self._fields = PerRow[Reply](size, initial=None)
-        """The reply that the settings below were read from; None until there was one."""
+        """The last reply; None before the first."""
         self._versions = PerRow[str | None](size, initial=None)
         self._concurrency = PerRow[int | None](size, initial=None)
         self.due: Sequence[int] = ()
-        """The rows whose turn it is at this poll, and those whose settings are unknown. What other
-        subjects read in rotation, they read of these rows."""
+        """The rows that are due at this poll, and those whose settings are unknown. Other subjects
+        use the same rotation."""
         self.rate_max = PerRow[int | None](size, initial=None)
-        """The most jobs that the queue may start in a rate window."""
+        """Global rate limit: maximum number of jobs per window; None if there is no limit."""
         self.may_have_markers = PerRow[bool](size, initial=True)
-        """Whether its BullMQ version leaves wake-up markers in lists; true while unknown."""
+        """Whether lists may contain wake-up markers; true while the version is unknown."""
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
         self.due = poll.rotation.due(len(self.queues), _MAX_AGE_SECONDS)

@@ -1,4 +1,4 @@
-"""Waiting jobs: their number, and since when the oldest is ready."""
+"""Waiting jobs: their number, and how long the oldest has been ready."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exporter.collectors.queues.questions import (
     RowCommands,
     cached_question,
     check_fields,
-    check_texts,
+    check_string_lists,
 )
 from exporter.collectors.queues.subject import Count, Subject
 from exporter.collectors.queues.subjects.markers import Markers
@@ -23,11 +23,11 @@ from exporter.connection import Command, Reply
 from exporter.state.queue_table import Column
 
 WAITING: Final = Column[int]("waiting")
-"""Jobs in the lists `wait` and `paused`."""
+"""Number of jobs in the lists `wait` and `paused`."""
 OLDEST_WAITING: Final = Column[float]("oldest_waiting_seconds")
-"""Age of the oldest ready job, prioritized ones included; 0 where no job is ready."""
+"""Age of the oldest ready job, including prioritized jobs; 0 if no job is ready."""
 
-# both lists in every version: an upgrade from 5 to 6 leaves a paused queue's jobs in `paused`
+# both lists in every version: an upgrade from 5 to 6 leaves the jobs of a paused queue in `paused`
 _NUMBER: Final = "the number of waiting and of active jobs"
 WAIT_LIST: Final = Count(Command("LLEN", "wait", cost=_NUMBER), ready=True, proves_existence=True)
 PAUSED_LIST: Final = Count(
@@ -35,21 +35,20 @@ PAUSED_LIST: Final = Count(
 )
 
 _TAIL_JOBS: Final = 4
-"""Jobs looked at from the end where workers take them; one is looked at from the other end."""
+"""Number of jobs read at the end where workers take them; at the other end, one is read."""
 _AGE: Final = "bullmq_queue_oldest_waiting_seconds"
 _WAIT_TAIL: Final = Command("LRANGE", "wait", (-_TAIL_JOBS, -1), list, _AGE)
 _WAIT_HEAD: Final = Command("LINDEX", "wait", (0,), bytes, _AGE)
 _PAUSED_TAIL: Final = Command("LRANGE", "paused", (-_TAIL_JOBS, -1), list, _AGE)
 _PAUSED_HEAD: Final = Command("LINDEX", "paused", (0,), bytes, _AGE)
 _JOB: Final = Command("HMGET", "", JOB_TIMES, list, "ages of jobs")
-"""On the key of a job."""
+"""Sent with the key of a job."""
 
 
 class Waiting(Subject):
     """Reads the jobs at both ends of both lists, and the times of those that changed.
 
-    The oldest ready job may be a prioritized one, so the first job of each priority is looked at
-    as well.
+    The oldest ready job may be a prioritized one, so the first job of each priority is read too.
     """
 
     counts = (WAIT_LIST, PAUSED_LIST)
@@ -68,14 +67,14 @@ class Waiting(Subject):
         self._wait_tail, self._wait_head = ReplyCache(size), ReplyCache(size)
         self._paused_tail, self._paused_head = ReplyCache(size), ReplyCache(size)
         self._changed: set[int] = set()
-        """Rows whose jobs at the ends of the lists differ from the last poll's."""
+        """Rows whose jobs at the ends of the lists have changed since the last poll."""
         self.jobs = PerRow[tuple[bytes, ...]](size, initial=())
-        """The ids of the ready jobs that were looked at."""
+        """The IDs of the ready jobs that were read."""
         self._oldest_ms = PerRow[float | None](size, initial=None)
-        """Since when the oldest of them is ready, in milliseconds since 1970."""
+        """Since when the oldest of them is ready, in Unix ms."""
 
     def next_job(self, row: int) -> bytes | None:
-        """The job that the next worker takes from the list."""
+        """The job that a worker would take next from the list."""
         for tail in (self._wait_tail[row], self._paused_tail[row]):
             jobs: list[bytes] = [entry for entry in tail or () if not is_marker(entry)]
             if jobs:
@@ -89,9 +88,13 @@ class Waiting(Subject):
         in_wait, beyond_wait = poll.where(wait), _beyond_tail(poll, wait)
         in_paused, beyond_paused = poll.where(paused), _beyond_tail(poll, paused)
         return [
-            cached_question(in_wait, self._ask_wait_tail, self._wait_tail, note, check_texts),
+            cached_question(
+                in_wait, self._ask_wait_tail, self._wait_tail, note, check_string_lists
+            ),
             cached_question(beyond_wait, self._ask_wait_head, self._wait_head, note),
-            cached_question(in_paused, self._ask_paused_tail, self._paused_tail, note, check_texts),
+            cached_question(
+                in_paused, self._ask_paused_tail, self._paused_tail, note, check_string_lists
+            ),
             cached_question(beyond_paused, self._ask_paused_head, self._paused_head, note),
         ]
 
@@ -101,7 +104,7 @@ class Waiting(Subject):
         wanted = {row: jobs for row in changed if (jobs := self._jobs_now(poll, row))}
         for row in changed.difference(wanted):
             self.jobs[row], self._oldest_ms[row] = (), None
-        # the same jobs were asked for before, and their times do not change while they wait
+        # the times of the same jobs are known, and do not change while the jobs wait
         asked = [row for row, jobs in wanted.items() if jobs != self.jobs[row]]
         widths = [len(wanted[row]) for row in asked]
 
@@ -116,7 +119,7 @@ class Waiting(Subject):
         return [Question(asked, b"".join(packed), widths, (list,), take)]
 
     def _jobs_now(self, poll: BatchPoll, row: int) -> tuple[bytes, ...]:
-        """The ready jobs to look at."""
+        """The IDs of the ready jobs to read."""
         if not poll.ready[row]:
             return ()
         entries: list[bytes | None] = []
@@ -129,10 +132,10 @@ class Waiting(Subject):
         return (*jobs, *(job.id for job in self._prioritized.first_jobs(row)))
 
     def _take_times(self, row: int, jobs: tuple[bytes, ...], fields: Sequence[Reply]) -> None:
-        known = [(job, found) for job, found in zip(jobs, fields, strict=True) if found is not None]
-        times = [ready_since_ms(job, found) for job, found in known]
+        known = [(job, times) for job, times in zip(jobs, fields, strict=True) if times is not None]
+        ready_since = [ready_since_ms(job, times) for job, times in known]
         self.jobs[row] = jobs
-        self._oldest_ms[row] = min((time for time in times if time is not None), default=None)
+        self._oldest_ms[row] = min((ms for ms in ready_since if ms is not None), default=None)
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
         waiting = sums(poll.counts[WAIT_LIST], poll.counts[PAUSED_LIST])
@@ -141,5 +144,5 @@ class Waiting(Subject):
 
 
 def _beyond_tail(poll: BatchPoll, lengths: Sequence[Reply]) -> list[int]:
-    """The rows whose list has more jobs than are looked at from its tail."""
+    """The rows whose list has more jobs than are read from its tail."""
     return poll.where([length is not None and length > _TAIL_JOBS for length in lengths])
