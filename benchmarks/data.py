@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import redis
 
@@ -79,8 +80,7 @@ def _queue(pipe: redis.client.Pipeline, rng: random.Random, base: str) -> None:
         if count := rng.randint(0, 50):
             pipe.rpush(base + name, *range(count))
             for job in {0, *range(max(0, count - 4), count)}:
-                times = {"timestamp": now - _MINUTE_MS, "processedOn": now - _MINUTE_MS + 1}
-                pipe.hset(f"{base}{job}", mapping=times | {"opts": '{"attempts":0}'})
+                pipe.hset(f"{base}{job}", mapping=_job(now - _MINUTE_MS, now - _MINUTE_MS + 1))
     late = rng.random() < 0.05
     due = now - _MINUTE_MS if late else now + _DAY_MS
     score = _scores(now, due, priorities=rng.choice((1, 2)))
@@ -90,6 +90,11 @@ def _queue(pipe: redis.client.Pipeline, rng: random.Random, base: str) -> None:
     if rng.random() < 0.2:
         pipe.zadd(base + "repeat", {f"tick{n}": due + n for n in range(rng.randint(1, 5))})
     pipe.xadd(base + "events", {"event": "added", "jobId": "1", "name": "task"})
+
+
+def _job(added: int, started: int) -> dict[Any, Any]:
+    """A job's hash; times in ms."""
+    return {"timestamp": added, "processedOn": started, "opts": '{"attempts":0}'}
 
 
 def _scores(now: int, due: int, priorities: int) -> dict[str, Callable[[int], int]]:
@@ -107,12 +112,13 @@ def _step(pipe: redis.client.Pipeline, base: str, now: int) -> None:
     pipe.rpop(base + "active")
     pipe.zadd(base + "completed", {done: now})
     pipe.lmove(base + "wait", base + "active", "RIGHT", "LEFT")
-    pipe.hset(base + new, mapping={"timestamp": now, "processedOn": now, "opts": '{"attempts":0}'})
+    pipe.hset(base + new, mapping=_job(now, now))
     pipe.lpush(base + "wait", new)
-    for event, fields in (
+    events: tuple[tuple[str, dict[Any, Any]], ...] = (
         ("completed", {"jobId": done, "returnvalue": "null", "prev": "active"}),
         ("active", {"jobId": "1", "prev": "waiting"}),
         ("added", {"jobId": new, "name": "task"}),
         ("waiting", {"jobId": new}),
-    ):
+    )
+    for event, fields in events:
         pipe.xadd(base + "events", {"event": event} | fields, maxlen=10_000)

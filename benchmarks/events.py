@@ -6,6 +6,7 @@ import statistics
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import redis
 
@@ -86,12 +87,14 @@ def _rate(events: int, action: Callable[[], object]) -> float:
 def _plain_loop(port: int, queues: tuple[Queue, ...]) -> None:
     """Count by queue and kind, and time each job from active to its end."""
     client = redis.Redis(port=port)
-    positions = {queue.key + b"events": b"0-0" for queue in queues}
+    positions: dict[Any, Any] = {queue.key + b"events": b"0-0" for queue in queues}
     counts: Counter[tuple[bytes, bytes]] = Counter()
     buckets = [0] * (len(BOUNDS) + 1)
     active: dict[tuple[bytes, bytes], int] = {}
-    while news := client.xread(positions, count=1000):
-        for key, entries in news:
+    # redis-py types the reply for both protocols at once
+    read: Callable[..., Any] = client.xread
+    while reply := read(positions, count=1000):
+        for key, entries in reply:
             for entry_id, fields in entries:
                 event, job = fields[b"event"], fields.get(b"jobId")
                 counts[key, event] += 1

@@ -68,7 +68,9 @@ class Exporter:
     def moment(self, *snapshots: Snapshot) -> Moment:
         """The present, in which nothing becomes stale; of these snapshots if there are any."""
         found = moment_of(self.store, self.config, stale_after=3600)
-        return replace(found, stored=replace(found.stored, snapshots=snapshots or found.snapshots))
+        return replace(
+            found, stored=replace(found.stored, snapshots=snapshots or self.store.snapshots())
+        )
 
     def page(self, variant: Variant) -> bytes:
         """Everything."""

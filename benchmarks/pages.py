@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from itertools import cycle
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -37,7 +38,7 @@ def page_lines(port: int, rounds: int) -> list[Line]:
     for _ in range(rounds):
         for variant, times in made.items():
             exporter.poller.poll()
-            times.append(cpu_ms(lambda v=variant: exporter.page(v)))
+            times.append(cpu_ms(partial(exporter.page, variant)))
         rendered.append(cpu_ms(render))
     base = statistics.median(rendered)
     plain, gzipped = (statistics.median(times) for times in made.values())
@@ -91,7 +92,7 @@ def _shifted(exporter: Exporter, by: int) -> Snapshot:
         for column, values in table.columns.items()
     }
     dated = Dated(replace(table, columns=columns), time.monotonic())
-    return replace(exporter.state.snapshots, facts={QueueTable: dated})
+    return replace(exporter.snapshot, facts={QueueTable: dated})
 
 
 class _Gauges:
@@ -113,7 +114,7 @@ def _scrape_ms(exporter: Exporter, rounds: int) -> float:
     press.body(OPENMETRICS_GZIP)
     press.render()
     sock = open_socket("127.0.0.1:0")
-    pages = application(lambda: exporter.config, exporter.state.store, press, Users({}), Future)
+    pages = application(lambda: exporter.config, exporter.store, press, Users({}), Future)
     web = WebServer(pages, sock, 40, None)
     web.start()
     connection = http.client.HTTPConnection("127.0.0.1", sock.getsockname()[1])

@@ -13,7 +13,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 _LINK = re.compile(r"\]\((?!https?://|#)([^)\s#]+)([^)\s]*)\)")
 
 

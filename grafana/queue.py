@@ -317,7 +317,7 @@ def _timed() -> list[Panel]:
             "How late is the latest scheduler?",
             Query(gauge("bullmq_queue_schedulers_overdue_seconds"), "{{connection}}"),
             unit="s",
-            limit=thresholds.threshold("SchedulerOverdue", "above_seconds"),
+            limit=thresholds.SCHEDULER_OVERDUE_SECONDS,
         ),
     ]
 

@@ -13,6 +13,7 @@ HIGH_RATIO: Final = threshold("HighFailureRatio", "above_ratio")
 VERY_HIGH_RATIO: Final = threshold("VeryHighFailureRatio", "above_ratio")
 FEW_FAILURES: Final = threshold("HighFailureRatio", "above_jobs")
 OVERDUE_SECONDS: Final = threshold("DelayedJobsOverdue", "above_seconds")
+SCHEDULER_OVERDUE_SECONDS: Final = threshold("SchedulerOverdue", "above_seconds")
 LONG_SECONDS: Final = threshold("ActiveJobTooLong", "above_seconds")
 FULL_RATIO: Final = threshold("RedisMemoryNearLimit", "above_ratio")
 

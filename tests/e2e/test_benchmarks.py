@@ -20,7 +20,7 @@ def test_a_small_run_prints_the_whole_table() -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     for row in (
