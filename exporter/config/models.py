@@ -257,7 +257,7 @@ class Queues(Section):
     shard: ShardText | None = None
     """`2/5`: this process watches the queues whose names hash to the second of five parts;
     `${POD_NAME}/5` takes the ordinal of a StatefulSet's pod:
-    [Shards](operations.md#many-queues-shards).
+    [Sharding](operations.md#sharding).
     """
 
     @property
@@ -329,7 +329,7 @@ class WebTLS(Section):
 
     cert_file: FilePath | None = None
     """The server's certificate, PEM, with its chain; with it, HTTPS alone is spoken. Read anew when
-    it changes: [Who may look](operations.md#who-may-look).
+    it changes: [TLS and authentication](operations.md#tls-and-authentication).
     """
     key_file: FilePath | None = None
     """Its key, PEM, not encrypted."""
@@ -359,7 +359,7 @@ class Web(Section):
     """A YAML file of further users, `name: hash`."""
     enable_lifecycle: bool = False
     """Whether `POST /-/reload` reads the configuration anew, as SIGHUP does:
-    [Changing the configuration](operations.md#changing-the-configuration).
+    [Reloading](operations.md#reloading).
     """
     max_concurrent_requests: Annotated[int, Field(ge=1, le=10_000)] = 40
     """The most connections and requests at a time; more are answered with 503."""
