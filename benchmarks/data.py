@@ -1,4 +1,4 @@
-"""Synthetic queues, the same for the same number, as BullMQ 6 keeps them."""
+"""Synthetic queues in the format of BullMQ 6; deterministic for a given number."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _DAY_MS = 24 * 60 * _MINUTE_MS
 
 
 def bases(queues: int) -> list[str]:
-    """What the keys of each queue begin with."""
+    """The key prefix of each queue."""
     return [f"bull:svc{index % 50:02d}-tasks-{index:05d}:" for index in range(queues)]
 
 
 def fill(port: int, queues: int) -> None:
-    """Queues with 0 to 50 jobs in every state.
+    """Create queues with 0 to 50 jobs in every state.
 
-    Half of them use two priorities, a fifth has schedulers, and of a twentieth the delayed jobs and
-    the schedulers are late.
+    Half of them use two priorities, a fifth have schedulers, and in a twentieth the delayed jobs
+    and the schedulers are overdue.
     """
     rng = random.Random(1)
     client = redis.Redis(port=port)
@@ -38,7 +38,7 @@ def fill(port: int, queues: int) -> None:
 
 
 def move(port: int, queues: int) -> None:
-    """One step in every queue: a job comes, one is started, one is completed, with its events."""
+    """Change every queue: add a job, start one and complete one, with the events."""
     client = redis.Redis(port=port)
     for chunk in _chunks(bases(queues), 200):
         pipe = client.pipeline(transaction=False)
@@ -49,7 +49,7 @@ def move(port: int, queues: int) -> None:
 
 
 def add_noise(port: int, keys: int) -> None:
-    """Keys of somebody else."""
+    """Add keys that do not belong to BullMQ."""
     client = redis.Redis(port=port)
     for start in range(0, keys, 10_000):
         end = min(keys, start + 10_000)
@@ -58,7 +58,7 @@ def add_noise(port: int, keys: int) -> None:
 
 
 def add_workers(port: int, queues: int) -> list[redis.Redis]:
-    """Connections that are named as these queues' workers are, for as long as they are kept."""
+    """Open a connection named like a worker for each of the first `queues` queues."""
     workers = []
     for base in bases(queues):
         prefix, name, _ = base.split(":")
@@ -68,8 +68,8 @@ def add_workers(port: int, queues: int) -> list[redis.Redis]:
     return workers
 
 
-def _chunks(found: list[str], size: int) -> Iterator[list[str]]:
-    return (found[start : start + size] for start in range(0, len(found), size))
+def _chunks(bases: list[str], size: int) -> Iterator[list[str]]:
+    return (bases[start : start + size] for start in range(0, len(bases), size))
 
 
 def _queue(pipe: redis.client.Pipeline, rng: random.Random, base: str) -> None:
@@ -93,7 +93,7 @@ def _queue(pipe: redis.client.Pipeline, rng: random.Random, base: str) -> None:
 
 
 def _job(added: int, started: int) -> dict[Any, Any]:
-    """A job's hash; times in ms."""
+    """The hash of a job; times are Unix milliseconds."""
     return {"timestamp": added, "processedOn": started, "opts": '{"attempts":0}'}
 
 
