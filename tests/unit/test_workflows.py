@@ -121,7 +121,7 @@ def test_it_is_tested_on_the_oldest_python() -> None:
 
 
 def test_only_the_tag_of_the_version_is_released() -> None:
-    condition = script("build", "The tag is the version")
+    condition = script("build", "Check that the tag is the version")
 
     def released(tag: str) -> bool:
         path = f"{Path(beside_python('python')).parent}:{os.environ['PATH']}"
@@ -136,9 +136,9 @@ def test_only_the_tag_of_the_version_is_released() -> None:
 
 
 def test_what_is_asked_of_compose_is_there() -> None:
-    start = script("compose", "Start everything, until the exporter is healthy")
+    start = script("compose", "Start all services and wait until they are healthy")
     assert f"-f {compose.FILE.relative_to(ROOT)} " in start
-    asked = script("compose", "The traffic is seen by Prometheus, and Grafana has the dashboards")
+    asked = script("compose", "Check that Prometheus has samples and Grafana has the dashboards")
     assert set(re.findall(r"bullmq_\w+", asked)) <= {family.name for family in CATALOGUE}
     dashboards = list((ROOT / "grafana" / "dashboards").glob("*.json"))
     assert f"-eq {len(dashboards)}" in asked
@@ -174,7 +174,7 @@ def test_targets_of_make_exist() -> None:
 
 
 def test_the_audit_must_be_answered_in_ci() -> None:
-    assert "--required" in script("audit", "Without an answer it fails")
+    assert "--required" in script("audit", "Audit the installed packages")
 
 
 def test_the_lowest_python_is_tested_with_the_lowest_versions() -> None:
