@@ -1,4 +1,4 @@
-"""GitHub's workflows and Dependabot: by their schemas, by zizmor, and true to this repository."""
+"""GitHub's workflows, Dependabot and templates: checked by schema, by zizmor and by use."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ import pytest
 import yaml
 
 from exporter import __version__
+from exporter.cli import main
 from exporter.metrics import CATALOGUE
 from tests.support import compose, image
+from tests.support.commands import exporter_commands
 from tests.support.image import ROOT
 from tests.support.requirements import beside_python
 
 FOLDER = ROOT / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
 DEPENDABOT = ROOT / ".github" / "dependabot.yml"
+TEMPLATES = ROOT / ".github" / "ISSUE_TEMPLATE"
+FORMS = [file for file in sorted(TEMPLATES.glob("*.yml")) if file.name != "config.yml"]
 # what Dependabot looks for in a folder
 READ_BY = {
     "pip": "pyproject.toml",
@@ -157,6 +161,23 @@ def test_dependabot_follows_the_schema(tmp_path: Path) -> None:
     bad = tmp_path / "dependabot.yml"
     bad.write_text(DEPENDABOT.read_text().replace("weekly", "sometimes"))
     assert check(bad, schema="dependabot").returncode != 0
+
+
+def test_issue_forms_follow_the_schema(tmp_path: Path) -> None:
+    assert {form.name for form in FORMS} == {"bug_report.yml", "feature_request.yml"}
+    assert check(*FORMS, schema="github-issue-forms").returncode == 0
+    assert check(TEMPLATES / "config.yml", schema="github-issue-config").returncode == 0
+    bad = tmp_path / "bug_report.yml"
+    bad.write_text(FORMS[0].read_text().replace("type: input", "type: line"))
+    assert check(bad, schema="github-issue-forms").returncode != 0
+
+
+def test_commands_in_templates_exist() -> None:
+    texts = [file.read_text() for file in (*FORMS, ROOT / ".github" / "pull_request_template.md")]
+    commands = [command for text in texts for command in exporter_commands(text)]
+    assert len(commands) == 2
+    for name, *arguments in commands:
+        main.commands[name].make_context(name, arguments)
 
 
 def test_dependabot_looks_where_there_is_something() -> None:
