@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# tests wait for servers more than they compute, so twice the cores of a small machine
+# tests mostly wait for servers, so use twice the cores of a small machine
 JOBS ?= 4
 PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
 # each process of the tests would compile every module again
@@ -18,35 +18,35 @@ help: ## Show the targets
 demo: .make/demo ## Run the exporter on an embedded Valkey with live BullMQ traffic
 	$(BIN)/bullmq-exporter demo $(ARGS)
 
-test: .make/dev ## Run the tests (ARGS="-k name" to choose, JOBS=0 for one process)
+test: .make/dev ## Run the tests (ARGS="-k name" selects, JOBS=0 uses one process)
 	$(PYTEST) $(ARGS)
 
-unit: .make/dev ## Run the unit and integration tests alone, in under a minute
+unit: .make/dev ## Run only the unit and integration tests
 	$(PYTEST) tests/unit tests/integration $(ARGS)
 
-test-under-load: .make/dev ## Run the tests on a machine that is busy (RUNS=5)
+test-under-load: .make/dev ## Run the tests under CPU and disk load (RUNS=5)
 	bash .ci/under-load $(or $(RUNS),5)
 
-fuzz: .make/dev ## Feed every parser with 200,000 bad inputs (FUZZ_INPUTS=n, ARGS="-k name" to choose)
+fuzz: .make/dev ## Fuzz every parser with 200,000 inputs (FUZZ_INPUTS=n, ARGS="-k name" selects)
 	FUZZ_INPUTS=$(or $(FUZZ_INPUTS),200000) $(BIN)/python -m pytest -q --numprocesses $(JOBS) \
 	  --dist load tests/fuzz $(ARGS)
 
-faults: .make/dev ## Put the exporter through every fault and print what was measured
+faults: .make/dev ## Inject every fault and print what was measured
 	FAULT_REPORT=1 $(PYTEST) -q tests/faults $(ARGS)
 
-lowest: .make/dev ## Run unit and integration tests on the lowest versions that pyproject.toml allows
+lowest: .make/dev ## Run unit and integration tests with the lowest allowed versions
 	$(BIN)/uv pip compile --quiet --no-header --resolution lowest-direct --python $(PYTHON) \
 	  --extra fast --output-file .make/lowest.txt pyproject.toml
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .make/lowest
-	# newer ones of check-jsonschema need a newer click than they say
+	# newer versions of check-jsonschema need a newer click than they declare
 	$(BIN)/uv pip install --quiet --python .make/lowest/bin/python \
 	  --requirement .make/lowest.txt --editable '.[dev]' 'check-jsonschema<0.34'
 	.make/lowest/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope tests/unit tests/integration
 
-audit: .make/dev ## Ask for known vulnerabilities of what is installed (ARGS=--required: or fail)
+audit: .make/dev ## Check installed packages for known vulnerabilities (ARGS=--required fails offline)
 	$(BIN)/python .ci/audit.py $(ARGS)
 
-check: fmt-check lint type docs-check audit test ## All that CI asks for
+check: fmt-check lint type docs-check audit test ## Run everything that CI requires
 
 fmt: .make/dev ## Format the code
 	$(BIN)/ruff format .
@@ -56,13 +56,13 @@ fmt: .make/dev ## Format the code
 fmt-check: .make/dev
 	$(BIN)/ruff format --check .
 
-lint: .make/dev ## Lint
+lint: .make/dev ## Lint the code
 	$(BIN)/ruff check .
 
 type: .make/dev ## Check the types
 	$(BIN)/mypy
 
-docs: .make/dev ## Write what is generated: three pages of docs/, dashboards, alert rules
+docs: .make/dev ## Generate documentation, dashboards and alert rules
 	$(BIN)/python -m exporter.config > docs/configuration.md
 	$(BIN)/python -m exporter.metrics > docs/metrics.md
 	$(BIN)/python -m exporter.cli > docs/cli.md
@@ -77,24 +77,24 @@ docs-check: .make/dev
 	  { echo "docs/$${page%:*}.md is out of date: run make docs" >&2; exit 1; }; \
 	done
 
-site: .make/dev ## Build the documentation as a site, in build/site
+site: .make/dev ## Build the documentation site in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-pictures: .make/dev ## Take the pictures of the status page anew (needs chromium)
+pictures: .make/dev ## Regenerate the screenshots of the status page (needs chromium)
 	$(BIN)/python -m tests.support.pictures
 
 bench: .make/dev ## Measure the cost of a poll and of a scrape (needs redis-server)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-soak: .make/dev ## An hour of traffic with random faults (ARGS="--minutes 5" for less)
+soak: .make/dev ## Run an hour of traffic with random faults (ARGS="--minutes 5")
 	$(BIN)/python -m tests.soak $(ARGS)
 
-clean: ## Remove what make has made
+clean: ## Remove everything that make created
 	rm -rf $(VENV) .make build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	  { echo "Python 3.11 or newer is required; select one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 .make/demo: pyproject.toml | $(VENV)/bin/pip

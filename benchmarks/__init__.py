@@ -1,1 +1,1 @@
-"""What the exporter costs, beside a floor that is measured in the same run."""
+"""Measures the exporter's cost, and a floor for comparison in the same run."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: what everything costs, beside a floor measured in the same run."""
+"""`python -m benchmarks` measures the exporter's cost, and a floor in the same run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import logging
 
 from benchmarks import data
-from benchmarks.bystander import neighbour_lines
+from benchmarks.bystander import bystander_lines
 from benchmarks.discovery import discovery_lines
 from benchmarks.events import event_lines
 from benchmarks.pages import client_library_lines, page_lines
@@ -17,11 +17,11 @@ from benchmarks.table import Line, progress, show
 from exporter.app import tune_gc
 
 _WORKERS = 200
-_LEAST_QUEUES = 100
+_MIN_QUEUES = 100
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run all benchmarks and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("-n", "--queues", type=int, default=10_000, help="default: %(default)s")
     parser.add_argument("-r", "--rounds", type=int, default=9, help="default: %(default)s")
@@ -29,20 +29,23 @@ def main() -> None:
         "--noise", type=int, default=1_000_000, help="other keys in Redis, default: %(default)s"
     )
     parser.add_argument(
-        "--events", type=int, default=400_000, help="to catch up with, default: %(default)s"
+        "--events", type=int, default=400_000, help="events to catch up with, default: %(default)s"
     )
     parser.add_argument(
         "--series",
         type=int,
         default=100_000,
-        help="beside the client library, default: %(default)s",
+        help="series to compare with the client library, default: %(default)s",
     )
     parser.add_argument(
-        "--seconds", type=float, default=20, help="to watch processes, default: %(default)s"
+        "--seconds",
+        type=float,
+        default=20,
+        help="how long to observe processes, default: %(default)s",
     )
     options = parser.parse_args()
-    if options.queues < _LEAST_QUEUES:
-        parser.error(f"growth shows from {_LEAST_QUEUES} queues on")
+    if options.queues < _MIN_QUEUES:
+        parser.error(f"--queues must be at least {_MIN_QUEUES} to measure growth")
     logging.disable(logging.INFO)
     tune_gc()
     lines = _with_queues(options.queues, options.rounds, options.seconds / 2, options.events)
@@ -55,20 +58,20 @@ def main() -> None:
     progress("the exporter as a process")
     lines += process_lines(options.queues, options.seconds)
     print(
-        f"{options.queues:,} queues that have work in every state, {options.rounds} rounds, "
-        "medians; the floor is measured in between"
+        f"{options.queues:,} queues with jobs in every state, medians of {options.rounds} rounds; "
+        "the floor is measured in the same rounds"
     )
     show(lines)
 
 
 def _with_queues(queues: int, rounds: int, seconds: float, events: int) -> list[Line]:
     with private_redis() as port:
-        progress(f"making {queues:,} queues")
+        progress(f"creating {queues:,} queues")
         data.fill(port, queues)
         workers = data.add_workers(port, min(queues, _WORKERS))
         lines = poll_lines(port, queues, rounds)
-        progress("neighbours")
-        lines += neighbour_lines(port, seconds, rounds)
+        progress("other clients")
+        lines += bystander_lines(port, seconds, rounds)
         progress("pages")
         lines += page_lines(port, rounds)
         for worker in workers:

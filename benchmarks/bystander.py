@@ -1,4 +1,4 @@
-"""Somebody else on the same Redis: how long its PINGs take."""
+"""The effect of polls on another client of the same Redis: the latency of its PINGs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from benchmarks.measure import commands_of
 from benchmarks.table import Line
 
 
-def neighbour_lines(port: int, seconds: float, rounds: int) -> list[Line]:
-    """What others on that Redis feel.
+def bystander_lines(port: int, seconds: float, rounds: int) -> list[Line]:
+    """Measure PING latency during polls, and the longest commands of a poll.
 
-    A command of a microsecond that takes milliseconds is Redis off its CPU, and falls on the
-    floor's commands as well.
+    If a command of a microsecond takes milliseconds, Redis was not scheduled. This affects the
+    commands of the floor as well.
     """
     exporter = Exporter(port)
     idle = _p99_ms(port, seconds)
@@ -32,38 +32,44 @@ def neighbour_lines(port: int, seconds: float, rounds: int) -> list[Line]:
 
     busy = _p99_ms(port, seconds, poll)
     read = floor.reading(port)
-    ours, base = [], []
+    poll_ms, floor_ms = [], []
     for _ in range(rounds):
-        ours.append(commands_of(port, exporter.poller.poll).longest_ms)
-        base.append(commands_of(port, read).longest_ms)
+        poll_ms.append(commands_of(port, exporter.poller.poll).longest_ms)
+        floor_ms.append(commands_of(port, read).longest_ms)
     return [
-        Line("bystander's PING, p99 over idle", max(0.0, busy - idle), "ms", 3),
-        Line("longest command of a poll", statistics.median(ours), "ms", 2, worst=max(ours)),
-        Line("- of the floor's", statistics.median(base), "ms", None, worst=max(base)),
+        Line("another client's PING during polls, increase of p99", max(0.0, busy - idle), "ms", 3),
+        Line("longest command of a poll", statistics.median(poll_ms), "ms", 2, worst=max(poll_ms)),
+        Line(
+            "- longest command of the floor",
+            statistics.median(floor_ms),
+            "ms",
+            None,
+            worst=max(floor_ms),
+        ),
     ]
 
 
 def _p99_ms(port: int, seconds: float, work: Callable[[], object] | None = None) -> float:
-    """The 99th percentile of PINGs, one a millisecond from another process, during `work`."""
-    ours, theirs = multiprocessing.Pipe()
+    """The p99 in ms of PINGs that another process sends every millisecond during `work`."""
+    receiver, sender = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
-        target=_ping, args=(port, seconds, theirs)
+        target=_ping, args=(port, seconds, sender)
     )
     process.start()
-    ours.recv()
+    receiver.recv()
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if work is None:
             time.sleep(0.01)
         else:
             work()
-    times: list[float] = ours.recv()
+    times: list[float] = receiver.recv()
     process.join()
     return statistics.quantiles(times, n=100)[98]
 
 
 def _ping(port: int, seconds: float, pipe: Connection) -> None:
-    # where it may, it goes before others, so that it waits for Redis and not for a CPU
+    # real-time priority, if permitted, so that it waits for Redis and not for a CPU
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     sock = socket.create_connection(("127.0.0.1", port))
@@ -76,7 +82,7 @@ def _ping(port: int, seconds: float, pipe: Connection) -> None:
         sock.recv(64)
         took = time.monotonic() - start
         times.append(took * 1000)
-        # those that could not be sent meanwhile would have waited for the rest of it
+        # PINGs that were due meanwhile would have waited for the rest of that time
         times += [(took - late / 1000) * 1000 for late in range(1, int(took * 1000))]
         time.sleep(max(0.0, 0.001 - took))
     pipe.send(times)

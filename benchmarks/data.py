@@ -1,10 +1,11 @@
-"""Synthetic queues, the same for the same number, as BullMQ 6 keeps them."""
+"""Synthetic queues in the format of BullMQ 6; deterministic for a given number."""
 
 from __future__ import annotations
 
 import random
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import redis
 
@@ -16,15 +17,15 @@ _DAY_MS = 24 * 60 * _MINUTE_MS
 
 
 def bases(queues: int) -> list[str]:
-    """What the keys of each queue begin with."""
+    """The key prefix of each queue."""
     return [f"bull:svc{index % 50:02d}-tasks-{index:05d}:" for index in range(queues)]
 
 
 def fill(port: int, queues: int) -> None:
-    """Queues with 0 to 50 jobs in every state.
+    """Create queues with 0 to 50 jobs in every state.
 
-    Half of them use two priorities, a fifth has schedulers, and of a twentieth the delayed jobs and
-    the schedulers are late.
+    Half of them use two priorities, a fifth have schedulers, and in a twentieth the delayed jobs
+    and the schedulers are overdue.
     """
     rng = random.Random(1)
     client = redis.Redis(port=port)
@@ -37,7 +38,7 @@ def fill(port: int, queues: int) -> None:
 
 
 def move(port: int, queues: int) -> None:
-    """One step in every queue: a job comes, one is started, one is completed, with its events."""
+    """Change every queue: add a job, start one and complete one, with the events."""
     client = redis.Redis(port=port)
     for chunk in _chunks(bases(queues), 200):
         pipe = client.pipeline(transaction=False)
@@ -48,7 +49,7 @@ def move(port: int, queues: int) -> None:
 
 
 def add_noise(port: int, keys: int) -> None:
-    """Keys of somebody else."""
+    """Add keys that do not belong to BullMQ."""
     client = redis.Redis(port=port)
     for start in range(0, keys, 10_000):
         end = min(keys, start + 10_000)
@@ -57,7 +58,7 @@ def add_noise(port: int, keys: int) -> None:
 
 
 def add_workers(port: int, queues: int) -> list[redis.Redis]:
-    """Connections that are named as these queues' workers are, for as long as they are kept."""
+    """Open a connection named like a worker for each of the first `queues` queues."""
     workers = []
     for base in bases(queues):
         prefix, name, _ = base.split(":")
@@ -67,8 +68,8 @@ def add_workers(port: int, queues: int) -> list[redis.Redis]:
     return workers
 
 
-def _chunks(found: list[str], size: int) -> Iterator[list[str]]:
-    return (found[start : start + size] for start in range(0, len(found), size))
+def _chunks(bases: list[str], size: int) -> Iterator[list[str]]:
+    return (bases[start : start + size] for start in range(0, len(bases), size))
 
 
 def _queue(pipe: redis.client.Pipeline, rng: random.Random, base: str) -> None:
@@ -79,8 +80,7 @@ def _queue(pipe: redis.client.Pipeline, rng: random.Random, base: str) -> None:
         if count := rng.randint(0, 50):
             pipe.rpush(base + name, *range(count))
             for job in {0, *range(max(0, count - 4), count)}:
-                times = {"timestamp": now - _MINUTE_MS, "processedOn": now - _MINUTE_MS + 1}
-                pipe.hset(f"{base}{job}", mapping=times | {"opts": '{"attempts":0}'})
+                pipe.hset(f"{base}{job}", mapping=_job(now - _MINUTE_MS, now - _MINUTE_MS + 1))
     late = rng.random() < 0.05
     due = now - _MINUTE_MS if late else now + _DAY_MS
     score = _scores(now, due, priorities=rng.choice((1, 2)))
@@ -90,6 +90,11 @@ def _queue(pipe: redis.client.Pipeline, rng: random.Random, base: str) -> None:
     if rng.random() < 0.2:
         pipe.zadd(base + "repeat", {f"tick{n}": due + n for n in range(rng.randint(1, 5))})
     pipe.xadd(base + "events", {"event": "added", "jobId": "1", "name": "task"})
+
+
+def _job(added: int, started: int) -> dict[Any, Any]:
+    """The hash of a job; times are Unix milliseconds."""
+    return {"timestamp": added, "processedOn": started, "opts": '{"attempts":0}'}
 
 
 def _scores(now: int, due: int, priorities: int) -> dict[str, Callable[[int], int]]:
@@ -107,12 +112,13 @@ def _step(pipe: redis.client.Pipeline, base: str, now: int) -> None:
     pipe.rpop(base + "active")
     pipe.zadd(base + "completed", {done: now})
     pipe.lmove(base + "wait", base + "active", "RIGHT", "LEFT")
-    pipe.hset(base + new, mapping={"timestamp": now, "processedOn": now, "opts": '{"attempts":0}'})
+    pipe.hset(base + new, mapping=_job(now, now))
     pipe.lpush(base + "wait", new)
-    for event, fields in (
+    events: tuple[tuple[str, dict[Any, Any]], ...] = (
         ("completed", {"jobId": done, "returnvalue": "null", "prev": "active"}),
         ("active", {"jobId": "1", "prev": "waiting"}),
         ("added", {"jobId": new, "name": "task"}),
         ("waiting", {"jobId": new}),
-    ):
+    )
+    for event, fields in events:
         pipe.xadd(base + "events", {"event": event} | fields, maxlen=10_000)

@@ -1,4 +1,4 @@
-"""Finding queues among many other keys."""
+"""The cost of finding queues among many other keys."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from exporter.config.loader import load
 from exporter.connection import ClientRegistry
 
 
-def discovery_lines(queues: int, noise: int, walks: int = 5) -> list[Line]:
-    """Whole walks."""
+def discovery_lines(queues: int, noise: int, passes: int = 5) -> list[Line]:
+    """Measure complete discovery passes: Redis CPU, and the latency of SCAN."""
     with private_redis() as port:
         fill(port, queues)
         progress(f"writing {noise:,} other keys")
@@ -26,24 +26,24 @@ def discovery_lines(queues: int, noise: int, walks: int = 5) -> list[Line]:
         discovery = Discovery(config.queues)
         context = Context(client, time.monotonic())
 
-        def walk() -> None:
+        def discover() -> None:
             while not discovery.step(context):
                 pass
 
         meter = Meter(port)
-        redis_ms = statistics.median(meter.cost(walk).redis_ms for _ in range(walks))
-        pages = [commands_of(port, walk, "scan") for _ in range(walks)]
+        redis_ms = statistics.median(meter.cost(discover).redis_ms for _ in range(passes))
+        scans = [commands_of(port, discover, "scan") for _ in range(passes)]
     share = redis_ms / 1000 / config.queues.discovery_interval_seconds
-    longest = [page.longest_ms for page in pages]
-    p99 = [page.p99_ms for page in pages]
+    longest = [scan.longest_ms for scan in scans]
+    p99 = [scan.p99_ms for scan in scans]
     return [
         Line(
-            f"{noise:,} other keys: longest page of a walk",
+            f"discovery among {noise:,} other keys: longest SCAN",
             statistics.median(longest),
             "ms",
             1.5,
             worst=max(longest),
         ),
-        Line("- p99 of the pages", statistics.median(p99), "ms", None, worst=max(p99)),
-        Line("discovery: Redis' time over an hour", share * 100, "%", 3),
+        Line("- p99 of these SCANs", statistics.median(p99), "ms", None, worst=max(p99)),
+        Line("discovery: share of Redis' time", share * 100, "%", 3),
     ]

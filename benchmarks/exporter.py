@@ -1,4 +1,4 @@
-"""The parts of an exporter, driven by hand."""
+"""An exporter without threads, for benchmarks."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from exporter.state.store import SnapshotStore
 from exporter.views.moment import Moment, moment_of
 
 OPENMETRICS_GZIP = Variant(Format.OPENMETRICS, gzip=True)
-"""As Prometheus asks."""
+"""What Prometheus requests."""
 
 _AT_REST_POLLS = 13
-"""Polls after which the settings of all queues have been read again."""
+"""Polls after which the settings of all queues have been read."""
 
 
 class Exporter:
-    """On one Redis, with nothing left to learn of its queues."""
+    """An exporter of one Redis that has polled until everything about the queues is known."""
 
     def __init__(self, port: int) -> None:
         self.config: Config = load(None, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"})
@@ -42,18 +42,18 @@ class Exporter:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The last poll's."""
+        """The snapshot of the last poll."""
         return self.store.snapshots()[0]
 
     @property
     def table(self) -> QueueTable:
         """The queues as of the last poll."""
-        found = self.snapshot.get(QueueTable, time.monotonic(), 3600)
-        assert found is not None
-        return found
+        table = self.snapshot.get(QueueTable, time.monotonic(), 3600)
+        assert table is not None
+        return table
 
     def counts(self) -> Callable[[], object]:
-        """The first round trip alone: ten counts a queue, as columns."""
+        """Return a function that only reads the counts: the first round trip, as columns."""
         width = len(COUNTS)
         batches = [
             (batch.counts, len(batch.queues) * width) for batch in make_batches(self.table.queues)
@@ -66,10 +66,12 @@ class Exporter:
         return read
 
     def moment(self, *snapshots: Snapshot) -> Moment:
-        """The present, in which nothing becomes stale; of these snapshots if there are any."""
-        found = moment_of(self.store, self.config, stale_after=3600)
-        return replace(found, stored=replace(found.stored, snapshots=snapshots or found.snapshots))
+        """The current moment, without stale data; of these snapshots, or of the last poll."""
+        moment = moment_of(self.store, self.config, stale_after=3600)
+        return replace(
+            moment, stored=replace(moment.stored, snapshots=snapshots or self.store.snapshots())
+        )
 
     def page(self, variant: Variant) -> bytes:
-        """Everything."""
+        """The whole page."""
         return self.writer.write(self.moment()).body(variant)

@@ -1,4 +1,4 @@
-"""The floor: the least that reading and rendering nine counts a queue can cost in Python."""
+"""The floor: the least that reading and rendering nine counts per queue can cost in Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exporter.connection import pack
 
 
 def reading(port: int) -> Callable[[], list[int]]:
-    """Packed pipelines over a bare socket, and hiredis' reader."""
+    """Return a function that reads the counts: packed pipelines, a socket and hiredis' reader."""
     batches = _batches(port)
     sock = socket.create_connection(("127.0.0.1", port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -35,7 +35,7 @@ def reading(port: int) -> Callable[[], list[int]]:
 
 
 def rendering(series: int) -> Callable[[], bytes]:
-    """One template with every prefix written beforehand."""
+    """Return a function that renders series with one template whose labels are constant."""
     template = "".join(
         f'bullmq_queue_jobs{{connection="default",prefix="bull",queue="svc-tasks-{row:05d}",'
         f'state="waiting"}} %d\n'
@@ -50,7 +50,7 @@ def rendering(series: int) -> Callable[[], bytes]:
 
 
 def redis_py(port: int) -> Callable[[], None]:
-    """The same counts by a redis-py pipeline: what most would write."""
+    """Return a function that reads the counts with redis-py pipelines, as most code would."""
     client = redis.Redis(port=port)
     bases = sorted(
         key.decode().removesuffix("meta") for key in client.scan_iter("bull:*:meta", count=5000)
@@ -70,8 +70,8 @@ def redis_py(port: int) -> Callable[[], None]:
     return read
 
 
-def _batches(port: int, commands_a_batch: int = 500) -> list[tuple[bytes, int]]:
-    """The least that a reader must send: nine counts a queue, packed beforehand."""
+def _batches(port: int, batch_size: int = 500) -> list[tuple[bytes, int]]:
+    """The packed commands for nine counts per queue, in batches with their number of commands."""
     client = redis.Redis(port=port)
     bases = sorted(
         key.decode().removesuffix("meta") for key in client.scan_iter("bull:*:meta", count=5000)
@@ -82,5 +82,5 @@ def _batches(port: int, commands_a_batch: int = 500) -> list[tuple[bytes, int]]:
         commands += [pack("LLEN", base + name) for name in ("wait", "active", "paused")]
         commands += [pack("ZCARD", base + name) for name in SCORED]
         commands.append(pack("HEXISTS", base + "meta", "paused"))
-    chunks = [commands[i : i + commands_a_batch] for i in range(0, len(commands), commands_a_batch)]
+    chunks = [commands[i : i + batch_size] for i in range(0, len(commands), batch_size)]
     return [(b"".join(chunk), len(chunk)) for chunk in chunks]

@@ -1,4 +1,4 @@
-"""CPU time, the caller's and Redis', and how long commands take."""
+"""CPU time of this process and of Redis, and the latency of commands."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import redis
 
 from benchmarks.table import progress
 
-_PYTHONS_THRESHOLDS = gc.get_threshold()
+_DEFAULT_GC_THRESHOLDS = gc.get_threshold()
 
 Action = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run of something costs."""
+    """The cost of one run: CPU milliseconds, and commands sent."""
 
     client_ms: float
     redis_ms: float
@@ -28,13 +28,13 @@ class Cost:
 
 
 class Meter:
-    """Measures actions against one Redis that nobody else uses."""
+    """Measures actions against a Redis without other clients."""
 
     def __init__(self, port: int) -> None:
         self._client = redis.Redis(port=port)
 
     def cost(self, action: Action) -> Cost:
-        """One run. The meter's own INFO call is taken off the commands."""
+        """Run the action once. The meter's own INFO is not counted."""
         before = self._server()
         client_ms = cpu_ms(action)
         after = self._server()
@@ -47,7 +47,7 @@ class Meter:
 
 
 def cpu_ms(action: Action) -> float:
-    """This process' CPU time."""
+    """The CPU milliseconds that this process needs for the action."""
     before = time.process_time()
     action()
     return (time.process_time() - before) * 1000
@@ -59,9 +59,9 @@ def interleaved(
     rounds: int,
     prepare: Mapping[str, Action] | None = None,
 ) -> dict[str, Cost]:
-    """Medians; every round runs all, so that a noisy moment falls on all alike.
+    """The median cost of each action. Every round runs all actions, so noise affects them alike.
 
-    What `prepare` has for an action is done before it, unmeasured.
+    An action in `prepare` runs before the action of the same name and is not measured.
     """
     for action in actions.values():
         action()
@@ -73,7 +73,7 @@ def interleaved(
             if prepare and name in prepare:
                 prepare[name]()
             costs[name].append(meter.cost(action))
-    return {name: _median(found) for name, found in costs.items()}
+    return {name: _median(each) for name, each in costs.items()}
 
 
 def _median(costs: Sequence[Cost]) -> Cost:
@@ -85,27 +85,27 @@ def _median(costs: Sequence[Cost]) -> Cost:
 
 
 @contextlib.contextmanager
-def pythons_own_thresholds() -> Iterator[None]:
-    """The cycle collector as Python has it, for what others would write."""
-    ours = gc.get_threshold()
-    gc.set_threshold(*_PYTHONS_THRESHOLDS)
+def default_gc_thresholds() -> Iterator[None]:
+    """Python's default GC thresholds, for code that the exporter is compared with."""
+    tuned = gc.get_threshold()
+    gc.set_threshold(*_DEFAULT_GC_THRESHOLDS)
     try:
         yield
     finally:
-        gc.set_threshold(*ours)
+        gc.set_threshold(*tuned)
 
 
 @dataclass(frozen=True)
 class Commands:
-    """How long single commands took."""
+    """The latency of single commands in an action."""
 
     longest_ms: float
     p99_ms: float
-    """Of the kind of command for which it is greatest."""
+    """Of the command for which it is highest."""
 
 
 def commands_of(port: int, action: Action, command: str = "") -> Commands:
-    """Those of the action; of all kinds, or of one, but for those of the harness itself."""
+    """Measure the action's commands, or only those named `command`; excludes the harness' own."""
     client = redis.Redis(port=port)
     client.config_resetstat()
     action()

@@ -1,4 +1,4 @@
-"""The exporter as a process: memory, idle CPU, and how soon its first full page is there."""
+"""The exporter as a process: memory, idle CPU, and the time to the first complete page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 def process_lines(queues: int, seconds: float) -> list[Line]:
-    """With many queues, and at rest with a hundred."""
+    """Measure with `queues` queues, and idle CPU with 100 queues."""
     with private_redis() as port:
         fill(port, queues)
         with _running(port) as (pid, address, started):
@@ -37,7 +37,7 @@ def process_lines(queues: int, seconds: float) -> list[Line]:
             time.sleep(seconds)
             idle = (_cpu_seconds(pid) - before) / (time.monotonic() - start)
     return [
-        Line(f"start to the first full page, {queues:,} queues", first_page, "s", 3),
+        Line(f"start to the first complete page, {queues:,} queues", first_page, "s", 3),
         Line(f"resident memory, {queues:,} queues, events on", memory, "MB", 150),
         Line("CPU with 100 queues at rest", idle * 100, "%", 1),
     ]
@@ -45,13 +45,13 @@ def process_lines(queues: int, seconds: float) -> list[Line]:
 
 @contextlib.contextmanager
 def _running(port: int) -> Iterator[tuple[int, str, float]]:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        listen = f"127.0.0.1:{found.getsockname()[1]}"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("REDIS_URL")}
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        listen = f"127.0.0.1:{sock.getsockname()[1]}"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("REDIS_URL")}
     started = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "exporter", "run", "--listen", listen],
-        env=kept | {"REDIS_URL": f"redis://127.0.0.1:{port}/0"},
+        env=env | {"REDIS_URL": f"redis://127.0.0.1:{port}/0"},
         stderr=subprocess.DEVNULL,
     )
     try:
@@ -62,19 +62,19 @@ def _running(port: int) -> Iterator[tuple[int, str, float]]:
 
 
 def _wait_for_page(address: str, queues: int) -> None:
-    """Until every queue is on the page."""
+    """Wait until every queue is on the page."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), urllib.request.urlopen(_asking(address)) as answer:
-            page = gzip.decompress(answer.read())
+        with contextlib.suppress(OSError), urllib.request.urlopen(_request(address)) as response:
+            page = gzip.decompress(response.read())
             if page.count(b"\nbullmq_queue_paused{") == queues:
                 return
         time.sleep(0.05)
     raise SystemExit(f"the exporter did not show {queues} queues within two minutes")
 
 
-def _asking(address: str) -> urllib.request.Request:
-    """As Prometheus asks."""
+def _request(address: str) -> urllib.request.Request:
+    """The request that Prometheus sends."""
     accept = {"Accept": "application/openmetrics-text", "Accept-Encoding": "gzip"}
     return urllib.request.Request(address, headers=accept)
 

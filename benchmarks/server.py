@@ -1,4 +1,4 @@
-"""A private redis-server."""
+"""Starts a private redis-server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def private_redis() -> Iterator[int]:
-    """The port of a redis-server that keeps nothing."""
+    """Run a redis-server without persistence; yields its port."""
     binary = shutil.which("redis-server")
     if binary is None:
         raise SystemExit("the benchmarks need redis-server; install it and try again")

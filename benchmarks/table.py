@@ -1,4 +1,4 @@
-"""One table for everything: what was measured, against which floor, and whether that is enough."""
+"""The table of results: measurement, floor, ratio and target."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ NAME_WIDTH = 60
 
 @dataclass(frozen=True)
 class Line:
-    """A measurement and its target."""
+    """A measurement with its target."""
 
     name: str
     value: float
     unit: str
     target: float | None
-    """None for what is only told."""
+    """The limit for `compared`; None if the value is only reported."""
     floor: float | None = None
-    """What it is measured against in the same run; the target is a ratio to it then."""
+    """The least cost of the same work, from the same run; `target` is then a ratio to it."""
     at_least: bool = False
-    """Whether more is better."""
+    """Whether the target is a minimum, not a maximum."""
     worst: float | None = None
-    """The worst of the run, of which `value` is the median."""
+    """The worst value of the run, if `value` is a median."""
 
     @property
     def compared(self) -> float:
-        """What the target is about: the ratio to the floor, or the value."""
+        """The ratio to the floor, or the value without a floor; the target applies to this."""
         return self.value if self.floor is None else self.value / self.floor
 
     @property
@@ -64,5 +64,5 @@ def _verdict(line: Line) -> str:
 
 
 def progress(text: str) -> None:
-    """What is going on, for the person who waits."""
+    """Print the current step to stderr."""
     print(f"... {text}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Writes what is generated within pages that are written by hand: `python -m docs.generated`."""
+"""`python -m docs.generated` updates the generated parts of hand-written pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ENDPOINTS = re.compile(r"(<!-- endpoints -->\n)[^<]*(<!-- end -->)")
 
 
 def pages() -> dict[Path, str]:
-    """Each page with its text, up to date."""
+    """Path → the page with up-to-date generated parts."""
     readme, operations = ROOT / "README.md", ROOT / "docs" / "operations.md"
     return {
         readme: _ENDPOINTS.sub(rf"\1{endpoints.markdown()}\n\2", readme.read_text()),
@@ -23,7 +23,7 @@ def pages() -> dict[Path, str]:
 
 
 def _acl_line(line: re.Match[str]) -> str:
-    """The keys as they are, and every command; those of the sync test where its keys are."""
+    """The line with its key patterns and all commands; sync commands only with the sync keys."""
     keys = [word for word in line[2].split() if word.startswith(("~", "%"))]
     commands = acl_commands(sync=any("sync" in key for key in keys))
     return line[1] + " ".join([*keys, "-@all", *commands])

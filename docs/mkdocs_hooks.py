@@ -1,6 +1,6 @@
-"""What the site has beyond docs/: README.md as its first page, and the files that pages link to.
+"""Adds files from outside docs/ to the site: README.md as the first page, and linked files.
 
-In the site, docs/ is the root and everything else keeps its path in the repository.
+In the site, docs/ is the root; other files keep their path in the repository.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LINK = re.compile(r"\]\((?!https?://|#)([^)\s#]+)([^)\s]*)\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds README.md and every file outside docs/ that is linked to, directly or not."""
+    """Add README.md and every file outside docs/ that pages link to, directly or indirectly."""
     todo = [_in_repository(file.src_uri) for file in files.documentation_pages()]
     todo.append("README.md")
     seen: set[str] = set()
@@ -37,18 +37,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Links as they are in the site."""
-    here = page.file.src_uri
+    """Rewrite the links of a page to the paths in the site."""
+    current = page.file.src_uri
 
-    def moved(match: re.Match[str]) -> str:
-        target = _in_site(_target(_in_repository(here), match[1]))
-        return f"]({posixpath.relpath(target, posixpath.dirname(here) or '.')}{match[2]})"
+    def rewritten(match: re.Match[str]) -> str:
+        target = _in_site(_target(_in_repository(current), match[1]))
+        return f"]({posixpath.relpath(target, posixpath.dirname(current) or '.')}{match[2]})"
 
-    return _LINK.sub(moved, markdown)
+    return _LINK.sub(rewritten, markdown)
 
 
 def _target(path: str, link: str) -> str:
-    """A link's file in the repository."""
+    """The path in the repository that a link in the file at `path` points to."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
 
 

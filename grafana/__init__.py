@@ -1,1 +1,1 @@
-"""The dashboards as code; `python -m grafana` writes grafana/dashboards/*.json."""
+"""The dashboards as code. `python -m grafana` generates grafana/dashboards/*.json."""

@@ -1,4 +1,4 @@
-"""`python -m grafana [FOLDER]` writes the dashboards."""
+"""`python -m grafana [FOLDER]` generates the dashboards in FOLDER."""
 
 from __future__ import annotations
 

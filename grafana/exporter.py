@@ -10,11 +10,11 @@ from grafana.panels import Panel, Query, Row, build, lines, stats
 from grafana.promql import CHOSEN, CONNECTION, RATE, where
 from grafana.variables import connections
 
-# about exporters, not about queues: each instance is shown on its own
-_HERE: Final = where(CHOSEN)
-_AT: Final = where(CONNECTION)
-_NAMED: Final = "{{instance}}"
-_COLLECTOR: Final = "{{connection}} {{collector}}"
+# these panels are about exporters, not queues: each instance is a separate series
+_INSTANCES: Final = where(CHOSEN)
+_CONNECTIONS: Final = where(CONNECTION)
+_INSTANCE_LEGEND: Final = "{{instance}}"
+_COLLECTOR_LEGEND: Final = "{{connection}} {{collector}}"
 
 
 def dashboard() -> str:
@@ -34,31 +34,31 @@ def dashboard() -> str:
 
 
 def _exporters() -> list[Panel]:
-    build_info = f"bullmq_exporter_build_info{_HERE}"
+    build_info = f"bullmq_exporter_build_info{_INSTANCES}"
     fast = where(CONNECTION, 'collector!="discovery"')
     last = f"bullmq_exporter_collector_last_success_timestamp_seconds{fast}"
     return [
         stats(
             "Up",
-            "Which exporters answer?",
-            f"up{_HERE} and on (job, instance) last_over_time({build_info}[1h])",
-            legend=_NAMED,
+            "Which exporters can Prometheus scrape?",
+            f"up{_INSTANCES} and on (job, instance) last_over_time({build_info}[1h])",
+            legend=_INSTANCE_LEGEND,
             mappings=thresholds.UP,
             no_value="no exporter",
             width=5,
         ),
         stats(
             "Configuration",
-            "Was the last one that was read taken?",
-            f"bullmq_exporter_config_last_reload_successful{_HERE}",
-            legend=_NAMED,
-            mappings=thresholds.IN_FORCE,
+            "Did the last reload succeed?",
+            f"bullmq_exporter_config_last_reload_successful{_INSTANCES}",
+            legend=_INSTANCE_LEGEND,
+            mappings=thresholds.RELOADED,
             no_value="no exporter",
             width=5,
         ),
         stats(
             "Version",
-            "Which build?",
+            "Which version is running?",
             build_info,
             legend="{{version}} on Python {{python_version}}",
             by_name=True,
@@ -66,16 +66,16 @@ def _exporters() -> list[Panel]:
             width=5,
         ),
         stats(
-            "Running for",
-            "Did it restart?",
-            f"time() - process_start_time_seconds{_HERE}",
-            legend=_NAMED,
+            "Uptime",
+            "Did the exporter restart?",
+            f"time() - process_start_time_seconds{_INSTANCES}",
+            legend=_INSTANCE_LEGEND,
             unit="dtdurations",
             width=5,
         ),
         stats(
             "Oldest success",
-            "Is a part of the data old? Of all collectors but discovery.",
+            "Is any data stale? The oldest success of all collectors except discovery.",
             f"time() - min(max by (connection, collector) ({last}))",
             unit="s",
             steps=thresholds.STALE,
@@ -86,51 +86,56 @@ def _exporters() -> list[Panel]:
 
 
 def _collection() -> list[Panel]:
-    last = f"bullmq_exporter_collector_last_success_timestamp_seconds{_AT}"
+    last = f"bullmq_exporter_collector_last_success_timestamp_seconds{_CONNECTIONS}"
     return [
         lines(
-            "Collection time",
-            "Which step is slow?",
-            Query(f"bullmq_exporter_collector_duration_seconds{_AT}", _COLLECTOR),
+            "Collection duration",
+            "Which collector is slow?",
+            Query(f"bullmq_exporter_collector_duration_seconds{_CONNECTIONS}", _COLLECTOR_LEGEND),
             unit="s",
         ),
         lines(
-            "Since the last success",
-            "Is something stale?",
-            Query(f"time() - {last}", _COLLECTOR),
+            "Time since last success",
+            "Is any data stale?",
+            Query(f"time() - {last}", _COLLECTOR_LEGEND),
             unit="s",
             limit=thresholds.STALE_SECONDS,
         ),
         lines(
-            "Collectors that failed",
-            "What fails now?",
-            Query(f"1 - bullmq_exporter_collector_success{_AT}", _COLLECTOR),
+            "Failing collectors",
+            "Which collectors fail now?",
+            Query(f"1 - bullmq_exporter_collector_success{_CONNECTIONS}", _COLLECTOR_LEGEND),
             maximum=1,
             stepped=True,
         ),
         lines(
             "Errors by collector",
-            "What kind of error?",
+            "Which errors occur?",
             Query(
-                f"increase(bullmq_exporter_collector_errors_total{_AT}[{RATE}]) > 0",
+                f"increase(bullmq_exporter_collector_errors_total{_CONNECTIONS}[{RATE}]) > 0",
                 "{{connection}} {{collector}} {{error}}",
             ),
             no_value="No errors",
             bars=True,
         ),
         lines(
-            "Reconnects",
+            "Reconnections",
             "Are connections lost?",
-            Query(f"increase(bullmq_connection_reconnects_total{_AT}[{RATE}])", "{{connection}}"),
+            Query(
+                f"increase(bullmq_connection_reconnects_total{_CONNECTIONS}[{RATE}])",
+                "{{connection}}",
+            ),
             bars=True,
         ),
         lines(
-            "Left out by limits",
-            "Is something not shown? queues.max and events.max_inflight.",
-            Query(f"bullmq_exporter_queues_dropped{_AT}", "queues {{connection}} {{prefix}}"),
+            "Dropped by limits",
+            "Is data missing because of queues.max or events.max_inflight?",
             Query(
-                f"increase(bullmq_events_inflight_dropped_total{_AT}[{RATE}])",
-                "starts forgotten {{connection}}",
+                f"bullmq_exporter_queues_dropped{_CONNECTIONS}", "queues {{connection}} {{prefix}}"
+            ),
+            Query(
+                f"increase(bullmq_events_inflight_dropped_total{_CONNECTIONS}[{RATE}])",
+                "jobs in flight {{connection}}",
             ),
         ),
     ]
@@ -140,35 +145,35 @@ def _cost() -> list[Panel]:
     return [
         lines(
             "Scrape duration",
-            "Does a scrape near its timeout?",
-            Query(f"scrape_duration_seconds{_HERE}", _NAMED),
+            "Are scrapes close to the timeout?",
+            Query(f"scrape_duration_seconds{_INSTANCES}", _INSTANCE_LEGEND),
             unit="s",
             width=5,
         ),
         lines(
             "Series",
             "Is cardinality under control?",
-            Query(f"scrape_samples_scraped{_HERE}", _NAMED),
+            Query(f"scrape_samples_scraped{_INSTANCES}", _INSTANCE_LEGEND),
             width=5,
         ),
         lines(
             "CPU",
-            "What does it cost? Cores.",
-            Query(f"rate(process_cpu_seconds_total{_HERE}[{RATE}])", _NAMED),
+            "How many CPU cores does it use?",
+            Query(f"rate(process_cpu_seconds_total{_INSTANCES}[{RATE}])", _INSTANCE_LEGEND),
             unit="percentunit",
             width=5,
         ),
         lines(
             "Memory",
-            "Does it leak?",
-            Query(f"process_resident_memory_bytes{_HERE}", _NAMED),
+            "Does it leak memory?",
+            Query(f"process_resident_memory_bytes{_INSTANCES}", _INSTANCE_LEGEND),
             unit="bytes",
             width=5,
         ),
         lines(
             "Open files",
             "Does it leak sockets?",
-            Query(f"process_open_fds{_HERE}", _NAMED),
+            Query(f"process_open_fds{_INSTANCES}", _INSTANCE_LEGEND),
             width=4,
         ),
     ]

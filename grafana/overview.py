@@ -28,19 +28,19 @@ _QUEUE_URL: Final = (
     "/d/bullmq-queue?${__url_time_range}&${job:queryparam}&${instance:queryparam}"
     "&var-connection=${__data.fields.Connection}&var-queue=${__value.raw}"
 )
-_QUEUE_LINK: Final = ("Look into it", _QUEUE_URL)
+_QUEUE_LINK: Final = ("Open the queue", _QUEUE_URL)
 _QUEUE: Final = Column("queue", "Queue", link=_QUEUE_LINK, width=130)
 _CONNECTION: Final = Column("connection", "Connection", width=110)
-_NAMED: Final = "{{queue}} ({{connection}})"
+_QUEUE_LEGEND: Final = "{{queue}} ({{connection}})"
 _NARROW: Final = 92
 
-# a paused queue's jobs are late on purpose
+# jobs of a paused queue are late on purpose
 _LATE: Final = (
     f"{gauge('bullmq_queue_oldest_waiting_seconds')} * (1 - {gauge('bullmq_queue_paused')})"
 )
 _WORKERS: Final = gauge("bullmq_queue_workers")
-_NOBODY: Final = f"{_WORKERS} == 0 and ({READY} + {jobs('active')}) > 0"
-# the alert's own window and least number of failures
+_WITHOUT_WORKERS: Final = f"{_WORKERS} == 0 and ({READY} + {jobs('active')}) > 0"
+# the window and the minimum number of failures of the alert
 _FAILURES: Final = increase("bullmq_jobs_failed_total", window="10m")
 _WORST_RATIO: Final = (
     f"max({failure_ratio('10m')} * ({_FAILURES} > bool {thresholds.FEW_FAILURES:g}))"
@@ -65,7 +65,7 @@ def dashboard() -> str:
         [
             Row("Now", [*_now(), _firing(), _blocked()]),
             Row("Queues", [_queues()]),
-            Row("Keeping up", _keeping_up()),
+            Row("Throughput", _throughput()),
             Row("Latency", _latency()),
             Row("Failures", _failures()),
             Row("State", _state(), collapsed=True),
@@ -76,7 +76,7 @@ def dashboard() -> str:
 
 
 def _now() -> list[Panel]:
-    reached = f"min({gauge('bullmq_up', by='connection', scope=CONNECTION)})"
+    all_up = f"min({gauge('bullmq_up', by='connection', scope=CONNECTION)})"
     last = gauge(
         "bullmq_exporter_collector_last_success_timestamp_seconds",
         'collector="queues"',
@@ -86,14 +86,14 @@ def _now() -> list[Panel]:
     return [
         stats(
             "Redis",
-            "Can I trust the rest of the page? NOT REACHED if any connection is not.",
-            reached,
-            mappings=thresholds.REACHED,
+            "Can I trust the rest of the page? UNREACHABLE if any connection is down.",
+            all_up,
+            mappings=thresholds.REACHABLE,
             no_value="No exporter",
         ),
         stats(
             "Data age",
-            "How old are these numbers? The oldest of all connections.",
+            "How old is the data? The oldest of all connections.",
             f"time() - min({last})",
             unit="s",
             steps=thresholds.STALE,
@@ -101,7 +101,7 @@ def _now() -> list[Panel]:
         ),
         stats(
             "Oldest waiting job",
-            "What is the worst delay right now? Paused queues are left out.",
+            "What is the longest delay now? Excludes paused queues.",
             f"max({_LATE})",
             unit="s",
             steps=thresholds.LATE,
@@ -109,33 +109,33 @@ def _now() -> list[Panel]:
         ),
         stats(
             "Ready jobs",
-            "How much work could start now? Waiting and prioritized jobs.",
+            "How many jobs could start now? Waiting and prioritized jobs.",
             f"sum({READY})",
         ),
-        stats("Active jobs", "How much is running?", f"sum({jobs('active')})"),
+        stats("Active jobs", "How many jobs are running?", f"sum({jobs('active')})"),
         stats(
             "Finished per second",
-            "How fast are we? Jobs completed, or failed for good.",
+            "What is the throughput? Jobs completed or failed for good.",
             f"sum({finished()})",
             unit="cps",
             no_value="events off",
         ),
         stats(
             "Worst failure ratio",
-            "Which share of the finished jobs failed for good, in the worst queue, in ten minutes? "
-            f"0 while a queue has no more than {thresholds.FEW_FAILURES:g} failures.",
+            "What share of the jobs that finished in ten minutes failed for good? The worst queue; "
+            f"0 for queues with at most {thresholds.FEW_FAILURES:g} failures.",
             _WORST_RATIO,
             unit="percentunit",
             steps=thresholds.RATIO,
-            no_value="none finished",
+            no_value="no jobs",
             decimals=0,
         ),
         stats(
-            "Without workers",
-            "How many queues with work are served by nobody? Needs CLIENT LIST.",
-            f"count({_NOBODY}) or 0 * count({_WORKERS})",
-            steps=thresholds.ANY_IS_BAD,
-            no_value="not known",
+            "Queues without workers",
+            "How many queues have jobs but no worker? Needs CLIENT LIST.",
+            f"count({_WITHOUT_WORKERS}) or 0 * count({_WORKERS})",
+            steps=thresholds.ANY_IS_CRITICAL,
+            no_value="unknown",
         ),
     ]
 
@@ -143,7 +143,7 @@ def _now() -> list[Panel]:
 def _firing() -> Panel:
     return rows(
         "Firing alerts",
-        "Which rules fire, and for what? Needs the rules of `bullmq-exporter rules`.",
+        "Which alerts fire, and for what? Needs the rules of `bullmq-exporter rules`.",
         [_ALERTS],
         [
             Column("severity", "Severity", mappings=thresholds.SEVERITY, width=80),
@@ -152,9 +152,9 @@ def _firing() -> Panel:
             _QUEUE,
             Column("reason", "Reason"),
         ],
-        # of our names, the last in the alphabet are the causes, and the first their symptoms
+        # by descending name, causes come before their symptoms
         sort="Alert",
-        no_value="Nothing fires",
+        no_value="No alert is firing",
         width=14,
         height=8,
     )
@@ -164,16 +164,16 @@ def _blocked() -> Panel:
     blocked = gauge("bullmq_queue_blocked", by=f"{BY_QUEUE}, reason")
     return rows(
         "Blocked queues",
-        "Which queues have ready work that does not move, and why?",
+        "Which queues have ready jobs but no progress, and why?",
         [f"{blocked} * on ({BY_QUEUE}) group_left () {READY}"],
         [
             Column("queue", "Queue", link=_QUEUE_LINK, width=120),
-            Column("reason", "Why", mappings=thresholds.REASONS, width=290),
+            Column("reason", "Reason", mappings=thresholds.REASONS, width=290),
             Column("A", "Ready", width=70),
             Column("connection", "Connection"),
         ],
         sort="Ready",
-        no_value="Nothing is known to be blocked",
+        no_value="No queue is reported as blocked",
         width=10,
         height=8,
     )
@@ -198,8 +198,8 @@ def _queues() -> Panel:
     ]
     return rows(
         "Queues",
-        "Which queue? The one with the oldest waiting job comes first. Wait and run are the 95th "
-        "percentiles of five minutes, by the recording rules.",
+        "Which queue has a problem? Sorted by the oldest waiting job. Wait and run are 95th "
+        "percentiles over five minutes, from the recording rules.",
         queries,
         [
             _QUEUE,
@@ -207,10 +207,10 @@ def _queues() -> Panel:
             Column("A", "Oldest", "s", thresholds.LATE, decimals=1, width=_NARROW),
             Column("B", "Ready", width=_NARROW),
             Column("C", "Delayed", width=_NARROW),
-            Column("D", "Overdue", steps=thresholds.ANY_IS_ODD, width=_NARROW),
+            Column("D", "Overdue", steps=thresholds.ANY_IS_WARNING, width=_NARROW),
             Column("E", "Active", width=_NARROW),
             Column("F", "Children", width=_NARROW),
-            Column("G", "Failed kept", width=_NARROW),
+            Column("G", "Failed (kept)", width=_NARROW),
             Column("H", "Finished/s", decimals=2, width=_NARROW),
             Column("I", "Failed/s", decimals=2, width=_NARROW),
             Column("J", "Fail %", "percentunit", thresholds.RATIO, decimals=0, width=_NARROW),
@@ -220,17 +220,17 @@ def _queues() -> Panel:
             Column("N", "Paused", mappings=thresholds.PAUSED_SHORT, width=_NARROW),
         ],
         sort="Oldest",
-        no_value="No queue is watched",
+        no_value="No queues",
         height=8,
     )
 
 
-def _keeping_up() -> list[Panel]:
+def _throughput() -> list[Panel]:
     drain = f"clamp_max({READY} / ({finished()} > 0), 86400)"
     return [
         lines(
             "Added and finished per second",
-            "Do arrivals exceed completions?",
+            "Are more jobs added than finished?",
             Query(f"sum({rate('bullmq_jobs_added_total')})", "added"),
             Query(f"sum({finished()})", "finished"),
             unit="cps",
@@ -238,15 +238,15 @@ def _keeping_up() -> list[Panel]:
         ),
         lines(
             "Ready backlog",
-            "Which backlog grows? The ten largest.",
-            Query(top(10, READY), _NAMED),
+            "Which backlog grows? The 10 largest.",
+            Query(top(10, READY), _QUEUE_LEGEND),
         ),
         lines(
             "Time to drain",
-            "When will it be empty at this pace? Ready jobs by what finishes, at most a day.",
-            Query(top(10, drain), _NAMED),
+            "How long until the backlog is empty? Ready jobs / finished per second; at most a day.",
+            Query(top(10, drain), _QUEUE_LEGEND),
             unit="s",
-            no_value="Nothing finishes",
+            no_value="No job has finished",
         ),
     ]
 
@@ -257,22 +257,22 @@ def _latency() -> list[Panel]:
     return [
         lines(
             "Oldest waiting job",
-            "Which queue is late? The ten latest, and where the alert begins.",
-            Query(top(10, gauge("bullmq_queue_oldest_waiting_seconds")), _NAMED),
+            "Which queue is late? The 10 latest, with the alert threshold.",
+            Query(top(10, gauge("bullmq_queue_oldest_waiting_seconds")), _QUEUE_LEGEND),
             unit="s",
             limit=thresholds.LATE_SECONDS,
         ),
         lines(
             "Time to start",
-            "How long do jobs wait before they start? Of all chosen queues.",
+            "How long do jobs wait before they start? All selected queues.",
             *(Query(quantile(q, wait), f"p{q * 100:.0f}") for q in (0.5, 0.95, 0.99)),
             unit="s",
-            no_value="No job was started",
+            no_value="No job has started",
         ),
         lines(
             "Run time, p95",
-            "Which queue's work got slower? The ten slowest.",
-            Query(top(10, run), _NAMED),
+            "Which queue became slower? The 10 slowest.",
+            Query(top(10, run), _QUEUE_LEGEND),
             unit="s",
             no_value="No job has finished",
         ),
@@ -283,15 +283,15 @@ def _failures() -> list[Panel]:
     return [
         lines(
             "Failed per second",
-            "Where do failures come from? Jobs that failed for good; the ten with most.",
-            Query(top(10, rate("bullmq_jobs_failed_total")), _NAMED),
+            "Which queues fail? Jobs that failed for good; the 10 queues with the most.",
+            Query(top(10, rate("bullmq_jobs_failed_total")), _QUEUE_LEGEND),
             unit="cps",
             no_value="Needs events.enabled",
         ),
         lines(
             "Failure ratio",
-            "Is it worse than usual, whatever the volume? The ten worst.",
-            Query(top(10, failure_ratio()), _NAMED),
+            "What share of the jobs fails, independent of volume? The 10 worst.",
+            Query(top(10, failure_ratio()), _QUEUE_LEGEND),
             unit="percentunit",
             no_value="No job has finished",
             limit=thresholds.HIGH_RATIO,
@@ -299,7 +299,7 @@ def _failures() -> list[Panel]:
         ),
         lines(
             "Retries and stalls per second",
-            "Are jobs run more than once?",
+            "Do jobs run more than once?",
             Query(f"sum({rate('bullmq_jobs_retried_total')})", "retried"),
             Query(f"sum({rate('bullmq_jobs_stalled_total')})", "stalled"),
             unit="cps",
@@ -314,13 +314,13 @@ def _state() -> list[Panel]:
         timeline(
             "Paused",
             "Which queue was paused, and when?",
-            Query(gauge("bullmq_queue_paused"), _NAMED),
+            Query(gauge("bullmq_queue_paused"), _QUEUE_LEGEND),
             mappings=thresholds.PAUSED,
         ),
         lines(
             "Workers",
-            "Did we lose workers?",
-            Query(_WORKERS, _NAMED),
+            "Did workers disconnect?",
+            Query(_WORKERS, _QUEUE_LEGEND),
             no_value="Needs CLIENT LIST",
             width=12,
             stepped=True,

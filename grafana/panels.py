@@ -1,4 +1,4 @@
-"""The one place that knows the Grafana SDK: panels, variables and what its output still needs."""
+"""Panels, variables and dashboards; the only module that imports the Grafana SDK."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ STATE_COLORS: Final = {
 _SOFT_MAX: Final = {"cps": 0.1, "s": 0.01, "percentunit": 0.01}
 
 Steps = Sequence[tuple[float | None, str]]
-"""Thresholds: from this value on (None: from the beginning) this colour."""
+"""Thresholds: the colour from this value on; None is the base."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A target of a panel."""
+    """A query of a panel."""
 
     expr: str
     legend: str = ""
@@ -56,7 +56,7 @@ class Query:
 
 @dataclass(slots=True)
 class Panel:
-    """A panel and its size in the grid of 24 columns."""
+    """A panel and its size in the grid, which has 24 columns."""
 
     builder: Any
     width: int
@@ -65,7 +65,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Panels under a heading."""
+    """A row: a heading with its panels."""
 
     title: str
     panels: Sequence[Panel]
@@ -77,12 +77,12 @@ class Column:
     """A column of a table."""
 
     name: str
-    """The label, or the letter of the query whose value it shows."""
+    """The label, or the letter of the query, that the column shows."""
     title: str
     unit: str = ""
     steps: Steps = ()
     mappings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Value → text and colour."""
+    """Value → its text and colour."""
     width: int | None = None
     link: tuple[str, str] | None = None
     """Title and URL of a link."""
@@ -104,7 +104,7 @@ def stats(
     decimals: int | None = None,
     by_name: bool = False,
 ) -> Panel:
-    """A big number, now: over a range, the last of what is gone would look like the present."""
+    """A single value. An instant query: a range query would also show series that have ended."""
     made = (
         _titled(stat.Panel(), title, question, unit, no_value)
         .with_target(_target(Query(expr, legend, instant=True), 0))
@@ -135,7 +135,7 @@ def lines(
     stepped: bool = False,
     maximum: float | None = None,
 ) -> Panel:
-    """Lines over time; `limit` draws an alert's threshold."""
+    """A time series; `limit` draws the threshold of an alert."""
     made = (
         _titled(timeseries.Panel(), title, question, unit, no_value)
         .line_width(1)
@@ -155,7 +155,7 @@ def lines(
     if centred:
         made.axis_centered_zero(axis_centered_zero=True)
     else:
-        # nothing at all is drawn at the bottom, and not against a scale up to a hundred
+        # without a soft maximum, an all-zero series gets an axis up to 100
         made.min(0).axis_soft_max(_SOFT_MAX.get(unit, 1))
     if maximum is not None:
         made.max(maximum)
@@ -175,7 +175,7 @@ def lines(
 
 
 def heat(title: str, question: str, expr: str, *, width: int = 8, height: int = 8) -> Panel:
-    """A histogram over time."""
+    """A heatmap of a histogram over time."""
     target = _target(Query(expr, "{{le}}"), 0).format(p.PromQueryFormat.HEATMAP)
     made = (
         _titled(heatmap.Panel(), title, question, "s", "No job has finished")
@@ -206,7 +206,7 @@ def timeline(
     width: int = 12,
     height: int = 8,
 ) -> Panel:
-    """Which state, from when to when."""
+    """A state timeline."""
     made = (
         _titled(statetimeline.Panel(), title, question, "short", no_value)
         .with_target(_target(query, 0))
@@ -230,7 +230,7 @@ def gauges(
     width: int = 8,
     height: int = 8,
 ) -> Panel:
-    """Bars side by side, now."""
+    """A bar gauge of instant queries."""
     made = (
         _titled(bargauge.Panel(), title, question, unit, no_value)
         .orientation(c.VizOrientation.HORIZONTAL)
@@ -256,7 +256,7 @@ def rows(
     width: int = WIDTH,
     height: int = 9,
 ) -> Panel:
-    """A table with a row for each set of labels, as it is now; columns that are not named go."""
+    """A table of instant queries, one row per label set; it shows only the named columns."""
     made = _titled(table.Panel(), title, question, "short", no_value)
     for index, expr in enumerate(queries):
         made.with_target(_target(Query(expr, instant=True), index).format(p.PromQueryFormat.TABLE))
@@ -298,7 +298,7 @@ def build(
     *,
     since: str,
 ) -> str:
-    """The dashboard as JSON, ready to be committed."""
+    """The dashboard as formatted JSON."""
     made = (
         dashboard.Dashboard(title)
         .uid(uid)
@@ -326,12 +326,12 @@ def build(
 
 
 def source_variable() -> Any:
-    """Which Prometheus."""
+    """The variable for the Prometheus data source."""
     return dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
 
 
 def label_variable(name: str, label: str, metric: str, *, multi: bool = True) -> Any:
-    """The values of a label; All where there are many."""
+    """A variable with the values of a label of a metric; `multi` adds All."""
     made = (
         dashboard.QueryVariable(name)
         .label(label)
@@ -406,25 +406,25 @@ def _thresholds(steps: Steps) -> Any:
     )
 
 
-def _mappings(texts: Mapping[str, tuple[str, str]]) -> list[Any]:
-    if not texts:
+def _mappings(mappings: Mapping[str, tuple[str, str]]) -> list[Any]:
+    if not mappings:
         return []
     options = {
         value: d.ValueMappingResult(text=text, color=color, index=index)
-        for index, (value, (text, color)) in enumerate(texts.items())
+        for index, (value, (text, color)) in enumerate(mappings.items())
     }
     return [d.ValueMap(options=options)]
 
 
 def _field(name: str, queries: int) -> str:
-    """What Grafana calls the value of a query in a table."""
+    """Grafana's name for a table field: the label, or the value of a query."""
     if len(name) > 1:
         return name
     return f"Value #{name}" if queries > 1 else "Value"
 
 
 def _column_properties(column: Column) -> list[Any]:
-    # a cell that is empty would show the table's own text
+    # otherwise an empty cell shows the no-value text of the table
     values: dict[str, Any] = {"noValue": "-"}
     if column.unit:
         values["unit"] = column.unit
@@ -448,7 +448,7 @@ def _column_properties(column: Column) -> list[Any]:
 
 
 def _placed(content: Sequence[Row]) -> list[dict[str, Any]]:
-    """Panels as JSON, each with its place and an id that stays while the order stays."""
+    """The panels as JSON, with positions, and ids that depend only on the order."""
     found: list[dict[str, Any]] = []
     y = 0
     for number, row in enumerate(content, 1):
@@ -472,7 +472,7 @@ def _placed(content: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _flow(panels: Sequence[Panel], y: int, first_id: int) -> tuple[list[dict[str, Any]], int]:
-    """Left to right, and on to the next line where a panel does not fit."""
+    """Place panels from left to right; a panel that does not fit starts a new line."""
     found = []
     x = line = 0
     for index, panel in enumerate(panels, 1):
@@ -488,7 +488,7 @@ def _flow(panels: Sequence[Panel], y: int, first_id: int) -> tuple[list[dict[str
 
 
 def _cleaned(raw: dict[str, Any]) -> dict[str, Any]:
-    """Without what the SDK adds and Grafana's schema does not know."""
+    """Remove what the SDK adds but Grafana's schema does not allow."""
     raw.pop("id", None)
     raw["schemaVersion"] = 39
     raw["editable"] = False

@@ -1,7 +1,7 @@
-"""Queries over what the variables of a dashboard choose.
+"""PromQL expressions, limited to what the variables of a dashboard select.
 
-Two exporters that watch the same Redis show every number twice, so gauges are taken by `max` over
-instances, and counters are summed within an instance before that.
+Two exporters that watch the same Redis report every value twice. Gauges therefore take the `max`
+over instances; counters are summed within each instance first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 CHOSEN: Final = 'job=~"$job", instance=~"$instance"'
 CONNECTION: Final = f'{CHOSEN}, connection=~"$connection"'
 QUEUE: Final = f'{CONNECTION}, prefix=~"$prefix", queue=~"$queue"'
-# what a rule has computed has lost its instance
+# recorded series have no instance
 RULE: Final = 'job=~"$job", connection=~"$connection", prefix=~"$prefix", queue=~"$queue"'
 
 BY_QUEUE: Final = "connection, prefix, queue"
@@ -19,17 +19,17 @@ RATE: Final = "$__rate_interval"
 
 
 def where(scope: str, *more: str) -> str:
-    """A selector's braces: the scope and further matchers."""
+    """The selector with the matchers of `scope` and `more`, in braces."""
     return "{" + ", ".join([scope, *more]) + "}"
 
 
 def gauge(name: str, *more: str, by: str = BY_QUEUE, scope: str = QUEUE) -> str:
-    """A gauge, whichever exporter shows it."""
+    """A gauge: the maximum over instances."""
     return f"max by ({by}) ({name}{where(scope, *more)})"
 
 
 def rate(name: str, *more: str, by: str = BY_QUEUE, scope: str = QUEUE, window: str = RATE) -> str:
-    """A counter's growth a second."""
+    """A counter's increase per second: the maximum over instances."""
     inner = f"sum by ({by}, instance) (rate({name}{where(scope, *more)}[{window}]))"
     return f"max by ({by}) ({inner})"
 
@@ -37,47 +37,50 @@ def rate(name: str, *more: str, by: str = BY_QUEUE, scope: str = QUEUE, window: 
 def increase(
     name: str, *more: str, by: str = BY_QUEUE, scope: str = QUEUE, window: str = RATE
 ) -> str:
-    """A counter's growth in a window."""
+    """A counter's increase in a window: the maximum over instances."""
     inner = f"sum by ({by}, instance) (increase({name}{where(scope, *more)}[{window}]))"
     return f"max by ({by}) ({inner})"
 
 
 def buckets(histogram: str, *more: str, label: str = "", by: str = "", window: str = RATE) -> str:
-    """A histogram's buckets a second by `le`, within `by`; `label` is one of its own labels."""
+    """The rates of a histogram's buckets by `le` and `by`.
+
+    `label` is a label of the histogram beyond those of the queue.
+    """
     inner = ", ".join(filter(None, [BY_QUEUE, label]))
-    own = f"rate({histogram}_bucket{where(QUEUE, *more)}[{window}])"
-    once = f"max by ({inner}, le) (sum by ({inner}, instance, le) ({own}))"
-    return f"sum by ({', '.join(filter(None, [by, 'le']))}) ({once})"
+    rates = f"rate({histogram}_bucket{where(QUEUE, *more)}[{window}])"
+    deduplicated = f"max by ({inner}, le) (sum by ({inner}, instance, le) ({rates}))"
+    return f"sum by ({', '.join(filter(None, [by, 'le']))}) ({deduplicated})"
 
 
 def quantile(q: float, histogram: str, *more: str, label: str = "", by: str = "") -> str:
-    """A quantile of a histogram's observations; absent, and not NaN, where there are none."""
+    """A quantile of a histogram; without observations it is absent, not NaN."""
     return f"histogram_quantile({q:g}, {buckets(histogram, *more, label=label, by=by)}) >= 0"
 
 
 def top(count: int, expr: str) -> str:
-    """The series that are largest at the end of the range: plain topk changes them on the way."""
+    """The largest series at the end of the range; topk alone would choose at every step."""
     return f"({expr}) and topk({count}, last_over_time(({expr})[5m:] @ end()))"
 
 
 _READY_STATES = gauge("bullmq_queue_jobs", 'state=~"waiting|prioritized"', by=f"{BY_QUEUE}, state")
 READY: Final = f"sum by ({BY_QUEUE}) ({_READY_STATES})"
-"""Jobs that could start now."""
+"""Jobs that could start now, by queue."""
 
 
 def jobs(state: str) -> str:
-    """Jobs of the queues in a state."""
+    """Jobs in a state, by queue."""
     return gauge("bullmq_queue_jobs", f'state="{state}"')
 
 
 def finished(*more: str, by: str = BY_QUEUE, window: str = RATE) -> str:
-    """Jobs completed or failed for good, a second."""
+    """Jobs completed or failed for good, per second."""
     completed = rate("bullmq_jobs_completed_total", *more, by=by, window=window)
     failed = rate("bullmq_jobs_failed_total", *more, by=by, window=window)
     return f"({completed} + {failed})"
 
 
 def failure_ratio(window: str = RATE, by: str = BY_QUEUE) -> str:
-    """The share of the finished jobs that failed for good; absent where none has finished."""
+    """The share of finished jobs that failed for good; absent if none has finished."""
     failed = rate("bullmq_jobs_failed_total", by=by, window=window)
     return f"{failed} / ({finished(by=by, window=window)} > 0)"

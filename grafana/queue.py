@@ -61,7 +61,7 @@ def dashboard() -> str:
             Row("Delayed and scheduled", _timed(), collapsed=True),
             Row("Storage", _storage(), collapsed=True),
         ],
-        # a name that is empty is all that there is where job names are off
+        # without events.job_names, the only job name is the empty string
         [*queues(one=True), names.all_value(".*")],
         since="now-3h",
     )
@@ -72,19 +72,19 @@ def _now() -> list[Panel]:
     return [
         stats(
             "Oldest waiting",
-            "How late is it?",
+            "How late is the oldest job?",
             f"max({gauge('bullmq_queue_oldest_waiting_seconds')})",
             unit="s",
             steps=thresholds.LATE,
             decimals=1,
         ),
-        stats("Ready", "How much could start now?", f"sum({READY})"),
-        stats("Active", "How much is running?", f"sum({jobs('active')})"),
-        stats("Delayed", "How much is for later?", f"sum({jobs('delayed')})"),
-        stats("Failed kept", "How many failed jobs are kept?", f"sum({jobs('failed')})"),
+        stats("Ready", "How many jobs could start now?", f"sum({READY})"),
+        stats("Active", "How many jobs are running?", f"sum({jobs('active')})"),
+        stats("Delayed", "How many jobs are scheduled for later?", f"sum({jobs('delayed')})"),
+        stats("Failed (kept)", "How many failed jobs are kept?", f"sum({jobs('failed')})"),
         stats(
             "Blocked by",
-            "Does ready work not move, and why?",
+            "Why is there no progress although jobs are ready?",
             gauge("bullmq_queue_blocked", by="reason"),
             legend="{{reason}}",
             steps=((None, "red"),),
@@ -93,22 +93,22 @@ def _now() -> list[Panel]:
         ),
         stats(
             "Workers",
-            "Does anybody work on it?",
+            "How many workers are connected?",
             f"sum({gauge('bullmq_queue_workers')})",
             steps=((None, "red"), (1, "green")),
-            no_value="not known",
+            no_value="unknown",
             width=2,
         ),
         stats(
             "Paused",
-            "Was it paused?",
+            "Is the queue paused?",
             f"max({gauge('bullmq_queue_paused')})",
             mappings=thresholds.PAUSED,
             width=2,
         ),
         stats(
             "Rate limit",
-            "How long until its rate limit's window ends?",
+            "How long until the rate limit window ends?",
             f"max({limited})",
             unit="s",
             no_value="none",
@@ -132,13 +132,13 @@ def _flow() -> list[Panel]:
         ),
         lines(
             "Jobs by state",
-            "Where do jobs sit?",
+            "In which state are the jobs?",
             Query(state, "{{state}}"),
             colors={name: STATE_COLORS[name] for name in STATE_COLORS if name != "completed"},
         ),
         lines(
             "Net change per second",
-            "Does it fill or drain? Added less finished.",
+            "Is the backlog growing? Added minus finished.",
             Query(f"sum({added}) - sum({finished(_NAMES)})", "net"),
             unit="cps",
             no_value=_NO_EVENTS,
@@ -150,21 +150,21 @@ def _flow() -> list[Panel]:
 def _latency() -> list[Panel]:
     wait, run = "bullmq_job_wait_seconds", "bullmq_job_run_seconds"
     return [
-        heat("Time to start", "Is waiting uniform, or has it a tail?", buckets(wait, _NAMES)),
+        heat("Time to start", "How are wait times distributed?", buckets(wait, _NAMES)),
         _quantiles(
             "Time to start, quantiles",
             "How long do jobs wait before they start?",
             wait,
-            "No job was started",
+            "No job has started",
         ),
         lines(
             "Oldest waiting job",
-            "How late is it, and where does the alert begin?",
+            "How late is the oldest job, and where is the alert threshold?",
             Query(gauge("bullmq_queue_oldest_waiting_seconds"), "{{connection}}"),
             unit="s",
             limit=thresholds.LATE_SECONDS,
         ),
-        heat("Run time", "Did processing change its shape?", buckets(run, _NAMES)),
+        heat("Run time", "How are run times distributed?", buckets(run, _NAMES)),
         _quantiles("Run time, quantiles", "How long do jobs run?", run, "No job has finished"),
         lines(
             "Longest active job",
@@ -187,7 +187,7 @@ def _failures() -> list[Panel]:
     return [
         lines(
             "Attempts by outcome",
-            "How do attempts end? Per second.",
+            "How do attempts end? Attempts per second.",
             Query(f"sum by (outcome) ({ended})", "{{outcome}}"),
             unit="cps",
             no_value="No job has finished",
@@ -195,7 +195,7 @@ def _failures() -> list[Panel]:
         ),
         lines(
             "Attempts per finished job",
-            "How many tries does a job take?",
+            "How many attempts does a job need?",
             Query(f"sum({started}) / (sum({finished(_NAMES)}) > 0)", "attempts"),
             no_value="No job has finished",
         ),
@@ -215,7 +215,7 @@ def _capacity() -> list[Panel]:
     return [
         lines(
             "Active and limit",
-            "Is it saturated? The limit is the queue's global concurrency, where it has one.",
+            "Is the queue at its limit? The limit is its global concurrency, if one is set.",
             Query(f"sum({jobs('active')})", "active"),
             Query(f"max({gauge('bullmq_queue_concurrency_limit')})", "limit"),
             Query(f"sum({gauge('bullmq_queue_workers')})", "workers"),
@@ -224,7 +224,7 @@ def _capacity() -> list[Panel]:
         ),
         timeline(
             "Paused, rate limited",
-            "Is throughput capped by us?",
+            "Is throughput limited on purpose?",
             Query(
                 f'label_replace({gauge("bullmq_queue_paused")}, "what", "paused", "", "") or '
                 f'label_replace({limited} > bool 0, "what", "rate limited", "", "")',
@@ -235,7 +235,7 @@ def _capacity() -> list[Panel]:
         ),
         lines(
             "Waiting for children",
-            "Are flows held up by their children?",
+            "Do flows wait for their children?",
             Query(f"sum({jobs('waiting-children')})", "waiting-children"),
             colors=STATE_COLORS,
         ),
@@ -249,28 +249,28 @@ def _by_name() -> list[Panel]:
     return [
         lines(
             "Finished per second",
-            "Which kind of job? The ten with most.",
+            "Which jobs finish? The 10 most frequent.",
             Query(top(10, f"sum by (job_name) {finished(_NAMES, by=_BY_NAME)}"), name),
             unit="cps",
             no_value=_NO_NAMES,
         ),
         lines(
             "Failed per second",
-            "Which kind of job fails? The ten with most.",
+            "Which jobs fail? The 10 most frequent.",
             Query(top(10, f"sum by (job_name) ({failed})"), name),
             unit="cps",
             no_value=_NO_NAMES,
         ),
         lines(
             "Run time, p95",
-            "Which kind of job is slow? The ten slowest.",
+            "Which jobs are slow? The 10 slowest.",
             Query(top(10, run), name),
             unit="s",
             no_value=_NO_NAMES,
         ),
         rows(
             "Job names",
-            "What does each kind of job do? Numbers are of the chosen time.",
+            "How does each kind of job perform? Totals over the selected time range.",
             [
                 f"sum by (job_name) ({_total('completed')} + {_total('failed')})",
                 f"sum by (job_name) ({_total('failed')})",
@@ -301,23 +301,23 @@ def _timed() -> list[Panel]:
     return [
         lines(
             "Delayed jobs overdue",
-            "Are due jobs promoted? How late the latest is.",
+            "Are due jobs promoted? How overdue the most overdue one is.",
             Query(gauge("bullmq_queue_delayed_overdue_seconds"), "{{connection}}"),
             unit="s",
             limit=thresholds.OVERDUE_SECONDS,
         ),
         gauges(
             "Schedulers",
-            "Did a repeating job miss its turn?",
+            "Did a repeating job miss an iteration?",
             Query(f"sum({gauge('bullmq_queue_schedulers')})", "schedulers"),
             Query(f"sum({gauge('bullmq_queue_schedulers_overdue')})", "overdue"),
         ),
         lines(
             "Schedulers overdue",
-            "How late is the latest scheduler?",
+            "How overdue is the most overdue scheduler?",
             Query(gauge("bullmq_queue_schedulers_overdue_seconds"), "{{connection}}"),
             unit="s",
-            limit=thresholds.threshold("SchedulerOverdue", "above_seconds"),
+            limit=thresholds.SCHEDULER_OVERDUE_SECONDS,
         ),
     ]
 
@@ -333,12 +333,12 @@ def _storage() -> list[Panel]:
         ),
         lines(
             "Events kept",
-            "How long is its event stream? BullMQ trims it at about 10,000.",
+            "How long is the event stream? BullMQ trims it at about 10,000.",
             Query(gauge("bullmq_queue_events_stream_length"), "{{connection}}"),
         ),
         rows(
-            "Library",
-            "Which BullMQ wrote it?",
+            "BullMQ version",
+            "Which version created the queue?",
             [gauge("bullmq_queue_info", by=f"{BY_QUEUE}, library_version")],
             [
                 Column("queue", "Queue"),

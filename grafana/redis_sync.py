@@ -1,4 +1,4 @@
-"""BullMQ / Redis and sync: can the queue store, and our view of it, be trusted?"""
+"""BullMQ / Redis and sync: can Redis, and the exporter's view of it, be trusted?"""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from grafana.promql import CHOSEN, CONNECTION, gauge, increase, rate, top
 from grafana.variables import queues
 
 _PAIR: Final = "writer, reader"
-_NAMED: Final = "{{connection}}"
-_OFF: Final = "Needs sync.enabled"
+_CONNECTION_LEGEND: Final = "{{connection}}"
+_NEEDS_SYNC: Final = "Needs sync.enabled"
 
 
 def dashboard() -> str:
@@ -20,13 +20,13 @@ def dashboard() -> str:
     return build(
         REDIS,
         "BullMQ / Redis and sync",
-        "Can the queue store, and our view of it, be trusted?",
+        "Can Redis, and the exporter's view of it, be trusted?",
         [
-            Row("Do the services reach the same Redis?", _same()),
+            Row("Do my services use the same Redis?", _same()),
             Row("Is this Redis safe for jobs?", _safe()),
             Row("Load", _load()),
             Row("Events and discovery", _events()),
-            Row("Sync test, in detail", _sync(), collapsed=True),
+            Row("Sync test details", _sync(), collapsed=True),
         ],
         queues(),
         since="now-6h",
@@ -53,22 +53,22 @@ def _same() -> list[Panel]:
     )
     info = _of("bullmq_connection_info", by="connection, database, url_hash, db, role")
     up = _of("bullmq_up")
-    reached = (
+    up_with_info = (
         f"{up} * on (connection) group_left (database, url_hash, db, role) {info} "
         f"or on (connection) {up}"
     )
     return [
         rows(
             "Connections",
-            "Which server answers whom? Connections that reach the same keyspace have the same "
-            "database.",
+            "Which server does each connection use? Connections with the same database share a "
+            "keyspace.",
             [
-                reached,
+                up_with_info,
                 _of("bullmq_redis_info", by="connection, version, maxmemory_policy"),
             ],
             [
                 Column("connection", "Connection", width=110),
-                Column("A", "Redis", mappings=thresholds.REACHED, width=110),
+                Column("A", "Redis", mappings=thresholds.REACHABLE, width=110),
                 Column("database", "Database", width=110),
                 Column("db", "db", width=50),
                 Column("role", "Role", width=80),
@@ -85,41 +85,41 @@ def _same() -> list[Panel]:
             "Does every connection see what the others write?",
             [_pair("bullmq_sync_success"), _pair("bullmq_sync_propagation_seconds")],
             [
-                Column("writer", "What this writes"),
-                Column("reader", "this"),
-                Column("A", "sees", mappings=thresholds.SEES),
-                Column("B", "after", "s"),
+                Column("writer", "Writer"),
+                Column("reader", "Reader"),
+                Column("A", "Result", mappings=thresholds.PASSED),
+                Column("B", "Propagation", "s"),
             ],
-            sort="sees",
+            sort="Result",
             ascending=True,
-            no_value=_OFF,
+            no_value=_NEEDS_SYNC,
             width=10,
             height=7,
         ),
         rows(
             "Jobs and workers in different databases",
-            "Do jobs wait where their workers do not listen?",
+            "Do jobs wait where no worker listens?",
             [isolated],
             [
                 Column("queue", "Queue"),
                 Column("prefix", "Prefix"),
-                Column("producer_connection", "Jobs are where this points"),
-                Column("worker_connection", "workers where this points"),
+                Column("producer_connection", "Jobs on"),
+                Column("worker_connection", "Workers on"),
             ],
-            no_value="None: every queue's jobs and workers share a database",
+            no_value="No isolated workers reported",
             width=14,
             height=5,
         ),
         rows(
-            "Failing checks of the sync test",
-            "Which step fails?",
+            "Failing sync checks",
+            "Which check fails?",
             [f"{_pair('bullmq_sync_check_success', by=f'{_PAIR}, check')} == 0"],
             [
                 Column("check", "Check"),
                 Column("writer", "Writer"),
                 Column("reader", "Reader"),
             ],
-            no_value="All checks pass",
+            no_value="No failing check reported",
             width=10,
             height=5,
         ),
@@ -133,9 +133,9 @@ def _safe() -> list[Panel]:
             "Eviction policy",
             "Can Redis delete jobs? BullMQ needs noeviction.",
             _of("bullmq_redis_eviction_safe"),
-            legend=_NAMED,
+            legend=_CONNECTION_LEGEND,
             mappings=thresholds.SAFE,
-            no_value="hidden by the server",
+            no_value="not reported by the server",
             width=6,
             height=5,
         ),
@@ -144,26 +144,26 @@ def _safe() -> list[Panel]:
             "Would a restart lose jobs?",
             _of("bullmq_redis_persistence_ok", by="connection, kind"),
             legend="{{connection}} {{kind}}",
-            mappings=thresholds.WRITES,
-            no_value="nothing written: a restart loses jobs",
+            mappings=thresholds.PERSISTED,
+            no_value="none, or not reported",
             width=6,
             height=5,
         ),
         stats(
-            "Running for",
+            "Uptime",
             "Did Redis restart?",
             f"time() - {_of('bullmq_redis_start_timestamp_seconds')}",
-            legend=_NAMED,
+            legend=_CONNECTION_LEGEND,
             unit="dtdurations",
             width=6,
             height=5,
         ),
         timeline(
             "Replication link",
-            "Is failover data fresh? Only where a connection reads a replica.",
-            Query(_of("bullmq_redis_master_link_up"), _NAMED),
+            "Is the replica in sync with its master? Only for connections that read a replica.",
+            Query(_of("bullmq_redis_master_link_up"), _CONNECTION_LEGEND),
             mappings=thresholds.UP,
-            no_value="No replica is watched",
+            no_value="No connection reads a replica",
             width=6,
             height=5,
         ),
@@ -176,25 +176,25 @@ def _safe() -> list[Panel]:
             unit="bytes",
         ),
         lines(
-            "Memory used of the limit",
-            "How near is the limit, and where does the alert begin?",
+            "Memory, share of limit",
+            "How close is the limit, and where is the alert threshold?",
             Query(
                 f"{used} / ({_of('bullmq_redis_memory_max_bytes')} > 0)",
-                _NAMED,
+                _CONNECTION_LEGEND,
             ),
             unit="percentunit",
-            no_value="No maxmemory is set",
+            no_value="maxmemory is not set",
             limit=thresholds.FULL_RATIO,
             maximum=1,
         ),
         lines(
-            "Evicted, expired, turned away per second",
-            "Did Redis drop something?",
+            "Evicted, expired, rejected per second",
+            "Did Redis drop keys or connections?",
             Query(_per_second("bullmq_redis_evicted_keys_total"), "evicted {{connection}}"),
             Query(_per_second("bullmq_redis_expired_keys_total"), "expired {{connection}}"),
             Query(
                 _per_second("bullmq_redis_rejected_connections_total"),
-                "turned away {{connection}}",
+                "rejected {{connection}}",
             ),
             unit="cps",
         ),
@@ -214,11 +214,11 @@ def _load() -> list[Panel]:
             width=6,
         ),
         lines(
-            "Clients of the limit",
-            "How near is maxclients?",
+            "Clients, share of limit",
+            "How close is maxclients?",
             Query(
                 f"{_of('bullmq_redis_connected_clients')} / {_of('bullmq_redis_max_clients')}",
-                _NAMED,
+                _CONNECTION_LEGEND,
             ),
             unit="percentunit",
             width=6,
@@ -226,14 +226,14 @@ def _load() -> list[Panel]:
         lines(
             "Commands per second",
             "How busy is Redis?",
-            Query(_per_second("bullmq_redis_commands_processed_total"), _NAMED),
+            Query(_per_second("bullmq_redis_commands_processed_total"), _CONNECTION_LEGEND),
             unit="cps",
             width=6,
         ),
         lines(
             "PING, p95",
-            "Is Redis slow, is it the way to it? Seen from the exporter.",
-            Query(f"histogram_quantile(0.95, {pings}) >= 0", _NAMED),
+            "Is Redis or the network slow? Measured by the exporter.",
+            Query(f"histogram_quantile(0.95, {pings}) >= 0", _CONNECTION_LEGEND),
             unit="s",
             width=6,
         ),
@@ -244,15 +244,15 @@ def _events() -> list[Panel]:
     return [
         lines(
             "Event lag",
-            "How far behind the event streams are we?",
-            Query(_of("bullmq_events_lag_seconds"), _NAMED),
+            "How far is the exporter behind the event streams?",
+            Query(_of("bullmq_events_lag_seconds"), _CONNECTION_LEGEND),
             unit="s",
             no_value="Needs events.enabled",
             width=6,
         ),
         lines(
             "Events read per second",
-            "Are the streams alive?",
+            "Which streams are active? The 10 busiest.",
             Query(top(10, rate("bullmq_events_read_total")), "{{queue}} ({{connection}})"),
             unit="cps",
             no_value="Needs events.enabled",
@@ -260,7 +260,7 @@ def _events() -> list[Panel]:
         ),
         lines(
             "Events lost",
-            "Did trimming make us miss events? Then counters are too low.",
+            "Were events trimmed before they were read? Then counters are too low.",
             Query(f"sum({increase('bullmq_events_lost_total')})", "lost"),
             no_value="Needs events.enabled",
             bars=True,
@@ -269,7 +269,7 @@ def _events() -> list[Panel]:
         ),
         lines(
             "Queues and keys",
-            "Is a new queue picked up? Does the keyspace grow?",
+            "Are new queues found? Does the keyspace grow?",
             Query(
                 _of("bullmq_exporter_queues", by="connection, prefix"),
                 "queues {{connection}} {{prefix}}",
@@ -283,45 +283,45 @@ def _events() -> list[Panel]:
 
 def _sync() -> list[Panel]:
     legend = "{{writer}} → {{reader}}"
-    counted = increase("bullmq_sync_runs_total", by=_PAIR, scope=CHOSEN)
+    runs = increase("bullmq_sync_runs_total", by=_PAIR, scope=CHOSEN)
     failed = increase("bullmq_sync_failures_total", by=_PAIR, scope=CHOSEN)
     last = gauge("bullmq_sync_last_run_timestamp_seconds", by=_PAIR, scope=CHOSEN)
     return [
         timeline(
             "Sync test over time",
-            "Since when?",
+            "When did the sync test start to fail?",
             Query(_pair("bullmq_sync_success"), legend),
             mappings=thresholds.PASSED,
-            no_value=_OFF,
+            no_value=_NEEDS_SYNC,
         ),
         lines(
-            "Until the reader sees it",
-            "How long do writes take to arrive?",
+            "Propagation time",
+            "How long until the reader sees a write?",
             Query(_pair("bullmq_sync_propagation_seconds"), legend),
             unit="s",
-            no_value=_OFF,
+            no_value=_NEEDS_SYNC,
             width=12,
         ),
         lines(
-            "Length of a test",
+            "Test duration",
             "Is the test slow?",
             Query(gauge("bullmq_sync_duration_seconds", by=_PAIR, scope=CHOSEN), legend),
             unit="s",
-            no_value=_OFF,
+            no_value=_NEEDS_SYNC,
         ),
         lines(
-            "Tests failed",
-            "Which share fails?",
-            Query(f"{failed} / ({counted} > 0)", legend),
+            "Failed tests",
+            "What share of the tests fails?",
+            Query(f"{failed} / ({runs} > 0)", legend),
             unit="percentunit",
-            no_value=_OFF,
+            no_value=_NEEDS_SYNC,
             maximum=1,
         ),
         lines(
-            "Last test",
-            "Does the test run?",
+            "Time since last test",
+            "Is the test running?",
             Query(f"time() - {last}", legend),
             unit="s",
-            no_value=_OFF,
+            no_value=_NEEDS_SYNC,
         ),
     ]

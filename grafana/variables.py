@@ -1,4 +1,4 @@
-"""What people choose on a dashboard."""
+"""The variables of the dashboards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from grafana.promql import CHOSEN, CONNECTION, where
 
 
 def exporters() -> list[Any]:
-    """Where from, and which exporters."""
+    """Variables for the data source and the exporters."""
     return [
         source_variable(),
         label_variable("job", "Job", "bullmq_exporter_build_info"),
@@ -18,12 +18,12 @@ def exporters() -> list[Any]:
 
 
 def connections() -> list[Any]:
-    """And which connections."""
+    """Those of `exporters`, and the connection."""
     return [*exporters(), label_variable("connection", "Connection", f"bullmq_up{where(CHOSEN)}")]
 
 
 def queues(*, one: bool = False) -> list[Any]:
-    """And which queues; `one` for a dashboard of a single queue."""
+    """Those of `connections`, the prefix and the queue; `one` allows only one queue."""
     paused = "bullmq_queue_paused"
     here = where(CONNECTION, 'prefix=~"$prefix"')
     return [

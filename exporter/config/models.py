@@ -259,7 +259,7 @@ class Queues(Section):
     shard: ShardSpec | None = None
     """`2/5`: this process watches the queues that hash to the second of five parts;
     `${POD_NAME}/5` uses the ordinal of a StatefulSet's pod:
-    [Shards](operations.md#many-queues-shards).
+    [Sharding](operations.md#sharding).
     """
 
     @property
@@ -334,7 +334,7 @@ class WebTLS(Section):
 
     cert_file: FilePath | None = None
     """PEM file of the server's certificate with its chain. If set, the server accepts only HTTPS.
-    Reloaded when it changes: [TLS and authentication](operations.md#who-may-look).
+    Reloaded when it changes: [TLS and authentication](operations.md#tls-and-authentication).
     """
     key_file: FilePath | None = None
     """PEM file of the certificate's key, unencrypted."""
@@ -362,7 +362,7 @@ class Web(Section):
     """A YAML file with further users, `name: hash`."""
     enable_lifecycle: bool = False
     """Whether `POST /-/reload` reloads the configuration, as SIGHUP does:
-    [Reloading](operations.md#changing-the-configuration).
+    [Reloading](operations.md#reloading).
     """
     max_concurrent_requests: Annotated[int, Field(ge=1, le=10_000)] = 40
     """Maximum number of concurrent connections and requests; further ones receive 503."""

@@ -1,4 +1,4 @@
-"""`make bench` runs through, in small."""
+"""`make bench` runs to its end with small numbers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_small_run_prints_the_whole_table() -> None:
     assert done.returncode == 0, done.stderr
     for row in (
         "whole poll: client CPU",
-        "every queue has moved",
+        "every queue changed",
         "longest XREAD",
         "resident memory",
     ):

@@ -175,7 +175,7 @@ def test_numbers_of_a_known_load(live: Live) -> None:
         ((_, value),) = live.panel("queue", title, queue="known")[query]
         return value
 
-    assert one("Failed kept") == 11
+    assert one("Failed (kept)") == 11
     assert one("Ready") == one("Active") == one("Delayed") == one("Oldest waiting") == 0
     assert one("Workers") == 1
     assert one("Paused") == 0

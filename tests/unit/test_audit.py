@@ -1,4 +1,4 @@
-"""What is said about known vulnerabilities, and when it fails."""
+"""The output and the exit code of the vulnerability audit."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SKIPPED = {"name": "x", "skip_reason": "Dependency not found on PyPI and could n
             (0, 1),
             [
                 "1 of 2 packages audited",
-                f"NOT AUDITED: 1 packages, the first because: {SKIPPED['skip_reason']}",
+                f"NOT AUDITED: 1 packages, first reason: {SKIPPED['skip_reason']}",
             ],
         ),
     ],
@@ -61,13 +61,13 @@ def test_reports(
 
 def test_a_service_that_cannot_be_reached(audit: ModuleType) -> None:
     errors = "Traceback …\nConnectionError: no way to the service\n"
-    said = ["NOT AUDITED: the vulnerability service cannot be asked: ConnectionError: no way"]
+    said = ["NOT AUDITED: the vulnerability service is unreachable: ConnectionError: no way"]
     lines, code = audit.verdict("", errors, required=False)
     assert [line[: len(said[0])] for line in lines] == said
     assert code == 0
     assert audit.verdict("", errors, required=True)[1] == 1
 
 
-def test_pip_audit_is_asked_as_it_is(audit: ModuleType) -> None:
-    """Its options and the shape of its report; of no package, so that no service is asked."""
-    assert audit.verdict(*audit.asked(""), required=True) == (["0 of 0 packages audited"], 0)
+def test_the_installed_pip_audit_is_compatible(audit: ModuleType) -> None:
+    """Its options and the shape of its report; without packages, so that no service is needed."""
+    assert audit.verdict(*audit.audit(""), required=True) == (["0 of 0 packages audited"], 0)

@@ -1,4 +1,4 @@
-"""The runbook is whole, and what it names exists."""
+"""The runbook covers every alert, and everything that it names exists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.commands import exporter_commands as commands
 from tests.support.dashboards import FILES, load, panels
 
 TEXT = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text()
-PARTS = ["Means", "Look first", "Do", "Over when"]
+PARTS = ["Meaning", "Diagnosis", "Fix", "Resolved when"]
 DASHBOARDS = {
     dashboard["title"].removeprefix("BullMQ / "): {panel["title"] for panel in panels(dashboard)}
     for dashboard in map(load, FILES)
@@ -22,7 +22,7 @@ DASHBOARDS = {
 
 
 def sections() -> dict[str, str]:
-    """Heading → text, in the runbook's order; the preface is not one."""
+    """Heading → text, in the runbook's order; the introduction is not one."""
     found = re.split(r"^## (.+)\n", TEXT, flags=re.MULTILINE)[1:]
     assert len(set(found[::2])) == len(found[::2]), "a section is there twice"
     return dict(zip(found[::2], found[1::2], strict=True))

@@ -1,4 +1,4 @@
-"""GitHub's workflows and Dependabot: by their schemas, by zizmor, and true to this repository."""
+"""GitHub's workflows, Dependabot and templates: checked by schema, by zizmor and by use."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ import pytest
 import yaml
 
 from exporter import __version__
+from exporter.cli import main
 from exporter.metrics import CATALOGUE
 from tests.support import compose, image
+from tests.support.commands import exporter_commands
 from tests.support.image import ROOT
 from tests.support.requirements import beside_python
 from tests.support.schemas import violations
@@ -22,6 +24,8 @@ from tests.support.schemas import violations
 FOLDER = ROOT / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
 DEPENDABOT = ROOT / ".github" / "dependabot.yml"
+TEMPLATES = ROOT / ".github" / "ISSUE_TEMPLATE"
+FORMS = [file for file in sorted(TEMPLATES.glob("*.yml")) if file.name != "config.yml"]
 # what Dependabot looks for in a folder
 READ_BY = {
     "pip": "pyproject.toml",
@@ -107,7 +111,7 @@ def test_it_is_tested_on_the_oldest_python() -> None:
 
 
 def test_only_the_tag_of_the_version_is_released() -> None:
-    condition = script("build", "The tag is the version")
+    condition = script("build", "Check that the tag is the version")
 
     def released(tag: str) -> bool:
         path = f"{Path(beside_python('python')).parent}:{os.environ['PATH']}"
@@ -122,9 +126,9 @@ def test_only_the_tag_of_the_version_is_released() -> None:
 
 
 def test_what_is_asked_of_compose_is_there() -> None:
-    start = script("compose", "Start everything, until the exporter is healthy")
+    start = script("compose", "Start all services and wait until they are healthy")
     assert f"-f {compose.FILE.relative_to(ROOT)} " in start
-    asked = script("compose", "The traffic is seen by Prometheus, and Grafana has the dashboards")
+    asked = script("compose", "Check that Prometheus has samples and Grafana has the dashboards")
     assert set(re.findall(r"bullmq_\w+", asked)) <= {family.name for family in CATALOGUE}
     dashboards = list((ROOT / "grafana" / "dashboards").glob("*.json"))
     assert f"-eq {len(dashboards)}" in asked
@@ -145,6 +149,23 @@ def test_dependabot_follows_the_schema(tmp_path: Path) -> None:
     assert "sometimes" in violations("dependabot", bad)
 
 
+def test_issue_forms_follow_the_schema(tmp_path: Path) -> None:
+    assert {form.name for form in FORMS} == {"bug_report.yml", "feature_request.yml"}
+    assert violations("github-issue-forms", *FORMS) == ""
+    assert violations("github-issue-config", TEMPLATES / "config.yml") == ""
+    bad = tmp_path / "bug_report.yml"
+    bad.write_text(FORMS[0].read_text().replace("type: input", "type: line"))
+    assert violations("github-issue-forms", bad) != ""
+
+
+def test_commands_in_templates_exist() -> None:
+    texts = [file.read_text() for file in (*FORMS, ROOT / ".github" / "pull_request_template.md")]
+    commands = [command for text in texts for command in exporter_commands(text)]
+    assert len(commands) == 2
+    for name, *arguments in commands:
+        main.commands[name].make_context(name, arguments)
+
+
 def test_dependabot_looks_where_there_is_something() -> None:
     updates = load(DEPENDABOT)["updates"]
     assert {update["package-ecosystem"] for update in updates} == set(READ_BY)
@@ -160,7 +181,7 @@ def test_targets_of_make_exist() -> None:
 
 
 def test_the_audit_must_be_answered_in_ci() -> None:
-    assert "--required" in script("audit", "Without an answer it fails")
+    assert "--required" in script("audit", "Audit the installed packages")
 
 
 def test_the_lowest_python_is_tested_with_the_lowest_versions() -> None:
