@@ -12,11 +12,11 @@ import trustme
 
 from exporter.check.permissions import PERMISSIONS
 from exporter.collectors import SYNC_COMMANDS
-from tests.integration.test_discovery import add
 from tests.support.acl import commands_of, published_acls
 from tests.support.command import command
 from tests.support.daemon import Daemon, daemon
 from tests.support.pages import every, jobs, parse, value
+from tests.support.redis_data import add_queues
 from tests.support.servers import Server, valkey
 from tests.support.tls import TLSFront, write_certificates
 from tests.support.waiting import wait_for
@@ -50,7 +50,7 @@ def running(locked: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             "no_database": f"url: '{server.url.replace('/0', '/99')}'",
         }
         for db, command_ in enumerate((*OF_ONE_COMMAND, "info"), start=1):
-            add(server.client(db=db), "mail")
+            add_queues(server.client(db=db), "mail")
             server.client(db=db).hset("bull:mail:meta", "concurrency", 3)
             acl(server, "~*", "+@all", f"-{command_}", user=command_)
             url = server.url.replace("//", f"//{command_}:pw@").replace("/0", f"/{db}")
@@ -133,7 +133,7 @@ def acl(server: Server, *rules: str, user: str = "monitor") -> None:
 
 
 def test_scan_refused_leaves_static_queues(restricted: Server, tmp_path: Path) -> None:
-    add(restricted.client(), "mail", "other")
+    add_queues(restricted.client(), "mail", "other")
     acl(restricted, "~*", "+@all", "-scan")
     config = (
         f'connections: {{api: {{url: "{monitor_url(restricted)}"}}}}\nqueues: {{static: [mail]}}'
@@ -155,7 +155,7 @@ def test_the_published_acls_are_what_the_exporter_uses() -> None:
 
 def fill(client: redis.Redis) -> None:
     """Queues for which the exporter asks everything that it can ask."""
-    add(client, "mail", "a:b")
+    add_queues(client, "mail", "a:b")
     client.rpush("bull:mail:wait", "0:0")
     client.rpush("bull:mail:active", 2)
     client.zadd("bull:mail:prioritized", {"3": 1 << 32})
@@ -230,7 +230,7 @@ class TestTLS:
     def test_with_a_ca_a_client_certificate_and_a_server_name(
         self, server: Server, ca: trustme.CA, tmp_path: Path
     ) -> None:
-        add(server.client(), "mail")
+        add_queues(server.client(), "mail")
         front = TLSFront(server, ca, "redis.example", client_ca=True)
         tls = (
             f"ca_file: {tmp_path}/ca.pem, server_name: redis.example, "
@@ -265,7 +265,7 @@ def test_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "redis.sock"
     with valkey("--unixsocket", str(path)) as server:
         client = server.client(db=3)
-        add(client, "mail")
+        add_queues(client, "mail")
         done = command("run", "--once", REDIS_URL=f"unix://{path}?db=3")
         assert done.returncode == 0, done.stderr
         samples = parse(done.stdout)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_discovery import add
 from tests.support.command import command
+from tests.support.redis_data import add_queues
 from tests.support.servers import Server, free_port, valkey
 from tests.support.tls import TLSFront, write_certificates
 
@@ -27,7 +27,7 @@ def steps(report: dict[str, Any], name: str = "default") -> dict[str, tuple[str,
 
 
 def test_all_is_well(real_server: Server) -> None:
-    add(real_server.client(), "mail")
+    add_queues(real_server.client(), "mail")
     worker = real_server.url.replace("127.0.0.1", "localhost")
     done = command("check", REDIS_URL_API=real_server.url, REDIS_URL_WORKER=worker)
     assert done.returncode == 0, done.stdout
@@ -136,7 +136,7 @@ class TestPermissions:
     def test_the_sync_test_is_not_permitted(self, server: Server, url: str) -> None:
         rules = ("reset", "on", ">pw", "~*", "+@all", "-@write")
         server.client().execute_command("ACL", "SETUSER", "monitor", *rules)
-        add(server.client(), "mail")
+        add_queues(server.client(), "mail")
         done = command("check", REDIS_URL=url)
         assert done.returncode == 0
         assert "  warn  default → default not tested" in done.stdout

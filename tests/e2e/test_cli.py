@@ -13,11 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from exporter import __version__
-from tests.integration.test_discovery import add
 from tests.support.command import command, process
 from tests.support.daemon import environment
 from tests.support.pages import jobs, parse, value
 from tests.support.proxy import Proxy
+from tests.support.redis_data import add_queues
 from tests.support.requirements import require
 from tests.support.servers import Server, free_port
 from tests.support.waiting import LIMIT_SECONDS
@@ -26,7 +26,7 @@ LIBRARIES = {"redis": "redis-py", "hiredis": "hiredis", "prometheus-client": "pr
 
 
 def test_once_prints_a_page(server: Server) -> None:
-    add(server.client(), "mail")
+    add_queues(server.client(), "mail")
     done = process("run", "--once", REDIS_URL=server.url)
     assert done.returncode == 0
     assert jobs(parse(done.stdout))[("mail", "waiting")] == 1
@@ -108,7 +108,7 @@ RED = "\x1b[31m"
 
 
 def test_blocked_queues_are_red_unless_colours_are_unwanted(server: Server) -> None:
-    add(server.client(), "mail")
+    add_queues(server.client(), "mail")
     look = ("queues", "--once")
     assert RED in on_a_terminal(*look, REDIS_URL=server.url)
     assert RED not in on_a_terminal(*look, REDIS_URL=server.url, NO_COLOR="1")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_discovery import add
 from tests.support.acl import published_acls
 from tests.support.actors import Actors, part
 from tests.support.cluster import Cluster
 from tests.support.command import command
 from tests.support.daemon import Daemon, daemon
 from tests.support.pages import every, jobs, value
+from tests.support.redis_data import add_queues
 from tests.support.waiting import wait_for
 
 COMPLETED = "bullmq_jobs_completed_total"
@@ -69,7 +69,7 @@ def test_live_queues_under_two_tags(
 
 
 def test_one_cluster_through_two_nodes(nodes: Cluster, tmp_path: Path) -> None:
-    add(nodes.client(), "{a}", "{b}", "{c}")
+    add_queues(nodes.client(), "{a}", "{b}", "{c}")
     with daemon(tmp_path, config(nodes)) as running:
         wait_for(lambda: len(jobs(running.samples())) == 3 * 7, "each queue once")
         samples = running.samples()
@@ -97,7 +97,7 @@ def test_jobs_are_counted_through_a_failover(nodes: Cluster, act: Actors, tmp_pa
 
 
 def test_check(nodes: Cluster, tmp_path: Path) -> None:
-    add(nodes.client(), "{a}", "{b}", "{c}")
+    add_queues(nodes.client(), "{a}", "{b}", "{c}")
     file = tmp_path / "config.yaml"
     file.write_text(config(nodes))
     done = command("check", "--config", str(file))
@@ -112,7 +112,7 @@ def test_check(nodes: Cluster, tmp_path: Path) -> None:
 
 def test_the_published_acls_suffice(nodes: Cluster, tmp_path: Path) -> None:
     acl(nodes, *published_acls()[0])
-    add(nodes.client(), "{a}", "{b}", "{c}")
+    add_queues(nodes.client(), "{a}", "{b}", "{c}")
     with daemon(tmp_path, monitor_config(nodes)) as running:
         wait_for(lambda: len(jobs(running.samples())) == 3 * 7, "the queues")
         wait_for(lambda: running.get("/health/redis/sync").status == 200, "sync passes")

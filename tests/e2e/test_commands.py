@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.integration.test_discovery import add
 from tests.support.commands import ROOT, Block, all_blocks, blocks
 from tests.support.daemon import daemon
 from tests.support.dist import python, run
+from tests.support.redis_data import add_queues
 from tests.support.requirements import beside_python, node_modules, require
 from tests.support.servers import Server, free_port, redis_server
 from tests.support.waiting import LIMIT_SECONDS, wait_for
@@ -112,7 +112,7 @@ def walk(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]
     ports = {"9538": free_port(), "9090": free_port()}
     env = environment(folder, dist, ports["9538"])
     with redis_server() as server:
-        add(server.client(), "mail")
+        add_queues(server.client(), "mail")
         found = Walk(folder, server, env, "", ports | {"6379": server.port})
         steps = "".join(block.text for block in blocks(QUICK_START) if block.language == "sh")
         done = bash(found.localized(steps), folder, env)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_discovery import add
 from tests.support.command import command, process
 from tests.support.commands import ROOT
 from tests.support.daemon import Daemon, daemon
 from tests.support.pages import every, jobs, parse, value
 from tests.support.proxy import Proxy
+from tests.support.redis_data import add_queues
 from tests.support.servers import Server, free_port, valkey
 from tests.support.waiting import wait_for
 
@@ -39,7 +39,7 @@ def test_redis_absent_at_start(tmp_path: Path) -> None:
         assert answer.json["connections"]["api"]["last_error"]["error"] == "connection"
         assert "REDIS connection-test failed connection=api" in running.log
         with valkey(port=port) as server:
-            add(server.client(), "mail")
+            add_queues(server.client(), "mail")
             wait_for(lambda: jobs(running.samples()), "recovery")
             assert up(running) == 1
             assert running.get("/health/redis").status == 200
@@ -50,7 +50,7 @@ def test_redis_absent_at_start(tmp_path: Path) -> None:
 def shared() -> Iterator[Server]:
     """A server on which `several` alone has clients."""
     with valkey() as found:
-        add(found.client(), "mail")
+        add_queues(found.client(), "mail")
         yield found
 
 
@@ -130,7 +130,7 @@ def test_the_example_configuration_runs(server: Server) -> None:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """An exporter that has seen one queue."""
     with valkey() as server:
-        add(server.client(), "mail")
+        add_queues(server.client(), "mail")
         with daemon(tmp_path_factory.mktemp("http"), REDIS_URL=server.url) as found:
             wait_for(lambda: jobs(found.samples()), "queues on the page")
             wait_for(lambda: found.get("/health/redis/sync").status == 200, "a sync round")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_discovery import add
 from tests.support.command import command
 from tests.support.pages import parse
+from tests.support.redis_data import add_queues
 from tests.support.servers import Server, redis_server
 
 TEXT = (Path(__file__).parents[2] / "docs" / "managed-redis.md").read_text()
@@ -21,7 +21,7 @@ OF_THE_CONNECTION = {"bullmq_events_lag_seconds", "bullmq_events_inflight_droppe
 def page(server: Server) -> tuple[set[str], str]:
     """The families of a page with a queue that has a job and an event, and the log."""
     client = server.client()
-    add(client, "mail")
+    add_queues(client, "mail")
     client.xadd("bull:mail:events", {"event": "added", "jobId": "1"})
     done = command("run", "--once", REDIS_URL=server.url)
     assert done.returncode == 0

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_discovery import add
 from tests.support.daemon import daemon
 from tests.support.pages import Samples, every
 from tests.support.polls import polls, wait_for_polls
 from tests.support.proxy import Proxy
+from tests.support.redis_data import add_queues
 from tests.support.servers import Server, free_port, valkey
 from tests.support.waiting import wait_for
 
@@ -24,7 +24,7 @@ DEAD, HUNG, SLOW = "dead", "hung", "slow"
 def big_server() -> Iterator[Server]:
     with valkey("--databases", str(CONNECTIONS)) as found:
         for number in range(CONNECTIONS):
-            add(found.client(db=number), "mail")
+            add_queues(found.client(db=number), "mail")
         yield found
 
 

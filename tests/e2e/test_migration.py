@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_discovery import add
 from tests.support.alert_tests import FOLDER
 from tests.support.command import command
 from tests.support.pages import jobs, parse
+from tests.support.redis_data import add_queues
 from tests.support.requirements import node_modules
 from tests.support.servers import Server
 from tests.support.waiting import LIMIT_SECONDS
@@ -19,7 +19,7 @@ from tests.support.waiting import LIMIT_SECONDS
 
 @pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
 def test_the_old_names_and_states_are_those_of_the_library(server: Server, library: str) -> None:
-    add(server.client(), "mail")
+    add_queues(server.client(), "mail")
     script: Path = node_modules().parent / "export.mjs"
     page = subprocess.run(
         ["node", str(script), library, str(server.port), "mail"],

@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.integration.test_discovery import add
 from tests.support.command import command
 from tests.support.daemon import daemon
 from tests.support.pages import jobs, parse
 from tests.support.prometheus import prometheus
+from tests.support.redis_data import add_queues
 from tests.support.requirements import require
 from tests.support.servers import Server
 from tests.support.waiting import wait_for
@@ -17,7 +17,7 @@ from tests.support.waiting import wait_for
 
 def test_promtool_is_silent(server: Server) -> None:
     promtool = require("promtool")
-    add(server.client(), "mail")
+    add_queues(server.client(), "mail")
     page = command("run", "--once", REDIS_URL=server.url).stdout
     assert jobs(parse(page))
     done = subprocess.run(
@@ -30,7 +30,7 @@ def test_promtool_is_silent(server: Server) -> None:
 
 def test_prometheus_scrapes_and_answers(server: Server, tmp_path: Path) -> None:
     client = server.client()
-    add(client, "mail", 'quo"ted\nline', "ünï")
+    add_queues(client, "mail", 'quo"ted\nline', "ünï")
     client.rpush("bull:mail:wait", *range(2, 43))
     with daemon(tmp_path, REDIS_URL=server.url) as running:
         wait_for(lambda: jobs(running.samples()), "queues on the page")

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_discovery import add
-from tests.integration.test_events import say
 from tests.support.daemon import Daemon, daemon
 from tests.support.pages import every, jobs, value
+from tests.support.redis_data import add_event, add_queues
 from tests.support.servers import Server, free_port, valkey
 from tests.support.users import hashed
 from tests.support.waiting import wait_for
@@ -45,7 +44,7 @@ def _with_mail(server: Server) -> Server:
     client = server.client()
     client.flushall()
     client.acl_deluser("monitor")
-    add(client, "mail")
+    add_queues(client, "mail")
     return server
 
 
@@ -101,13 +100,13 @@ def test_what_has_not_changed_goes_on(a: Server, b: Server, tmp_path: Path) -> N
     with daemon(tmp_path, text({"api": a.url})) as running:
         wait_for(lambda: jobs(running.samples(), connection="api"), "queues on the page")
         wait_for(lambda: _follows(running, a), "events are followed")
-        say(a.client(), "failed", 1, queue="mail")
+        add_event(a.client(), "failed", 1, queue="mail")
         wait_for(lambda: count(running, "bullmq_jobs_failed_total"), "all of them are read")
         wait_for(lambda: count(running, "bullmq_sync_runs_total"), "a sync round")
         before, socket = running.samples(), clients(a)
 
         reload(running, text({"api": a.url, "worker": b.url}))
-        say(a.client(), "added", 99, queue="mail")  # falls in between
+        add_event(a.client(), "added", 99, queue="mail")  # falls in between
         wait_for(lambda: jobs(running.samples(), connection="worker"), "the new one's queues")
         added = value(before, "bullmq_jobs_added_total", connection="api")
         wait_for(lambda: count(running, "bullmq_jobs_added_total", connection="api") > added)
@@ -130,7 +129,7 @@ def test_what_has_not_changed_goes_on(a: Server, b: Server, tmp_path: Path) -> N
 
 
 def _follows(running: Daemon, server: Server) -> bool:
-    say(server.client(), "added", 1, queue="mail")
+    add_event(server.client(), "added", 1, queue="mail")
     return count(running, "bullmq_jobs_added_total") > 0
 
 
@@ -156,7 +155,7 @@ def _named(running: Daemon, name: str) -> list[Any]:
 
 
 def test_one_is_led_elsewhere(running: Daemon, a: Server, b: Server) -> None:
-    add(b.client(), "new")
+    add_queues(b.client(), "new")
     reload(running, text({"api": b.url}))
     found = wait_for(lambda: jobs(running.samples()), "queues on the page")
     assert {queue for queue, _ in found} == {"mail", "new"}
@@ -175,7 +174,7 @@ def test_two_names_for_one_client(running: Daemon, a: Server) -> None:
 
 
 def test_other_options_begin_anew(running: Daemon, a: Server) -> None:
-    add(a.client(), "other")
+    add_queues(a.client(), "other")
     reload(running, text({"api": a.url}, queues="{exclude: [nothing]}"))
     wait_for(lambda: len(every(running.samples(), "bullmq_queue_paused")) == 2, "queues")
     reload(running, text({"api": a.url}, queues="{exclude: [other]}"))

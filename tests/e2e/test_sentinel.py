@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_discovery import add
 from tests.support.command import command
 from tests.support.daemon import Daemon, daemon
 from tests.support.pages import jobs, value
+from tests.support.redis_data import add_queues
 from tests.support.sentinels import MASTER, SentinelGroup, sentinel_group
 from tests.support.waiting import wait_for
 
@@ -32,7 +32,7 @@ def steady() -> Iterator[SentinelGroup]:
 def group() -> Iterator[SentinelGroup]:
     """One to fail over."""
     with sentinel_group(PASSWORD, DATA_PASSWORD) as group:
-        add(group.client(group.master), "mail")
+        add_queues(group.client(group.master), "mail")
         yield group
 
 

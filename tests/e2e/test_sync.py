@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_discovery import add
 from tests.support.daemon import daemon
 from tests.support.pages import every, jobs, value
 from tests.support.polls import wait_for_polls
 from tests.support.proxy import Proxy
+from tests.support.redis_data import add_queues
 from tests.support.servers import Server, valkey
 from tests.support.waiting import LIMIT_SECONDS, wait_for
 
@@ -63,7 +63,7 @@ def proxy(server: Server) -> Iterator[Proxy]:
 def test_one_database_passes_until_a_peer_hangs(
     server: Server, proxy: Proxy, tmp_path: Path
 ) -> None:
-    add(server.client(), "mail")
+    add_queues(server.client(), "mail")
     with daemon(tmp_path, FAST.format(api=server.url, worker=proxy.url)) as running:
         answer = wait_for(
             lambda: (a := running.get("/health/redis/sync")).status == 200 and a, "it passes"
@@ -86,7 +86,7 @@ def test_one_database_passes_until_a_peer_hangs(
 
 def test_hidden_identities_are_told_by_what_the_test_sees(server: Server, tmp_path: Path) -> None:
     """Without INFO, two ways to one keyspace are recognised by the value that both see."""
-    add(server.client(), "mail")
+    add_queues(server.client(), "mail")
     rules = ("reset", "on", ">pw", "~*", "+@all", "-info")
     server.client().execute_command("ACL", "SETUSER", "monitor", *rules)
     url = f"redis://monitor:pw@127.0.0.1:{server.port}/0"

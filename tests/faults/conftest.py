@@ -11,10 +11,10 @@ from dataclasses import astuple
 
 import pytest
 
-from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon, daemon
 from tests.support.fault_harness import config
 from tests.support.fault_report import Measured, measured, table
+from tests.support.redis_data import add_queues
 from tests.support.servers import valkey
 
 
@@ -22,7 +22,7 @@ from tests.support.servers import valkey
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """An exporter as those that are put through faults, on a Redis without any."""
     with valkey() as server:
-        add(server.client(), "still")
+        add_queues(server.client(), "still")
         with daemon(tmp_path_factory.mktemp("idle"), config(server.url)) as running:
             yield running
 

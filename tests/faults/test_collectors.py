@@ -13,9 +13,9 @@ from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller, SyncRunner
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import moment_of
-from tests.integration.test_discovery import add
 from tests.support.live import QUEUE, announce, work
 from tests.support.pages import Samples, every, parse, value
+from tests.support.redis_data import add_queues
 from tests.support.servers import Server
 from tests.support.waiting import LIMIT_SECONDS, wait_for
 from tests.support.watch import config_for
@@ -81,7 +81,7 @@ class Polled:
 @pytest.fixture
 def polled(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Polled]:
     announce(server.client())
-    add(server.client(), "still")
+    add_queues(server.client(), "still")
     found = Polled(server, monkeypatch)
     yield found
     found.close()

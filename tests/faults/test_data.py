@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.collectors.queues import STATES
-from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon
 from tests.support.fault_harness import Fault, Harness, harness
 from tests.support.live import Written
 from tests.support.pages import jobs
+from tests.support.redis_data import add_queues
 from tests.support.servers import redis_server
 from tests.support.waiting import wait_for
 
@@ -28,7 +28,7 @@ def found(tmp_path_factory: pytest.TempPathFactory, idle: Daemon) -> Iterator[Ha
     with redis_server() as server:
         client = server.client()
         with client.pipeline(transaction=False) as pipeline:
-            add(pipeline, *MANY)
+            add_queues(pipeline, *MANY)
             for name in MANY:
                 for job in range(JOBS):
                     pipeline.hset(f"bull:{name}:{job + 1}", mapping={"name": "task", "data": "{}"})

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon, daemon
 from tests.support.fault_harness import RECOVERY_POLLS, config
 from tests.support.observer import pings
 from tests.support.pages import jobs, value
 from tests.support.proxy import Proxy
+from tests.support.redis_data import add_queues
 from tests.support.servers import redis_server
 from tests.support.waiting import wait_for
 
@@ -27,7 +27,7 @@ ERRORS = "bullmq_exporter_collector_errors_total"
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
     with redis_server() as server:
-        add(server.client(), "mail")
+        add_queues(server.client(), "mail")
         found = Proxy(server)
         yield found
         found.close()

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon, daemon
 from tests.support.fault_harness import config
 from tests.support.live import Written, announce
 from tests.support.pages import value
 from tests.support.proxy import Proxy
+from tests.support.redis_data import add_queues
 from tests.support.servers import valkey
 from tests.support.waiting import wait_for
 
@@ -97,7 +97,7 @@ def faults(proxy: Proxy) -> list[tuple[Callable[[], None], Callable[[], None]]]:
 def test_descriptors_threads_and_memory(tmp_path: Path) -> None:
     with valkey() as server:
         announce(server.client())
-        add(server.client(), *(f"queue-{number}" for number in range(20)))
+        add_queues(server.client(), *(f"queue-{number}" for number in range(20)))
         proxy, live = Proxy(server), Written(server)
         options = config(proxy.url, INTERVAL, stale_after=1).replace(": 3.0", f": {TIMEOUT}")
         with daemon(tmp_path, options) as running:

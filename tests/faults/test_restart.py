@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon, daemon
 from tests.support.fault_harness import Harness, config, harness
 from tests.support.live import Written
 from tests.support.pages import every, jobs, value
 from tests.support.proxy import Proxy
+from tests.support.redis_data import add_queues
 from tests.support.servers import redis_server, valkey
 from tests.support.waiting import wait_for
 
@@ -68,7 +68,7 @@ def test_every_job_was_counted_once(found: Harness) -> None:
 def test_a_short_outage_is_over_before_the_next_poll(tmp_path: Path) -> None:
     """A connection that is lost after a poll is back long before the next one is due."""
     with valkey() as server:
-        add(server.client(), "mail")
+        add_queues(server.client(), "mail")
         proxy = Proxy(server)
 
         def refuse(reply: bytes) -> bytes:

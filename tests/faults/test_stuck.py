@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon, daemon
 from tests.support.fault_harness import CHILD, RECOVERY_POLLS, TIMEOUT, config
 from tests.support.observer import Observer, polls, slow
 from tests.support.pages import every, jobs, value
+from tests.support.redis_data import add_queues
 from tests.support.servers import Server, valkey
 from tests.support.waiting import wait_for
 
@@ -26,7 +26,7 @@ HUNG_AFTER = 5
 @pytest.fixture
 def server() -> Iterator[Server]:
     with valkey() as found:
-        add(found.client(), "mail")
+        add_queues(found.client(), "mail")
         yield found
 
 

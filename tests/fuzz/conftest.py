@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.fuzz.profile import LONG, TOTAL
+from tests.support.fuzzing.profile import LONG, TOTAL
 
 
 @pytest.hookimpl(wrapper=True)

@@ -23,7 +23,7 @@ from exporter.config.users import read_users
 from exporter.config.yaml_reader import read_yaml
 from exporter.connection import Metadata
 from exporter.log import _TextFormatter
-from tests.fuzz.profile import fuzz
+from tests.support.fuzzing.profile import fuzz
 
 SECRET = "hunter2"  # nothing else that is drawn holds it
 HASH = "$2y$04$" + "h" * 53

@@ -29,8 +29,8 @@ from exporter.connection.slots import Slots, read_slots, redirection
 from exporter.exposition.text import number
 from exporter.state.keyspaces import keyspace_owners
 from exporter.state.snapshots import JobEvents
-from tests.fuzz.answers import anything, number_texts, texts
-from tests.fuzz.profile import fuzz
+from tests.support.fuzzing.answers import anything, number_texts, texts
+from tests.support.fuzzing.profile import fuzz
 
 # --- INFO ----------------------------------------------------------------------------------------
 

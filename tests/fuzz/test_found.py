@@ -19,9 +19,9 @@ from exporter.connection import ErrorClass, RedisFailure, parse_info
 from exporter.connection.routing import _joined
 from exporter.connection.slots import read_slots, redirection
 from exporter.state.queue_table import QueueTable
-from tests.fuzz.answers import RIGHT, SETTINGS, Err
-from tests.fuzz.test_replies import NAMED, PLAIN, check, polled
-from tests.fuzz.test_sync import OPTIONS, Store
+from tests.support.fuzzing.answers import RIGHT, SETTINGS, Err
+from tests.support.fuzzing.polls import NAMED, PLAIN, check, polled
+from tests.support.fuzzing.sync_client import OPTIONS, StoringClient
 
 
 @pytest.mark.parametrize(
@@ -142,8 +142,8 @@ def test_xread_of_several_nodes() -> None:
 
 
 def test_a_ttl_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoints, "open_client", Store)
-    Store.wanted, Store.given, Store.kept = {"PTTL"}, [b"5"], {}
+    monkeypatch.setattr(endpoints, "open_client", StoringClient)
+    StoringClient.wanted, StoringClient.given, StoringClient.kept = {"PTTL"}, [b"5"], {}
     (pair,) = SyncTest({"api": SETTINGS}, OPTIONS).run().pairs
     assert "unexpected reply to PTTL" in pair.checks["ttl"].detail
     json.dumps(pair.checks["ttl"].detail)

@@ -22,7 +22,7 @@ from exporter.exposition import Renderer, acceptable, accepts_gzip, choose_forma
 from exporter.state.store import SnapshotStore
 from exporter.web import Users, WebServer, application, open_socket
 from exporter.web.auth import parse_basic
-from tests.fuzz.profile import fuzz
+from tests.support.fuzzing.profile import fuzz
 from tests.support.waiting import LIMIT_SECONDS
 
 STATUSES = {200, 400, 403, 404, 405, 406, 503}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,6 @@ from exporter.config.models import Queues
 from exporter.connection import RedisFailure
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.state.snapshots import (
-    Dated,
     EventFacts,
     Histogram,
     JobEvents,
@@ -25,9 +23,9 @@ from exporter.state.snapshots import (
     ServerFacts,
     Snapshot,
 )
-from tests.fuzz.answers import SETTINGS, AnsweringClient
-from tests.fuzz.profile import fuzz
-from tests.support.factories import moment
+from tests.support.factories import moment, snapshot_of
+from tests.support.fuzzing.answers import SETTINGS, AnsweringClient
+from tests.support.fuzzing.profile import fuzz
 from tests.support.pages import Samples, every, parse
 from tests.support.stopped_clock import StoppedClock
 from tests.support.tables import queue_table
@@ -46,7 +44,6 @@ def _stopped_clock() -> Iterator[None]:
 
 def snapshot(queues: list[Queue], version: str, job: str, policy: str) -> Snapshot:
     """What the page is made of, with a text from outside in each place that takes one."""
-    now = time.monotonic()
     row = dict.fromkeys((*STATES, "paused"), 1) | {"library_version": version}
     told = JobEvents(1, 1, 1, 0, 0, 0, RUN, {"completed": RUN})
     facts: list[object] = [
@@ -54,10 +51,7 @@ def snapshot(queues: list[Queue], version: str, job: str, policy: str) -> Snapsh
         EventFacts({queue: QueueEvents(1, 0, {job: told}) for queue in queues}, 0.0, 0),
         ServerFacts({"version": version, "maxmemory_policy": policy}, {"keys": 1.0}, {}),
     ]
-    return Snapshot(
-        *("api", now, time.time(), True, now, None, 0.1, RUN, 0, None, {}),
-        facts={type(fact): Dated(fact, now) for fact in facts},
-    )
+    return snapshot_of("api", *facts)
 
 
 def read(shown: Snapshot, form: Format, name: str) -> Samples:

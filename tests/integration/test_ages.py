@@ -9,8 +9,8 @@ import redis
 
 from exporter.collectors.queues.subjects.limits import RATE_LIMITED
 from exporter.state.queue_table import QueueTable
-from tests.integration.test_discovery import add
 from tests.support.pages import Samples, value
+from tests.support.redis_data import add_queues
 from tests.support.servers import Server
 from tests.support.watch import Watch
 
@@ -187,7 +187,7 @@ class TestOverdue:
 
     def test_schedulers(self, any_server: Server) -> None:
         client = any_server.client()
-        add(client, "q", "plain")
+        add_queues(client, "q", "plain")
         client.zadd("bull:q:repeat", {"late": ago(90), "later": ago(-90)})
         watch = Watch(any_server.url)
         watch.discover_and_poll()
@@ -209,7 +209,7 @@ class TestRateLimit:
         self, any_server: Server, limiter: str, most: str | None, used_up: int
     ) -> None:
         client = any_server.client()
-        add(client, "q")
+        add_queues(client, "q")
         client.set("bull:q:limiter", limiter, ex=60)
         if most:
             client.hset("bull:q:meta", "max", most)

@@ -11,10 +11,10 @@ from redis.crc import key_slot
 from exporter.collectors import Context, Discovery
 from exporter.config.models import Queues
 from exporter.connection import ClientRegistry
-from tests.integration.test_discovery import add
 from tests.support.cluster import Cluster
 from tests.support.keyspaces import expected_jobs, keyspace, load_keyspace
 from tests.support.pages import Samples, every, jobs, value
+from tests.support.redis_data import add_queues
 from tests.support.servers import Server
 from tests.support.waiting import wait_for
 from tests.support.watch import Watch, config_for, patient
@@ -27,7 +27,7 @@ SLOT = key_slot(b"{a}")
 def filled(nodes: Cluster) -> Cluster:
     """One with a queue under each tag, which has waiting jobs and events."""
     client = nodes.client()
-    add(client, *QUEUES)
+    add_queues(client, *QUEUES)
     for queue in QUEUES:
         client.rpush(f"bull:{queue}:wait", 2, 3)
         client.hset(f"bull:{queue}:1", "timestamp", 1)
@@ -64,7 +64,7 @@ def test_every_count_is_the_official_one(nodes: Cluster, name: str) -> None:
 
 
 def test_it_shows_what_one_server_would(filled: Cluster, server: Server) -> None:
-    add(server.client(), *QUEUES)
+    add_queues(server.client(), *QUEUES)
     for queue in QUEUES:
         server.client().rpush(f"bull:{queue}:wait", 2, 3)
         server.client().hset(f"bull:{queue}:1", "timestamp", 1)
@@ -158,7 +158,7 @@ def test_discovery_without_one_of_the_masters(filled: Cluster) -> None:
 
     master.kill()
     here = next(queue for queue in QUEUES if queue not in theirs)
-    add(filled.master_of(here).client(), f"{here}new")
+    add_queues(filled.master_of(here).client(), f"{here}new")
     known = watch.discover_and_poll()
     assert value(known, success, collector="discovery") == 0
     assert set(waiting(known)) == {*QUEUES, f"{here}new"} - theirs

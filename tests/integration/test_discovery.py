@@ -5,24 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import redis
 
 from exporter.collectors import Context, Discovery
 from exporter.config.models import Queues
 from exporter.connection import ClientRegistry
 from tests.support.pages import value
+from tests.support.redis_data import add_queues
 from tests.support.servers import Server
 from tests.support.watch import Watch, config_for
-
-
-def add(client: redis.Redis, *names: str | bytes, prefix: str = "bull") -> None:
-    """Queues with a job each, as an `add` leaves them."""
-    for name in names:
-        raw = name if isinstance(name, bytes) else name.encode()
-        base = prefix.encode() + b":" + raw + b":"
-        client.hset(base + b"meta", "opts.maxLenEvents", 10000)
-        client.set(base + b"id", 1)
-        client.rpush(base + b"wait", 1)
 
 
 def found(server: Server, **options: Any) -> list[tuple[str, str]]:
@@ -49,16 +39,16 @@ def test_each_of_the_three_keys_tells_of_a_queue(any_server: Server) -> None:
 @pytest.mark.parametrize("prefix", ["my:app", "{bull}", "a*b?[c]\\d", "naïve prefix"])
 def test_any_prefix(any_server: Server, prefix: str) -> None:
     client = any_server.client()
-    add(client, "mail", "{tag}", prefix=prefix)
-    add(client, "other")
+    add_queues(client, "mail", "{tag}", prefix=prefix)
+    add_queues(client, "other")
     assert found(any_server, prefixes=(prefix,)) == [(prefix, "mail"), (prefix, "{tag}")]
 
 
 def test_several_prefixes_with_the_longest_first(any_server: Server) -> None:
     client = any_server.client()
-    add(client, "mail")
-    add(client, "mail", prefix="bull:eu")
-    add(client, "mail", prefix="jobs")
+    add_queues(client, "mail")
+    add_queues(client, "mail", prefix="bull:eu")
+    add_queues(client, "mail", prefix="jobs")
     watch = Watch(any_server.url, prefixes=("bull", "bull:eu", "jobs", "empty"))
     samples = watch.discover_and_poll()
     counts = {
@@ -73,17 +63,17 @@ def test_several_prefixes_with_the_longest_first(any_server: Server) -> None:
     ["a b", 'quo"ted', "new\nline", "tab\t", "ünï", "a:b", "back\\slash", "*", "50%"],
 )
 def test_any_name(any_server: Server, name: str) -> None:
-    add(any_server.client(), name, "ordinary")
+    add_queues(any_server.client(), name, "ordinary")
     assert found(any_server) == sorted([("bull", name), ("bull", "ordinary")])
 
 
 def test_bytes_that_are_not_utf8(any_server: Server) -> None:
-    add(any_server.client(), b"bad\xff", "bad", "ordinary")
+    add_queues(any_server.client(), b"bad\xff", "bad", "ordinary")
     assert found(any_server) == [("bull", "bad"), ("bull", "bad\\xff"), ("bull", "ordinary")]
 
 
 def test_two_names_that_look_the_same(any_server: Server) -> None:
-    add(any_server.client(), b"bad\xff", "bad\\xff")
+    add_queues(any_server.client(), b"bad\xff", "bad\\xff")
     watch = Watch(any_server.url)
     samples = watch.discover_and_poll()  # parse fails where a series is twice
     assert value(samples, "bullmq_exporter_queues") == 1
@@ -92,13 +82,13 @@ def test_two_names_that_look_the_same(any_server: Server) -> None:
 
 def test_a_huge_name(real_server: Server) -> None:
     name = "long-" + "x" * 20_000
-    add(real_server.client(), name, "ordinary")
+    add_queues(real_server.client(), name, "ordinary")
     assert found(real_server) == [("bull", name), ("bull", "ordinary")]
 
 
 def test_jobs_and_schedules_named_like_a_queues_keys(any_server: Server) -> None:
     client = any_server.client()
-    add(client, "mail", "with:colon")
+    add_queues(client, "mail", "with:colon")
     client.hset("bull:mail:repeat:meta", mapping={"name": "x", "every": "1000"})
     client.hset("bull:mail:repeat:id", mapping={"name": "x", "pattern": "* * * * *"})
     client.hset("bull:mail:group:id", mapping={"data": "{}", "timestamp": "1"})
@@ -106,13 +96,13 @@ def test_jobs_and_schedules_named_like_a_queues_keys(any_server: Server) -> None
 
 
 def test_include_and_exclude(any_server: Server) -> None:
-    add(any_server.client(), "mail", "mail-test", "images", "Mail")
+    add_queues(any_server.client(), "mail", "mail-test", "images", "Mail")
     options = {"include": ("mail*", "img*"), "exclude": ("*-test",)}
     assert found(any_server, **options) == [("bull", "mail")]
 
 
 def test_static_queues_are_watched_whether_they_exist_or_not(any_server: Server) -> None:
-    add(any_server.client(), "mail", "other")
+    add_queues(any_server.client(), "mail", "other")
     assert found(any_server, static=("mail", "future"), discovery=False) == [
         ("bull", "future"),
         ("bull", "mail"),
@@ -122,7 +112,7 @@ def test_static_queues_are_watched_whether_they_exist_or_not(any_server: Server)
 
 class TestCap:
     def test_what_is_over_the_cap_is_counted(self, any_server: Server) -> None:
-        add(any_server.client(), *(f"q{i:03}" for i in range(50)))
+        add_queues(any_server.client(), *(f"q{i:03}" for i in range(50)))
         watch = Watch(any_server.url, max=20, discovery_batch=10)
         samples = watch.discover_and_poll()
         assert value(samples, "bullmq_exporter_queues") == 20
@@ -130,11 +120,11 @@ class TestCap:
 
     def test_the_cap_does_not_make_queues_come_and_go(self, any_server: Server) -> None:
         client = any_server.client()
-        add(client, *(f"q{i:03}" for i in range(20)))
+        add_queues(client, *(f"q{i:03}" for i in range(20)))
         config = config_for(any_server.url, max=20)
         discovery = Discovery(config.queues)
         before = walk(any_server, discovery)
-        add(client, *(f"a{i:03}" for i in range(20)))
+        add_queues(client, *(f"a{i:03}" for i in range(20)))
         assert walk(any_server, discovery) == before
         assert discovery.current().prefixes["bull"].dropped == 20
 
@@ -152,15 +142,15 @@ def walk(server: Server, discovery: Discovery) -> list[str]:
 class TestOverTime:
     def test_queues_appear_and_vanish(self, any_server: Server) -> None:
         client = any_server.client()
-        add(client, "a", "b")
+        add_queues(client, "a", "b")
         discovery = Discovery(Queues())
         assert walk(any_server, discovery) == ["a", "b"]
-        add(client, "c")
+        add_queues(client, "c")
         client.delete("bull:a:meta", "bull:a:id", "bull:a:wait")
         assert walk(any_server, discovery) == ["b", "c"]
 
     def test_the_same_queues_are_the_same_object(self, any_server: Server) -> None:
-        add(any_server.client(), "a", "b")
+        add_queues(any_server.client(), "a", "b")
         discovery = Discovery(Queues())
         walk(any_server, discovery)
         before = discovery.current().queues
@@ -177,7 +167,7 @@ class TestOverTime:
         assert walk(any_server, discovery) == []
 
     def test_a_pass_reads_pages_of_the_configured_size(self, server: Server) -> None:
-        add(server.client(), *(f"q{i:03}" for i in range(400)))
+        add_queues(server.client(), *(f"q{i:03}" for i in range(400)))
         discovery = Discovery(Queues(discovery_batch=100))
         client = ClientRegistry().get(config_for(server.url).connections["default"], "t")
         client.connect()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import redis
 
 from exporter.bullmq import queue_of
 from exporter.collectors import Context, EventsCollector
@@ -16,6 +15,7 @@ from exporter.config.models import Events
 from exporter.connection import Client, ClientRegistry
 from exporter.state.snapshots import EventFacts, QueueEvents
 from tests.support.keyspaces import keyspace
+from tests.support.redis_data import add_event
 from tests.support.servers import FakeServer, Server
 from tests.support.waiting import LIMIT_SECONDS
 from tests.support.watch import config_for
@@ -46,24 +46,12 @@ LONG_AGO = "1-*"
 """An entry's id that is less than any of now: ids are times, and two streams may share them."""
 
 
-def say(
-    client: redis.Redis,
-    event: str,
-    job: object = 1,
-    queue: str = "q",
-    entry_id: str = "*",
-    **more: str,
-) -> None:
-    fields = {"event": event, "jobId": job} | more
-    client.xadd(f"bull:{queue}:events", fields, id=entry_id)
-
-
 def test_history_is_no_news(any_server: Any_) -> None:
     client = any_server.client()
-    say(client, "added")
+    add_event(client, "added")
     follower = Follower(any_server, "q")
     assert follower.queue().jobs[""].added == 0
-    say(client, "added", 2)
+    add_event(client, "added", 2)
     found = follower.queue()
     assert (found.jobs[""].added, found.read, found.lost) == (1, 1, 0)
     assert follower.queue().jobs[""].added == 1
@@ -72,7 +60,7 @@ def test_history_is_no_news(any_server: Any_) -> None:
 def test_a_stream_that_comes_later_is_read_from_its_beginning(any_server: Any_) -> None:
     follower = Follower(any_server, "q")
     assert follower.collect().queues == {}
-    say(any_server.client(), "added")
+    add_event(any_server.client(), "added")
     assert follower.queue().jobs[""].added == 1
 
 
@@ -91,17 +79,17 @@ def test_a_queue_that_will_keep_events_begins_at_zero(any_server: Any_) -> None:
     follower = Follower(any_server, "q")
     found = follower.queue()
     assert (found.jobs[""].added, found.read) == (0, 0)
-    say(client, "added")
+    add_event(client, "added")
     assert follower.queue().jobs[""].added == 1
 
 
 def test_events_switched_off_are_not_idleness(any_server: Any_) -> None:
     client = any_server.client()
     client.hset("bull:q:meta", "opts.maxLenEvents", 0)
-    say(client, "added")
+    add_event(client, "added")
     follower = Follower(any_server, "q")
     assert follower.collect().queues == {}
-    say(client, "added", 2)
+    add_event(client, "added", 2)
     assert follower.collect().queues == {}
 
 
@@ -114,7 +102,7 @@ def test_a_flood_and_a_trickle(any_server: Any_) -> None:
         pipe.xadd("bull:flood:events", {"event": "added", "jobId": job})
     pipe.execute()
     for place in range(30):
-        say(client, "added", queue=f"q{place}")
+        add_event(client, "added", queue=f"q{place}")
     found = follower.collect()
     assert found.queues[follower.queues[0]].jobs[""].added == 3000
     assert [found.queues[queue].jobs[""].added for queue in follower.queues[1:]] == [1] * 30
@@ -144,14 +132,14 @@ class TestLoss:
         client = real_server.client()
         follower = Follower(real_server, "q")
         for job in range(10):
-            say(client, "added", job)
+            add_event(client, "added", job)
         follower.collect()
         for job in range(1000):
-            say(client, "added", job)
+            add_event(client, "added", job)
         client.xtrim("bull:q:events", maxlen=300, approximate=False)
         found = follower.queue()
         assert (found.read, found.lost) == (300, 700)
-        say(client, "added", 1)
+        add_event(client, "added", 1)
         found = follower.queue()
         assert (found.read, found.lost) == (301, 700)
 
@@ -160,21 +148,21 @@ class TestLoss:
         follower = Follower(real_server, "q")
         follower.collect()
         for job in range(100):
-            say(client, "added", job)
+            add_event(client, "added", job)
         follower.collect()
         client.xtrim("bull:q:events", maxlen=10, approximate=False)
-        say(client, "added", 1)
+        add_event(client, "added", 1)
         assert follower.queue().lost == 0
 
     def test_obliterate_and_begin_again(self, any_server: Any_) -> None:
         client = any_server.client()
         follower = Follower(any_server, "q")
         follower.collect()
-        say(client, "waiting", entry_id="1-1")
+        add_event(client, "waiting", entry_id="1-1")
         assert follower.queue().read == 1
         client.delete("bull:q:events")
         follower.collect()
-        say(client, "active")  # another job of the same id
+        add_event(client, "active")  # another job of the same id
         found = follower.queue()
         assert (found.jobs[""].started, found.lost) == (1, 0)
 
@@ -183,16 +171,16 @@ class TestLoss:
     ) -> None:
         client = real_server.client()
         for job in range(5):
-            say(client, "added", job, entry_id=LONG_AGO)
+            add_event(client, "added", job, entry_id=LONG_AGO)
         follower = Follower(real_server, "q")
         follower.collect()
         client.flushall()
-        say(client, "added", 1)
+        add_event(client, "added", 1)
         drain = StreamReader.drain
 
         def then_news(*arguments: Any) -> Any:
             found = drain(*arguments)
-            say(client, "added", 2)
+            add_event(client, "added", 2)
             return found
 
         with monkeypatch.context() as patched:
@@ -220,12 +208,12 @@ class TestBounds:
         follower = Follower(any_server, "a", "b", max_inflight=10)
         follower.collect()
         for job in range(20):
-            say(client, "active", job, queue="a")
-            say(client, "active", job, queue="b")
+            add_event(client, "active", job, queue="a")
+            add_event(client, "active", job, queue="b")
         found = follower.collect()
         assert found.inflight_dropped == 30
-        say(client, "completed", 19, queue="b")
-        say(client, "completed", 0, queue="b")
+        add_event(client, "completed", 19, queue="b")
+        add_event(client, "completed", 0, queue="b")
         found = follower.collect()
         completed = found.queues[follower.queues[1]].jobs[""].runs["completed"]
         assert completed.count == 1  # the newest are the ones that are remembered
@@ -240,7 +228,7 @@ class TestBounds:
             b"0-0",
         )
         for job in range(300):
-            say(client, "completed", job, returnvalue="x" * 100_000)
+            add_event(client, "completed", job, returnvalue="x" * 100_000)
         reader = StreamReader(page_bytes=1_000_000)
         client.config_resetstat()
         assert reader.drain(Context(client_, 0.0), [stream], float("inf")) == ([stream], [])
@@ -269,7 +257,7 @@ def test_a_key_of_another_type_costs_its_queue_alone(real_server: Server) -> Non
     client.set("bull:bad:events", "x")
     follower = Follower(real_server, "bad", "q")
     follower.collect()
-    say(client, "added")
+    add_event(client, "added")
     found = follower.collect()
     assert found.queues[follower.queues[1]].jobs[""].added == 1
     assert follower.context.errors.classes
@@ -279,10 +267,10 @@ def test_counters_survive_a_reconnect(any_server: Any_) -> None:
     client = any_server.client()
     follower = Follower(any_server, "q")
     follower.collect()
-    say(client, "added", 1)
+    add_event(client, "added", 1)
     follower.collect()
     follower.client.close()
-    say(client, "added", 2)
+    add_event(client, "added", 2)
     follower.client.connect()
     assert follower.queue().jobs[""].added == 2
 
@@ -291,8 +279,8 @@ def test_queues_that_go_are_forgotten(any_server: Any_) -> None:
     client = any_server.client()
     follower = Follower(any_server, "a", "b")
     follower.collect()
-    say(client, "active", queue="a")
-    say(client, "active", queue="b")
+    add_event(client, "active", queue="a")
+    add_event(client, "active", queue="b")
     follower.collect()
     follower.queues = follower.queues[1:]
     assert list(follower.collect().queues) == list(follower.queues)
@@ -324,10 +312,10 @@ class TestNames:
         client.hset("bull:q:2", "name", "resize")
         follower = Follower(any_server, "q", job_names=True)
         follower.collect()
-        say(client, "added", 1, name="welcome")
+        add_event(client, "added", 1, name="welcome")
         for job in (1, 2, 3):  # 2 was added before, 3 is gone already
-            say(client, "active", job)
-            say(client, "completed", job)
+            add_event(client, "active", job)
+            add_event(client, "completed", job)
         assert self.by_name(follower) == {"welcome": 1, "resize": 1, "__other__": 1}
         assert follower.queue().jobs["resize"].runs["completed"].count == 1
 
@@ -335,11 +323,11 @@ class TestNames:
         client = any_server.client()
         follower = Follower(any_server, "q", job_names=True)
         follower.collect()
-        say(client, "added", 1, name="charge")
-        say(client, "active", 1)
-        say(client, "failed", 1)
-        say(client, "retries-exhausted", 1, attemptsMade="1")
-        say(client, "progress", 7)
+        add_event(client, "added", 1, name="charge")
+        add_event(client, "active", 1)
+        add_event(client, "failed", 1)
+        add_event(client, "retries-exhausted", 1, attemptsMade="1")
+        add_event(client, "progress", 7)
         assert self.by_name(follower).keys() == {"charge"}
 
     def test_no_more_than_so_many(self, any_server: Any_) -> None:
@@ -347,8 +335,8 @@ class TestNames:
         follower = Follower(any_server, "q", job_names=True, max_job_names=2)
         follower.collect()
         for job, name in enumerate("abcd"):
-            say(client, "added", job, name=name)
-            say(client, "completed", job)
+            add_event(client, "added", job, name=name)
+            add_event(client, "completed", job)
         assert self.by_name(follower) == {"a": 1, "b": 1, "__other__": 2}
 
     def test_names_are_forgotten_with_their_jobs(self, any_server: Any_) -> None:
@@ -356,8 +344,8 @@ class TestNames:
         follower = Follower(any_server, "q", job_names=True)
         follower.collect()
         for job, last in enumerate(("completed", "failed", "removed", "delayed")):
-            say(client, "added", job, name="x")
-            say(client, last, job)
+            add_event(client, "added", job, name="x")
+            add_event(client, last, job)
         follower.collect()
         stream = follower._collector._streams[follower.queues[0]]
         assert stream.aggregator._names == {}
@@ -367,10 +355,10 @@ class TestNames:
         client.hset("bull:q:1", "name", "later")
         follower = Follower(any_server, "q", job_names=True)
         follower.collect()
-        say(client, "added", 1, name="later")
-        say(client, "delayed", 1, delay="5")
+        add_event(client, "added", 1, name="later")
+        add_event(client, "delayed", 1, delay="5")
         follower.collect()
-        say(client, "waiting", 1, prev="delayed")
-        say(client, "active", 1)
-        say(client, "completed", 1)
+        add_event(client, "waiting", 1, prev="delayed")
+        add_event(client, "active", 1)
+        add_event(client, "completed", 1)
         assert self.by_name(follower) == {"later": 1}

@@ -10,8 +10,8 @@ from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import moment_of
-from tests.integration.test_discovery import add
 from tests.support.pages import jobs, parse, value
+from tests.support.redis_data import add_queues
 from tests.support.servers import Server, valkey
 from tests.support.waiting import wait_for
 from tests.support.watch import Watch, config_for
@@ -30,7 +30,7 @@ class Broken:
 def test_a_mistake_in_a_collector_costs_that_collector(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    add(server.client(), "mail")
+    add_queues(server.client(), "mail")
     config, store = config_for(server.url), SnapshotStore(["default"])
     client = ClientRegistry().get(config.connections["default"], "default")
     collectors = (Broken(), *collectors_for(config))
@@ -51,7 +51,7 @@ def test_a_mistake_in_a_collector_costs_that_collector(
 
 
 def test_a_replica_is_read_by_its_own_url(server: Server) -> None:
-    add(server.client(), "mail")
+    add_queues(server.client(), "mail")
     with valkey("--replicaof", "127.0.0.1", str(server.port)) as replica:
         link = "master_link_status"
         wait_for(lambda: replica.client().info("replication")[link] == "up", "it follows")

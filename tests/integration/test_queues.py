@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import redis
 
-from tests.integration.test_discovery import add
 from tests.support.pages import Samples, every, jobs, value
+from tests.support.redis_data import add_queues
 from tests.support.servers import Server
 from tests.support.watch import Watch
 
@@ -130,7 +130,7 @@ class TestSettings:
         client = any_server.client()
         declare(client, "6.7.0")
         client.hset("bull:q:meta", mapping={"concurrency": 7, "max": 10, "duration": 1000})
-        add(client, "plain")
+        add_queues(client, "plain")
         samples = Watch(any_server.url).discover_and_poll()
         assert value(samples, "bullmq_queue_concurrency_limit", queue="q") == 7
         assert value(samples, "bullmq_queue_concurrency_limit", queue="plain") is None
@@ -148,7 +148,7 @@ class TestSettings:
 
     def test_the_rate_limit_window(self, any_server: Server) -> None:
         client = any_server.client()
-        add(client, "limited", "free", "global")
+        add_queues(client, "limited", "free", "global")
         client.set("bull:limited:limiter", 5, px=600_000)
         client.hset("bull:global:meta", mapping={"max": 10, "duration": 1000})
         samples = Watch(any_server.url).discover_and_poll()
@@ -162,7 +162,7 @@ class TestSettings:
 
 def test_the_length_of_the_event_stream(any_server: Server) -> None:
     client = any_server.client()
-    add(client, "q")
+    add_queues(client, "q")
     for _ in range(3):
         client.xadd("bull:q:events", {"event": "added"})
     samples = Watch(any_server.url).discover_and_poll()
@@ -173,7 +173,7 @@ class TestWrongTypes:
     @pytest.mark.parametrize("suffix", ["wait", "active", "completed", "meta", "events"])
     def test_cost_their_own_fact_alone(self, any_server: Server, suffix: str) -> None:
         client = any_server.client()
-        add(client, "good", "q")
+        add_queues(client, "good", "q")
         client.delete(f"bull:q:{suffix}")
         client.set(f"bull:q:{suffix}", "a string")
         watch = Watch(any_server.url)
@@ -196,7 +196,7 @@ class TestWrongTypes:
         self, any_server: Server, caplog: pytest.LogCaptureFixture
     ) -> None:
         client = any_server.client()
-        add(client, "q")
+        add_queues(client, "q")
         client.delete("bull:q:wait")
         client.set("bull:q:wait", "a string")
         watch = Watch(any_server.url)
@@ -216,7 +216,7 @@ class TestLife:
 
     def test_a_queue_that_is_gone_goes_with_the_next_poll(self, any_server: Server) -> None:
         client = any_server.client()
-        add(client, "q", "stays")
+        add_queues(client, "q", "stays")
         watch = Watch(any_server.url)
         assert waiting(watch.discover_and_poll()) == 1
         client.delete("bull:q:meta", "bull:q:id", "bull:q:wait")
@@ -227,12 +227,12 @@ class TestLife:
 
     def test_and_returns_with_its_first_job(self, any_server: Server) -> None:
         client = any_server.client()
-        add(client, "q")
+        add_queues(client, "q")
         watch = Watch(any_server.url)
         watch.discover_and_poll()
         client.flushall()
         assert waiting(watch.poll()) is None
-        add(client, "q")
+        add_queues(client, "q")
         assert waiting(watch.poll()) == 1
 
     def test_a_ghost_stays_while_its_stalled_check_flickers(self, any_server: Server) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from exporter.config.shard import Shard
-from tests.integration.test_discovery import add
 from tests.support.pages import Samples, every, value
+from tests.support.redis_data import add_queues
 from tests.support.servers import FakeServer, Server
 from tests.support.watch import Watch
 
@@ -39,7 +39,7 @@ def shown(samples: Samples) -> Samples:
 def test_together_they_show_what_one_does(real_server: Server) -> None:
     names = [f"queue-{number}" for number in range(40)]
     for prefix in ("bull", "other"):
-        add(real_server.client(), *names, prefix=prefix)
+        add_queues(real_server.client(), *names, prefix=prefix)
     options = {"prefixes": ("bull", "other"), "static": ("by-name",)}
     alone = shown(Watch(real_server.url, **options).discover_and_poll())
 
@@ -57,14 +57,14 @@ def test_together_they_show_what_one_does(real_server: Server) -> None:
 
 
 def test_what_is_of_the_server_is_shown_by_the_first(real_server: Server) -> None:
-    add(real_server.client(), "mail")
+    add_queues(real_server.client(), "mail")
     pages = shards(real_server)
     assert [bool(every(page, "bullmq_redis_info")) for page in pages] == [True, False, False]
     assert [value(page, "bullmq_up") for page in pages] == [1, 1, 1]
 
 
 def test_counts_and_limits_are_each_shard_s_own(any_server: Server | FakeServer) -> None:
-    add(any_server.client(), *(f"queue-{number}" for number in range(30)))
+    add_queues(any_server.client(), *(f"queue-{number}" for number in range(30)))
     pages = shards(any_server)
     queues = [value(page, "bullmq_exporter_queues") or 0 for page in pages]
     assert sum(queues) == 30
@@ -76,7 +76,7 @@ def test_counts_and_limits_are_each_shard_s_own(any_server: Server | FakeServer)
 
 
 def test_two_exporters_show_the_same(real_server: Server) -> None:
-    add(real_server.client(), "mail", "images")
+    add_queues(real_server.client(), "mail", "images")
     pair = [Watch(real_server.url) for _ in range(2)]
     for watch in pair:
         watch.discover_and_poll()

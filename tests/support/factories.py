@@ -55,29 +55,11 @@ def moment(
     return moment_of(store, settings or config(*names))
 
 
-def snapshot(
-    connection: str = "api",
-    queues: Mapping[tuple[str, str], Mapping[str, float | None]] | None = None,
-    *,
-    ago: float = 0.0,
-    workers: Mapping[tuple[str, str], WorkerCount] | None = None,
-    server: ServerFacts | None = None,
-    dropped: int = 0,
-    **changes: Any,
+def snapshot_of(
+    connection: str = "api", *facts: object, ago: float = 0.0, **changes: Any
 ) -> Snapshot:
-    """A connection that was polled so long ago: its queues by prefix and name, with columns."""
+    """A connection that was polled `ago` seconds ago, with these facts of its collectors."""
     at = time.monotonic() - ago
-    rows = [dict.fromkeys(STATES, 0) | dict(facts) for facts in (queues or {}).values()]
-    keys = tuple(queue_of(prefix, name) for prefix, name in queues or {})
-    table = queue_table(keys, rows)
-    counts = {queue_of(*key): count for key, count in (workers or {}).items()}
-    facts: list[object] = [
-        table,
-        WorkerFacts(counts),
-        Discovered(keys, {"bull": PrefixCount(len(keys), dropped)}),
-        EventFacts({}, 0.0, 0),
-    ]
-    facts += [server] if server is not None else []
     known: dict[str, Any] = {
         "connection": connection,
         "at": at,
@@ -95,6 +77,31 @@ def snapshot(
         "facts": {type(fact): Dated(fact, at) for fact in facts},
     }
     return Snapshot(**(known | changes))
+
+
+def snapshot(
+    connection: str = "api",
+    queues: Mapping[tuple[str, str], Mapping[str, float | None]] | None = None,
+    *,
+    ago: float = 0.0,
+    workers: Mapping[tuple[str, str], WorkerCount] | None = None,
+    server: ServerFacts | None = None,
+    dropped: int = 0,
+    **changes: Any,
+) -> Snapshot:
+    """A connection with queues: columns by prefix and name."""
+    rows = [dict.fromkeys(STATES, 0) | dict(facts) for facts in (queues or {}).values()]
+    keys = tuple(queue_of(prefix, name) for prefix, name in queues or {})
+    table = queue_table(keys, rows)
+    counts = {queue_of(*key): count for key, count in (workers or {}).items()}
+    facts: list[object] = [
+        table,
+        WorkerFacts(counts),
+        Discovered(keys, {"bull": PrefixCount(len(keys), dropped)}),
+        EventFacts({}, 0.0, 0),
+    ]
+    facts += [server] if server is not None else []
+    return snapshot_of(connection, *facts, ago=ago, **changes)
 
 
 def stuck(seconds: float = 100.0) -> dict[str, float | None]:

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.integration.test_discovery import add
 from tests.support.daemon import Daemon, daemon
 from tests.support.fault_report import measure
 from tests.support.live import QUEUE, Live, announce
 from tests.support.observer import Observation, Observer, decreased, polls, slow, stale
 from tests.support.pages import Samples, every, value
+from tests.support.redis_data import add_queues
 from tests.support.servers import Server
 from tests.support.waiting import wait_for
 
@@ -216,7 +216,7 @@ def harness(
 ) -> Iterator[Harness]:
     """An exporter that reaches the server by this URL, with work that has begun."""
     announce(server.client())
-    add(server.client(), "still")
+    add_queues(server.client(), "still")
     env = {"PYTHONPATH": str(CHILD), "TEST_HUNG_AFTER_SECONDS": str(_HUNG_AFTER)} | extra
     settings = config(url or server.url, stale_after=stale_after)
     with daemon(folder, settings, **env) as running:

@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 
 from tests.support.commands import ROOT, blocks
-from tests.unit.test_layers import LAYERS, imports
+from tests.support.source import LAYERS, imports
 
 Arrows = set[tuple[str, str]]
 

@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -46,11 +47,12 @@ from exporter.state.snapshots import (
     WorkerCount,
     WorkerFacts,
 )
-from tests.support.factories import moment
+from tests.support.factories import moment, snapshot_of
 from tests.support.pages import every, jobs, parse, value
 from tests.support.tables import queue_table
 
 META = Metadata("n", "h:1", "redis://h:1/0", "0123", 0, 0.0, run_id="r", role="master")
+PINGS = Histogram((0.001, 1.0), (1, 2), 0.5, 3)
 STALE_AFTER = 15.0
 AGES = (
     "oldest_waiting_seconds",
@@ -72,23 +74,10 @@ def table(names: list[str], **columns: list[int | None]) -> QueueTable:
     return queue_table([queue_of("bull", name) for name in names], rows)
 
 
-def snapshot(name: str = "api", *facts: object, age: float = 0.0, **changes: object) -> Snapshot:
-    at = time.monotonic() - age
-    fields = {
-        "connection": name,
-        "at": at,
-        "time": time.time(),
-        "up": True,
-        "reached_at": at,
-        "metadata": META,
-        "ping_seconds": 0.001,
-        "pings": Histogram((0.001, 1.0), (1, 2), 0.5, 3),
-        "reconnects": 0,
-        "last_error": None,
-        "reports": {},
-        "facts": {type(fact): Dated(fact, at) for fact in facts},
-    }
-    return Snapshot(**(fields | changes))
+def snapshot(name: str = "api", *facts: object, **changes: Any) -> Snapshot:
+    """Like `snapshot_of`, but every connection reaches the same server."""
+    known = {"metadata": META, "ping_seconds": 0.001, "pings": PINGS}
+    return snapshot_of(name, *facts, **(known | changes))
 
 
 def page(
@@ -101,10 +90,10 @@ def page(
     return made.body(Variant(form, gzip=False)).decode()
 
 
-def sync_report(pair: Pair | None = None, age: float = 0.0) -> SyncReport:
+def sync_report(pair: Pair | None = None, ago: float = 0.0) -> SyncReport:
     checks = {name: Check(ok=True, seconds=0.1, detail="") for name in SYNC_CHECKS}
     pair = pair or Pair("api", "api", checks, propagation_seconds=0.001, seconds=0.3, runs=1)
-    return SyncReport(time.monotonic() - age, 1e9, 0.4, 90.0, (pair,), {"api": META})
+    return SyncReport(time.monotonic() - ago, 1e9, 0.4, 90.0, (pair,), {"api": META})
 
 
 def full() -> Snapshot:
@@ -288,10 +277,10 @@ class TestStaleness:
         assert not jobs(samples)
 
     def test_a_silent_poller_is_not_up(self) -> None:
-        assert value(parse(page(snapshot(age=16))), "bullmq_up") == 0
+        assert value(parse(page(snapshot(ago=16))), "bullmq_up") == 0
 
     def test_a_page_knows_when_it_expires(self) -> None:
-        made = PageWriter().write(moment(snapshot("api", table(["a"]), age=5)))
+        made = PageWriter().write(moment(snapshot("api", table(["a"]), ago=5)))
         assert made.expires_at - time.monotonic() == pytest.approx(10)
 
 
@@ -308,8 +297,8 @@ class TestSync:
         assert not [name for name, _ in samples if name.startswith("bullmq_sync")]
 
     def test_an_old_round_is_withdrawn(self) -> None:
-        assert value(parse(page(sync=sync_report(age=89))), "bullmq_sync_success") == 1
-        assert value(parse(page(sync=sync_report(age=91))), "bullmq_sync_success") is None
+        assert value(parse(page(sync=sync_report(ago=89))), "bullmq_sync_success") == 1
+        assert value(parse(page(sync=sync_report(ago=91))), "bullmq_sync_success") is None
 
 
 class TestKeyspaces:

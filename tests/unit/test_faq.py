@@ -56,15 +56,15 @@ TRIED = {
     "Does it slow down": [
         "e2e/test_access.py::test_the_exporter_sends_only_what_it_says",
         "integration/test_sync.py::test_every_key_has_a_ttl_from_the_start",
-        "e2e/test_sync.py::test_it_can_be_disabled",
+        "e2e/test_reload.py::test_the_sync_test_can_be_turned_off_and_on",
     ],
     "Do my services have to change": [
         "integration/test_discovery.py::test_each_of_the_three_keys_tells_of_a_queue",
         "integration/test_queues.py::test_a_queue_that_is_gone_goes_with_the_next_poll",
     ],
     "How do I protect /metrics": [
-        "e2e/test_web.py::test_every_page",
-        "e2e/test_web.py::test_wrong",
+        "e2e/test_web.py::test_who_may_look",
+        "e2e/test_web.py::test_who_may_not_look",
         "e2e/test_web.py::test_health_is_open",
     ],
     "How do I reduce the number of series": [

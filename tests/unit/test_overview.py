@@ -8,18 +8,14 @@ import pytest
 
 from exporter.bullmq import queue_of
 from exporter.collectors.queues import STATES
-from exporter.connection import Metadata
 from exporter.state.snapshots import (
-    Dated,
-    Histogram,
-    Snapshot,
     WorkerCount,
     WorkerFacts,
 )
 from exporter.views.overview import Overview, QueueView, overview
 from exporter.views.queues_table import choose, table
 from exporter.views.sorting import SORTS, in_order
-from tests.support.factories import moment
+from tests.support.factories import moment, snapshot_of
 from tests.support.tables import queue_table
 
 
@@ -139,21 +135,7 @@ def test_workers_under_another_prefix_are_a_hint() -> None:
         nothing | {"has_id": 0, "worker_alive": 1},
     ]
     facts = (queue_table(queues, rows), WorkerFacts({queues[1]: WorkerCount(1, 1)}))
-    snapshot = Snapshot(
-        connection="api",
-        at=now,
-        time=0.0,
-        up=True,
-        reached_at=now,
-        metadata=Metadata("n", "h:1", "u", "x", 0, 0.0, run_id="r", role="master"),
-        ping_seconds=0.001,
-        pings=Histogram((), (), 0.0, 0),
-        reconnects=0,
-        last_error=None,
-        reports={},
-        facts={type(fact): Dated(fact, now) for fact in facts},
-    )
-    found = overview(moment(snapshot))
+    found = overview(moment(snapshot_of("api", *facts)))
     assert found.isolations == ()
     assert found.queues[0].reason == "no_workers"
     assert found.queues[0].hint == (

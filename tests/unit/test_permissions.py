@@ -11,7 +11,7 @@ import pytest
 from docs import generated
 from exporter.check.permissions import PERMISSIONS, acl_commands
 from exporter.collectors import READING_COMMANDS, SYNC_COMMANDS
-from tests.unit.test_layers import ROOT
+from tests.support.source import ROOT
 
 # `Command` itself, and what takes packed commands apart to send them to nodes of a cluster
 MAY_PACK = {"connection/command.py", "connection/routing.py"}

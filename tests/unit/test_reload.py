@@ -11,7 +11,7 @@ from exporter.config.errors import ConfigError, ConfigProblem
 from exporter.config.models import Config
 from exporter.reload import reload_config
 from exporter.state.store import SnapshotStore
-from tests.unit.test_exposition import snapshot
+from tests.support.factories import snapshot
 
 
 def config(**sections: Any) -> Config:

@@ -1,0 +1,1 @@
+"""What the fuzzing tests share: inputs, their number, and a Redis that answers anything."""

@@ -1,0 +1,56 @@
+"""The exporter's own source: its layers, and what each part imports."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2] / "exporter"
+TESTS = Path(__file__).parents[1]
+
+# each may import only those before it (and itself)
+LAYERS = (
+    "log",
+    "parsing",
+    "progress",
+    "config",
+    "connection",
+    "bullmq",
+    "state",
+    "collectors",
+    "diagnosis",
+    "views",
+    "metrics",
+    "rules",
+    "exposition",
+    "polling",
+    "web",
+    "check",
+    "reload",
+    "app",
+    "demo",
+    "cli",
+    "__main__",
+)
+
+
+@functools.cache
+def imports() -> tuple[tuple[str, str, str], ...]:
+    """(file, the part of the exporter that it is in, imported module)."""
+    return tuple(_imports())
+
+
+def _imports() -> Iterator[tuple[str, str, str]]:
+    for file in sorted(ROOT.rglob("*.py")):
+        relative = file.relative_to(ROOT)
+        part = relative.parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                yield from ((str(relative), part, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [alias.name for alias in node.names]
+                whole = node.module == "exporter"
+                for module in [f"exporter.{n}" for n in names] if whole else [node.module]:
+                    yield str(relative), part, module
