@@ -123,6 +123,13 @@ BUILD_INFO = _gauge(
     "Always 1. The versions of the exporter and of Python.",
     "count by (version) (bullmq_exporter_build_info)",
 )
+RENDER_FAILURES = _counter(
+    "bullmq_exporter_render_failures_total",
+    (),
+    "Metrics pages that could not be rendered because of a bug. What is on the previous page is "
+    "withdrawn when it becomes too old.",
+    "increase(bullmq_exporter_render_failures_total[15m]) > 0",
+)
 RELOAD_SUCCESSFUL = _gauge(
     "bullmq_exporter_config_last_reload_successful",
     (),

@@ -119,6 +119,15 @@ def _collection() -> list[Panel]:
             bars=True,
         ),
         lines(
+            "Pages not rendered",
+            "Is the metrics page incomplete because of a bug?",
+            Query(
+                f"increase(bullmq_exporter_render_failures_total{_INSTANCES}[{RATE}])",
+                _INSTANCE_LEGEND,
+            ),
+            bars=True,
+        ),
+        lines(
             "Reconnections",
             "Are connections lost?",
             Query(

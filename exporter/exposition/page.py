@@ -11,7 +11,7 @@ from exporter.bullmq import Queue
 from exporter.exposition.blocked import diagnosis_lines
 from exporter.exposition.chunks import Chunk, join_gzip
 from exporter.exposition.events import EventWriter
-from exporter.exposition.per_connection import connection_families
+from exporter.exposition.per_connection import connection_families, exporter_families
 from exporter.exposition.process import process_families
 from exporter.exposition.queues import QueueWriter
 from exporter.exposition.text import Format, ending, header
@@ -67,10 +67,14 @@ class PageWriter:
         self._writers: dict[str, QueueWriter] = {}
         self._events: dict[str, EventWriter] = {}
 
-    def write(self, moment: Moment) -> Page:
-        """The page of that moment."""
+    def write(self, moment: Moment, failures: int = 0) -> Page:
+        """The page of that moment; `failures` is how many pages could not be rendered so far."""
         lines: dict[Family, list[bytes | Chunk]] = defaultdict(list)
-        plain = chain(connection_families(moment), diagnosis_lines(moment.diagnosis))
+        plain = chain(
+            exporter_families(failures),
+            connection_families(moment),
+            diagnosis_lines(moment.diagnosis),
+        )
         for family, line in plain:
             lines[family].append(line.encode("utf-8", "replace"))
         shown = _shown_queues(moment)
@@ -100,6 +104,12 @@ class PageWriter:
             if facts is not None and name in shown:
                 writer = self._events.setdefault(name, EventWriter(name))
                 yield from writer.lines(facts, shown[name])
+
+
+def exporter_page(failures: int) -> Page:
+    """A page without anything that was read from Redis; it does not expire."""
+    lines = {family: [line.encode()] for family, line in exporter_families(failures)}
+    return Page(lines, float("inf"))
 
 
 def _expiry(moment: Moment) -> float:

@@ -15,10 +15,14 @@ from exporter.views.moment import Moment
 Line = tuple[Family, str]
 
 
+def exporter_families(failures: int) -> Iterator[Line]:
+    """What is known without any moment: the versions, and how many pages could not be rendered."""
+    yield _line(metrics.BUILD_INFO, (__version__, platform.python_version()), 1)
+    yield _line(metrics.RENDER_FAILURES, (), failures)
+
+
 def connection_families(moment: Moment) -> Iterator[Line]:
     """Each line with its family. One family's lines are in order, but families may alternate."""
-    build = (__version__, platform.python_version())
-    yield _line(metrics.BUILD_INFO, build, 1)
     if moment.reload is not None:
         yield _line(metrics.RELOAD_SUCCESSFUL, (), moment.reload.successful)
         yield _line(metrics.RELOAD_SUCCESS_TIME, (), moment.reload.success_time)

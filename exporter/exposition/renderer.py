@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from exporter.config.models import Config
-from exporter.exposition.page import Page, PageWriter, Variant
+from exporter.exposition.page import Page, PageWriter, Variant, exporter_page
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import Moment, moment_of
 
@@ -16,6 +16,8 @@ logger = logging.getLogger("exporter.exposition")
 
 _REQUESTED_SECONDS = 120.0
 _MAX_WAIT_SECONDS = 1.0
+_LOG_SECONDS = 60.0
+"""How often a page that still cannot be rendered is logged."""
 
 
 class Renderer:
@@ -23,6 +25,9 @@ class Renderer:
 
     Every variant that was requested within the last two minutes is rendered at once, so that a
     request finds its bytes ready.
+
+    If a page cannot be rendered, the previous one is served until its first value becomes too old,
+    and then a page that contains only what is known of the exporter itself.
     """
 
     def __init__(self, store: SnapshotStore, current: Callable[[], Config]) -> None:
@@ -34,6 +39,9 @@ class Renderer:
         """Monotonic time of the last request for each variant."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="renderer", daemon=True)
+        self._failures = 0
+        self._failing_since: float | None = None
+        self._logged_at = float("-inf")
         self.page: Page = self._writer.write(self._moment())
 
     def start(self) -> None:
@@ -51,34 +59,52 @@ class Renderer:
         """Whether the thread is running."""
         return self._thread.is_alive()
 
+    def failing_seconds(self, now: float) -> float:
+        """For how long pages could not be rendered, at that monotonic time; 0 if they can be."""
+        return 0.0 if self._failing_since is None else now - self._failing_since
+
     def body(self, variant: Variant) -> bytes:
         """The newest page in that variant."""
         self._requested[variant] = time.monotonic()
         return self.page.body(variant)
 
     def render(self) -> Page:
-        """Render a page now. Not thread-safe."""
-        page = self._writer.write(self._moment())
-        since = time.monotonic() - _REQUESTED_SECONDS
-        for variant, requested in tuple(self._requested.items()):
-            if requested >= since:
-                page.body(variant)
-        self.page = page
-        return page
+        """Replace the page by one of the current moment, or count the failure. Not thread-safe."""
+        try:
+            page = self._writer.write(self._moment(), self._failures)
+            since = time.monotonic() - _REQUESTED_SECONDS
+            for variant, requested in tuple(self._requested.items()):
+                if requested >= since:
+                    page.body(variant)
+        except Exception as error:
+            self._fail(error)
+        else:
+            self._failing_since = None
+            self.page = page
+        return self.page
+
+    def _fail(self, error: Exception) -> None:
+        now = time.monotonic()
+        self._failures += 1
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        self._writer = PageWriter()  # what it has cached may be the cause
+        if now - self._logged_at >= _LOG_SECONDS:
+            self._logged_at = now
+            text = "the metrics page could not be rendered; please report this bug"
+            logger.error(text, exc_info=error)
+        if now > self.page.expires_at:
+            self.page = exporter_page(self._failures)
 
     def _run(self) -> None:
         while not self._stop.is_set():
             wait = min(_MAX_WAIT_SECONDS, max(0.0, self.page.expires_at - time.monotonic()))
             changed = self._store.changed.wait(wait)
-            if not changed and time.monotonic() <= self.page.expires_at:
+            expired = time.monotonic() > self.page.expires_at
+            if not (changed or expired or self._failing_since is not None):
                 continue
             self._store.changed.clear()
-            try:
-                self.render()
-            except Exception:
-                logger.exception(
-                    "the metrics page could not be rendered; the previous one is still served"
-                )
+            self.render()
+            if self._failing_since is not None:
                 self._stop.wait(_MAX_WAIT_SECONDS)
 
     def _moment(self) -> Moment:

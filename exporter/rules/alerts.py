@@ -65,6 +65,17 @@ ALERTS: Final = (
         seconds(10 * MINUTE),
     ),
     Alert(
+        "PageNotRendered",
+        Severity.CRITICAL,
+        "increase(bullmq_exporter_render_failures_total[%window]) > 0",
+        "BullMQ exporter cannot show its metrics: {{ $labels.instance }}",
+        "A bug keeps the exporter {{ $labels.instance }} (job {{ $labels.job }}) from rendering "
+        "its metrics page, so samples may be missing. Its log has the error.",
+        EXPORTER,
+        seconds(0),
+        {"window": seconds(15 * MINUTE)},
+    ),
+    Alert(
         "ConfigReloadFailed",
         Severity.WARNING,
         "bullmq_exporter_config_last_reload_successful == 0",

@@ -176,11 +176,15 @@ def _json(content: dict[str, Any], status: int) -> Response:
 def hung_parts(config: Config, store: SnapshotStore, renderer: Renderer) -> list[str]:
     """The parts of the exporter that have stopped working, each in a sentence."""
     limit = max(_HUNG_AFTER_SECONDS, _HUNG_AFTER_POLLS * config.poll.interval_seconds)
+    now = time.monotonic()
     problems = [
         f"the poller of {name} has not finished a poll for {seconds:.0f} s"
-        for name, seconds in store.seconds_since_publication(time.monotonic()).items()
+        for name, seconds in store.seconds_since_publication(now).items()
         if seconds > limit
     ]
+    failing = renderer.failing_seconds(now)
+    if failing > limit:
+        problems.append(f"the metrics page could not be rendered for {failing:.0f} s; see the log")
     if not renderer.alive:
         problems.append("the metrics renderer has stopped")
     return problems

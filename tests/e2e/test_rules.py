@@ -56,7 +56,7 @@ def test_the_examples_are_valid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("severity", "receiver"), [("critical", "pager"), ("warning", "tickets"), ("info", "nobody")]
+    ("severity", "receiver"), [("critical", "pager"), ("warning", "tickets"), ("info", "none")]
 )
 def test_severities_lead_to_people(severity: str, receiver: str) -> None:
     done = subprocess.run(

@@ -61,7 +61,7 @@ def test_hostile_names_are_text(running: Daemon, look: Open) -> None:
     screen = look(running)
     assert screen.names()[:2] == [HOSTILE, "mail"]
     assert screen.page.locator("img").count() == 0
-    assert screen.page.title().startswith("✖ 2 of 63 queues are blocked")
+    assert screen.page.title().startswith("✖ 2 of 63 queues blocked")
 
 
 def test_nobody_scrolls_sideways(running: Daemon, look: Open) -> None:
@@ -189,7 +189,7 @@ def test_a_pause_is_said_and_ended(running: Daemon, look: Open) -> None:
     screen = look(running)
     pause = screen.page.get_by_role("button", name="Pause")
     pause.click()
-    assert screen.alarm.startswith("Paused. What is shown is as of")
+    assert screen.alarm.startswith("Paused. Showing data as of")
     assert screen.page.locator("body.stale").count() == 1
     age = screen.page.locator("#age")
     # more than two of its seconds between refreshes
@@ -215,10 +215,10 @@ def test_redis_goes_away_and_returns(tmp_path: Path, look: Open) -> None:
 
             def lost(s: Screen) -> bool:
                 shown = [row.classes for row in s.rows()] == [["blocked", "old"]]
-                return shown and "its queues are shown as they were then" in s.verdict
+                return shown and "its queues are shown as of then" in s.verdict
 
             screen.until(lost, "the loss")
-            assert screen.headline == "Redis is not reached: api"
+            assert screen.headline == "Redis unreachable: api"
             screen.until(lambda s: "its queues are not shown" in s.verdict, "withdrawn")
             assert screen.rows() == []
             assert value(running.samples(), "bullmq_up") == 0
@@ -279,7 +279,7 @@ def test_of_many_queues_only_what_differs_is_touched(tmp_path: Path, look: Open)
             wait_for(lambda: "2 of 2,003" in running.get("/").text, "all of them")
             screen = look(running)
             page, rows = screen.page, screen.page.locator("#table tbody tr")
-            assert "the first 2,000 are shown" in page.locator("#count").inner_text()
+            assert "showing the first 2,000" in page.locator("#count").inner_text()
             assert rows.count() == 2_000
             row = page.locator('[data-key$="|queue-1234"]')
             screen.until(lambda _: "?" not in row.text_content(), "its rates are known")

@@ -109,7 +109,7 @@ def test_only_who_is_open_to_all_says_so(
     redis: Server, guarded: Daemon, running: Daemon, tmp_path: Path
 ) -> None:
     """Neither with users, nor on this machine alone."""
-    said = "open to all networks"
+    said = "listening on all interfaces without authentication"
     with daemon(tmp_path, config(redis, ""), listen="0.0.0.0") as open_:
         wait_for(lambda: said in open_.log, said)
         assert open_.log.count(said) == 1
@@ -157,7 +157,7 @@ def test_the_status_page_is_compressed_on_request(running: Daemon) -> None:
 def test_a_mistake_in_the_address_is_told(running: Daemon) -> None:
     answer = running.get("/?sort=%3Cb%3E")
     assert answer.status == 400
-    assert answer.text.startswith("sort: not known here; give one of name, reason")
+    assert answer.text.startswith("sort: unknown value; use one of name, reason")
     assert answer.headers["content-type"].startswith("text/plain")
 
 
@@ -221,7 +221,7 @@ def test_who_accepts_nothing_that_there_is(running: Daemon, method: str, accept:
         answer = running.get(path, method=method, Accept=accept)
         assert answer.status == 406
         assert "Accept" in answer.headers["vary"]
-        assert answer.body == b"" or b"there is only " in answer.body
+        assert answer.body == b"" or b"available types: " in answer.body
     for path in OPEN:
         assert running.get(path, method=method, Accept=accept).status == 200
 
@@ -231,7 +231,7 @@ def test_a_page_of_another_kind(running: Daemon) -> None:
     assert running.get("/health/queues", Accept="text/plain").status == 406
     assert running.get("/", Accept="application/json").status == 406
     answer = running.get("/health/redis", Accept="text/html")
-    assert answer.text.startswith("there is only application/json; ")
+    assert answer.text.startswith("available types: application/json; ")
 
 
 def test_accept_in_several_lines(running: Daemon) -> None:

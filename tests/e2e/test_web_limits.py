@@ -28,7 +28,7 @@ def long_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test shortens the one that it is about, before it starts a server."""
     for module in (protocol, server):
         monkeypatch.setattr(module, "REQUEST_SECONDS", HOUR)
-    monkeypatch.setattr(protocol, "ANSWER_SECONDS", HOUR)
+    monkeypatch.setattr(protocol, "RESPONSE_SECONDS", HOUR)
     monkeypatch.setattr(server, "_IDLE_SECONDS", HOUR)
     monkeypatch.setattr(bad_requests, "PAUSE_SECONDS", HOUR)
 
@@ -76,7 +76,7 @@ def test_idle_clients_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_client_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "ANSWER_SECONDS", SHORT)
+    monkeypatch.setattr(protocol, "RESPONSE_SECONDS", SHORT)
     # more than the buffers of both sides take
     size = 30_000_000
     with serving("x" * size) as running, running.client() as sock:

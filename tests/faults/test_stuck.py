@@ -50,7 +50,9 @@ def running(server: Server, hosts: Path, tmp_path: Path) -> Iterator[Daemon]:
 def silence(running: Daemon, connection: str) -> int:
     """Seconds for which `/-/healthy` says that the poller is silent, once it says so."""
     answer = wait_for(lambda: (a := running.get("/-/healthy")).status == 503 and a, "503")
-    match = re.fullmatch(rf"the poller of {connection} has been silent for (\d+) s\n", answer.text)
+    match = re.fullmatch(
+        rf"the poller of {connection} has not finished a poll for (\d+) s\n", answer.text
+    )
     assert match, answer.text
     return int(match[1])
 

@@ -1,0 +1,109 @@
+"""A page that cannot be rendered: nothing on it stays for longer than it is true."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from exporter.exposition import Format, PageWriter, Renderer, Variant
+from exporter.state.store import SnapshotStore
+from exporter.web.routes import hung_parts
+from tests.support.factories import config, snapshot
+from tests.support.pages import Samples, parse, value
+from tests.support.stopped_clock import StoppedClock
+
+CONFIG = config("a", "b")
+STALE_AFTER = CONFIG.poll.stale_after_seconds
+
+
+@pytest.fixture
+def store() -> SnapshotStore:
+    store = SnapshotStore(["a", "b"])
+    for name in store.connections:
+        store.publish(snapshot(name, {("bull", "mail"): {"waiting": 1}}))
+    return store
+
+
+@pytest.fixture
+def renderer(store: SnapshotStore) -> Renderer:
+    return Renderer(store, lambda: CONFIG)
+
+
+def served(renderer: Renderer) -> Samples:
+    return parse(renderer.body(Variant(Format.TEXT, gzip=False)).decode())
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes every page fail from then on; `monkeypatch.undo` mends it."""
+
+    def fail(*_: object) -> None:
+        raise ValueError("zip() argument 2 is shorter than argument 1")
+
+    return lambda: monkeypatch.setattr(PageWriter, "write", fail)
+
+
+def test_the_previous_page_is_served_until_its_values_are_too_old(
+    renderer: Renderer, broken: Callable[[], None], clock: StoppedClock
+) -> None:
+    broken()
+    renderer.render()
+    assert value(served(renderer), "bullmq_up", connection="a") == 1
+    clock.move(STALE_AFTER + 1)
+    renderer.render()
+    samples = served(renderer)
+    assert {name for name, _ in samples if name.startswith("bullmq_")} == {
+        "bullmq_exporter_build_info",
+        "bullmq_exporter_render_failures_total",
+    }
+    assert value(samples, "bullmq_exporter_render_failures_total") == 2
+
+
+def test_after_a_minute_the_exporter_is_not_healthy(
+    renderer: Renderer, store: SnapshotStore, broken: Callable[[], None], clock: StoppedClock
+) -> None:
+    broken()
+    renderer.render()
+    renderer.start()
+    try:
+        for _ in range(61):
+            clock.move(1)
+            for name in store.connections:
+                store.publish(snapshot(name))
+        (problem,) = hung_parts(CONFIG, store, renderer)
+        assert problem == "the metrics page could not be rendered for 61 s; see the log"
+    finally:
+        renderer.stop()
+
+
+def test_all_is_back_with_the_next_page(
+    renderer: Renderer,
+    store: SnapshotStore,
+    broken: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    clock: StoppedClock,
+) -> None:
+    broken()
+    for _ in range(3):
+        renderer.render()
+    assert renderer.failing_seconds(time.monotonic()) == 0
+    monkeypatch.undo()
+    renderer.render()
+    samples = served(renderer)
+    assert value(samples, "bullmq_up", connection="b") == 1
+    assert value(samples, "bullmq_exporter_render_failures_total") == 3
+
+
+def test_it_is_logged_once_a_minute(
+    renderer: Renderer,
+    broken: Callable[[], None],
+    clock: StoppedClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken()
+    for _ in range(100):
+        renderer.render()
+        clock.move(1)
+    assert [record.exc_info is not None for record in caplog.records] == [True, True]
