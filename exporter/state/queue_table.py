@@ -40,6 +40,12 @@ class QueueTable:
     columns: Mapping[Column[Any], Sequence[Any]]
     """Every column that a subject declares; use `column` and `value` to read them."""
 
+    def __post_init__(self) -> None:
+        """Raises `ValueError` if a column has another length: the page would mix up the queues."""
+        wrong = [c.name for c, values in self.columns.items() if len(values) != len(self.queues)]
+        if wrong:
+            raise ValueError(f"columns of another length than the queues: {', '.join(wrong)}")
+
     def column(self, column: Column[Value]) -> Sequence[Value | None]:
         """The values of all queues."""
         values: Sequence[Value | None] = self.columns[column]

@@ -31,7 +31,7 @@ class QueueCollector:
     def collect(self, context: Context) -> QueueTable:
         """The table of all existing queues. Raises `RedisFailure`."""
         if context.queues is not self._queues:
-            self._queues, self._exists = context.queues, []
+            self._queues, self._exists, self._shown = context.queues, [], ()
             self._batches = make_batches(context.queues, self._batches)
         self._rotation.advance()
         with self._forget_if_aborted():
