@@ -50,7 +50,10 @@ def _latency(client: Client) -> Step:
     times = [client.ping() for _ in range(_PINGS)]
     figures = {"min": min(times), "median": statistics.median(times), "max": max(times)}
     shown = ", ".join(f"{name} {seconds * 1000:.2f}" for name, seconds in figures.items())
-    return Step("latency", Outcome.OK, f"{_PINGS} PINGs: {shown} ms", figures)
+    detail = f"{_PINGS} PINGs: {shown} ms"
+    if client.ping_refusal is not None:
+        return Step("latency", Outcome.WARNING, f"{detail}; {client.ping_refusal.text}", figures)
+    return Step("latency", Outcome.OK, detail, figures)
 
 
 def _identity(metadata: Metadata) -> Step:

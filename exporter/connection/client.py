@@ -43,6 +43,8 @@ class Client(ABC):
         """The connection's name in CLIENT LIST."""
         self.failure: RedisFailure | None = None
         """Why the connection is closed; None while it is open or was closed on purpose."""
+        self.ping_refusal: ReplyError | None = None
+        """The error reply to the last PING, from a server that may answer other commands."""
         self.metadata: Metadata | None = None
         """The server that the connection reaches, or reached last."""
 
@@ -74,7 +76,11 @@ class Client(ABC):
 
     @abstractmethod
     def ping(self) -> float:
-        """Seconds of a PING round trip, also if PING is not permitted. Raises `RedisFailure`."""
+        """Seconds of a PING round trip, also if it is refused. Raises `RedisFailure`.
+
+        An error reply proves that the server is there. It is kept in `ping_refusal`, unless PING is
+        only not permitted. Redis answers PING with MISCONF while it refuses writes.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -98,11 +98,13 @@ class ClusterClient(Client):
     def ping(self) -> float:
         """The round trip to the slowest node that replies. Raises `RedisFailure` if none does."""
         times = []
+        self.ping_refusal = None
         for address, node in zip(self._masters(), self.nodes, strict=True):
             try:
                 if not node.connected:
                     node.connect()
                 times.append(node.ping())
+                self.ping_refusal = self.ping_refusal or node.ping_refusal
             except RedisFailure as failure:
                 self._failures[address] = failure
         if not times:

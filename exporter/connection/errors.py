@@ -21,6 +21,10 @@ class ErrorClass(StrEnum):
     LOADING = "loading"
     """Redis is reachable but temporarily not serving: LOADING, BUSY, MASTERDOWN, CLUSTERDOWN."""
     READONLY = "readonly"
+    """A write was sent to a replica."""
+    WRITES_REFUSED = "writes_refused"
+    """Redis reads but does not write: a snapshot failed (MISCONF), memory is full (OOM), or too few
+    replicas are connected (NOREPLICAS)."""
     PROTOCOL = "protocol"
     """An unexpected reply: a wrong type, an invalid database number, not the Redis protocol."""
     INTERNAL = "internal"
@@ -78,6 +82,9 @@ _CLASSES: Final = {
     "MASTERDOWN": ErrorClass.LOADING,
     "CLUSTERDOWN": ErrorClass.LOADING,
     "READONLY": ErrorClass.READONLY,
+    "MISCONF": ErrorClass.WRITES_REFUSED,
+    "OOM": ErrorClass.WRITES_REFUSED,
+    "NOREPLICAS": ErrorClass.WRITES_REFUSED,
 }
 _CLASSES_BY_TEXT: Final = (
     ("ERR unknown command", ErrorClass.PERMISSION),

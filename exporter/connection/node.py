@@ -125,17 +125,19 @@ class NodeClient(Client):
         if self._errors_seen == errors_before:
             return Replies(replies, size=size)
         failed = tuple(i for i, reply in enumerate(replies) if isinstance(reply, ReplyError))
-        if failed and replies[failed[0]].kind in _CONNECTION_WIDE:
-            raise RedisFailure(replies[failed[0]].kind, replies[failed[0]].text)
+        for i in failed:
+            if replies[i].kind in _CONNECTION_WIDE:
+                raise RedisFailure(replies[i].kind, replies[i].text)
         return Replies(replies, failed, size)
 
     def ping(self) -> float:
         start = time.perf_counter()
         reply = self.batch(PING.on(), 1).replies[0]
         seconds = time.perf_counter() - start
-        if isinstance(reply, ReplyError) and not reply.not_available:
-            raise reply
-        if not isinstance(reply, ReplyError) and reply != b"PONG":
+        self.ping_refusal = None
+        if isinstance(reply, ReplyError):
+            self.ping_refusal = None if reply.not_available else reply
+        elif reply != b"PONG":
             raise RedisFailure(ErrorClass.PROTOCOL, f"unexpected reply to PING: {reply!r:.80}")
         return seconds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from exporter.connection import Backoff, Client, ErrorClass, Metadata, RedisFailure
+from exporter.connection import Backoff, Client, ErrorClass, Metadata, RedisFailure, ReplyError
 from exporter.log import REDIS, event
 from exporter.state.histogram import Buckets
 from exporter.state.snapshots import Histogram, LastError
@@ -34,6 +34,8 @@ class ConnectionSupervisor:
         self.reconnects = 0
         self.failure: RedisFailure | None = RedisFailure(ErrorClass.CONNECTION, "not tried yet")
         self.last_error: LastError | None = None
+        self.ping_refusal: LastError | None = None
+        """Why the server refuses PING although it is reached; None if it does not."""
 
     def check(self) -> bool:
         """Ping, after connecting if necessary and due. Returns whether Redis is reached."""
@@ -171,9 +173,30 @@ class ConnectionSupervisor:
         self.failure = failure
         self.last_error = LastError(failure.kind, failure.text, time.time())
         self.ping_seconds = None
+        self.ping_refusal = None
 
     def _ping(self) -> float:
         seconds = self._client.ping()
         self.ping_seconds = seconds
         self._pings.observe(seconds)
+        self._note_refusal(self._client.ping_refusal)
         return seconds
+
+    def _note_refusal(self, reply: ReplyError | None) -> None:
+        before = self.ping_refusal
+        known = (before.kind, before.text) if before is not None else None
+        now = (reply.kind, reply.text) if reply is not None else None
+        if now == known:
+            return
+        if reply is None:
+            self.ping_refusal = None
+        else:
+            self.ping_refusal = LastError(reply.kind, reply.text, time.time())
+        event(
+            logger,
+            logging.WARNING if reply is not None else logging.INFO,
+            "PING refused" if reply is not None else "PING accepted",
+            connection=self._connection,
+            error=reply and reply.kind,
+            detail=reply and reply.text,
+        )

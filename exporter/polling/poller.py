@@ -186,6 +186,7 @@ class Poller:
             pings=self._supervisor.pings,
             reconnects=self._supervisor.reconnects,
             last_error=self._supervisor.last_error,
+            ping_refusal=self._supervisor.ping_refusal,
             reports=self._recorder.reports,
             facts={type(dated.facts): dated for dated in self._facts.values()},
         )

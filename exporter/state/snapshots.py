@@ -171,6 +171,8 @@ class Snapshot:
     pings: Histogram
     reconnects: int
     last_error: LastError | None
+    ping_refusal: LastError | None
+    """The error with which the reached server answers PING: MISCONF if it refuses writes."""
     """The last failure of the connection; kept after it has recovered."""
     reports: Mapping[str, CollectorReport]
     facts: Mapping[type, Dated]

@@ -49,6 +49,7 @@ def _connection(moment: Moment, name: str) -> dict[str, Any]:
         "ping_seconds": snapshot.ping_seconds,
         "reconnects": snapshot.reconnects,
         "last_error": _last_error(snapshot.last_error),
+        "ping_refusal": _last_error(snapshot.ping_refusal),
         "metadata": shown_metadata(snapshot.metadata),
         "database": moment.owners[name],
         "server": server and dict(server.info),

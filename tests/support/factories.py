@@ -73,6 +73,7 @@ def snapshot_of(
         "pings": NO_DURATIONS,
         "reconnects": 0,
         "last_error": None,
+        "ping_refusal": None,
         "reports": {},
         "facts": {type(fact): Dated(fact, at) for fact in facts},
     }

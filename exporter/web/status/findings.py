@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from exporter.connection import ErrorClass
 from exporter.diagnosis import verdict
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import Discovered, ServerFacts, Snapshot
@@ -43,6 +44,7 @@ def findings(moment: Moment, overview: Overview) -> list[Finding]:
     """Every problem, the worst first; a single OK finding if there is none."""
     problems = [
         *_unreachable(moment),
+        *_refusing(moment),
         *_blocked(overview),
         *_out_of_sync(moment),
         *_not_read(moment),
@@ -75,6 +77,15 @@ def _why_down(snapshot: Snapshot, moment: Moment) -> str:
     queues = "its queues are shown as of then" if shown else "its queues are not shown"
     since = age(moment.now - snapshot.reached_at)
     return f"{snapshot.connection}: last reached {since} ago; {queues} ({cause})"
+
+
+def _refusing(moment: Moment) -> Iterator[Finding]:
+    for snapshot in moment.snapshots:
+        refusal = snapshot.ping_refusal
+        if refusal is not None and moment.is_up(snapshot):
+            what = "writes" if refusal.kind is ErrorClass.WRITES_REFUSED else "PING"
+            headline = f"The Redis of {snapshot.connection} refuses {what}"
+            yield Finding(Level.BAD, headline, (printable(refusal.text),))
 
 
 def _blocked(overview: Overview) -> Iterator[Finding]:
