@@ -100,7 +100,7 @@ UP = _gauge(
 CONNECTION_INFO = _gauge(
     "bullmq_connection_info",
     (*_CONNECTION, "database", "url_hash", "run_id", "db", "role"),
-    "Always 1. The server the connection reaches; database is the first connection to the same "
+    "Always 1. The server the connection reaches; database is the connection that reads the "
     "keyspace, url_hash is a hash of the URL without credentials.",
     "count by (database) (count by (database, connection) (bullmq_connection_info))",
 )

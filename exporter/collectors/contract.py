@@ -27,7 +27,7 @@ class Scope(Enum):
     CONNECTION = "connection"
     """It runs on every connection."""
     DATABASE = "database"
-    """It runs once per keyspace, on the first connection that reaches it."""
+    """It runs once per keyspace, on the connection that owns it."""
 
 
 class CommandErrors:

@@ -23,6 +23,8 @@ class Metadata:
     db: int
     connected_at: float
     """Unix time."""
+    user: str = "default"
+    """The ACL user of the connection."""
     client_id: int | None = None
     db_size: int | None = None
     """Number of keys in the database when connected."""

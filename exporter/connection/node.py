@@ -233,6 +233,7 @@ class NodeClient(Client):
             url_hash=url.hash,
             db=url.db,
             connected_at=time.time(),
+            user=self.settings.user or "default",
             client_id=client_id if isinstance(client_id, int) else None,
             db_size=size if isinstance(size, int) else None,
             sentinel=sentinel,

@@ -14,7 +14,6 @@ from exporter.connection import Client
 from exporter.polling.connection_supervisor import ConnectionSupervisor
 from exporter.polling.discovery_pacer import DiscoveryPacer
 from exporter.polling.recorder import Recorder
-from exporter.state.keyspaces import keyspace_owners
 from exporter.state.snapshots import Dated, Discovered, Snapshot
 from exporter.state.store import SnapshotStore
 
@@ -142,20 +141,9 @@ class Poller:
             self._supervisor.detect_loss()
 
     def _owns_keyspace(self) -> bool:
-        """Whether no earlier connection reads this keyspace."""
-        own = self._snapshot()
-        earlier = []
-        for snapshot in self._store.snapshots():
-            if snapshot.connection == own.connection:
-                break
-            earlier.append(snapshot)
-        owners = keyspace_owners(
-            [*earlier, own],
-            time.monotonic(),
-            self._poll_options.stale_after_seconds,
-            self._store.sync,
-        )
-        return owners[own.connection] == own.connection
+        """Whether this keyspace is read here, and not through another connection."""
+        stale_after = self._poll_options.stale_after_seconds
+        return self._store.owner(self._snapshot(), stale_after) in self._names
 
     # --- facts -------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import is_
 
+from exporter.state.keyspaces import Keyspaces
 from exporter.state.rates import Past, extend_past
 from exporter.state.snapshots import Reload, Snapshot, SyncReport
 
@@ -49,6 +50,7 @@ class SnapshotStore:
         """The last round of the sync test."""
         self.reload: Reload | None = None
         """The outcome of the last load of the configuration."""
+        self._keyspaces = Keyspaces()
         self._snapshots: dict[str, Snapshot] = {}
         self._past: dict[str, Past] = {}
         self._since = dict.fromkeys(self.connections, time.monotonic())
@@ -76,6 +78,7 @@ class SnapshotStore:
             if name not in kept:
                 self._snapshots.pop(name)
                 self._past.pop(name, None)
+        self._keyspaces.forget(kept)
         self.connections = tuple(connections)
         now = time.monotonic()
         self._since = {name: self._since[name] if name in kept else now for name in connections}
@@ -88,6 +91,18 @@ class SnapshotStore:
     def read(self) -> Stored:
         """The current content."""
         return Stored(self.snapshots(), dict(self._past), self.sync, self.reload)
+
+    def owners(
+        self, snapshots: Sequence[Snapshot], now: float, stale_after: float
+    ) -> Mapping[str, str]:
+        """For each connection, the connection that owns its keyspace: see `Keyspaces.owners`."""
+        return self._keyspaces.owners(snapshots, now, stale_after, self.sync)
+
+    def owner(self, own: Snapshot, stale_after: float) -> str:
+        """The connection that owns the keyspace of `own`, which need not be published yet."""
+        known = self._snapshots | {own.connection: own}
+        snapshots = [known[name] for name in self.connections if name in known]
+        return self.owners(snapshots, own.at, stale_after).get(own.connection, own.connection)
 
     def seconds_since_publication(self, now: float) -> dict[str, float]:
         """Seconds since each connection last published, at that monotonic time."""

@@ -9,7 +9,6 @@ from functools import cached_property
 
 from exporter.config.models import Config
 from exporter.diagnosis import Database, Diagnosis, databases_of, diagnose
-from exporter.state.keyspaces import keyspace_owners
 from exporter.state.snapshots import Facts, Reload, Snapshot, SyncReport
 from exporter.state.store import SnapshotStore, Stored
 
@@ -24,6 +23,8 @@ class Moment:
 
     config: Config
     stored: Stored
+    owners: Mapping[str, str]
+    """For each connection, the connection that reads its keyspace."""
     now: float
     """Monotonic time, in seconds."""
     time: float
@@ -55,11 +56,6 @@ class Moment:
         return {snapshot.connection: snapshot for snapshot in self.snapshots}
 
     @cached_property
-    def owners(self) -> Mapping[str, str]:
-        """For each connection, the connection that reads its keyspace."""
-        return keyspace_owners(self.snapshots, self.now, self.stale_after, self.stored.sync)
-
-    @cached_property
     def databases(self) -> Sequence[Database]:
         """The databases with fresh facts."""
         return databases_of(self.snapshots, self.owners, self.now, self.stale_after)
@@ -87,11 +83,14 @@ def moment_of(
 ) -> Moment:
     """The current moment; the configuration provides limits that are not given."""
     poll = config.poll
+    stored, now = store.read(), time.monotonic()
+    stale_after = poll.stale_after_seconds if stale_after is None else stale_after
     return Moment(
         config,
-        store.read(),
-        time.monotonic(),
+        stored,
+        store.owners(stored.snapshots, now, stale_after),
+        now,
         time.time(),
-        poll.stale_after_seconds if stale_after is None else stale_after,
+        stale_after,
         poll.blocked_after_seconds if blocked_after is None else blocked_after,
     )

@@ -27,7 +27,7 @@ from exporter.connection import ErrorClass, Metadata, RedisFailure, parse_info
 from exporter.connection.errors import ReplyError, failure_of
 from exporter.connection.slots import Slots, read_slots, redirection
 from exporter.exposition.text import number
-from exporter.state.keyspaces import keyspace_owners
+from exporter.state.keyspaces import Keyspaces
 from exporter.state.snapshots import JobEvents
 from tests.support.fuzzing.answers import anything, number_texts, texts
 from tests.support.fuzzing.profile import fuzz
@@ -58,7 +58,7 @@ def test_info(lines: list[bytes], end: bytes) -> None:
     assert set(persistence_ok(info)) <= {"rdb", "aof"}
     known = Metadata("n", "h:1", "redis://h:1/0", "0", 0, 0.0).with_info(info)
     assert known.same_keyspace(known) or not known.run_id
-    assert keyspace_owners([], 0, 15, None) == {}
+    assert Keyspaces().owners([], 0, 15) == {}
 
 
 # --- CLIENT LIST ---------------------------------------------------------------------------------

@@ -134,6 +134,7 @@ def test_info_is_read_leniently() -> None:
 
 def test_error_classes_are_the_contract() -> None:
     assert [str(kind) for kind in ErrorClass] == [
-        *("connection", "timeout", "auth", "permission", "loading", "readonly", "protocol"),
+        *("connection", "timeout", "auth", "permission", "loading", "readonly"),
+        *("writes_refused", "protocol"),
         "internal",
     ]

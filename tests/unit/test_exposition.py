@@ -26,7 +26,6 @@ from exporter.exposition import (
     choose_format,
 )
 from exporter.metrics import CATALOGUE, REDIS_VALUES
-from exporter.state.keyspaces import keyspace_owners
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import (
     SYNC_CHECKS,
@@ -316,13 +315,6 @@ class TestKeyspaces:
             "api"
         }
         assert value(samples, "bullmq_connection_info", connection="worker", database="api") == 1
-
-    def test_a_lost_owner_is_succeeded_when_its_samples_are_stale(self) -> None:
-        now = time.monotonic()
-        lost = snapshot("api", up=False, reached_at=now - 10)
-        assert keyspace_owners([lost, snapshot("w")], now, STALE_AFTER)["w"] == "api"
-        lost = snapshot("api", up=False, reached_at=now - 16)
-        assert keyspace_owners([lost, snapshot("w")], now, STALE_AFTER)["w"] == "w"
 
 
 class TestNegotiation:
