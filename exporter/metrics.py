@@ -165,6 +165,12 @@ COLLECTOR_ERRORS = _counter(
     "sum by (connection, collector, error) "
     "(increase(bullmq_exporter_collector_errors_total[15m])) > 0",
 )
+COLLECTOR_OVERSIZED = _counter(
+    "bullmq_exporter_collector_oversized_total",
+    _COLLECTOR,
+    "Values from Redis above a size limit, which were cut or skipped. The log says which.",
+    "increase(bullmq_exporter_collector_oversized_total[15m]) > 0",
+)
 EXPORTER_QUEUES = _gauge(
     "bullmq_exporter_queues",
     _PREFIX,

@@ -31,7 +31,7 @@ class Scope(Enum):
 
 
 class CommandErrors:
-    """Error replies to single commands, while the rest of a collector's run succeeds."""
+    """What went wrong in a run that succeeds otherwise: errors of commands, oversized values."""
 
     def __init__(self) -> None:
         self.classes: Counter[ErrorClass] = Counter()
@@ -39,6 +39,13 @@ class CommandErrors:
         self.not_available: set[str] = set()
         self.failed_nodes: dict[str, ErrorClass] = {}
         """Failures of cluster nodes, without duplicates."""
+        self.oversized: Counter[str] = Counter()
+        """Values above a size limit, counted by what was done with them."""
+
+    def add_oversized(self, outcome: str, count: int = 1) -> None:
+        """Count values above a size limit; `outcome` says for the log what was done with them."""
+        if count:
+            self.oversized[outcome] += count
 
     def add(self, error: ReplyError, where: str) -> None:
         """Add the error of one command; `where` names the command and its key."""
