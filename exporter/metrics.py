@@ -180,7 +180,8 @@ EXPORTER_QUEUES = _gauge(
 EXPORTER_QUEUES_DROPPED = _gauge(
     "bullmq_exporter_queues_dropped",
     _PREFIX,
-    "Queues found but not watched: above queues.max, or indistinguishable from another by name.",
+    "Queues found but not watched: above queues.max, with a key above 1 kB, or indistinguishable "
+    "from another by name.",
     "bullmq_exporter_queues_dropped > 0",
 )
 

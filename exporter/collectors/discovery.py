@@ -12,6 +12,7 @@ from typing import Final
 
 from exporter.bullmq import (
     JOB_FIELDS,
+    MAX_KEY_BYTES,
     QUEUE_KEYS,
     Queue,
     queue_of,
@@ -66,7 +67,7 @@ class _Pass:
     counts: Counter[bytes] = field(default_factory=Counter)
     """Number of names in `found`, by prefix."""
     overflow: dict[bytes, set[int]] = field(default_factory=dict)
-    """Hashes of names beyond `queues.max`, by prefix: counted, not watched."""
+    """Hashes of names that are too long or beyond `queues.max`, by prefix: counted, not watched."""
 
 
 class Discovery:
@@ -153,7 +154,9 @@ class Discovery:
             if parts is None:
                 continue
             name, kind = parts[:2], parts[2]
-            if b":" in name[1] and name not in self._kinds and name not in run.found:
+            if len(key) - len(kind) > MAX_KEY_BYTES:
+                self._skip_long(context, run, name)
+            elif b":" in name[1] and name not in self._kinds and name not in run.found:
                 ambiguous.setdefault(name, set()).add(kind)
             else:
                 self._add(run, name, kind)
@@ -170,6 +173,13 @@ class Discovery:
             run.found[name] = {kind}
             run.counts[name[0]] += 1
         else:
+            run.overflow.setdefault(name[0], set()).add(hash(name[1]))
+
+    def _skip_long(self, context: Context, run: _Pass, name: Name) -> None:
+        """Count a queue whose key is too long, without matching its name."""
+        if _in_shard(self._options, _decode(name[0]), _decode(name[1])):
+            outcome = f"skipped queues whose key has more than {MAX_KEY_BYTES} bytes"
+            context.errors.add_oversized(outcome)
             run.overflow.setdefault(name[0], set()).add(hash(name[1]))
 
     def _finish(self, run: _Pass, *, several_nodes: bool) -> None:

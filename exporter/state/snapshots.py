@@ -27,7 +27,7 @@ class PrefixCount:
     queues: int = 0
     """Queues that are watched."""
     dropped: int = 0
-    """Queues that are not watched because of `queues.max`."""
+    """Queues that are not watched because of `queues.max` or their name."""
     keys: Mapping[str, int] = field(default_factory=dict)
     """Number of `meta`, `id` and `stalled-check` keys seen."""
 

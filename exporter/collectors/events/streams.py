@@ -94,7 +94,7 @@ class NameLookup:
         replies = context.client.batch(packed, len(unnamed)).replies
         for (stream, job), reply in zip(unnamed, replies, strict=True):
             if is_field_list(reply, 1) and reply[0]:
-                stream.aggregator.add_names({job: reply[0].decode("utf-8", "backslashreplace")})
+                stream.aggregator.add_names({job: reply[0]})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from exporter.collectors.queues.questions import QUEUE_COMMAND, ask, ask_all, ke
 from exporter.collectors.queues.rotation import Rotation
 from exporter.collectors.queues.subjects import COUNTS
 from exporter.connection import expect_type
+from exporter.parsing import MAX_LABEL_BYTES
 from exporter.state.queue_table import Column
 
 Columns = dict[Column[Any], list[Any]]
@@ -35,6 +36,9 @@ def read_batch(
     }
     for subject in subjects:
         columns.update(subject.fill(poll))  # type: ignore[arg-type] # each column has its own type
+    context.errors.add_oversized(
+        f"cut library versions of more than {MAX_LABEL_BYTES} bytes", poll.oversized_versions
+    )
     return poll.exists, columns
 
 
