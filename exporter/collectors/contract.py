@@ -76,7 +76,7 @@ class Context:
 
         Raises `RedisFailure`.
         """
-        reply = self.client.batch(TIME.on(), 1).replies[0]
+        reply = self.client.batch(TIME.on(), 1, TIME.limit).replies[0]
         if isinstance(reply, ReplyError):
             self.errors.add(reply, "TIME")
             return time.time() * 1000

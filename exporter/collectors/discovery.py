@@ -42,6 +42,7 @@ SCAN: Final = Command(
     probe=(0, "COUNT", 10),
     reply=list,
     cost="discovery: only queues.static is watched",
+    large=True,
 )
 TYPE: Final = Command(
     "TYPE", reply=bytes, cost="the distinction of queues with a colon in their name from jobs"
@@ -138,7 +139,8 @@ class Discovery:
 
     def _scan(self, run: _Pass) -> Sequence[bytes]:
         count = self._options.discovery_batch
-        page = run.nodes[0].call(SCAN.on(more=(run.cursor, "MATCH", self._pattern, "COUNT", count)))
+        scan = SCAN.on(more=(run.cursor, "MATCH", self._pattern, "COUNT", count))
+        page = run.nodes[0].call(scan, SCAN.limit)
         if not (type(page) is list and len(page) == 2 and is_digits(page[0])):
             raise unexpected("SCAN")
         cursor, keys = page
@@ -245,7 +247,8 @@ def _verified(context: Context, ambiguous: dict[Name, set[str]]) -> Iterator[tup
     if not asked:
         return
     packed = b"".join(_verification(b":".join(name) + b":", kind) for name, kind in asked)
-    replies = context.client.batch(packed, len(asked)).replies
+    limit = len(asked) * META_FIELDS.limit
+    replies = context.client.batch(packed, len(asked), limit).replies
     for (name, kind), reply in zip(asked, replies, strict=True):
         # if the verifying command is not permitted, assume that the key belongs to a queue
         if _is_queue_key(kind, reply) or (isinstance(reply, ReplyError) and reply.not_available):

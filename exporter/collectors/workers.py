@@ -24,6 +24,7 @@ CLIENT_LIST: Final = Command(
     probe=(),
     reply=bytes,
     cost="bullmq_queue_workers; worker liveness is less certain",
+    large=True,
 )
 
 _FIELDS: Final = re.compile(rb"(?:^| )(name|db|flags|cmd)=(\S*)")
@@ -95,7 +96,7 @@ class WorkersCollector:
         return WorkerFacts(counts[0] if len(counts) == 1 else maximum_by_queue(counts))
 
     def _counts(self, node: Client, errors: CommandErrors) -> dict[Queue, WorkerCount]:
-        reply = node.call(CLIENT_LIST.on())
+        reply = node.call(CLIENT_LIST.on(), CLIENT_LIST.limit)
         lines = expect_string(reply, "CLIENT LIST").splitlines()
         metadata = node.metadata
         if metadata is not None and metadata.role == "slave":

@@ -317,7 +317,7 @@ class Events(Section):
     """Maximum number of job names per queue; the others are counted as `__other__`."""
     max_inflight: Annotated[int, Field(ge=1)] = 100_000
     """Maximum number of jobs remembered between ready and finished, per connection."""
-    page_bytes: Annotated[int, Field(ge=65_536)] = 4_194_304
+    page_bytes: Annotated[int, Field(ge=65_536, le=16_777_216)] = 4_194_304
     """Maximum size of one read; events of finished jobs contain return values."""
     wait_buckets: Buckets = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 21600)
     """Bucket bounds of the histogram `bullmq_job_wait_seconds`."""

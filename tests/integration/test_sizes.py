@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import pytest
+
 from exporter.bullmq import queue_of
 from exporter.collectors import Context, EventsCollector
-from exporter.collectors.events.by_job_name import OTHER
+from exporter.collectors.events.aggregator import EventAggregator
+from exporter.collectors.events.by_job_name import OTHER, TotalAggregator
+from exporter.collectors.events.streams import Stream, StreamReader
+from exporter.config.loader import load
 from exporter.config.models import Events
-from exporter.connection import ClientRegistry
+from exporter.connection import (
+    ClientRegistry,
+    ErrorClass,
+    OversizedReplyError,
+    RedisFailure,
+    reply_bound,
+)
 from exporter.parsing import MAX_LABEL_BYTES
 from tests.support.pages import every, value
+from tests.support.proxy import Proxy
 from tests.support.redis_data import add_event, add_queues
 from tests.support.servers import Server
-from tests.support.watch import Watch, config_for
+from tests.support.watch import Watch, config_for, patient
 
 OVERSIZED = "bullmq_exporter_collector_oversized_total"
 
@@ -63,3 +75,53 @@ def test_long_job_names_count_together(server: Server) -> None:
         OTHER: (1, 1),
     }
     assert context.errors.oversized.total() == 2
+
+
+@pytest.mark.parametrize("path", ["0", "1"])
+@pytest.mark.parametrize(
+    "reply",
+    [b"*1000000000\r\n", b"$536870912\r\n" + b"x" * (1 << 17)],
+    ids=["a list of a billion", "a string of 512 MB"],
+)
+def test_a_reply_that_no_command_has(server: Server, reply: bytes, path: str) -> None:
+    """Also to SELECT, whose reply redis-py reads."""
+    proxy = Proxy(server)
+    url = proxy.url.removesuffix("0") + path
+    settings = patient(load(None, {"REDIS_URL": url}).connections["default"])
+    client = ClientRegistry().get(settings, "t")
+    if path == "0":
+        client.connect()
+    proxy.corrupt = lambda _: reply
+    with pytest.raises(RedisFailure) as caught:
+        client.connect() if path == "1" else client.ping()
+    assert caught.value.kind is ErrorClass.PROTOCOL
+    assert not client.connected
+    proxy.corrupt = None
+    client.connect()
+    assert client.ping() >= 0
+    client.close()
+    proxy.close()
+
+
+def test_events_larger_than_a_reply_are_read_one_by_one(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page of them ends the connection, once."""
+    monkeypatch.setattr(reply_bound, "MAX_BATCH_BYTES", 100_000)
+    settings = config_for(server.url).connections["default"]
+    client = ClientRegistry().get(settings, "t")
+    client.connect()
+    stream = Stream(
+        queue_of("bull", "q"),
+        b"bull:q:events",
+        TotalAggregator(lambda: EventAggregator((1.0,), (1.0,)), {}),
+        b"0-0",
+    )
+    for job in range(10):
+        add_event(server.client(), "completed", job, returnvalue="x" * 50_000)
+    reader = StreamReader(page_bytes=65_536)
+    with pytest.raises(OversizedReplyError):
+        reader.drain(Context(client, 0.0), [stream], float("inf"))
+    client.connect()
+    assert reader.drain(Context(client, 0.0), [stream], float("inf")) == ([stream], [])
+    assert stream.read == 10

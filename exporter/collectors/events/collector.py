@@ -131,7 +131,7 @@ class EventsCollector:
         if not streams:
             return
         packed = b"".join(MAX_LEN.on(stream.queue.key) for stream in streams)
-        replies = context.client.batch(packed, len(streams)).replies
+        replies = context.client.batch(packed, len(streams), len(streams) * MAX_LEN.limit).replies
         for stream, reply in zip(streams, replies, strict=True):
             if is_field_list(reply, 1):
                 stream.enabled = reply[0] != b"0"

@@ -34,7 +34,7 @@ class ServerCollector:
 
 
 def _read(node: Client, context: Context) -> ServerFacts:
-    info_reply, size = node.batch(INFO.on() + DBSIZE.on(), 2).replies
+    info_reply, size = node.batch(INFO.on() + DBSIZE.on(), 2, INFO.limit + DBSIZE.limit).replies
     if isinstance(info_reply, ReplyError):
         raise info_reply
     text = expect_string(info_reply, "INFO")

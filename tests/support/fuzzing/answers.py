@@ -169,7 +169,9 @@ class AnsweringClient(NodeClient):
         self.pretend_connected()
         return self._identify("127.0.0.1:1", "")
 
-    def _exchange(self, _: Any, __: Any, packed: bytes, count: int) -> tuple[list[Any], int]:
+    def _exchange(
+        self, _: Any, __: Any, packed: bytes, count: int, ___: int
+    ) -> tuple[list[Any], int]:
         self._batches += 1
         if self._batches > _MOST_BATCHES:
             raise RedisFailure(ErrorClass.CONNECTION, "cut off")
