@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from exporter.bullmq import Queue
 from exporter.connection import (
@@ -28,6 +28,10 @@ class Scope(Enum):
     """It runs on every connection."""
     DATABASE = "database"
     """It runs once per keyspace, on the first connection that reaches it."""
+
+
+_MAX_MESSAGES: Final = 100
+"""Distinct messages of one run; more would flood the log."""
 
 
 class CommandErrors:
@@ -53,10 +57,11 @@ class CommandErrors:
             self.failed_nodes[error.text] = error.kind
             return
         if error.not_available:
-            self.not_available.add(error.refused)
+            if len(self.not_available) < _MAX_MESSAGES:
+                self.not_available.add(error.refused)
             return
         self.classes[error.kind] += 1
-        if len(self.messages) < 100:  # more would flood the log
+        if len(self.messages) < _MAX_MESSAGES:
             self.messages[f"{where}: {error.text}"] = error.kind
 
 

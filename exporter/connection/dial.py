@@ -94,10 +94,7 @@ def dial(settings: Connection) -> RedisConnection:
         connection = _prepare(settings, password)
         connection.connect()
     except Exception as error:
-        failure = redis_py_failure(error)
-        # a server that does not know AUTH quotes its arguments in the error
-        text = failure.text.replace(password, MASK) if password else failure.text
-        raise RedisFailure(failure.kind, text) from None
+        raise redis_py_failure(error, password) from None
     return connection
 
 
@@ -114,12 +111,17 @@ _CLASSES: Final = (
 )
 
 
-def redis_py_failure(error: Exception) -> RedisFailure:
-    """Convert an exception of redis-py."""
+def redis_py_failure(error: Exception, password: str | None = None) -> RedisFailure:
+    """Convert an exception of redis-py, with the password masked.
+
+    A server that does not know AUTH quotes its arguments in the error.
+    """
     if not isinstance(error, redis.RedisError):
         return failure_of(error)
     forget_frames(error)
     text = str(error) or type(error).__name__
+    if password:
+        text = text.replace(password, MASK)
     if isinstance(error, redis.ResponseError):
         reply = ReplyError(text if text.split(" ", 1)[0].isupper() else f"ERR {text}")
         if reply.kind is not ErrorClass.PROTOCOL:

@@ -45,6 +45,8 @@ errors = st.sampled_from(
         Err("MOVED 3999 127.0.0.1:6381"),
         Err("NOAUTH Authentication required."),
         Err(""),
+        Err("ERR " + "x" * 5000),
+        Err("NOPERM " + "x" * 5000),
     ]
 ) | st.builds(Err, st.text(max_size=30))
 
