@@ -11,7 +11,7 @@ from exporter.collectors.queues import COUNTS
 from exporter.collectors.queues.batches import make_batches
 from exporter.config.loader import load
 from exporter.config.models import Config
-from exporter.connection import ClientRegistry
+from exporter.connection import ClientRegistry, reply_limit
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller
 from exporter.state.queue_table import QueueTable
@@ -58,9 +58,12 @@ class Exporter:
         batches = [
             (batch.counts, len(batch.queues) * width) for batch in make_batches(self.table.queues)
         ]
+        limit = reply_limit(int)
 
         def read() -> list[list[object]]:
-            read = (self.client.batch(packed, count).replies for packed, count in batches)
+            read = (
+                self.client.batch(packed, count, count * limit).replies for packed, count in batches
+            )
             return [replies[place::width] for replies in read for place in range(width)]
 
         return read

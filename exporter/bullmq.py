@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.parsing import finite, is_digits
+from exporter.parsing import MAX_LABEL_BYTES, finite, is_digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,11 @@ class Queue:
 def queue_of(prefix: str, name: str, *, static: bool = False) -> Queue:
     """The queue with that prefix and name."""
     return Queue(prefix, name, f"{prefix}:{name}:".encode(), static)
+
+
+MAX_KEY_BYTES: Final = 1024
+"""Maximum size of a queue's key, `P:Q:`; a queue with a longer one is not watched. Every sample of
+a queue repeats its name, so a long name costs many times its size."""
 
 
 # --- finding queues ------------------------------------------------------------------------------
@@ -116,7 +121,8 @@ class QueueSettings:
     """A queue's settings; None if not set."""
 
     version: str = ""
-    """Written by the Queue object that started last: `bullmq:6.7.0`; empty if missing."""
+    """Written by the Queue object that started last: `bullmq:6.7.0`; empty if missing. Cut after
+    `MAX_LABEL_BYTES`."""
     concurrency: int | None = None
     """Global concurrency: maximum number of active jobs in the whole queue."""
     rate_max: int | None = None
@@ -133,7 +139,7 @@ def queue_settings(values: Sequence[object]) -> QueueSettings:
     """Parse the reply to HMGET of `SETTINGS`."""
     version = values[0]
     return QueueSettings(
-        version.decode("utf-8", "replace") if isinstance(version, bytes) else "",
+        version[:MAX_LABEL_BYTES].decode("utf-8", "replace") if isinstance(version, bytes) else "",
         *(_integer(value) for value in values[1:]),
     )
 

@@ -172,6 +172,12 @@ COLLECTOR_ERRORS = _counter(
     "sum by (connection, collector, error) "
     "(increase(bullmq_exporter_collector_errors_total[15m])) > 0",
 )
+COLLECTOR_OVERSIZED = _counter(
+    "bullmq_exporter_collector_oversized_total",
+    _COLLECTOR,
+    "Values from Redis above a size limit, which were cut or skipped. The log says which.",
+    "increase(bullmq_exporter_collector_oversized_total[15m]) > 0",
+)
 EXPORTER_QUEUES = _gauge(
     "bullmq_exporter_queues",
     _PREFIX,
@@ -181,7 +187,8 @@ EXPORTER_QUEUES = _gauge(
 EXPORTER_QUEUES_DROPPED = _gauge(
     "bullmq_exporter_queues_dropped",
     _PREFIX,
-    "Queues found but not watched: above queues.max, or indistinguishable from another by name.",
+    "Queues found but not watched: above queues.max, with a key above 1 kB, or indistinguishable "
+    "from another by name.",
     "bullmq_exporter_queues_dropped > 0",
 )
 

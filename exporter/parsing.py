@@ -1,10 +1,12 @@
-"""Parses numbers in untrusted strings. Pure."""
+"""Parses numbers in untrusted strings, and limits their size. Pure."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, Final, TypeGuard
 
+MAX_LABEL_BYTES: Final = 1024
+"""Maximum size of a string from Redis that becomes the value of a label."""
 _MAX_DIGITS: Final = 20
 """Digits of an unsigned 64-bit integer."""
 

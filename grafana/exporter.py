@@ -138,13 +138,17 @@ def _collection() -> list[Panel]:
         ),
         lines(
             "Dropped by limits",
-            "Is data missing because of queues.max or events.max_inflight?",
+            "Is data missing because of queues.max, events.max_inflight or its size?",
             Query(
                 f"bullmq_exporter_queues_dropped{_CONNECTIONS}", "queues {{connection}} {{prefix}}"
             ),
             Query(
                 f"increase(bullmq_events_inflight_dropped_total{_CONNECTIONS}[{RATE}])",
                 "jobs in flight {{connection}}",
+            ),
+            Query(
+                f"increase(bullmq_exporter_collector_oversized_total{_CONNECTIONS}[{RATE}])",
+                "oversized values {{connection}} {{collector}}",
             ),
         ),
     ]

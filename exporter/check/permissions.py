@@ -69,6 +69,7 @@ def _refused(node: Client, needed: Sequence[Permission], prefix: str) -> list[Pe
     """
     key = f"{prefix}:bullmq-exporter-check:none"
     packed = b"".join(permission.uses[0].probe_on(key, node.name) for permission in needed)
-    replies = node.batch(packed, len(needed)).replies
+    limit = sum(permission.uses[0].limit for permission in needed)
+    replies = node.batch(packed, len(needed), limit).replies
     replied = zip(needed, replies, strict=True)
     return [each for each, r in replied if isinstance(r, ReplyError) and r.not_available]

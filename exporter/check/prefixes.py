@@ -31,7 +31,7 @@ def other_prefixes(client: Client, progress: Callable[[int], None]) -> dict[str,
         cursor = None
         while pages < _MAX_PAGES and cursor != b"0":
             more = (cursor or 0, "MATCH", _PATTERN, "COUNT", _PAGE_KEYS)
-            cursor, keys = node.call(SCAN.on(more=more))
+            cursor, keys = node.call(SCAN.on(more=more), SCAN.limit)
             pages += 1
             for key in keys:
                 prefix, _, name = key.removesuffix(b":meta").rpartition(b":")
@@ -46,7 +46,7 @@ def other_prefixes(client: Client, progress: Callable[[int], None]) -> dict[str,
 
 
 def _is_queue(client: Client, key: bytes) -> bool:
-    reply = client.batch(_FIELDS.on(key), 1).replies[0]
+    reply = client.batch(_FIELDS.on(key), 1, _FIELDS.limit).replies[0]
     if not isinstance(reply, list):
         return False
     return any(reply[: len(_META_FIELDS)]) and not any(reply[len(_META_FIELDS) :])

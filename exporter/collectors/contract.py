@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from exporter.bullmq import Queue
 from exporter.connection import (
@@ -30,8 +30,12 @@ class Scope(Enum):
     """It runs once per keyspace, on the connection that owns it."""
 
 
+_MAX_MESSAGES: Final = 100
+"""Distinct messages of one run; more would flood the log."""
+
+
 class CommandErrors:
-    """Error replies to single commands, while the rest of a collector's run succeeds."""
+    """What went wrong in a run that succeeds otherwise: errors of commands, oversized values."""
 
     def __init__(self) -> None:
         self.classes: Counter[ErrorClass] = Counter()
@@ -39,6 +43,13 @@ class CommandErrors:
         self.not_available: set[str] = set()
         self.failed_nodes: dict[str, ErrorClass] = {}
         """Failures of cluster nodes, without duplicates."""
+        self.oversized: Counter[str] = Counter()
+        """Values above a size limit, counted by what was done with them."""
+
+    def add_oversized(self, outcome: str, count: int = 1) -> None:
+        """Count values above a size limit; `outcome` says for the log what was done with them."""
+        if count:
+            self.oversized[outcome] += count
 
     def add(self, error: ReplyError, where: str) -> None:
         """Add the error of one command; `where` names the command and its key."""
@@ -46,10 +57,11 @@ class CommandErrors:
             self.failed_nodes[error.text] = error.kind
             return
         if error.not_available:
-            self.not_available.add(error.refused)
+            if len(self.not_available) < _MAX_MESSAGES:
+                self.not_available.add(error.refused)
             return
         self.classes[error.kind] += 1
-        if len(self.messages) < 100:  # more would flood the log
+        if len(self.messages) < _MAX_MESSAGES:
             self.messages[f"{where}: {error.text}"] = error.kind
 
 
@@ -69,7 +81,7 @@ class Context:
 
         Raises `RedisFailure`.
         """
-        reply = self.client.batch(TIME.on(), 1).replies[0]
+        reply = self.client.batch(TIME.on(), 1, TIME.limit).replies[0]
         if isinstance(reply, ReplyError):
             self.errors.add(reply, "TIME")
             return time.time() * 1000

@@ -12,6 +12,7 @@ from typing import Final
 
 from exporter.bullmq import (
     JOB_FIELDS,
+    MAX_KEY_BYTES,
     QUEUE_KEYS,
     Queue,
     queue_of,
@@ -41,6 +42,7 @@ SCAN: Final = Command(
     probe=(0, "COUNT", 10),
     reply=list,
     cost="discovery: only queues.static is watched",
+    large=True,
 )
 TYPE: Final = Command(
     "TYPE", reply=bytes, cost="the distinction of queues with a colon in their name from jobs"
@@ -66,7 +68,7 @@ class _Pass:
     counts: Counter[bytes] = field(default_factory=Counter)
     """Number of names in `found`, by prefix."""
     overflow: dict[bytes, set[int]] = field(default_factory=dict)
-    """Hashes of names beyond `queues.max`, by prefix: counted, not watched."""
+    """Hashes of names that are too long or beyond `queues.max`, by prefix: counted, not watched."""
 
 
 class Discovery:
@@ -137,7 +139,8 @@ class Discovery:
 
     def _scan(self, run: _Pass) -> Sequence[bytes]:
         count = self._options.discovery_batch
-        page = run.nodes[0].call(SCAN.on(more=(run.cursor, "MATCH", self._pattern, "COUNT", count)))
+        scan = SCAN.on(more=(run.cursor, "MATCH", self._pattern, "COUNT", count))
+        page = run.nodes[0].call(scan, SCAN.limit)
         if not (type(page) is list and len(page) == 2 and is_digits(page[0])):
             raise unexpected("SCAN")
         cursor, keys = page
@@ -153,7 +156,9 @@ class Discovery:
             if parts is None:
                 continue
             name, kind = parts[:2], parts[2]
-            if b":" in name[1] and name not in self._kinds and name not in run.found:
+            if len(key) - len(kind) > MAX_KEY_BYTES:
+                self._skip_long(context, run, name)
+            elif b":" in name[1] and name not in self._kinds and name not in run.found:
                 ambiguous.setdefault(name, set()).add(kind)
             else:
                 self._add(run, name, kind)
@@ -170,6 +175,13 @@ class Discovery:
             run.found[name] = {kind}
             run.counts[name[0]] += 1
         else:
+            run.overflow.setdefault(name[0], set()).add(hash(name[1]))
+
+    def _skip_long(self, context: Context, run: _Pass, name: Name) -> None:
+        """Count a queue whose key is too long, without matching its name."""
+        if _in_shard(self._options, _decode(name[0]), _decode(name[1])):
+            outcome = f"skipped queues whose key has more than {MAX_KEY_BYTES} bytes"
+            context.errors.add_oversized(outcome)
             run.overflow.setdefault(name[0], set()).add(hash(name[1]))
 
     def _finish(self, run: _Pass, *, several_nodes: bool) -> None:
@@ -235,7 +247,8 @@ def _verified(context: Context, ambiguous: dict[Name, set[str]]) -> Iterator[tup
     if not asked:
         return
     packed = b"".join(_verification(b":".join(name) + b":", kind) for name, kind in asked)
-    replies = context.client.batch(packed, len(asked)).replies
+    limit = len(asked) * META_FIELDS.limit
+    replies = context.client.batch(packed, len(asked), limit).replies
     for (name, kind), reply in zip(asked, replies, strict=True):
         # if the verifying command is not permitted, assume that the key belongs to a queue
         if _is_queue_key(kind, reply) or (isinstance(reply, ReplyError) and reply.not_available):

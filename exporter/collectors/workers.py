@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Final
 
 from exporter.bullmq import BLOCKING_COMMANDS, WORKER_SUFFIX, Queue, worker_names
-from exporter.collectors.contract import Context, Scope
+from exporter.collectors.contract import CommandErrors, Context, Scope
 from exporter.connection import Client, Command, ReplyError, expect_string
 from exporter.state.snapshots import WorkerCount, WorkerFacts
 
@@ -24,13 +24,41 @@ CLIENT_LIST: Final = Command(
     probe=(),
     reply=bytes,
     cost="bullmq_queue_workers; worker liveness is less certain",
+    large=True,
 )
 
 _FIELDS: Final = re.compile(rb"(?:^| )(name|db|flags|cmd)=(\S*)")
+_MAX_LINE_BYTES: Final = 8192
+"""A longer line of CLIENT LIST is skipped: anyone who may connect chooses the length of its name,
+and a worker's is its queue's, `:w:` and a short name."""
 
 
-WorkerNames = dict[bytes, tuple[Queue, bool]]
-"""Connection name of a worker → its queue, and whether it is a Node worker."""
+class WorkerNames:
+    """The connection names of the workers of all queues."""
+
+    def __init__(self, queues: Iterable[Queue]) -> None:
+        self._workers: dict[bytes, tuple[Queue, bool]] = {}
+        for queue in queues:
+            node, python = worker_names(queue)
+            self._workers.setdefault(python, (queue, False))
+            self._workers[node] = (queue, True)
+        self._lengths = frozenset(map(len, self._workers))
+        self._longest = max(self._lengths, default=0)
+
+    def find(self, name: bytes) -> tuple[Queue, bool] | None:
+        """The queue of the worker with that connection name, and whether it is a Node worker.
+
+        `:w:` and the worker's own name may follow the queue's; both may contain `:w:`. The longest
+        queue name wins. A name is cut only at lengths that queues have, so that one of nothing but
+        `:w:` costs no more than another.
+        """
+        found, end = self._workers.get(name), min(len(name), self._longest + 1)
+        while found is None and end > 0:
+            # a suffix that starts before `end`
+            end = name.rfind(WORKER_SUFFIX, 0, end + len(WORKER_SUFFIX) - 1)
+            if end in self._lengths:
+                found = self._workers.get(name[:end])
+        return found
 
 
 @dataclass(slots=True)
@@ -57,25 +85,30 @@ class WorkersCollector:
 
     def __init__(self) -> None:
         self._queues: tuple[Queue, ...] = ()
-        self._names: WorkerNames = {}
+        self._names = WorkerNames(())
 
     def collect(self, context: Context) -> WorkerFacts:
         """Workers by queue, without queues that have none. Raises `RedisFailure`."""
         if context.queues is not self._queues:
             self._queues = context.queues
-            self._names = names_of(context.queues)
-        counts = [self._counts(node) for node in context.client.nodes]
+            self._names = WorkerNames(context.queues)
+        counts = [self._counts(node, context.errors) for node in context.client.nodes]
         return WorkerFacts(counts[0] if len(counts) == 1 else maximum_by_queue(counts))
 
-    def _counts(self, node: Client) -> dict[Queue, WorkerCount]:
-        reply = node.call(CLIENT_LIST.on())
+    def _counts(self, node: Client, errors: CommandErrors) -> dict[Queue, WorkerCount]:
+        reply = node.call(CLIENT_LIST.on(), CLIENT_LIST.limit)
         lines = expect_string(reply, "CLIENT LIST").splitlines()
         metadata = node.metadata
         if metadata is not None and metadata.role == "slave":
             raise ReplyError("NOPERM on a replica, 'client|list' does not show the workers")
         if not _lists_own_connection(lines, metadata.client_id if metadata is not None else None):
             raise ReplyError("NOPERM 'client|list' is empty or lacks this connection")
-        return count_workers(lines, self._names, metadata.db if metadata is not None else 0)
+        usable = [line for line in lines if len(line) <= _MAX_LINE_BYTES]
+        errors.add_oversized(
+            f"skipped clients with more than {_MAX_LINE_BYTES} bytes in CLIENT LIST",
+            len(lines) - len(usable),
+        )
+        return count_workers(usable, self._names, metadata.db if metadata is not None else 0)
 
 
 def maximum_by_queue(nodes: Iterable[Mapping[Queue, WorkerCount]]) -> dict[Queue, WorkerCount]:
@@ -101,29 +134,11 @@ def count_workers(lines: Iterable[bytes], names: WorkerNames, db: int) -> dict[Q
         fields = dict(_FIELDS.findall(line))
         if fields.get(b"db") != b"%d" % db:
             continue
-        worker = _worker_of(fields.get(b"name", b""), names)
+        worker = names.find(fields.get(b"name", b""))
         if worker is not None:
             queue, node = worker
             _tally(tallies[queue], fields, node=node)
     return {queue: tally.count() for queue, tally in tallies.items()}
-
-
-def _worker_of(name: bytes, names: WorkerNames) -> tuple[Queue, bool] | None:
-    """The queue of the worker with that connection name, and whether it is a Node worker."""
-    found, end = names.get(name), len(name)
-    while found is None and (end := name.rfind(WORKER_SUFFIX, 0, end)) > 0:
-        found = names.get(name[:end])
-    return found
-
-
-def names_of(queues: Iterable[Queue]) -> WorkerNames:
-    """The connection names of the workers of all queues."""
-    names: WorkerNames = {}
-    for queue in queues:
-        node, python = worker_names(queue)
-        names.setdefault(python, (queue, False))
-        names[node] = (queue, True)
-    return names
 
 
 def _tally(tally: _Tally, fields: dict[bytes, bytes], *, node: bool) -> None:

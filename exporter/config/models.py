@@ -36,6 +36,8 @@ from exporter.config.yaml_reader import read_scalar
 _CONNECTION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HOST_PORT = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:\s]*)):(?P<port>\d{1,5})")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_MAX_NAME_BYTES = 500
+"""Of a prefix or a queue: two of them make a key that is short enough to be watched."""
 _PAIR = "cert_file and key_file go together; set both or neither"
 
 
@@ -134,6 +136,12 @@ def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _short(values: tuple[str, ...]) -> tuple[str, ...]:
+    if any(len(value.encode()) > _MAX_NAME_BYTES for value in values):
+        raise ValueError(f"must be strings of at most {_MAX_NAME_BYTES} bytes")
+    return values
+
+
 Shown = PlainSerializer(str, return_type=str)
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 ShardSpec = Annotated[Shard, BeforeValidator(_parsed_shard), Shown]
@@ -141,6 +149,7 @@ URL = Annotated[RedisURL, BeforeValidator(_parsed_url), Shown]
 NodeAddress = Annotated[str, AfterValidator(_node_address)]
 HostPort = Annotated[str, AfterValidator(_checked_host_port)]
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
+ShortStrings = Annotated[Strings, AfterValidator(_short)]
 FilePath = Annotated[Path, Field(strict=False)]
 Hash = Annotated[Secret, BeforeValidator(_secret), AfterValidator(checked_hash), Shown]
 Buckets = Annotated[tuple[float, ...], Field(strict=False), AfterValidator(_increasing)]
@@ -236,7 +245,7 @@ class Connection(Section):
 class Queues(Section):
     """Which queues are watched, and how they are discovered."""
 
-    prefixes: Annotated[Strings, AfterValidator(_distinct)] = ("bull",)
+    prefixes: Annotated[ShortStrings, AfterValidator(_distinct)] = ("bull",)
     """BullMQ's key prefixes. They may contain `:`, hash tags (`{bull}`) and glob characters; the
     longest prefix of a key wins.
     """
@@ -244,7 +253,7 @@ class Queues(Section):
     """Glob patterns; a queue is watched if its name matches any of them."""
     exclude: Strings = ()
     """Glob patterns; a queue whose name matches any of them is not watched."""
-    static: Strings = ()
+    static: ShortStrings = ()
     """Queue names that are watched under every prefix, whether or not discovery finds them."""
     discovery: bool = True
     """Whether to find queues by scanning the keyspace (SCAN); if off, only `static` is watched."""
@@ -308,7 +317,7 @@ class Events(Section):
     """Maximum number of job names per queue; the others are counted as `__other__`."""
     max_inflight: Annotated[int, Field(ge=1)] = 100_000
     """Maximum number of jobs remembered between ready and finished, per connection."""
-    page_bytes: Annotated[int, Field(ge=65_536)] = 4_194_304
+    page_bytes: Annotated[int, Field(ge=65_536, le=16_777_216)] = 4_194_304
     """Maximum size of one read; events of finished jobs contain return values."""
     wait_buckets: Buckets = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 21600)
     """Bucket bounds of the histogram `bullmq_job_wait_seconds`."""

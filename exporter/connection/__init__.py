@@ -2,7 +2,15 @@
 
 from exporter.connection.backoff import Backoff
 from exporter.connection.client import Argument, Client, Replies, Reply, pack
-from exporter.connection.command import CONNECTION_COMMANDS, DBSIZE, INFO, KEY, TIME, Command
+from exporter.connection.command import (
+    CONNECTION_COMMANDS,
+    DBSIZE,
+    INFO,
+    KEY,
+    TIME,
+    Command,
+    reply_limit,
+)
 from exporter.connection.errors import ErrorClass, NodeError, RedisFailure, ReplyError, failure_of
 from exporter.connection.metadata import Info, Metadata, parse_info
 from exporter.connection.registry import ClientRegistry, open_client
@@ -15,12 +23,14 @@ from exporter.connection.replies import (
     is_string_list,
     unexpected,
 )
+from exporter.connection.reply_bound import MAX_BATCH_BYTES, OversizedReplyError
 
 __all__ = [
     "CONNECTION_COMMANDS",
     "DBSIZE",
     "INFO",
     "KEY",
+    "MAX_BATCH_BYTES",
     "TIME",
     "Argument",
     "Backoff",
@@ -31,6 +41,7 @@ __all__ = [
     "Info",
     "Metadata",
     "NodeError",
+    "OversizedReplyError",
     "RedisFailure",
     "Replies",
     "Reply",
@@ -45,5 +56,6 @@ __all__ = [
     "open_client",
     "pack",
     "parse_info",
+    "reply_limit",
     "unexpected",
 ]

@@ -67,8 +67,11 @@ class Client(ABC):
         """Check that this is still the right server. Raises `RedisFailure` if not."""
 
     @abstractmethod
-    def batch(self, packed: bytes, count: int) -> Replies:
+    def batch(self, packed: bytes, count: int, limit: int) -> Replies:
         """Send packed commands in one pipeline and read their `count` replies.
+
+        `limit` is the sum of the commands' limits in bytes. Replies that exceed it are a
+        `RedisFailure` of the class `protocol`.
 
         An error reply to one command is returned in its place. Raises `RedisFailure` if the
         connection failed, and closes it.
@@ -90,9 +93,9 @@ class Client(ABC):
     def abort(self) -> None:
         """Make the call in progress fail now. Called from another thread."""
 
-    def call(self, packed: bytes) -> Reply:
+    def call(self, packed: bytes, limit: int) -> Reply:
         """The reply to one command. Raises `RedisFailure`, or `ReplyError` for an error reply."""
-        reply = self.batch(packed, 1).replies[0]
+        reply = self.batch(packed, 1, limit).replies[0]
         if isinstance(reply, ReplyError):
             raise reply
         return reply

@@ -76,8 +76,8 @@ class ClusterClient(Client):
         for address in set(self._clients).difference(self._masters()):
             self._clients.pop(address).close()
 
-    def batch(self, packed: bytes, count: int) -> Replies:
-        """See `Client.batch`. Raises only if no node is left."""
+    def batch(self, packed: bytes, count: int, limit: int) -> Replies:
+        """See `Client.batch`. Raises only if no node is left; `limit` holds for each node."""
         slots = self._slots
         if slots is None or not self.connected:
             raise self.failure or RedisFailure(ErrorClass.CONNECTION, "not connected")
@@ -86,8 +86,8 @@ class ClusterClient(Client):
         size = 0
         redirected: list[_Redirected] = []
         for address, runs in self._shares(plan, slots).items():
-            size += self._exchange(address, runs, replies, redirected)
-        size += self._follow(redirected, replies)
+            size += self._exchange(address, runs, limit, replies, redirected)
+        size += self._follow(redirected, limit, replies)
         if not self.connected:
             self.failure = next(iter(self._failures.values()))
             raise self.failure
@@ -187,11 +187,13 @@ class ClusterClient(Client):
         self,
         address: Address | None,
         runs: Sequence[Run],
+        limit: int,
         replies: list[Reply],
         redirected: list[_Redirected],
     ) -> int:
         """Send runs to one node and place its replies; returns their size in bytes."""
-        batch = self._ask(address, b"".join(run.packed for run in runs), sum(r.count for r in runs))
+        packed, count = b"".join(run.packed for run in runs), sum(run.count for run in runs)
+        batch = self._ask(address, packed, count, limit)
         start = 0
         for run in runs:
             replies[run.start : run.start + run.count] = batch.replies[start : start + run.count]
@@ -200,7 +202,7 @@ class ClusterClient(Client):
             redirected += _redirections(runs, batch, address)
         return batch.size
 
-    def _ask(self, address: Address | None, packed: bytes, count: int) -> Replies:
+    def _ask(self, address: Address | None, packed: bytes, count: int, limit: int) -> Replies:
         """The replies of one node; if it failed, a `NodeError` for each command."""
         if address is None:
             error = NodeError(ErrorClass.LOADING, "no node serves the slot")
@@ -211,13 +213,13 @@ class ClusterClient(Client):
             client = self._client(address)
             if not client.connected:
                 client.connect()
-            return client.batch(packed, count)
+            return client.batch(packed, count, limit)
         except RedisFailure as failure:
             self._failures[address] = failure
             error = NodeError.of(format_address(address), failure)
             return Replies([error] * count, tuple(range(count)))
 
-    def _follow(self, redirected: Sequence[_Redirected], replies: list[Reply]) -> int:
+    def _follow(self, redirected: Sequence[_Redirected], limit: int, replies: list[Reply]) -> int:
         """Send redirected commands to their new nodes, once; returns the size of the replies."""
         by_target: dict[Address, list[_Redirected]] = defaultdict(list)
         for command in redirected:
@@ -228,7 +230,8 @@ class ClusterClient(Client):
         for address, commands in by_target.items():
             asking = [ASKING.on() if command.to.asking else b"" for command in commands]
             packed = b"".join(a + c.packed for a, c in zip(asking, commands, strict=True))
-            batch = self._ask(address, packed, len(commands) + sum(map(bool, asking)))
+            asked = sum(map(bool, asking))
+            batch = self._ask(address, packed, len(commands) + asked, limit + asked * ASKING.limit)
             size += batch.size
             found = iter(batch.replies)
             for command, prelude in zip(commands, asking, strict=True):
@@ -240,7 +243,7 @@ class ClusterClient(Client):
 
 def _cluster_slots(client: NodeClient) -> Reply:
     try:
-        return client.call(CLUSTER_SLOTS.on())
+        return client.call(CLUSTER_SLOTS.on(), CLUSTER_SLOTS.limit)
     except ReplyError as error:
         if "cluster support disabled" in error.text:
             text = f"{client.settings.url.address} is not a cluster node; remove cluster: true"

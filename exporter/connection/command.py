@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from exporter.connection.client import Argument, pack
+from exporter.connection.reply_bound import MAX_BATCH_BYTES
 
 KEY: Final = "{key}"
 """Placeholder for a key in `Command.probe`."""
@@ -18,6 +19,17 @@ OWN_NAME: Final = "{name}"
 
 _CONTAINERS: Final = frozenset({"CLIENT", "CLUSTER", "XINFO"})
 """Commands whose subcommand is part of the name in an ACL."""
+
+
+_MAX_NUMBER_BYTES: Final = 4096
+"""Of a reply that is a number: there may be an error in its place."""
+_MAX_VALUE_BYTES: Final = 16 << 20
+"""Of a reply that contains values of users: a job's options, the ends of a list."""
+
+
+def reply_limit(kind: type) -> int:
+    """Largest plausible reply of that type, in bytes."""
+    return _MAX_NUMBER_BYTES if kind is int else _MAX_VALUE_BYTES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +51,13 @@ class Command:
     `OWN_NAME`. None: one key, then `arguments`."""
     cluster: bool = False
     """Whether the command is sent only to clusters."""
+    large: bool = False
+    """Whether a reply may be as large as all replies to a batch together: clients, keys, events."""
+
+    @property
+    def limit(self) -> int:
+        """Largest plausible reply, in bytes; more is not read, and ends the connection."""
+        return MAX_BATCH_BYTES if self.large else reply_limit(self.reply)
 
     def on(self, *keys: bytes, more: Iterable[Argument] = ()) -> bytes:
         """The packed command on these keys plus the suffix; `more` are further arguments."""

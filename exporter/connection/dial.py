@@ -11,6 +11,7 @@ import ssl
 from typing import Any, Final
 
 import redis
+from redis._parsers import _HiredisParser
 
 from exporter.config.models import Connection, RedisTLS
 from exporter.config.secret import MASK
@@ -21,6 +22,10 @@ from exporter.connection.errors import (
     failure_of,
     forget_frames,
 )
+from exporter.connection.reply_bound import ReplyBound
+
+_MAX_DIAL_BYTES: Final = 1 << 16
+"""Maximum size of all replies to AUTH and SELECT, or of a sentinel's."""
 
 RedisConnection = redis.connection.AbstractConnection
 
@@ -41,6 +46,30 @@ class _TLSConnection(redis.SSLConnection):
     def _wrap_socket_with_ssl(self, sock: socket.socket) -> ssl.SSLSocket:
         name = self._tls.server_name or self.host
         return tls_context(self._tls).wrap_socket(sock, server_hostname=name)
+
+
+class _BoundedSocket:
+    """A socket whose bytes are checked before redis-py parses them."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._bound = ReplyBound(_MAX_DIAL_BYTES)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def recv_into(self, buffer: bytearray) -> int:
+        received = self._sock.recv_into(buffer)
+        self._bound.add(bytes(buffer[:received]))
+        return received
+
+
+class _BoundedParser(_HiredisParser):
+    """redis-py's parser, with a bound for all replies until the connection is ours."""
+
+    def on_connect(self, connection: Any, **options: Any) -> None:
+        super().on_connect(connection, **options)  # type: ignore[no-untyped-call]
+        self._sock: Any = _BoundedSocket(self._sock)
 
 
 def tls_context(tls: RedisTLS) -> ssl.SSLContext:
@@ -65,10 +94,7 @@ def dial(settings: Connection) -> RedisConnection:
         connection = _prepare(settings, password)
         connection.connect()
     except Exception as error:
-        failure = redis_py_failure(error)
-        # a server that does not know AUTH quotes its arguments in the error
-        text = failure.text.replace(password, MASK) if password else failure.text
-        raise RedisFailure(failure.kind, text) from None
+        raise redis_py_failure(error, password) from None
     return connection
 
 
@@ -85,12 +111,17 @@ _CLASSES: Final = (
 )
 
 
-def redis_py_failure(error: Exception) -> RedisFailure:
-    """Convert an exception of redis-py."""
+def redis_py_failure(error: Exception, password: str | None = None) -> RedisFailure:
+    """Convert an exception of redis-py, with the password masked.
+
+    A server that does not know AUTH quotes its arguments in the error.
+    """
     if not isinstance(error, redis.RedisError):
         return failure_of(error)
     forget_frames(error)
     text = str(error) or type(error).__name__
+    if password:
+        text = text.replace(password, MASK)
     if isinstance(error, redis.ResponseError):
         reply = ReplyError(text if text.split(" ", 1)[0].isupper() else f"ERR {text}")
         if reply.kind is not ErrorClass.PROTOCOL:
@@ -111,6 +142,7 @@ def _prepare(settings: Connection, password: str | None) -> RedisConnection:
         "protocol": 2,
         # CLIENT SETINFO is unknown before Redis 7.2 and not worth a line in an ACL
         "driver_info": None,
+        "parser_class": _BoundedParser,
         "decode_responses": False,
         # redis-py reads only the replies to AUTH and SELECT, and its parser with a buffer of this
         # size stays until the cycle collector runs

@@ -31,10 +31,18 @@ class ErrorClass(StrEnum):
     """A bug in the exporter."""
 
 
+_MAX_TEXT_CHARACTERS: Final = 1000
+
+
 class RedisFailure(Exception):
-    """A failed call to Redis: its class, and a text without secrets."""
+    """A failed call to Redis: its class, and a text without secrets.
+
+    A long text is cut: it may be an error reply, and is logged, kept and shown.
+    """
 
     def __init__(self, kind: ErrorClass, text: str) -> None:
+        if len(text) > _MAX_TEXT_CHARACTERS:
+            text = f"{text[:_MAX_TEXT_CHARACTERS]}… (cut, of {len(text)} characters)"
         self.kind = kind
         self.text = text
         super().__init__(f"{kind}: {text}")
@@ -44,7 +52,7 @@ class ReplyError(RedisFailure):
     """An error reply to one command; in a batch, it is returned in place of the reply."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(_class_of_reply(text), text)
+        super().__init__(_class_of_reply(text[:_MAX_TEXT_CHARACTERS]), text)
 
     @property
     def not_available(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from exporter.parsing import MAX_LABEL_BYTES
+
 Info = Mapping[str, str]
 
 
@@ -76,6 +78,10 @@ class Metadata:
 
 
 def parse_info(reply: bytes) -> dict[str, str]:
-    """The `key:value` lines of INFO; other lines are ignored."""
+    """The `key:value` lines of INFO; other lines are ignored, and those too long for a label."""
     lines = reply.decode("utf-8", "replace").splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
+    return dict(
+        line.split(":", 1)
+        for line in lines
+        if ":" in line and not line.startswith("#") and len(line) <= MAX_LABEL_BYTES
+    )

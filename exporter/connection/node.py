@@ -6,7 +6,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import hiredis
 
@@ -21,6 +21,7 @@ from exporter.connection.errors import (
     forget_frames,
 )
 from exporter.connection.metadata import Info, Metadata, parse_info
+from exporter.connection.reply_bound import ReplyBound
 
 if TYPE_CHECKING:
     from exporter.connection.dial import RedisConnection
@@ -47,7 +48,7 @@ class NodeClient(Client):
         self._connection: RedisConnection | None = None
         self._socket: socket.socket | None = None
         self._reader: hiredis.Reader | None = None
-        self._buffer: Any = bytearray(_RECEIVE_BYTES)
+        self._view = memoryview(bytearray(_RECEIVE_BYTES))
         self._errors_seen = 0
         self._last_error: ReplyError | None = None
         self._confirm_at = 0.0
@@ -105,13 +106,13 @@ class NodeClient(Client):
         super().update_metadata(info)
         self._leave_replica()
 
-    def batch(self, packed: bytes, count: int) -> Replies:
+    def batch(self, packed: bytes, count: int, limit: int) -> Replies:
         """See `Client.batch`. `timeout_seconds` limits the whole batch."""
         if self._socket is None or self._reader is None:
             raise self.failure or RedisFailure(ErrorClass.CONNECTION, "not connected")
         errors_before = self._errors_seen
         try:
-            replies, size = self._exchange(self._socket, self._reader, packed, count)
+            replies, size = self._exchange(self._socket, self._reader, packed, count, limit)
         except Exception as error:
             self.close()
             reply = self._last_error if self._errors_seen > errors_before else None
@@ -132,7 +133,7 @@ class NodeClient(Client):
 
     def ping(self) -> float:
         start = time.perf_counter()
-        reply = self.batch(PING.on(), 1).replies[0]
+        reply = self.batch(PING.on(), 1, PING.limit).replies[0]
         seconds = time.perf_counter() - start
         self.ping_refusal = None
         if isinstance(reply, ReplyError):
@@ -165,7 +166,7 @@ class NodeClient(Client):
         self.failure = RedisFailure(ErrorClass.READONLY, text)
 
     def _exchange(
-        self, sock: socket.socket, reader: hiredis.Reader, packed: bytes, count: int
+        self, sock: socket.socket, reader: hiredis.Reader, packed: bytes, count: int, limit: int
     ) -> tuple[list[Reply], int]:
         # this header makes the reader return all replies as one list; taking them one by one takes
         # four times as long
@@ -175,7 +176,7 @@ class NodeClient(Client):
         sock.settimeout(armed)
         with contextlib.suppress(ConnectionError):  # a last reply may say why
             sock.sendall(packed)
-        size = 0
+        bound = ReplyBound(limit)
         while (replies := reader.gets()) is False:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -183,14 +184,15 @@ class NodeClient(Client):
             if left < armed - timeout * _TIMER_SLACK:  # setting it is a system call
                 armed = left
                 sock.settimeout(armed)
-            received = sock.recv_into(self._buffer)
+            received = sock.recv_into(self._view)
             if not received:
                 raise ConnectionError("Redis closed the connection")
-            size += received
-            reader.feed(self._buffer, 0, received)
+            data = bytes(self._view[:received])
+            bound.add(data)
+            reader.feed(data)
         if reader.has_data():  # every later reply would belong to the command before
             raise hiredis.ProtocolError("received more replies than commands sent")
-        return replies, size
+        return replies, bound.size
 
     def _reply_error(self, text: str) -> ReplyError:
         self._errors_seen += 1
@@ -214,13 +216,15 @@ class NodeClient(Client):
     def _identify(self, address: str, sentinel: str) -> Metadata:
         """Set the connection's name and identify the server; what Redis refuses stays unknown."""
         commands = (
-            CLIENT_SETNAME.on(more=(self.name,)),
-            CLIENT_ID.on(),
-            DBSIZE.on(),
-            INFO.on(more=("server",)),
-            INFO.on(more=("replication",)),
+            (CLIENT_SETNAME, (self.name,)),
+            (CLIENT_ID, ()),
+            (DBSIZE, ()),
+            (INFO, ("server",)),
+            (INFO, ("replication",)),
         )
-        _, client_id, size, *infos = self.batch(b"".join(commands), len(commands)).replies
+        packed = b"".join(command.on(more=more) for command, more in commands)
+        limit = sum(command.limit for command, _ in commands)
+        _, client_id, size, *infos = self.batch(packed, len(commands), limit).replies
         info: dict[str, str] = {}
         for reply in infos:
             if isinstance(reply, bytes):

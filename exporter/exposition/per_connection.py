@@ -65,6 +65,7 @@ def _collectors(snapshot: Snapshot) -> Iterator[Line]:
         for error in ErrorClass:
             count = report.errors.get(error, 0)
             yield _line(metrics.COLLECTOR_ERRORS, (*values, error), count)
+        yield _line(metrics.COLLECTOR_OVERSIZED, values, report.oversized)
 
 
 def _discovery(snapshot: Snapshot, moment: Moment) -> Iterator[Line]:

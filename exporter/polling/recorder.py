@@ -27,6 +27,7 @@ class _Record:
 
     report: CollectorReport = field(default_factory=CollectorReport)
     errors: Counter[ErrorClass] = field(default_factory=Counter)
+    oversized: int = 0
     logged: set[str] = field(default_factory=set)
     """Messages that must not be repeated at every poll."""
     failed_nodes: frozenset[str] = frozenset()
@@ -82,6 +83,9 @@ class Recorder:
             self._log_once(record, f"{name}: {command} {reason}")
         for message in errors.messages:
             self._log_once(record, f"{name}: {message}")
+        record.oversized += errors.oversized.total()
+        for outcome in errors.oversized:
+            self._log_once(record, f"{name}: {outcome}")
         for message in sorted(errors.failed_nodes.keys() - record.failed_nodes):
             event(logger, logging.WARNING, f"{name}: {message}", connection=self._connection)
         record.failed_nodes = frozenset(errors.failed_nodes)
@@ -94,6 +98,7 @@ class Recorder:
             duration=duration,
             last_success=record.report.last_success if errors.failed_nodes else time.time(),
             errors=dict(record.errors),
+            oversized=record.oversized,
             not_available=tuple(sorted(errors.not_available)),
             last_error=last_error,
         )
@@ -115,13 +120,14 @@ class Recorder:
         """Drop the report of a collector that no longer runs here; its error counts stay."""
         record = self._records.get(name)
         if record is not None:
-            record.report = CollectorReport(errors=dict(record.errors))
+            record.report = CollectorReport(errors=dict(record.errors), oversized=record.oversized)
 
     def _not_available(self, name: str, error: ReplyError) -> None:
         record = self._record(name)
         self._log_once(record, f"{name} is not available: {error.text}")
         record.report = CollectorReport(
             errors=dict(record.errors),
+            oversized=record.oversized,
             not_available=(error.refused,),
             last_error=LastError(error.kind, error.text, time.time()),
         )

@@ -27,7 +27,7 @@ class PrefixCount:
     queues: int = 0
     """Queues that are watched."""
     dropped: int = 0
-    """Queues that are not watched because of `queues.max`."""
+    """Queues that are not watched because of `queues.max` or their name."""
     keys: Mapping[str, int] = field(default_factory=dict)
     """Number of `meta`, `id` and `stalled-check` keys seen."""
 
@@ -147,6 +147,8 @@ class CollectorReport:
     last_success: float | None = None
     """Unix time."""
     errors: Mapping[ErrorClass, int] = field(default_factory=dict)
+    oversized: int = 0
+    """Number of values above a size limit, which were cut or skipped."""
     not_available: tuple[str, ...] = ()
     """Commands that are not permitted or not supported."""
     last_error: LastError | None = None

@@ -74,6 +74,10 @@ def test_answers_to_other_questions(proxied: Proxied) -> None:
     in_trouble(proxied, "answers of another kind", "protocol", corrupt=lambda _: b":1\r\n" * 200)
 
 
+def test_a_list_of_a_billion(proxied: Proxied) -> None:
+    in_trouble(proxied, "a billion elements", "protocol", corrupt=lambda _: b"*1000000000\r\n")
+
+
 def test_reset(proxied: Proxied) -> None:
     in_trouble(proxied, "RST", "connection", reset=True)
 

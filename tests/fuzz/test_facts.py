@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +23,7 @@ from exporter.bullmq import (
 from exporter.collectors.events.aggregator import Entry, EventAggregator
 from exporter.collectors.events.by_job_name import JobNameAggregator, TotalAggregator
 from exporter.collectors.server.info import persistence_ok, server_identity, server_values
-from exporter.collectors.workers import count_workers, names_of
+from exporter.collectors.workers import WorkerNames, count_workers
 from exporter.connection import ErrorClass, Metadata, RedisFailure, parse_info
 from exporter.connection.errors import ReplyError, failure_of
 from exporter.connection.slots import Slots, read_slots, redirection
@@ -65,6 +66,7 @@ def test_info(lines: list[bytes], end: bytes) -> None:
 
 QUEUES = [queue_of("bull", name) for name in ("mail", "a:b", "žluť", ":w:", "a b", "")]
 names = st.sampled_from([name for queue in QUEUES for name in worker_names(queue)]) | texts
+names |= st.builds(operator.mul, st.sampled_from([b":w:", b"bull:mail:w:"]), st.integers(1, 2000))
 pairs = st.tuples(
     st.sampled_from([b"id", b"name", b"db", b"flags", b"cmd", b"lib-name"]), names | texts
 ).map(b"=".join)
@@ -80,7 +82,7 @@ client_lines = st.lists(
 @given(client_lines, st.binary(max_size=30))
 def test_client_list(lines: list[bytes], more: bytes) -> None:
     reply = b"\n".join([*lines, more])
-    counts = count_workers(reply.splitlines(), names_of(QUEUES), 0)
+    counts = count_workers(reply.splitlines(), WorkerNames(QUEUES), 0)
     assert set(counts) <= set(QUEUES)
     for count in counts.values():
         assert 0 <= count.idle <= count.total or count.total == 0
@@ -93,7 +95,7 @@ _EVENTS = (
     *(b"added", b"waiting", b"active", b"completed", b"failed", b"delayed", b"stalled"),
     *(b"removed", b"waiting-children", b"drained", b"progress", b"retries-exhausted"),
 )
-jobs = st.sampled_from([b"1", b"2", b"3", b"", b"\xff"])
+jobs = st.sampled_from([b"1", b"2", b"3", b"", b"\xff", b"x" * 5000])
 fields = st.one_of(
     st.tuples(
         st.just(b"event"),
@@ -151,7 +153,7 @@ def test_events_by_job_name(given_: list[Entry], most: int, answered: bool) -> N
     unnamed = named.unnamed_jobs(given_)
     assert len(set(unnamed)) == len(unnamed)
     if answered:
-        named.add_names({job: job.decode("utf-8", "backslashreplace") for job in unnamed})
+        named.add_names({job: job for job in unnamed})
     named.feed(given_)
     while named.inflight:
         before = named.inflight

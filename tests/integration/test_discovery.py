@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from exporter.bullmq import MAX_KEY_BYTES
 from exporter.collectors import Context, Discovery
 from exporter.config.models import Queues
 from exporter.connection import ClientRegistry
@@ -80,10 +81,22 @@ def test_two_names_that_look_the_same(any_server: Server) -> None:
     assert value(samples, "bullmq_exporter_queues_dropped") == 1
 
 
-def test_a_huge_name(real_server: Server) -> None:
-    name = "long-" + "x" * 20_000
+def test_a_name_as_long_as_may_be(real_server: Server) -> None:
+    name = "x" * (MAX_KEY_BYTES - len("bull::"))
     add_queues(real_server.client(), name, "ordinary")
-    assert found(real_server) == [("bull", name), ("bull", "ordinary")]
+    assert found(real_server) == [("bull", "ordinary"), ("bull", name)]
+
+
+def test_longer_names_are_dropped_and_counted(real_server: Server) -> None:
+    """Also one with a colon, which would have to be verified."""
+    names = [letter * (MAX_KEY_BYTES - len("bull::") + 1) for letter in ("x", "y", ":")]
+    add_queues(real_server.client(), *names, "ordinary")
+    watch = Watch(real_server.url)
+    samples = watch.discover_and_poll()
+    assert value(samples, "bullmq_exporter_queues") == 1
+    assert value(samples, "bullmq_exporter_queues_dropped") == 3
+    assert value(samples, "bullmq_exporter_collector_oversized_total", collector="discovery") == 6
+    assert len(watch.page) < 100_000
 
 
 def test_jobs_and_schedules_named_like_a_queues_keys(any_server: Server) -> None:

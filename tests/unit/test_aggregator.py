@@ -43,6 +43,15 @@ def durations(events: JobEvents) -> dict[str, tuple[int, float]]:
     return {name: (h.count, round(h.sum, 3)) for name, h in found.items() if h.count}
 
 
+def test_a_long_job_id_is_remembered_by_its_hash() -> None:
+    job = "x" * 1000
+    aggregator = EventAggregator(BUCKETS, BUCKETS)
+    aggregator.feed([entry(0, "waiting", job), entry(100, "active", job)])
+    assert [len(known) for known in aggregator._active] == [32]
+    aggregator.feed([entry(600, "completed", job)])
+    assert durations(aggregator.frozen()) == {"wait": (1, 0.1), "completed": (1, 0.5)}
+
+
 ADDED = ((0, "added", "1", "name", "task"), (0, "waiting"))
 
 

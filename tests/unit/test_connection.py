@@ -8,6 +8,7 @@ import hiredis
 import pytest
 import redis
 
+from exporter.collectors import CommandErrors
 from exporter.config.loader import load
 from exporter.connection import (
     Backoff,
@@ -61,6 +62,37 @@ def test_classes_of_replies(text: str, kind: str) -> None:
 )
 def test_classes_of_exceptions(error: Exception, kind: str) -> None:
     assert redis_py_failure(error).kind == kind
+
+
+class TestLongErrors:
+    """An error is logged by every collector, kept and shown, so its text is cut where it begins."""
+
+    LONG = "WRONGTYPE " + "x" * 50_000
+
+    def test_of_a_reply(self) -> None:
+        error = ReplyError(self.LONG)
+        assert error.kind == "protocol"
+        assert error.text.startswith("WRONGTYPE xxx")
+        assert error.text.endswith("… (cut, of 50010 characters)")
+        assert all(len(text) < 1100 for text in (error.text, str(error), error.refused))
+
+    def test_of_redis_py(self) -> None:
+        assert len(redis_py_failure(redis.ResponseError(self.LONG)).text) < 1100
+        assert len(redis_py_failure(KeyError(self.LONG)).text) < 1100
+
+    def test_a_password_at_the_cut_is_masked(self) -> None:
+        password = "hunter2" * 20
+        text = "x" * 950 + password
+        for error in (redis.ResponseError(text), redis.AuthenticationError(text)):
+            assert "hunter" not in redis_py_failure(error, password).text
+
+    def test_many_refused_commands(self) -> None:
+        errors = CommandErrors()
+        for number in range(5000):
+            errors.add(ReplyError(f"NOPERM of '{number}'"), "x")
+            errors.add(ReplyError(f"WRONGTYPE {number}"), "x")
+        assert len(errors.not_available) == len(errors.messages) == 100
+        assert errors.classes.total() == 5000
 
 
 def test_the_refused_command_is_named() -> None:

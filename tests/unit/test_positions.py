@@ -21,7 +21,7 @@ class Fed:
     def __init__(self, info: dict[bytes, Any]) -> None:
         self._info = info
 
-    def batch(self, _: bytes, __: int) -> Replies:
+    def batch(self, _: bytes, __: int, ___: int) -> Replies:
         return Replies([[part for pair in self._info.items() for part in pair]])
 
 
@@ -51,7 +51,7 @@ def test_before_redis_7(what: str, before: bytes, first: bytes, lost: int) -> No
 class Refusing:
     """A client whose every command is answered with an error, as by a cluster without a node."""
 
-    def batch(self, _: bytes, count: int) -> Replies:
+    def batch(self, _: bytes, count: int, __: int) -> Replies:
         error = NodeError(ErrorClass.CONNECTION, "node h:1: refused")
         return Replies([error] * count, tuple(range(count)))
 

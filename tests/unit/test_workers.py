@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
 
 from exporter.bullmq import Queue, queue_of
-from exporter.collectors.workers import count_workers, names_of
+from exporter.collectors.contract import Context
+from exporter.collectors.workers import WorkerNames, WorkersCollector, count_workers
 from exporter.state.snapshots import WorkerCount
+from tests.support.fuzzing.answers import AnsweringClient
 from tests.support.keyspaces import NAMES, keyspace
 
 MAIL = queue_of("bull", "mail")
@@ -26,7 +29,7 @@ def node(name: str) -> str:
 
 
 def counted(*lines: bytes, queues: tuple[Queue, ...] = (MAIL,)) -> dict[str, WorkerCount]:
-    return {q.name: n for q, n in count_workers(lines, names_of(queues), 0).items()}
+    return {q.name: n for q, n in count_workers(lines, WorkerNames(queues), 0).items()}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -34,7 +37,7 @@ def test_captured_lists(name: str) -> None:
     captured = keyspace(name)
     queues = tuple(queue_of("bull", queue) for queue in captured["official_get_workers"])
     lines = [text.encode() for text in captured["client_list_all"]]
-    found = count_workers(lines, names_of(queues), 0)
+    found = count_workers(lines, WorkerNames(queues), 0)
     # the port counts both connections of a Python worker
     halved = 2 if "python" in name else 1
     assert {queue.name: found.get(queue, WorkerCount(0, 0)).total for queue in queues} == {
@@ -79,5 +82,40 @@ class TestNames:
 
     def test_names_that_only_python_or_node_can_have(self) -> None:
         queue = queue_of("my:app", "naïve {tag}")
-        found = count_workers([line(f"my:app:{node('naïve {tag}')}")], names_of((queue,)), 0)
+        found = count_workers([line(f"my:app:{node('naïve {tag}')}")], WorkerNames((queue,)), 0)
         assert found == {queue: WorkerCount(1, 1)}
+
+
+class Lookups(dict[bytes, tuple[Queue, bool]]):
+    """Counts how often a name is looked up."""
+
+    count = 0
+
+    def get(self, *arguments: Any) -> Any:
+        self.count += 1
+        return super().get(*arguments)
+
+
+class TestLongNames:
+    """Anyone who may connect to Redis chooses the name of the connection."""
+
+    def test_lookups_do_not_grow_with_the_name(self) -> None:
+        names = WorkerNames((MAIL,))
+        lookups = names._workers = Lookups(names._workers)
+        for repeats in (10, 2000):
+            lookups.count = 0
+            assert names.find(b"x" + b":w:" * repeats) is None
+            assert lookups.count <= 1 + len(names._lengths)
+
+    def test_a_worker_with_a_suffix_in_its_own_name(self) -> None:
+        assert counted(line("bull:mail:w:w:x")) == {"mail": WorkerCount(1, 1)}
+        assert counted(line("bull:mail" + ":w:" * 99)) == {"mail": WorkerCount(1, 1)}
+
+    def test_a_longer_line_is_skipped_and_counted(self) -> None:
+        own = line("bullmq-exporter:api").replace(b"id=7", b"id=5")
+        lines = [line("bull:mail:w:" + "x" * size) for size in (100, 9000, 9000)]
+        client = AnsweringClient({"CLIENT"}, [b"\n".join([own, *lines])])
+        client.connect()
+        context = Context(client, 0.0, (MAIL,))
+        assert WorkersCollector().collect(context).of(MAIL) == WorkerCount(1, 1)
+        assert context.errors.oversized.total() == 2

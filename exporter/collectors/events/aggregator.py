@@ -7,6 +7,7 @@ because of a child, and of jobs that failed because they stalled too often.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
@@ -23,6 +24,8 @@ OUTCOMES: Final = (COMPLETED, FAILED, RETRIED)
 
 _STALLED_REASON: Final = b"job stalled"
 """Start of `failedReason` if a job stalled too often; its run ended earlier, with its worker."""
+_MAX_JOB_ID_BYTES: Final = 256
+"""A longer job ID is remembered by its hash: producers choose IDs, and many jobs are in flight."""
 _PARENT_MS: Final = 10
 """A parent that fails because of a child becomes active and fails within one or two scripts."""
 
@@ -213,13 +216,19 @@ def _field(fields: Sequence[bytes], name: bytes) -> bytes | None:
 
 
 def job_events(entries: Sequence[Entry]) -> Iterator[tuple[bytes, bytes, int, Sequence[bytes]]]:
-    """Event, job ID, time in Unix ms and fields of the entries that concern a job."""
+    """Event, job ID, time in Unix ms and fields of the entries that concern a job.
+
+    In place of a long job ID, its hash.
+    """
     for entry_id, fields in entries:
         # the order that BullMQ writes; users' own events may have any fields
         if len(fields) > 3 and fields[0] == b"event" and fields[2] == b"jobId":
-            yield fields[1], fields[3], int(entry_id.partition(b"-")[0]), fields
-            continue
-        found = dict(zip(fields[::2], fields[1::2], strict=False))
-        event, job = found.get(b"event"), found.get(b"jobId")
+            event: bytes | None = fields[1]
+            job: bytes | None = fields[3]
+        else:
+            found = dict(zip(fields[::2], fields[1::2], strict=False))
+            event, job = found.get(b"event"), found.get(b"jobId")
         if event is not None and job is not None:
+            if len(job) > _MAX_JOB_ID_BYTES:
+                job = hashlib.blake2b(job, digest_size=32).digest()
             yield event, job, int(entry_id.partition(b"-")[0]), fields

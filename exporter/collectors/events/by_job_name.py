@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from exporter.collectors.events.aggregator import Entry, EventAggregator, job_events
+from exporter.parsing import MAX_LABEL_BYTES
 from exporter.state.snapshots import JobEvents, QueueEvents
 
 OTHER: Final = "__other__"
-"""The name for jobs whose name is unknown or exceeds the maximum number of names."""
+"""The name for jobs whose name is unknown or too long, or exceeds the maximum number of names."""
 
 _ENDS: Final = frozenset({b"completed", b"failed", b"removed", b"delayed", b"waiting-children"})
 """Events after which a job may pause for long or for ever: its name is forgotten."""
@@ -26,6 +27,8 @@ class StreamAggregator(Protocol):
     """Number of events read."""
     lost: int
     """Number of events trimmed before they were read."""
+    oversized: int
+    """Number of job names that were too long."""
 
     @property
     def inflight(self) -> int:
@@ -41,7 +44,7 @@ class StreamAggregator(Protocol):
         """IDs of jobs in the entries whose name is needed but unknown, without duplicates."""
         ...
 
-    def add_names(self, names: Mapping[bytes, str]) -> None:
+    def add_names(self, names: Mapping[bytes, bytes]) -> None:
         """Add the names of jobs, by job ID."""
         ...
 
@@ -69,13 +72,13 @@ class StreamAggregator(Protocol):
 class TotalAggregator:
     """All jobs together. The aggregator is created by the first event: most queues are idle."""
 
-    __slots__ = ("_aggregator", "_create", "_empty", "lost", "read")
+    __slots__ = ("_aggregator", "_create", "_empty", "lost", "oversized", "read")
 
     def __init__(
         self, create: Callable[[], EventAggregator], empty: Mapping[str, JobEvents]
     ) -> None:
         """`empty` is shown until the first event."""
-        self.read = self.lost = 0
+        self.read = self.lost = self.oversized = 0
         self._create = create
         self._empty = empty
         self._aggregator: EventAggregator | None = None
@@ -91,7 +94,7 @@ class TotalAggregator:
     def unnamed_jobs(self, _: Sequence[Entry]) -> Sequence[bytes]:
         return ()
 
-    def add_names(self, _: Mapping[bytes, str]) -> None:
+    def add_names(self, _: Mapping[bytes, bytes]) -> None:
         """Names are not used."""
 
     def feed(self, entries: Sequence[Entry]) -> None:
@@ -119,12 +122,12 @@ class TotalAggregator:
 class JobNameAggregator:
     """By job name; names beyond the maximum are counted as `OTHER`."""
 
-    __slots__ = ("_bounds", "_by_name", "_max_names", "_names", "lost", "read")
+    __slots__ = ("_bounds", "_by_name", "_max_names", "_names", "lost", "oversized", "read")
 
     def __init__(
         self, wait_bounds: tuple[float, ...], run_bounds: tuple[float, ...], max_names: int
     ) -> None:
-        self.read = self.lost = 0
+        self.read = self.lost = self.oversized = 0
         self._bounds = (wait_bounds, run_bounds)
         self._max_names = max_names
         self._by_name: dict[str, EventAggregator] = {}
@@ -148,14 +151,14 @@ class JobNameAggregator:
                 unnamed[job] = None
         return list(unnamed)
 
-    def add_names(self, names: Mapping[bytes, str]) -> None:
-        self._names.update(names)
+    def add_names(self, names: Mapping[bytes, bytes]) -> None:
+        self._names.update({job: self._checked(name) for job, name in names.items()})
 
     def feed(self, entries: Sequence[Entry]) -> None:
         self.read += len(entries)
         for event, job, at, fields in job_events(entries):
             if event == b"added":
-                self._names[job] = _name_of(fields)
+                self._names[job] = self._checked(_name_of(fields))
             elif event not in _COUNTED and job not in self._names:
                 continue  # counts for nothing, but would create the name `OTHER`
             self._aggregator_of(job).add(event, job, at, fields)
@@ -184,6 +187,13 @@ class JobNameAggregator:
         jobs = {name: each.frozen() for name, each in self._by_name.items()}
         return QueueEvents(self.read, self.lost, jobs)
 
+    def _checked(self, name: bytes) -> str:
+        """The name as shown; `OTHER` if it is missing or too long."""
+        if len(name) > MAX_LABEL_BYTES:
+            self.oversized += 1
+            return OTHER
+        return name.decode("utf-8", "backslashreplace") or OTHER
+
     def _aggregator_of(self, job: bytes) -> EventAggregator:
         name = self._names.get(job, OTHER)
         aggregator = self._by_name.get(name)
@@ -196,6 +206,6 @@ class JobNameAggregator:
         return aggregator
 
 
-def _name_of(fields: Sequence[bytes]) -> str:
+def _name_of(fields: Sequence[bytes]) -> bytes:
     values = dict(zip(fields[::2], fields[1::2], strict=False))
-    return values.get(b"name", b"").decode("utf-8", "backslashreplace") or OTHER
+    return values.get(b"name", b"")

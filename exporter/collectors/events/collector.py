@@ -12,6 +12,7 @@ from exporter.bullmq import Queue
 from exporter.collectors.contract import Context, Scope
 from exporter.collectors.events.aggregator import EventAggregator
 from exporter.collectors.events.by_job_name import (
+    OTHER,
     JobNameAggregator,
     StreamAggregator,
     TotalAggregator,
@@ -20,6 +21,7 @@ from exporter.collectors.events.positions import count_losses, look_up_positions
 from exporter.collectors.events.streams import FIRST_ID, Stream, StreamReader, id_ms
 from exporter.config.models import Events
 from exporter.connection import Command, is_field_list
+from exporter.parsing import MAX_LABEL_BYTES
 from exporter.state.snapshots import EventFacts, QueueEvents
 
 MAX_LEN: Final = Command("HMGET", "meta", ("opts.maxLenEvents",), list, "queue settings")
@@ -73,6 +75,7 @@ class EventsCollector:
         self._bound_memory(updated)
         for stream in updated:
             self._freeze(stream)
+        self._count_oversized(context, updated)
         if self._changed:
             self._shown, self._changed = dict(self._frozen), False
         return EventFacts(self._shown, _lag(context, behind), self._dropped)
@@ -128,7 +131,7 @@ class EventsCollector:
         if not streams:
             return
         packed = b"".join(MAX_LEN.on(stream.queue.key) for stream in streams)
-        replies = context.client.batch(packed, len(streams)).replies
+        replies = context.client.batch(packed, len(streams), len(streams) * MAX_LEN.limit).replies
         for stream, reply in zip(streams, replies, strict=True):
             if is_field_list(reply, 1):
                 stream.enabled = reply[0] != b"0"
@@ -147,6 +150,14 @@ class EventsCollector:
         count_losses(context, finished)
         for stream in updated:
             stream.previous_position = stream.read_after
+
+    def _count_oversized(self, context: Context, updated: Sequence[Stream]) -> None:
+        """Count the job names that were too long since the last count."""
+        count = sum(stream.aggregator.oversized for stream in updated)
+        for stream in updated:
+            stream.aggregator.oversized = 0
+        outcome = f"counted job names of more than {MAX_LABEL_BYTES} bytes as {OTHER}"
+        context.errors.add_oversized(outcome, count)
 
     def _bound_memory(self, updated: Sequence[Stream]) -> None:
         """Forget the oldest jobs in flight beyond `max_inflight`, over all queues."""

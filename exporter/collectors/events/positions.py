@@ -66,7 +66,7 @@ def _stream_infos(
     if not streams:
         return
     packed = b"".join(XINFO.on(stream.key) for stream in streams)
-    replies = context.client.batch(packed, len(streams)).replies
+    replies = context.client.batch(packed, len(streams), len(streams) * XINFO.limit).replies
     for stream, reply in zip(streams, replies, strict=True):
         if isinstance(reply, ReplyError):
             if reply.not_available:

@@ -16,6 +16,7 @@ from exporter.collectors.events.by_job_name import StreamAggregator
 from exporter.connection import (
     KEY,
     Command,
+    OversizedReplyError,
     Reply,
     ReplyError,
     is_field_list,
@@ -29,6 +30,7 @@ XREAD: Final = Command(
     probe=("COUNT", 1, "STREAMS", KEY, FIRST_ID),
     reply=list,
     cost="all bullmq_jobs_*, bullmq_job_*",
+    large=True,
 )
 JOB_NAME: Final = Command("HMGET", "", ("name",), list, "job names")
 """Sent with the key of a job."""
@@ -91,10 +93,11 @@ class NameLookup:
         if not unnamed:
             return
         packed = b"".join(JOB_NAME.on(stream.queue.key + job) for stream, job in unnamed)
-        replies = context.client.batch(packed, len(unnamed)).replies
+        limit = len(unnamed) * JOB_NAME.limit
+        replies = context.client.batch(packed, len(unnamed), limit).replies
         for (stream, job), reply in zip(unnamed, replies, strict=True):
             if is_field_list(reply, 1) and reply[0]:
-                stream.aggregator.add_names({job: reply[0].decode("utf-8", "backslashreplace")})
+                stream.aggregator.add_names({job: reply[0]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,11 @@ class StreamReader:
     ) -> list[Stream]:
         groups = [streams[i : i + page.width] for i in range(0, len(streams), page.width)]
         packed = b"".join([xread(group, page.count) for group in groups])
-        batch = context.client.batch(packed, len(groups))
+        try:
+            batch = context.client.batch(packed, len(groups), XREAD.limit)
+        except OversizedReplyError:
+            self._entry_bytes = float(self._page_bytes)  # read entries one by one from now on
+            raise
         found = self._add(context, groups, batch.replies, page.count)
         self._update_entry_bytes(batch.size, sum(entries for _, entries in found))
         return [stream for stream, entries in found if entries == page.count]
@@ -231,7 +238,8 @@ def _read_separately(
     context: Context, group: Sequence[Stream], count: int
 ) -> list[tuple[Stream, Sequence[Entry]]]:
     """Read each stream with its own XREAD: one key of a wrong type makes XREAD of many fail."""
-    batch = context.client.batch(b"".join(_xread([s], count) for s in group), len(group))
+    packed = b"".join(_xread([stream], count) for stream in group)
+    batch = context.client.batch(packed, len(group), XREAD.limit)
     read: list[tuple[Stream, Sequence[Entry]]] = []
     for stream, reply in zip(group, batch.replies, strict=True):
         if isinstance(reply, ReplyError):

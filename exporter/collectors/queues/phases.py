@@ -11,7 +11,8 @@ from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import QUEUE_COMMAND, ask, ask_all, key_for_log
 from exporter.collectors.queues.rotation import Rotation
 from exporter.collectors.queues.subjects import COUNTS
-from exporter.connection import expect_type
+from exporter.connection import expect_type, reply_limit
+from exporter.parsing import MAX_LABEL_BYTES
 from exporter.state.queue_table import Column
 
 Columns = dict[Column[Any], list[Any]]
@@ -35,6 +36,9 @@ def read_batch(
     }
     for subject in subjects:
         columns.update(subject.fill(poll))  # type: ignore[arg-type] # each column has its own type
+    context.errors.add_oversized(
+        f"cut library versions of more than {MAX_LABEL_BYTES} bytes", poll.oversized_versions
+    )
     return poll.exists, columns
 
 
@@ -48,7 +52,8 @@ def _read_counts(
         command = COUNTS[number].command
         return f"{command.name} {key_for_log(batch.queues[row], command.suffix)}"
 
-    replies = ask(context, batch.counts, len(batch.queues) * width, where)
+    count = len(batch.queues) * width
+    replies = ask(context, batch.counts, count, count * reply_limit(int), where)
     expect_type(int, replies, QUEUE_COMMAND)
     counts = {count: replies[place::width] for place, count in enumerate(COUNTS)}
     return BatchPoll(batch.queues, counts, rotation, context.now, now_ms)

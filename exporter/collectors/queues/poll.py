@@ -42,6 +42,8 @@ class BatchPoll:
         """Rows whose existence no count proves."""
         self.exists = [True] * len(queues)
         """Whether the queue exists; cleared by the subject that checks `unproven` rows."""
+        self.oversized_versions = 0
+        """Number of library versions that were cut."""
         self.moved: set[int] = set()
         """Rows whose work may have moved: a subject saw other jobs or numbers than at the last
         poll."""

@@ -9,7 +9,7 @@ from typing import Final
 from exporter.bullmq import Queue
 from exporter.collectors.contract import Context
 from exporter.collectors.queues.memory import ReplyCache
-from exporter.connection import Command, Reply, expect_lists, expect_type
+from exporter.connection import Command, Reply, expect_lists, expect_type, reply_limit
 
 QUEUE_COMMAND: Final = "a queue command"
 """For error messages."""
@@ -98,9 +98,11 @@ def check_fields(replies: Iterable[Reply], count: int) -> None:
     expect_lists(replies, QUEUE_COMMAND, frozenset({count}), gaps=True)
 
 
-def ask(context: Context, packed: bytes, count: int, where: Callable[[int], str]) -> list[Reply]:
+def ask(
+    context: Context, packed: bytes, count: int, limit: int, where: Callable[[int], str]
+) -> list[Reply]:
     """The replies, with None for each error; `where` describes a command by index, for the log."""
-    batch = context.client.batch(packed, count)
+    batch = context.client.batch(packed, count, limit)
     for place in batch.failed:
         context.errors.add(batch.replies[place], where(place))
         batch.replies[place] = None
@@ -113,8 +115,12 @@ def ask_all(context: Context, queues: Sequence[Queue], questions: Sequence[Quest
     counts = [sum(each.widths) for each in questions]
     replies: list[Reply] = []
     if packed:
+        limit = sum(
+            count * max(map(reply_limit, each.kinds))
+            for each, count in zip(questions, counts, strict=True)
+        )
         replies = ask(
-            context, packed, sum(counts), lambda place: _queue_at(queues, questions, place)
+            context, packed, sum(counts), limit, lambda place: _queue_at(queues, questions, place)
         )
     start = 0
     for each, count in zip(questions, counts, strict=True):

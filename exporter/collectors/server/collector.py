@@ -14,6 +14,7 @@ from exporter.connection import (
     expect_string,
     parse_info,
 )
+from exporter.parsing import MAX_LABEL_BYTES
 from exporter.state.snapshots import ServerFacts
 
 
@@ -33,10 +34,15 @@ class ServerCollector:
 
 
 def _read(node: Client, context: Context) -> ServerFacts:
-    info_reply, size = node.batch(INFO.on() + DBSIZE.on(), 2).replies
+    info_reply, size = node.batch(INFO.on() + DBSIZE.on(), 2, INFO.limit + DBSIZE.limit).replies
     if isinstance(info_reply, ReplyError):
         raise info_reply
-    info = parse_info(expect_string(info_reply, "INFO"))
+    text = expect_string(info_reply, "INFO")
+    context.errors.add_oversized(
+        f"skipped lines of INFO with more than {MAX_LABEL_BYTES} bytes",
+        sum(len(line) > MAX_LABEL_BYTES for line in text.splitlines()),
+    )
+    info = parse_info(text)
     node.update_metadata(info)
     values = server_values(info)
     if isinstance(size, ReplyError):

@@ -65,7 +65,7 @@ def write(writer: Client, keys: Keys) -> None:
         + _SET.on(keys.payload_key, more=(keys.payload, "PX", long))
         + _SET.on(keys.short_key, more=(keys.value, "PX", short))
     )
-    for reply in writer.batch(packed, 3).replies:
+    for reply in writer.batch(packed, 3, 3 * _SET.limit).replies:
         _checked(reply)
 
 
@@ -215,7 +215,7 @@ def _wait_until(condition: Callable[[], bool], timeout: float) -> float | None:
 
 
 def _ask(client: Client, command: Command, *keys: bytes) -> Reply:
-    return _checked(client.batch(command.on(*keys), 1).replies[0])
+    return _checked(client.batch(command.on(*keys), 1, command.limit).replies[0])
 
 
 def _checked(reply: Reply) -> Reply:

@@ -163,7 +163,10 @@ def _limits(moment: Moment) -> Iterator[Finding]:
         for count in discovered.prefixes.values()
     )
     if dropped:
-        detail = "there are more queues than queues.max allows; raise it or use shards"
+        detail = (
+            "there are more queues than queues.max allows, or their names are too long or not "
+            "UTF-8; raise queues.max, use shards or rename them"
+        )
         yield Finding(Level.WARNING, f"{counted(dropped, 'queue')} not watched", (detail,))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -44,6 +45,8 @@ errors = st.sampled_from(
         Err("MOVED 3999 127.0.0.1:6381"),
         Err("NOAUTH Authentication required."),
         Err(""),
+        Err("ERR " + "x" * 5000),
+        Err("NOPERM " + "x" * 5000),
     ]
 ) | st.builds(Err, st.text(max_size=30))
 
@@ -52,8 +55,11 @@ number_texts = st.sampled_from(
     [b"0", b"1", b"-1", b"nan", b"inf", b"-inf", b"1e308", b"1e400", b"9" * 30, b"9" * 5000, b"1_0"]
     + [b"4294967296", b"1700000000000", b"6963200000000000", b"\xc2\xb2", b" 5 ", b"0x10", b""]
 )
+_repeated = st.builds(operator.mul, st.sampled_from([b"x", b":", b"\xff"]), st.integers(1, 5000))
+"""Long ones: sizes are chosen by others, too."""
 texts = (
     number_texts
+    | _repeated
     | st.binary(max_size=20)
     | st.sampled_from(
         [
@@ -122,7 +128,16 @@ _ANSWERS: Final[Mapping[bytes, Any]] = {
     b"LRANGE": lambda _: [b"8", b"7"],
     b"PING": lambda _: b"PONG",
     b"PTTL": lambda _: 900,
-    b"SCAN": lambda _: [b"0", [b"bull:mail:meta", b"bull:a:b:id", b"bull:\xff\xfe:meta", b"x"]],
+    b"SCAN": lambda _: [
+        b"0",
+        [
+            b"bull:mail:meta",
+            b"bull:a:b:id",
+            b"bull:" + b"x" * 2000 + b":id",
+            b"bull:\xff\xfe:meta",
+            b"x",
+        ],
+    ],
     b"TIME": lambda _: [b"1700000001", b"5"],
     b"TYPE": lambda _: b"string",
     b"XINFO": lambda _: list(_STREAM),
@@ -156,7 +171,9 @@ class AnsweringClient(NodeClient):
         self.pretend_connected()
         return self._identify("127.0.0.1:1", "")
 
-    def _exchange(self, _: Any, __: Any, packed: bytes, count: int) -> tuple[list[Any], int]:
+    def _exchange(
+        self, _: Any, __: Any, packed: bytes, count: int, ___: int
+    ) -> tuple[list[Any], int]:
         self._batches += 1
         if self._batches > _MOST_BATCHES:
             raise RedisFailure(ErrorClass.CONNECTION, "cut off")

@@ -11,6 +11,7 @@ from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import Question, RowCommands, check_fields, question
 from exporter.collectors.queues.subject import Subject
 from exporter.connection import Command, Reply
+from exporter.parsing import MAX_LABEL_BYTES
 from exporter.state.queue_table import Column
 
 LIBRARY_VERSION: Final = Column[str]("library_version")
@@ -33,7 +34,8 @@ class Settings(Subject):
         size = len(queues)
         self._ask_meta = RowCommands(queues, _META)
         self._fields = PerRow[Reply](size, initial=None)
-        """The last reply; None before the first."""
+        """The last reply; None before the first, and if it is too large to keep."""
+        self._oversized = 0
         self._versions = PerRow[str | None](size, initial=None)
         self._concurrency = PerRow[int | None](size, initial=None)
         self.due: Sequence[int] = ()
@@ -45,6 +47,7 @@ class Settings(Subject):
         """Whether lists may contain wake-up markers; true while the version is unknown."""
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
+        self._oversized = 0
         self.due = poll.rotation.due(len(self.queues), _MAX_AGE_SECONDS)
         if None in self._versions:
             unknown = (row for row in poll.rows if self._versions[row] is None)
@@ -55,7 +58,9 @@ class Settings(Subject):
         check_fields(replies, len(SETTINGS))
         for row, fields in zip(asked, replies, strict=True):
             if fields is not None and fields != self._fields[row]:
-                self._fields[row] = fields
+                oversized = sum(map(len, filter(None, fields))) > MAX_LABEL_BYTES
+                self._fields[row] = None if oversized else fields
+                self._oversized += oversized
                 settings = queue_settings(fields)
                 self._versions[row] = settings.version
                 self._concurrency[row] = settings.concurrency
@@ -63,5 +68,6 @@ class Settings(Subject):
                 self.may_have_markers[row] = settings.may_have_markers
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
+        poll.oversized_versions = self._oversized
         versions = [version or "" for version in self._versions]
         return {LIBRARY_VERSION: versions, CONCURRENCY_LIMIT: list(self._concurrency)}
