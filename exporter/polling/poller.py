@@ -15,7 +15,8 @@ from exporter.polling.connection_supervisor import ConnectionSupervisor
 from exporter.polling.discovery_pacer import DiscoveryPacer
 from exporter.polling.recorder import Recorder
 from exporter.state.keyspaces import keyspace_owners
-from exporter.state.snapshots import Dated, Discovered, Snapshot
+from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import Dated, Discovered, EventFacts, Snapshot
 from exporter.state.store import SnapshotStore
 
 logger = logging.getLogger("exporter.polling")
@@ -46,6 +47,10 @@ class Poller:
         self._discovered = Discovered((), {})
         self._facts: dict[str, Dated] = {}
         self._reached_at: float | None = None
+        self._reads_queues = False
+        """Whether the last poll read the keyspace, rather than leave it to another connection."""
+        self._reading_since = 0.0
+        """Monotonic time since when no other connection has read this keyspace."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"poll-{names[0]}", daemon=True)
 
@@ -68,9 +73,13 @@ class Poller:
 
     def poll(self) -> None:
         """Poll once: run every collector of this connection, then publish the new snapshot."""
+        was_stale = self._is_stale()
         if self._supervisor.check():
             self._reached_at = time.monotonic()
         reads_queues = self._owns_keyspace()
+        if not self._reads_queues or (was_stale and self._was_replaced()):
+            self._reading_since = time.monotonic()
+        self._reads_queues = reads_queues
         discovered = self._known_queues()
         for collector in self._collectors:
             if collector.scope is Scope.CONNECTION or reads_queues:
@@ -118,7 +127,12 @@ class Poller:
         if self._supervisor.failure is not None:
             self._recorder.failed(collector.name, self._supervisor.failure)
             return
-        context = Context(self._client, time.monotonic(), discovered.queues)
+        context = Context(
+            self._client,
+            time.monotonic(),
+            discovered.queues,
+            reading_since=self._reading_since,
+        )
         facts = self._recorder.run(
             collector.name, lambda: collector.collect(context), context.errors
         )
@@ -156,6 +170,29 @@ class Poller:
             self._store.sync,
         )
         return owners[own.connection] == own.connection
+
+    def _is_stale(self) -> bool:
+        """Whether Redis was not reached for so long that another connection may take over."""
+        stale_after = self._poll_options.stale_after_seconds
+        return self._reached_at is None or time.monotonic() - self._reached_at > stale_after
+
+    def _was_replaced(self) -> bool:
+        """Whether a later connection has read this keyspace while this one did not reach it."""
+        now = time.monotonic()
+        own = replace(self._snapshot(), reached_at=now)
+        others = [
+            snapshot
+            for snapshot in self._store.snapshots()
+            if snapshot.connection not in self._names
+            and not snapshot.facts.keys().isdisjoint((QueueTable, EventFacts))
+        ]
+        return any(
+            keyspace_owners(
+                [other, own], now, self._poll_options.stale_after_seconds, self._store.sync
+            )[own.connection]
+            != own.connection
+            for other in others
+        )
 
     # --- facts -------------------------------------------------------------------------------
 

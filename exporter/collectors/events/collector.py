@@ -60,9 +60,13 @@ class EventsCollector:
         self._inflight: dict[Queue, int] = {}
         """Jobs in flight when each queue last had new events; a reset stream has fewer now."""
         self._dropped = 0
+        self._reading_since = 0.0
 
     def collect(self, context: Context) -> EventFacts:
         """Counters and durations of every queue that keeps events. Raises `RedisFailure`."""
+        if context.reading_since != self._reading_since:
+            self._reading_since = context.reading_since
+            self._forget_positions()
         if context.queues is not self._queues:
             self._set_queues(context.queues)
         self._share = (self._share + 1) % self._shares
@@ -76,6 +80,14 @@ class EventsCollector:
         if self._changed:
             self._shown, self._changed = dict(self._frozen), False
         return EventFacts(self._shown, _lag(context, behind), self._dropped)
+
+    def _forget_positions(self) -> None:
+        """Continue at the end of each stream: another connection has counted what came before."""
+        for stream in self._all:
+            stream.aggregator.reset()
+            stream.position = None
+        self._new = list(self._all)
+        self._follow()
 
     def _set_queues(self, queues: tuple[Queue, ...]) -> None:
         """Keep the state of queues that remain; discard that of the others."""
