@@ -131,6 +131,7 @@ class Poller:
             self._client,
             time.monotonic(),
             discovered.queues,
+            all_queues=self._discovery.complete,
             reading_since=self._reading_since,
         )
         facts = self._recorder.run(
