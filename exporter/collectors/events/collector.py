@@ -246,13 +246,16 @@ class EventsCollector:
         excess = sum(each.inflight for each in aggregators) - self._options.max_inflight
         if excess <= 0:
             return
-        oldest = [(each.oldest_ms, i, each) for i, each in enumerate(aggregators) if each.inflight]
+        parts = [(part, each) for each in aggregators for part in each.parts if part.inflight]
+        oldest = [(part.oldest_ms, place) for place, (part, _) in enumerate(parts)]
         heapq.heapify(oldest)
         for _ in range(excess):
-            _, i, each = oldest[0]
-            each.forget_oldest()
-            if each.inflight:
-                heapq.heapreplace(oldest, (each.oldest_ms, i, each))
+            place = oldest[0][1]
+            part, aggregator = parts[place]
+            if (job := part.forget_oldest()) is not None:
+                aggregator.forget_name(job)
+            if part.inflight:
+                heapq.heapreplace(oldest, (part.oldest_ms, place))
             else:
                 heapq.heappop(oldest)
         self._dropped += excess
