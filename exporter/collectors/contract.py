@@ -75,6 +75,11 @@ class Context:
     queues: tuple[Queue, ...] = ()
     """The queues to read; the same object as at the last run if the queues are the same."""
     errors: CommandErrors = field(default_factory=CommandErrors)
+    all_queues: bool = True
+    """Whether `queues` are all that were found; not during the first pass of discovery."""
+    reading_since: float = 0.0
+    """Monotonic time since when no other connection has read the keyspace. If it changes, another
+    one has read and counted in between: what was remembered for the next run is void."""
 
     def server_time_ms(self) -> float:
         """Unix ms by the server's clock, which times scores and IDs; by ours if TIME is refused.

@@ -45,6 +45,8 @@ class Poller:
         self._discovered = Discovered((), {})
         self._facts: dict[str, Dated] = {}
         self._reached_at: float | None = None
+        self._reading_since = 0.0
+        """Monotonic time since when no other connection has read this keyspace."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"poll-{names[0]}", daemon=True)
 
@@ -70,6 +72,8 @@ class Poller:
         if self._supervisor.check():
             self._reached_at = time.monotonic()
         reads_queues = self._owns_keyspace()
+        if reads_queues and self._store.resume(self._names[0]):
+            self._reading_since = time.monotonic()
         discovered = self._known_queues()
         for collector in self._collectors:
             if collector.scope is Scope.CONNECTION or reads_queues:
@@ -117,7 +121,13 @@ class Poller:
         if self._supervisor.failure is not None:
             self._recorder.failed(collector.name, self._supervisor.failure)
             return
-        context = Context(self._client, time.monotonic(), discovered.queues)
+        context = Context(
+            self._client,
+            time.monotonic(),
+            discovered.queues,
+            all_queues=self._discovery.complete,
+            reading_since=self._reading_since,
+        )
         facts = self._recorder.run(
             collector.name, lambda: collector.collect(context), context.errors
         )

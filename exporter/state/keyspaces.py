@@ -50,6 +50,8 @@ class Keyspaces:
         """The connections that own a keyspace and are not stale."""
         self._known: set[str] = set()
         """The connections that have been reached before."""
+        self._superseded: set[str] = set()
+        """The connections whose keyspace another connection has read since they last did."""
         self._limits: dict[str, tuple[float, int]] = {}
         """When a connection was opened, and how much its user may not run, by connection."""
 
@@ -77,15 +79,27 @@ class Keyspaces:
                 owner = self._owner(group)
                 readers.add(owner)
                 owners |= {member.name: owner for member in group}
+                self._superseded.update(*(pair - {owner} for pair in self._proven if owner in pair))
             self._readers = readers
             self._known |= {member.name for member in live}
             return owners
+
+    def resume(self, name: str) -> bool:
+        """Whether another connection has read the keyspace of this owner since it last did.
+
+        Call it when `name` owns its keyspace; the answer is given once.
+        """
+        with self._lock:
+            superseded = name in self._superseded
+            self._superseded.discard(name)
+            return superseded
 
     def forget(self, kept: Collection[str]) -> None:
         """Forget the connections that are not in `kept`: their settings have changed."""
         with self._lock:
             self._proven = {pair for pair in self._proven if pair <= set(kept)}
             self._readers.intersection_update(kept)
+            self._superseded.intersection_update(kept)
             self._known.intersection_update(kept)
             self._limits = {name: known for name, known in self._limits.items() if name in kept}
 

@@ -104,6 +104,10 @@ class SnapshotStore:
         snapshots = [known[name] for name in self.connections if name in known]
         return self.owners(snapshots, own.at, stale_after).get(own.connection, own.connection)
 
+    def resume(self, name: str) -> bool:
+        """Whether another connection has read an owner's keyspace meanwhile: `Keyspaces.resume`."""
+        return self._keyspaces.resume(name)
+
     def seconds_since_publication(self, now: float) -> dict[str, float]:
         """Seconds since each connection last published, at that monotonic time."""
         published = self._since | {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,14 +11,22 @@ from exporter.bullmq import queue_of
 from exporter.collectors import Context, EventsCollector
 from exporter.collectors.events.aggregator import EventAggregator
 from exporter.collectors.events.by_job_name import TotalAggregator
-from exporter.collectors.events.streams import Stream, StreamReader
+from exporter.collectors.events.streams import Limit, Stream, StreamReader
 from exporter.config.models import Events
-from exporter.connection import Client, ClientRegistry
+from exporter.connection import (
+    Client,
+    ClientRegistry,
+    ErrorClass,
+    NodeError,
+    RedisFailure,
+    Replies,
+)
 from exporter.state.snapshots import EventFacts, QueueEvents
 from tests.support.keyspaces import keyspace
+from tests.support.proxy import Proxy
 from tests.support.redis_data import add_event
-from tests.support.servers import FakeServer, Server
-from tests.support.waiting import LIMIT_SECONDS
+from tests.support.servers import FakeServer, Server, valkey
+from tests.support.waiting import LIMIT_SECONDS, wait_for
 from tests.support.watch import config_for
 
 Any_ = Server | FakeServer
@@ -34,12 +43,24 @@ class Follower:
         self._collector = EventsCollector(Events(**options), 5.0)
         self._collector._budget = LIMIT_SECONDS
 
+        self.all_queues = True
+
+    @property
+    def began_ms(self) -> float:
+        """Since when it follows this server, in Unix ms."""
+        return self._collector._since_ms
+
     def collect(self) -> EventFacts:
-        self.context = Context(self.client, 0.0, self.queues)
+        self.context = Context(self.client, 0.0, self.queues, all_queues=self.all_queues)
         return self._collector.collect(self.context)
 
     def queue(self, place: int = 0) -> QueueEvents:
         return self.collect().queues[self.queues[place]]
+
+
+def server_ms(server: Any_) -> int:
+    seconds, micros = server.client().time()
+    return int(seconds) * 1000 + int(micros) // 1000
 
 
 LONG_AGO = "1-*"
@@ -176,17 +197,116 @@ class TestLoss:
         follower.collect()
         client.flushall()
         add_event(client, "added", 1)
-        drain = StreamReader.drain
+        read_all = StreamReader.read_all
 
-        def then_news(*arguments: Any) -> Any:
-            found = drain(*arguments)
+        def then_news(*arguments: Any) -> None:
+            read_all(*arguments)
             add_event(client, "added", 2)
-            return found
 
         with monkeypatch.context() as patched:
-            patched.setattr(StreamReader, "drain", then_news)
-            assert follower.queue().jobs[""].added == 1
-        assert follower.queue().jobs[""].added == 2
+            patched.setattr(StreamReader, "read_all", then_news)
+            assert follower.queue().jobs[""].added == 2
+        found = follower.queue()
+        assert (found.jobs[""].added, found.lost) == (2, 0)
+
+    def test_is_known_while_it_goes_on(
+        self, real_server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Events are written and trimmed before each round trip: there is no quiet moment."""
+        client = real_server.client()
+        follower = Follower(real_server, "q")
+        follower.collect()
+        batch, moments = follower.client.batch, [0]
+
+        def after_a_burst(packed: bytes, count: int, limit: int) -> Any:
+            pipe = client.pipeline(transaction=False)
+            for job in range(60):
+                pipe.xadd("bull:q:events", {"event": "added", "jobId": job})
+            pipe.xtrim("bull:q:events", maxlen=50, approximate=False)
+            pipe.execute()
+            moments.append(moments[-1] + 60)
+            return batch(packed, count, limit)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(follower.client, "batch", after_a_burst)
+            for _ in range(5):
+                before = moments[-1]
+                found = follower.queue()
+                assert found.lost > 0
+                assert before < found.read + found.lost <= moments[-1]
+        found = follower.queue()
+        assert found.read + found.lost == moments[-1]
+        assert found.jobs[""].added == found.read
+
+    @pytest.mark.parametrize("max_length", [10, 100])
+    def test_a_first_burst(self, real_server: Server, max_length: int) -> None:
+        """An absent stream has had no entries: what it has when it is first seen is all new."""
+        client = real_server.client()
+        follower = Follower(real_server, "q")
+        follower.collect()
+        for job in range(100):
+            add_event(client, "added", job)
+        client.xtrim("bull:q:events", maxlen=max_length, approximate=False)
+        found = follower.queue()
+        assert (found.read, found.lost) == (max_length, 100 - max_length)
+
+    def test_is_shown_though_nothing_was_read(self, real_server: Server) -> None:
+        client = real_server.client()
+        follower = Follower(real_server, "q")
+        add_event(client, "added")
+        follower.collect()
+        for job in range(10):
+            add_event(client, "added", job)
+        client.xtrim("bull:q:events", maxlen=0, approximate=False)
+        for _ in range(12):  # it is looked for once a minute
+            found = follower.queue()
+        assert (found.read, found.lost) == (0, 10)
+
+    @pytest.mark.parametrize(("at", "turn"), [(b"XINFO", 1), (b"XREAD", 2)])
+    def test_a_pass_that_breaks_off_is_shown_by_the_next_one(
+        self, real_server: Server, monkeypatch: pytest.MonkeyPatch, at: bytes, turn: int
+    ) -> None:
+        """What it has read is not read again, so it must not wait for the queue's next event."""
+        client = real_server.client()
+        follower = Follower(real_server, "q", "other")
+        add_event(client, "added")
+        add_event(client, "added", queue="other")
+        follower.collect()
+        for job in range(1000):
+            add_event(client, "added", job)
+        client.xtrim("bull:q:events", maxlen=900, approximate=False)
+        batch, calls = follower.client.batch, [0]
+
+        def break_off(packed: bytes, count: int, limit: int) -> Any:
+            calls[0] += at in packed
+            if at in packed and calls[0] == turn:
+                raise RedisFailure(ErrorClass.TIMEOUT, "broken off")
+            return batch(packed, count, limit)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(follower.client, "batch", break_off)
+            with pytest.raises(RedisFailure):
+                follower.collect()
+        found = follower.queue()
+        assert (found.read, found.lost, found.jobs[""].added) == (900, 100, 900)
+
+    def test_what_was_written_while_events_were_off(self, real_server: Server) -> None:
+        """Neither read nor lost: the queue was told to keep none."""
+        client = real_server.client()
+        follower = Follower(real_server, "q")
+        add_event(client, "added")
+        follower.collect()
+        client.hset("bull:q:meta", "opts.maxLenEvents", 0)
+        for _ in range(12):
+            follower.collect()
+        for job in range(10):
+            add_event(client, "added", job)
+        client.hset("bull:q:meta", "opts.maxLenEvents", 1000)
+        for _ in range(13):
+            follower.collect()
+        add_event(client, "added", 11)
+        found = follower.queue()
+        assert (found.read, found.lost) == (1, 0)
 
     def test_a_server_that_is_behind(self, real_server: Server) -> None:
         """A failover to a replica that lacks the newest entries: ids and counts begin anew."""
@@ -202,7 +322,193 @@ class TestLoss:
         assert follower.queue().jobs[""].added == 1
 
 
+class TestYoung:
+    """Queues that appear while the exporter runs."""
+
+    def burst(self, client: Any, queue: str = "q") -> None:
+        pipe = client.pipeline(transaction=False)
+        for job in range(40):
+            for event in ("added", "waiting", "active", "failed" if job % 2 else "completed"):
+                pipe.xadd(f"bull:{queue}:events", {"event": event, "jobId": job})
+        pipe.execute()
+
+    def appear(self, follower: Follower, *names: str) -> None:
+        follower.queues = (*follower.queues, *(queue_of("bull", name) for name in names))
+
+    def test_the_first_jobs_count(self, any_server: Any_) -> None:
+        follower = Follower(any_server, "other")
+        follower.collect()
+        wait_for(lambda: server_ms(any_server) > follower.began_ms, "the next millisecond")
+        self.burst(any_server.client())
+        self.appear(follower, "q")
+        found = follower.queue(1)
+        jobs = found.jobs[""]
+        assert (jobs.added, jobs.completed, jobs.failed) == (40, 20, 20)
+        assert (found.read, found.lost) == (160, 0)
+
+    def test_the_first_jobs_beyond_the_stream_are_lost(self, real_server: Server) -> None:
+        client = real_server.client()
+        follower = Follower(real_server, "other")
+        follower.collect()
+        wait_for(lambda: server_ms(real_server) > follower.began_ms, "the next millisecond")
+        self.burst(client)
+        client.xtrim("bull:q:events", maxlen=50, approximate=False)
+        self.appear(follower, "q")
+        found = follower.queue(1)
+        assert (found.read, found.lost) == (50, 110)
+
+    def test_an_old_stream_is_history(self, any_server: Any_) -> None:
+        """A queue that was not watched before, because of `queues.max`."""
+        client = any_server.client()
+        add_event(client, "added", entry_id=LONG_AGO)
+        follower = Follower(any_server, "other")
+        follower.collect()
+        self.burst(client)
+        self.appear(follower, "q")
+        found = follower.queue(1)
+        assert (found.read, found.lost) == (0, 0)
+
+    def test_what_the_first_pass_of_discovery_finds_is_history(self, any_server: Any_) -> None:
+        follower = Follower(any_server, "other")
+        follower.all_queues = False
+        follower.collect()
+        wait_for(lambda: server_ms(any_server) > follower.began_ms, "the next millisecond")
+        self.burst(any_server.client())
+        follower.all_queues = True
+        self.appear(follower, "q")
+        assert follower.queue(1).read == 0
+
+    def test_a_queue_that_comes_back(self, any_server: Any_) -> None:
+        """The same stream is not read again; a new one is."""
+        follower = Follower(any_server, "q")
+        follower.collect()
+        self.burst(any_server.client())
+        assert follower.queue().read == 160
+        queues = follower.queues
+        follower.queues = ()
+        follower.collect()
+        follower.queues = queues
+        assert follower.queue().read == 0
+        follower.queues = ()
+        follower.collect()
+        any_server.client().delete("bull:q:events")
+        last = server_ms(any_server)
+        wait_for(lambda: server_ms(any_server) > last, "the next millisecond")
+        self.burst(any_server.client())
+        follower.queues = queues
+        assert follower.queue().read == 160
+
+
+class TestAnotherServer:
+    """The address leads to another server: after a restore, a failover, a blue-green switch."""
+
+    @pytest.fixture
+    def follower(self, server: Server) -> Iterator[Follower]:
+        self.proxy = Proxy(server)
+        follower = Follower(server, "q", "new")
+        follower.client = ClientRegistry().get(
+            config_for(self.proxy.url).connections["default"], "t"
+        )
+        follower.client.connect()
+        yield follower
+        self.proxy.close()
+
+    def switch(self, follower: Follower, server: Server) -> None:
+        self.proxy.target = server.port
+        follower.client.close()
+        follower.client.connect()
+
+    def test_its_history_is_neither_new_nor_lost(self, server: Server, follower: Follower) -> None:
+        for job in range(30):
+            add_event(server.client(), "added", job)
+        follower.collect()
+        with valkey() as other:
+            client = other.client()
+            for job in range(500):
+                add_event(client, "added", job)
+                add_event(client, "added", job, queue="new")
+            client.xtrim("bull:q:events", maxlen=100, approximate=False)
+            self.switch(follower, other)
+            for queue in (0, 1):
+                found = follower.queue(queue)
+                assert (found.read, found.lost) == (0, 0)
+            add_event(client, "added", 1)
+            found = follower.queue()
+            assert (found.read, found.lost) == (1, 0)
+            self.switch(follower, server)
+            assert follower.queue().read == 1
+
+    def test_a_copy_goes_on(self, server: Server, follower: Follower) -> None:
+        """A replica that was promoted: its entries up to there were read, the others are new."""
+        add_event(server.client(), "added", 1)
+        follower.collect()
+        add_event(server.client(), "added", 2)
+        follower.collect()
+        with valkey("--replicaof", "127.0.0.1", str(server.port)) as other:
+            client = other.client()
+            wait_for(lambda: client.info("replication")["master_link_status"] == "up", "it follows")
+            client.replicaof("NO", "ONE")
+            add_event(client, "added", 3)
+            self.switch(follower, other)
+            found = follower.queue()
+            assert (found.read, found.lost) == (2, 0)
+
+    def test_an_error_leaves_it_open(
+        self, server: Server, follower: Follower, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A node that does not reply: its streams are located at the next pass, and not read."""
+        add_event(server.client(), "added")
+        follower.collect()
+        with valkey() as other:
+            add_event(other.client(), "added")
+            self.switch(follower, other)
+            batch = follower.client.batch
+
+            def refuse(packed: bytes, count: int, limit: int) -> Replies:
+                if b"XINFO" not in packed and b"XREAD" not in packed:
+                    return batch(packed, count, limit)
+                error = NodeError(ErrorClass.CONNECTION, "node h:1: refused")
+                return Replies([error] * count, tuple(range(count)))
+
+            with monkeypatch.context() as patched:
+                patched.setattr(follower.client, "batch", refuse)
+                follower.collect()
+            assert follower.queue().read == 0
+
+
 class TestBounds:
+    def test_a_pass_reads_no_more_than_its_share(self, real_server: Server) -> None:
+        """A backlog of events must not delay what else a poll finds out."""
+        client = real_server.client()
+        follower = Follower(real_server, *(f"q{i}" for i in range(5)))
+        follower.collect()
+        pipe = client.pipeline(transaction=False)
+        for job in range(5000):
+            pipe.xadd(f"bull:q{job % 5}:events", {"event": "added", "jobId": job})
+        pipe.execute()
+        follower._collector._max_events = 1000
+        totals = []
+        for _ in range(8):
+            found = follower.collect()
+            totals.append(sum(events.read for events in found.queues.values()))
+            assert (found.lag_seconds > 0) == (totals[-1] < 5000)
+        steps = [after - before for before, after in zip([0, *totals], totals, strict=False)]
+        assert 0 < max(steps) < 2000
+        assert totals[-1] == 5000
+        assert all(events.lost == 0 for events in found.queues.values())
+
+    def test_every_stream_gets_its_turn(self, real_server: Server) -> None:
+        client = real_server.client()
+        follower = Follower(real_server, *(f"q{i}" for i in range(300)))
+        follower.collect()
+        follower._collector._max_events = 1
+        follower._collector._reader._entry_bytes = 100_000.0  # forty streams a page
+        for place in range(300):
+            add_event(client, "added", queue=f"q{place}")
+        for _ in range(20):
+            found = follower.collect()
+        assert sum(events.read for events in found.queues.values()) == 300
+
     def test_jobs_in_flight(self, any_server: Any_) -> None:
         client = any_server.client()
         follower = Follower(any_server, "a", "b", max_inflight=10)
@@ -225,14 +531,16 @@ class TestBounds:
             queue_of("bull", "q"),
             b"bull:q:events",
             TotalAggregator(lambda: EventAggregator((1.0,), (1.0,)), {}),
-            b"0-0",
+            position=b"0-0",
         )
         for job in range(300):
             add_event(client, "completed", job, returnvalue="x" * 100_000)
         reader = StreamReader(page_bytes=1_000_000)
         client.config_resetstat()
-        assert reader.drain(Context(client_, 0.0), [stream], float("inf")) == ([stream], [])
-        assert stream.read == 300
+        limit = Limit(1000, float("inf"))
+        reader.read_all(Context(client_, 0.0), [stream], limit)
+        reader.read_on(Context(client_, 0.0), [stream], limit)
+        assert (stream.read, stream.drained, limit.entries) == (300, True, 700)
         calls = client.info("commandstats")["cmdstat_xread"]["calls"]
         assert calls >= 15  # about ten entries a page once their size is known
 

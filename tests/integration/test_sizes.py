@@ -8,7 +8,7 @@ from exporter.bullmq import queue_of
 from exporter.collectors import Context, EventsCollector
 from exporter.collectors.events.aggregator import EventAggregator
 from exporter.collectors.events.by_job_name import OTHER, TotalAggregator
-from exporter.collectors.events.streams import Stream, StreamReader
+from exporter.collectors.events.streams import Limit, Stream, StreamReader
 from exporter.config.loader import load
 from exporter.config.models import Events
 from exporter.connection import (
@@ -115,13 +115,15 @@ def test_events_larger_than_a_reply_are_read_one_by_one(
         queue_of("bull", "q"),
         b"bull:q:events",
         TotalAggregator(lambda: EventAggregator((1.0,), (1.0,)), {}),
-        b"0-0",
+        located=True,
+        position=b"0-0",
     )
     for job in range(10):
         add_event(server.client(), "completed", job, returnvalue="x" * 50_000)
-    reader = StreamReader(page_bytes=65_536)
+    reader, limit = StreamReader(page_bytes=65_536), Limit(1000, float("inf"))
     with pytest.raises(OversizedReplyError):
-        reader.drain(Context(client, 0.0), [stream], float("inf"))
+        reader.read_all(Context(client, 0.0), [stream], limit)
     client.connect()
-    assert reader.drain(Context(client, 0.0), [stream], float("inf")) == ([stream], [])
+    reader.read_all(Context(client, 0.0), [stream], limit)
+    reader.read_on(Context(client, 0.0), [stream], limit)
     assert stream.read == 10

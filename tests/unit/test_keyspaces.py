@@ -80,6 +80,24 @@ class TestSuccession:
         owners(keyspaces, connection("a", lost_for=16), connection("b"))
         assert owners(keyspaces, connection("a"), connection("b")) == "b b"
 
+    def test_who_takes_over_again_is_told(self) -> None:
+        """What it remembers of the time before is void: the other one has counted meanwhile."""
+        keyspaces = Keyspaces()
+        owners(keyspaces, connection("a"), connection("b"))
+        assert not keyspaces.resume("a")
+        owners(keyspaces, connection("a", lost_for=16), connection("b"))
+        assert keyspaces.resume("b")
+        owners(keyspaces, connection("a"), connection("b", lost_for=16))
+        assert keyspaces.resume("a")
+        assert not keyspaces.resume("a")
+
+    def test_a_loss_that_nobody_fills_is_no_succession(self) -> None:
+        keyspaces = Keyspaces()
+        owners(keyspaces, connection("a"), connection("c", "r2"))
+        owners(keyspaces, connection("a", lost_for=100), connection("c", "r2"))
+        owners(keyspaces, connection("a"), connection("c", "r2"))
+        assert not keyspaces.resume("a")
+
     def test_changed_settings_make_it_a_new_connection(self) -> None:
         keyspaces = Keyspaces()
         owners(keyspaces, connection("a", lost_for=16), connection("b"))

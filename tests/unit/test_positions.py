@@ -10,7 +10,7 @@ from exporter.bullmq import queue_of
 from exporter.collectors import Context
 from exporter.collectors.events.aggregator import EventAggregator
 from exporter.collectors.events.by_job_name import TotalAggregator
-from exporter.collectors.events.positions import count_losses, look_up_positions
+from exporter.collectors.events.positions import locate, look_up_ends
 from exporter.collectors.events.streams import Stream
 from exporter.connection import Client, ErrorClass, NodeError, Replies
 
@@ -44,8 +44,8 @@ def test_before_redis_7(what: str, before: bytes, first: bytes, lost: int) -> No
         previous_position=before,
     )
     info = {b"length": 3, b"last-generated-id": b"9-0", b"first-entry": [first, [b"event", b"x"]]}
-    count_losses(Context(cast("Client", Fed(info)), 0.0), [stream])
-    assert aggregator.lost == lost, what
+    found = look_up_ends(Context(cast("Client", Fed(info)), 0.0), [stream])
+    assert (aggregator.lost, found) == (lost, [stream] * lost), what
 
 
 class Refusing:
@@ -56,7 +56,11 @@ class Refusing:
         return Replies([error] * count, tuple(range(count)))
 
 
-@pytest.mark.parametrize("ask", [count_losses, look_up_positions])
+def locate_on_another_server(context: Context, streams: list[Stream]) -> None:
+    locate(context, streams, other_server=True)
+
+
+@pytest.mark.parametrize("ask", [look_up_ends, locate_on_another_server])
 @pytest.mark.parametrize("position", [None, b"9-0"])
 def test_an_error_changes_nothing(ask: Any, position: bytes | None) -> None:
     """Taken for a stream that is gone, history would be counted, or counted again."""
@@ -69,4 +73,5 @@ def test_an_error_changes_nothing(ask: Any, position: bytes | None) -> None:
     context = Context(cast("Client", Refusing()), 0.0)
     ask(context, [stream])
     assert (stream.position, stream.added, stream.read) == (position, 7, 2)
+    assert not stream.located
     assert context.errors.failed_nodes == {"node h:1: refused": ErrorClass.CONNECTION}

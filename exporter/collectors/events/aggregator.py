@@ -8,6 +8,7 @@ because of a child, and of jobs that failed because they stalled too often.
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
@@ -38,8 +39,9 @@ class EventAggregator:
         self.retried = self.stalled = 0
         self._wait = Buckets(wait_bounds)
         self._runs = {outcome: Buckets(run_bounds) for outcome in OUTCOMES}
-        self._ready: dict[bytes, int] = {}
-        self._active: dict[bytes, int] = {}
+        # ordered: the first entry of a dict that had many first entries removed is slow to find
+        self._ready: OrderedDict[bytes, int] = OrderedDict()
+        self._active: OrderedDict[bytes, int] = OrderedDict()
         self._parents: set[bytes] = set()
         self._possible_retry: tuple[bytes, float] | None = None
         """A job that returned from active to waiting, and how long it ran, in ms: a retry, unless
@@ -92,8 +94,7 @@ class EventAggregator:
             ready = active
         if not ready:
             return None
-        job = next(iter(ready))
-        del ready[job]
+        job, _ = ready.popitem(last=False)
         self._parents.discard(job)
         return job
 

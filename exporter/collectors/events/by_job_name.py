@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 from exporter.collectors.events.aggregator import Entry, EventAggregator, job_events
@@ -36,8 +36,8 @@ class StreamAggregator(Protocol):
         ...
 
     @property
-    def oldest_ms(self) -> int:
-        """Unix ms since when the oldest job in flight is remembered; 0 if there is none."""
+    def parts(self) -> Collection[EventAggregator]:
+        """The aggregators of some jobs each."""
         ...
 
     def unnamed_jobs(self, entries: Sequence[Entry]) -> Sequence[bytes]:
@@ -60,8 +60,8 @@ class StreamAggregator(Protocol):
         """Forget all jobs in flight."""
         ...
 
-    def forget_oldest(self) -> object:
-        """Forget the job in flight that was remembered first."""
+    def forget_name(self, job: bytes) -> None:
+        """Forget the name of a job."""
         ...
 
     def frozen(self) -> QueueEvents:
@@ -88,8 +88,8 @@ class TotalAggregator:
         return self._aggregator.inflight if self._aggregator is not None else 0
 
     @property
-    def oldest_ms(self) -> int:
-        return self._aggregator.oldest_ms if self._aggregator is not None else 0
+    def parts(self) -> Collection[EventAggregator]:
+        return () if self._aggregator is None else (self._aggregator,)
 
     def unnamed_jobs(self, _: Sequence[Entry]) -> Sequence[bytes]:
         return ()
@@ -111,8 +111,8 @@ class TotalAggregator:
         if self._aggregator is not None:
             self._aggregator.reset()
 
-    def forget_oldest(self) -> object:
-        return self._aggregator.forget_oldest() if self._aggregator is not None else None
+    def forget_name(self, _: bytes) -> None:
+        """Names are not used."""
 
     def frozen(self) -> QueueEvents:
         jobs = self._empty if self._aggregator is None else {"": self._aggregator.frozen()}
@@ -138,8 +138,8 @@ class JobNameAggregator:
         return sum(each.inflight for each in self._by_name.values())
 
     @property
-    def oldest_ms(self) -> int:
-        return min((a.oldest_ms for a in self._by_name.values() if a.inflight), default=0)
+    def parts(self) -> Collection[EventAggregator]:
+        return self._by_name.values()
 
     def unnamed_jobs(self, entries: Sequence[Entry]) -> Sequence[bytes]:
         added: set[bytes] = set()
@@ -174,14 +174,8 @@ class JobNameAggregator:
         for aggregator in self._by_name.values():
             aggregator.reset()
 
-    def forget_oldest(self) -> object:
-        with_jobs = [each for each in self._by_name.values() if each.inflight]
-        if not with_jobs:
-            return None
-        job = min(with_jobs, key=lambda each: each.oldest_ms).forget_oldest()
-        if job is not None:
-            self._names.pop(job, None)
-        return job
+    def forget_name(self, job: bytes) -> None:
+        self._names.pop(job, None)
 
     def frozen(self) -> QueueEvents:
         jobs = {name: each.frozen() for name, each in self._by_name.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -17,10 +17,10 @@ from exporter.collectors.events.by_job_name import (
     StreamAggregator,
     TotalAggregator,
 )
-from exporter.collectors.events.positions import count_losses, look_up_positions
-from exporter.collectors.events.streams import FIRST_ID, Stream, StreamReader, id_ms
+from exporter.collectors.events.positions import count_losses, locate, look_up_ends
+from exporter.collectors.events.streams import FIRST_ID, Limit, Stream, StreamReader, id_ms
 from exporter.config.models import Events
-from exporter.connection import Command, is_field_list
+from exporter.connection import Command, Metadata, is_field_list
 from exporter.parsing import MAX_LABEL_BYTES
 from exporter.state.snapshots import EventFacts, QueueEvents
 
@@ -28,6 +28,11 @@ MAX_LEN: Final = Command("HMGET", "meta", ("opts.maxLenEvents",), list, "queue s
 
 _BUDGET_SHARE: Final = 0.5
 """Fraction of the poll interval that a pass may take."""
+_EVENTS_PER_SECOND: Final = 20_000
+"""Events that a pass may read, for each second of the poll interval; the rest is read by the next
+ones. An event costs up to 20 us."""
+_MAX_DEPARTED: Final = 1000
+"""Number of queues that are remembered after they are gone."""
 _CHECK_SECONDS: Final = 60.0
 """How often a queue is checked: does it keep events, and was its stream recreated or trimmed?"""
 
@@ -41,6 +46,7 @@ class EventsCollector:
     def __init__(self, options: Events, poll_interval: float) -> None:
         self._options = options
         self._budget = poll_interval * _BUDGET_SHARE
+        self._max_events = max(1, int(poll_interval * _EVENTS_PER_SECOND))
         self._shares = max(1, round(_CHECK_SECONDS / poll_interval))
         self._share = 0
         """The share of the streams that is checked at this poll, of `_shares`."""
@@ -53,7 +59,7 @@ class EventsCollector:
         self._streams: dict[Queue, Stream] = {}
         self._all: list[Stream] = []
         self._new: list[Stream] = []
-        """Streams whose end is not known yet."""
+        """Streams of which it is not known where to read on."""
         self._followed: list[Stream] = []
         self._frozen: dict[Queue, QueueEvents] = {}
         self._changed = True
@@ -62,40 +68,84 @@ class EventsCollector:
         self._inflight: dict[Queue, int] = {}
         """Jobs in flight when each queue last had new events; a reset stream has fewer now."""
         self._dropped = 0
+        self._reading_since: float | None = None
+        self._since_ms = 0.0
+        """Unix ms by the server's clock since when the streams of this server are followed."""
+        self._departed: dict[Queue, int] = {}
+        """Unix ms of the last event read of queues that are gone."""
+        self._server: Metadata | None = None
+        """The server that the streams were last read from."""
+        self._other_server = False
+        """Whether `_new` has streams of a server that is known to be another one than before."""
+        self._all_known = False
+        """Whether the queues of the last pass were all that existed then."""
 
     def collect(self, context: Context) -> EventFacts:
         """Counters and durations of every queue that keeps events. Raises `RedisFailure`."""
+        self._check_continuity(context)
         if context.queues is not self._queues:
             self._set_queues(context.queues)
+        self._all_known = context.all_queues
         self._share = (self._share + 1) % self._shares
         self._check(context)
-        until = time.monotonic() + self._budget
-        updated, behind = self._reader.drain(context, self._followed, until)
-        self._finish_pass(context, updated, behind)
-        self._bound_memory(updated)
-        for stream in updated:
-            self._freeze(stream)
-        self._count_oversized(context, updated)
+        self._read(context)
+        behind = self._finish_pass(context)
         if self._changed:
             self._shown, self._changed = dict(self._frozen), False
         return EventFacts(self._shown, _lag(context, behind), self._dropped)
 
+    def _check_continuity(self, context: Context) -> None:
+        """Locate the streams again if another connection has read them, or on another server."""
+        server, known = context.client.metadata, self._server
+        if context.reading_since != self._reading_since:
+            self._since_ms = context.server_time_ms()
+            self._reading_since = context.reading_since
+            # continue at the end: another connection has counted what came before
+            for stream in self._all:
+                stream.aggregator.reset()
+                stream.position = None
+            self._locate_again()
+        elif server is not None and known is not None and _may_differ(server, known):
+            self._since_ms = context.server_time_ms()
+            self._other_server = self._other_server or bool(server.run_id and known.run_id)
+            self._locate_again()
+        self._server = server
+
+    def _locate_again(self) -> None:
+        for stream in self._all:
+            stream.located, stream.since_ms = False, float("inf")
+        self._new = [stream for stream in self._all if not stream.located]
+        self._follow()
+
     def _set_queues(self, queues: tuple[Queue, ...]) -> None:
         """Keep the state of queues that remain; discard that of the others."""
         self._queues = queues
-        self._streams = {queue: self._streams.get(queue) or self._stream(queue) for queue in queues}
+        before = self._streams
+        self._streams = {queue: before.get(queue) or self._stream(queue) for queue in queues}
+        self._note_departed(
+            stream for queue, stream in before.items() if queue not in self._streams
+        )
         self._inflight = {q: jobs for q, jobs in self._inflight.items() if q in self._streams}
         self._frozen = {
             queue: events for queue, events in self._frozen.items() if queue in self._streams
         }
         self._changed = True
         self._all = list(self._streams.values())
-        self._new = [stream for stream in self._all if stream.position is None]
+        keys = {stream.key for stream in self._all}
+        for key in self._reader.updated.keys() - keys:
+            del self._reader.updated[key]
+        self._new = [stream for stream in self._all if not stream.located]
         self._follow()
 
+    def _note_departed(self, streams: Iterable[Stream]) -> None:
+        """Remember how far the streams of queues that are gone were read: they may come back."""
+        self._departed |= {stream.queue: id_ms(stream.read_after) for stream in streams}
+        for queue in list(self._departed)[:-_MAX_DEPARTED]:
+            del self._departed[queue]
+
     def _follow(self) -> None:
-        """Follow the streams that are enabled and whose end is known."""
-        self._followed = [s for s in self._all if s.enabled and s.position is not None]
+        """Follow the streams that are enabled and located."""
+        self._followed = [s for s in self._all if s.enabled and s.located]
 
     def _stream(self, queue: Queue) -> Stream:
         options = self._options
@@ -103,25 +153,35 @@ class EventsCollector:
         aggregator: StreamAggregator = TotalAggregator(self._create_aggregator, self._empty)
         if options.job_names:
             aggregator = JobNameAggregator(*bounds, options.max_job_names)
-        return Stream(queue, queue.key + b"events", aggregator)
+        return Stream(queue, queue.key + b"events", aggregator, self._watched_since(queue))
+
+    def _watched_since(self, queue: Queue) -> float:
+        """Since when the queue would have been seen, in Unix ms; see `Stream.since_ms`."""
+        if not self._all_known:
+            return float("inf")
+        return max(self._since_ms, self._departed.get(queue, 0))
 
     def _check(self, context: Context) -> None:
-        """Check new streams, and a share of the others."""
+        """Locate new streams, and check a share of the others."""
         new = self._new
         share = self._all[self._share :: self._shares]
-        known = [stream for stream in share if stream.position is not None]
+        known = [stream for stream in share if stream.located]
         enabled_before = [stream.enabled for stream in known]
         self._check_enabled(context, [*new, *known])
-        look_up_positions(context, new)
-        count_losses(context, [stream for stream in known if stream.enabled])
+        if new:
+            locate(context, new, other_server=self._other_server)
         for stream in new:
-            stream.previous_position = stream.read_after
             unknown = stream.position == FIRST_ID and not stream.has_max_length
-            if stream.enabled and stream.position is not None and not unknown:
+            if stream.enabled and stream.located and not unknown:
                 self._freeze(stream)
+        for stream, before in zip(known, enabled_before, strict=True):
+            if stream.enabled and not before:  # what was written meanwhile was not to be counted
+                stream.position, stream.located, stream.since_ms = None, False, float("inf")
         if new or enabled_before != [stream.enabled for stream in known]:
-            self._new = [stream for stream in new if stream.position is None]
+            self._new = [stream for stream in self._all if not stream.located]
+            self._other_server = self._other_server and bool(self._new)
             self._follow()
+        self._look_up_ends(context, [s for s in known if s.enabled and s.located])
 
     def _freeze(self, stream: Stream) -> None:
         self._frozen[stream.queue] = stream.aggregator.frozen()
@@ -139,17 +199,46 @@ class EventsCollector:
             if not stream.enabled and self._frozen.pop(stream.queue, None) is not None:
                 self._changed = True
 
-    def _finish_pass(
-        self, context: Context, updated: Sequence[Stream], behind: Sequence[Stream]
-    ) -> None:
-        """Count losses of the streams that were read to their end."""
-        unfinished = {stream.key for stream in behind}
-        finished = [stream for stream in updated if stream.key not in unfinished]
-        for stream in finished:
-            stream.aggregator.end_of_stream()
-        count_losses(context, finished)
+    def _read(self, context: Context) -> None:
+        """Read the new events up to where the streams end now, within the limit of a pass."""
+        reader = self._reader
+        limit = Limit(self._max_events, time.monotonic() + self._budget)
+        reader.read_all(context, self._followed, limit)
+        reader.read_on(context, _unread(reader.updated.values()), limit)
+        # again with the present ends: the first ones may be those of an earlier pass
+        self._count_losses(self._followed)
+        self._look_up_ends(context, list(reader.updated.values()))
+        reader.read_on(context, _unread(reader.updated.values()), limit)
+        self._count_losses(self._followed)
+
+    def _look_up_ends(self, context: Context, streams: Sequence[Stream]) -> None:
+        """Look up the ends of the streams for which none is known yet."""
+        unknown = [stream for stream in streams if stream.end is None]
+        self._note_lost(look_up_ends(context, unknown))
+
+    def _count_losses(self, streams: Sequence[Stream]) -> None:
+        self._note_lost(count_losses(streams))
+
+    def _note_lost(self, streams: Iterable[Stream]) -> None:
+        self._reader.updated |= {stream.key: stream for stream in streams}
+
+    def _finish_pass(self, context: Context) -> list[Stream]:
+        """Freeze what has changed, also in an earlier pass that broke off; returns the streams that
+        have unread events."""
+        updated = list(self._reader.updated.values())
         for stream in updated:
+            if stream.end is None:
+                stream.aggregator.end_of_stream()
+        self._bound_memory(updated)
+        self._count_oversized(context, updated)
+        for stream in updated:
+            if stream.enabled:
+                self._freeze(stream)
             stream.previous_position = stream.read_after
+        behind = [stream for stream in updated if stream.end is not None]
+        # losses after the last end are counted by the next pass, even if no event follows
+        self._reader.updated = {s.key: s for s in updated if s.end is not None or s.read}
+        return behind
 
     def _count_oversized(self, context: Context, updated: Sequence[Stream]) -> None:
         """Count the job names that were too long since the last count."""
@@ -168,17 +257,34 @@ class EventsCollector:
         excess = sum(each.inflight for each in aggregators) - self._options.max_inflight
         if excess <= 0:
             return
-        oldest = [(each.oldest_ms, i, each) for i, each in enumerate(aggregators) if each.inflight]
+        parts = [(part, each) for each in aggregators for part in each.parts if part.inflight]
+        oldest = [(part.oldest_ms, place) for place, (part, _) in enumerate(parts)]
         heapq.heapify(oldest)
         for _ in range(excess):
-            _, i, each = oldest[0]
-            each.forget_oldest()
-            if each.inflight:
-                heapq.heapreplace(oldest, (each.oldest_ms, i, each))
+            place = oldest[0][1]
+            part, aggregator = parts[place]
+            if (job := part.forget_oldest()) is not None:
+                aggregator.forget_name(job)
+            if part.inflight:
+                heapq.heapreplace(oldest, (part.oldest_ms, place))
             else:
                 heapq.heappop(oldest)
         self._dropped += excess
         self._inflight = {q: self._streams[q].aggregator.inflight for q in self._inflight}
+
+
+def _unread(streams: Iterable[Stream]) -> list[Stream]:
+    """The streams that may have entries that were not read."""
+    return [stream for stream in streams if not (stream.drained or stream.reached_end)]
+
+
+def _may_differ(server: Metadata, known: Metadata) -> bool:
+    """Whether this may be another server than the known one."""
+    if server.same_keyspace(known):
+        return False
+    # servers that hide their ID can only differ after a reconnect
+    hidden = not (server.run_id and known.run_id)
+    return not hidden or server.connected_at != known.connected_at
 
 
 def _lag(context: Context, behind: Sequence[Stream]) -> float:

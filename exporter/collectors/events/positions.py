@@ -1,68 +1,171 @@
-"""Where streams end: finds the end of a new stream, and counts events lost by trimming."""
+"""Where streams begin and end: where to start reading, and how many events were lost by trimming.
+
+XINFO reports, of one moment, the last ID and how many entries were ever added. Once everything up
+to that ID was read, those of them that were not read are lost. No quiet moment is needed:
+
+    counted up to 10-0, 40 added so far               added=40, read=0
+    read 12 entries, up to 15-0                                 read=12
+    XINFO: last-generated-id 20-0, entries-added 70   end=(20-0, 70)
+    read 20 entries, 4 of them after 20-0                       read=32, beyond=4
+    lost: 70 - 40 - (32 - 4) = 2                      added=70, read=4
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from exporter.collectors.contract import Context
-from exporter.collectors.events.streams import FIRST_ID, Stream, id_order, is_entry, is_id
+from exporter.collectors.events.streams import (
+    FIRST_ID,
+    XREAD,
+    Stream,
+    StreamEnd,
+    id_order,
+    is_entry,
+    is_id,
+)
 from exporter.connection import Command, Reply, ReplyError, is_string_list, unexpected
 
 XINFO: Final = Command("XINFO STREAM", reply=list, cost="all bullmq_jobs_*, bullmq_job_*")
 
+_LAST_SEQUENCE: Final = (1 << 64) - 1
 
-def look_up_positions(context: Context, streams: Sequence[Stream]) -> None:
-    """Set the position of new streams to their end, so that old events are not counted.
 
-    A stream that does not exist yet will be read from its beginning.
+def locate(context: Context, streams: Sequence[Stream], *, other_server: bool) -> None:
+    """Decide where to read each stream from, and mark it as located.
+
+    A new stream is read from its end, so that old events are not counted; from its beginning if its
+    first entry was added while the exporter was watching (`Stream.since_ms`).
+
+    A stream with a position is read from there, unless it is another stream, as after a restore:
+    then from its end, because its events are neither new nor lost. It is another one if it lacks
+    the entry that was read last. If that entry may have been trimmed, `other_server` decides:
+    whether the server is known to be another one.
     """
-    for stream, info in _stream_infos(context, streams):
-        stream.position = info.get(b"last-generated-id", FIRST_ID)
-        stream.added, stream.read = _number(info.get(b"entries-added")), 0
+    known = [stream for stream in streams if stream.read_after != FIRST_ID]
+    next_entries = _entries_at_positions(context, known)
+    for stream, end in _stream_ends(context, streams):
+        if end.last == FIRST_ID:
+            _start(stream, FIRST_ID, 0)
+        elif stream.position is None:
+            young = end.first is not None and id_order(end.first)[0] > stream.since_ms
+            _start(stream, *((FIRST_ID, 0) if young else (end.last, end.added)))
+        elif stream.position != FIRST_ID and stream.key not in next_entries:
+            continue  # unknown: try again at the next pass
+        elif _is_another(stream, end, next_entries.get(stream.key), other_server=other_server):
+            _start(stream, end.last, end.added)
+        stream.located, stream.end = True, None
 
 
-def count_losses(context: Context, streams: Sequence[Stream]) -> None:
-    """Count events that were trimmed before they were read, and detect recreated streams.
+def _is_another(
+    stream: Stream, end: StreamEnd, next_entry: bytes | None, *, other_server: bool
+) -> bool:
+    """Whether this is not the stream of which entries were read; see `locate`."""
+    if next_entry is not None and next_entry == stream.position:
+        return False
+    return other_server or not _is_after(end.first, stream.read_after)
 
-    Exact if the server counts `entries-added` (Redis 7, Valkey) and all entries have been read.
-    Before Redis 7 it is only visible that events are missing, because the last entry read is gone;
-    this counts as one lost event.
+
+def _start(stream: Stream, position: bytes, added: int | None) -> None:
+    """Read on after `position`, up to which `added` entries were added."""
+    stream.aggregator.reset()
+    stream.position = stream.previous_position = position
+    stream.added, stream.read, stream.end = added, 0, None
+
+
+def look_up_ends(context: Context, streams: Sequence[Stream]) -> list[Stream]:
+    """Look up where the streams end now, and detect recreated streams.
+
+    Returns the streams of which events are known to be lost. Before Redis 7 it is only visible that
+    events are missing, because the last entry read is gone; this counts as one lost event.
     """
-    for stream, info in _stream_infos(context, streams):
-        last, added = info.get(b"last-generated-id", FIRST_ID), _number(info.get(b"entries-added"))
+    lost = []
+    for stream, end in _stream_ends(context, streams):
         position = stream.position or FIRST_ID
-        behind = id_order(last) < id_order(position)
-        if behind or _shrank(added, stream.added):
+        if id_order(end.last) < id_order(position):
+            # a stream that is gone will be read from its beginning; one that is behind, as after a
+            # failover, from its end: its entries were counted
+            _start(stream, end.last, 0 if end.last == FIRST_ID else end.added)
+            continue
+        gap = _is_after(end.first, stream.previous_position)
+        if end.added is None:
+            if gap and stream.previous_position != FIRST_ID:
+                stream.aggregator.lost += 1
+                lost.append(stream)
+        elif stream.added is not None and end.added < stream.added + stream.read:
             stream.aggregator.reset()
-            # entries added since the last read follow with the next read
-            stream.position = last if behind else position
-            stream.added, stream.read = added, 0
-        elif last != position:
-            continue  # new entries arrived in between: count at the next pass
-        elif added is not None and stream.added is not None:
-            stream.aggregator.lost += max(0, added - stream.added - stream.read)
-            stream.added, stream.read = added, 0
+            # recreated: all its entries are new; if it has old ones, their number is unknown
+            stream.added = 0 if gap else None
+        stream.end, stream.beyond, stream.drained = end, 0, False
+    return lost
+
+
+def count_losses(streams: Iterable[Stream]) -> list[Stream]:
+    """Count the events that were trimmed before they were read, of streams read up to their `end`.
+
+    Returns the streams of which events are lost.
+    """
+    lost = []
+    for stream in streams:
+        end = stream.end
+        if end is None or not (stream.drained or stream.reached_end):
+            continue
+        if not stream.reached_end:
+            stream.position = end.last  # the entries up to there are gone
+        if end.added is not None and stream.added is not None:
+            missing = end.added - stream.added - (stream.read - stream.beyond)
+            if missing > 0:
+                stream.aggregator.lost += missing
+                lost.append(stream)
+        stream.added, stream.read, stream.end = end.added, stream.beyond, None
+    return lost
+
+
+def _is_after(entry_id: bytes | None, other: bytes) -> bool:
+    return entry_id is not None and id_order(entry_id) > id_order(other)
+
+
+def _entries_at_positions(context: Context, streams: Sequence[Stream]) -> dict[bytes, bytes | None]:
+    """The ID of the first entry from each position on, by key; None if there is none."""
+    if not streams:
+        return {}
+    packed = b"".join(
+        XREAD.on(more=("COUNT", 1, "STREAMS", stream.key, _id_before(stream.read_after)))
+        for stream in streams
+    )
+    replies = context.client.batch(packed, len(streams), XREAD.limit).replies
+    found: dict[bytes, bytes | None] = {}
+    for stream, reply in zip(streams, replies, strict=True):
+        if isinstance(reply, ReplyError):
+            if reply.not_available:
+                raise reply
+            context.errors.add(reply, f"XREAD {stream.key[:200]!r}")
+        elif reply is None:
+            found[stream.key] = None
         else:
-            stream.aggregator.lost += added is None and _trimmed_unread(
-                info, stream.previous_position
-            )
-            stream.added, stream.read = added, 0
+            found[stream.key] = _only_id(reply)
+    return found
 
 
-def _trimmed_unread(info: Mapping[bytes, Reply], last_read: bytes) -> bool:
-    """Whether the last entry read is gone, and with it perhaps later ones."""
-    first = info.get(b"first-entry")
-    return first is not None and last_read != FIRST_ID and id_order(first[0]) > id_order(last_read)
+def _only_id(reply: Reply) -> bytes:
+    """The entry ID in a reply to XREAD of one stream with COUNT 1. Raises `RedisFailure`."""
+    if type(reply) is list and len(reply) == 1 and type(reply[0]) is list and len(reply[0]) == 2:
+        entries = reply[0][1]
+        if type(entries) is list and len(entries) == 1 and is_entry(entries[0]):
+            entry_id: bytes = entries[0][0]
+            return entry_id
+    raise unexpected("XREAD")
 
 
-def _shrank(now: int | None, before: int | None) -> bool:
-    return now is not None and before is not None and now < before
+def _id_before(entry_id: bytes) -> bytes:
+    """The ID right before: XREAD after it starts with that entry."""
+    ms, sequence = id_order(entry_id)
+    return b"%d-%d" % ((ms, sequence - 1) if sequence else (ms - 1, _LAST_SEQUENCE))
 
 
-def _stream_infos(
-    context: Context, streams: Sequence[Stream]
-) -> Iterable[tuple[Stream, dict[bytes, Reply]]]:
+def _stream_ends(context: Context, streams: Sequence[Stream]) -> Iterable[tuple[Stream, StreamEnd]]:
+    """Where each stream ends; streams whose state is unknown are omitted."""
     if not streams:
         return
     packed = b"".join(XINFO.on(stream.key) for stream in streams)
@@ -74,24 +177,21 @@ def _stream_infos(
             # "ERR no such key": the stream does not exist (any more); after any other error,
             # its state is unknown
             if "no such key" in reply.text:
-                yield stream, {}
+                yield stream, StreamEnd(FIRST_ID, 0, None)
             else:
                 context.errors.add(reply, f"XINFO {stream.key[:200]!r}")
         else:
-            yield stream, _info(reply)
+            yield stream, _end(reply)
 
 
-def _info(reply: Reply) -> dict[bytes, Reply]:
+def _end(reply: Reply) -> StreamEnd:
     if type(reply) is not list or not is_string_list(reply[::2]):
         raise unexpected("XINFO")
     info = dict(zip(reply[::2], reply[1::2], strict=False))
+    last, added = info.get(b"last-generated-id", FIRST_ID), info.get(b"entries-added")
     first = info.get(b"first-entry")
-    if not is_id(info.get(b"last-generated-id", FIRST_ID)) or not (
-        first is None or is_entry(first)
-    ):
+    if not is_id(last) or not (first is None or is_entry(first)):
         raise unexpected("XINFO")
-    return info
-
-
-def _number(value: Reply) -> int | None:
-    return value if type(value) is int else None
+    return StreamEnd(
+        last, added if type(added) is int else None, first[0] if first is not None else None
+    )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from exporter.bullmq import Queue
 from exporter.collectors.contract import Context
@@ -47,19 +47,41 @@ _MAX_PIPELINED: Final = 20
 _INITIAL_ENTRY_BYTES: Final = 10_000.0
 
 
+class StreamEnd(NamedTuple):
+    """Where a stream ended at one moment; an absent stream ends at `FIRST_ID` with 0 entries."""
+
+    last: bytes
+    """The ID of the last entry added."""
+    added: int | None
+    """The number of entries ever added; None if the server does not count them."""
+    first: bytes | None
+    """The ID of the first entry that is kept; None if there is none."""
+
+
 @dataclass(slots=True)
 class Stream:
-    """The event stream of a queue, and how far it was read."""
+    """The event stream of a queue, and how far it was read and counted."""
 
     queue: Queue
     key: bytes
     aggregator: StreamAggregator
+    since_ms: float = float("inf")
+    """Unix ms by the server's clock since when the exporter would have seen the queue: a stream
+    that began later is new. Infinite if the queue was there when the exporter started."""
+    located: bool = False
+    """Whether `position` is known to be one in the stream that the server has now."""
     position: bytes | None = None
-    """The ID of the last entry read; None until the end of the stream was looked up."""
+    """The ID of the last entry read; None until it was decided where to start."""
     added: int | None = None
-    """`entries-added` when all entries had last been read; None if the server does not count it."""
+    """`entries-added` at the last ID up to which losses were counted; None if unknown."""
     read: int = 0
-    """Number of entries read since then."""
+    """Number of entries read after that ID."""
+    end: StreamEnd | None = None
+    """Up to where losses are counted as soon as everything up to there was read."""
+    beyond: int = 0
+    """Number of entries read after `end`; part of `read`."""
+    drained: bool = False
+    """Whether the last read returned fewer entries than it asked for, since `end` was looked up."""
     previous_position: bytes = FIRST_ID
     """`position` at the start of the current pass."""
     enabled: bool = True
@@ -71,6 +93,19 @@ class Stream:
     def read_after(self) -> bytes:
         """The ID after which to read."""
         return self.position or FIRST_ID
+
+    @property
+    def reached_end(self) -> bool:
+        """Whether everything up to `end` was read."""
+        return self.end is not None and id_order(self.read_after) >= id_order(self.end.last)
+
+    def note_read(self, entries: Sequence[Entry]) -> None:
+        """Move on past these entries."""
+        self.position = entries[-1][0]
+        self.read += len(entries)
+        if self.end is not None and id_order(entries[-1][0]) > id_order(self.end.last):
+            last = id_order(self.end.last)
+            self.beyond += sum(id_order(entry_id) > last for entry_id, _ in entries)
 
 
 XRead = Callable[[Sequence[Stream], int], bytes]
@@ -100,6 +135,21 @@ class NameLookup:
                 stream.aggregator.add_names({job: reply[0]})
 
 
+@dataclass(slots=True)
+class Limit:
+    """How much may still be read in this pass."""
+
+    entries: int
+    """Number of entries; the last page may exceed it."""
+    until: float
+    """Monotonic time."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether nothing more may be read."""
+        return self.entries <= 0 or time.monotonic() >= self.until
+
+
 @dataclass(frozen=True, slots=True)
 class _PageSize:
     """The size of one round trip."""
@@ -120,36 +170,53 @@ class StreamReader:
         self._names = NameLookup()
         self._entry_bytes = _INITIAL_ENTRY_BYTES
         self._cached_reads = CachedReads()
-        self._updated: dict[bytes, Stream] = {}
-        """Streams that had new entries in this pass, by key."""
+        self._first = 0
+        """The index of the stream with which the next `read_all` begins."""
+        self.updated: dict[bytes, Stream] = {}
+        """Streams that had new entries, by key; the caller removes those it has processed."""
 
-    def drain(
-        self, context: Context, streams: Sequence[Stream], until: float
-    ) -> tuple[list[Stream], list[Stream]]:
-        """Read all new entries until that monotonic time. Returns the streams that had new entries,
-        and those that have more.
+    def read_all(self, context: Context, streams: Sequence[Stream], limit: Limit) -> None:
+        """Read a few entries of every stream, many streams in one command.
 
-        The first round reads a few entries of every stream, many streams in one command. The
-        following rounds read a page of each stream that had more, so that a busy queue does not
-        delay an idle one.
+        If that exceeds the limit, the next call begins with the streams that were not read.
         """
-        self._updated = {}
-        more = self._round(context, streams, _IDLE_STREAMS, self._cached_reads.of(streams))
-        while more and time.monotonic() < until:
-            more = self._round(context, more, _BUSY_STREAMS, _xread)
-        return list(self._updated.values()), more
+        xread = self._cached_reads.of(streams)
+        first = self._first if self._first < len(streams) else 0
+        rest = self._round(
+            context, [*streams[first:], *streams[:first]], _IDLE_STREAMS, xread, limit
+        )
+        self._first = (first + len(streams) - len(rest)) % len(streams) if rest else 0
+
+    def read_on(self, context: Context, streams: Sequence[Stream], limit: Limit) -> None:
+        """Read these streams up to their `end`, or as far as the limit permits.
+
+        Each round reads a page of each, so that a busy queue does not delay another one.
+        """
+        while streams and not limit.reached:
+            rest = self._round(context, streams, _BUSY_STREAMS, _xread, limit)
+            streams = [s for s in streams if not (s.drained or s.reached_end)]
+            if rest:
+                return
 
     def _round(
-        self, context: Context, streams: Sequence[Stream], width: int, xread: XRead
-    ) -> list[Stream]:
-        more: list[Stream] = []
+        self,
+        context: Context,
+        streams: Sequence[Stream],
+        width: int,
+        xread: XRead,
+        limit: Limit,
+    ) -> Sequence[Stream]:
+        """Read a page of each stream; returns those that were not read because of the limit.
+
+        The first page is read in any case, so that each pass gets on.
+        """
         start = 0
-        while start < len(streams):
+        while start < len(streams) and not (start and limit.reached):
             page = self._page(len(streams) - start, width)
             some = streams[start : start + page.width * page.groups]
             start += len(some)
-            more += self._read(context, some, page, xread)
-        return more
+            limit.entries -= self._read(context, some, page, xread)
+        return streams[start:]
 
     def _page(self, streams: int, width: int) -> _PageSize:
         """The largest page within `page_bytes`, if every stream returns COUNT average entries."""
@@ -160,7 +227,8 @@ class StreamReader:
 
     def _read(
         self, context: Context, streams: Sequence[Stream], page: _PageSize, xread: XRead
-    ) -> list[Stream]:
+    ) -> int:
+        """Read a page of each stream and add the entries; returns their number."""
         groups = [streams[i : i + page.width] for i in range(0, len(streams), page.width)]
         packed = b"".join([xread(group, page.count) for group in groups])
         try:
@@ -168,34 +236,18 @@ class StreamReader:
         except OversizedReplyError:
             self._entry_bytes = float(self._page_bytes)  # read entries one by one from now on
             raise
-        found = self._add(context, groups, batch.replies, page.count)
-        self._update_entry_bytes(batch.size, sum(entries for _, entries in found))
-        return [stream for stream, entries in found if entries == page.count]
-
-    def _add(
-        self,
-        context: Context,
-        groups: Sequence[Sequence[Stream]],
-        replies: Sequence[Reply],
-        count: int,
-    ) -> list[tuple[Stream, int]]:
-        """Add the entries to their aggregators; returns the streams that had any, and how many."""
-        read: list[tuple[Stream, Sequence[Entry]]] = []
-        for group, reply in zip(groups, replies, strict=True):
-            if isinstance(reply, ReplyError):
-                read += _read_separately(context, group, count)
-            elif reply is not None:
-                by_key = {stream.key: stream for stream in group}
-                _check_reply(reply, by_key)
-                read += [(by_key[key], entries) for key, entries in reply]
+        read = _entries_of(context, groups, batch.replies, page.count)
         with _malformed_entries_detected(read):
-            self._names.look_up(context, read)
+            self._names.look_up(context, [(s, entries) for s, entries in read if entries])
             for stream, entries in read:
-                self._updated[stream.key] = stream
-                stream.aggregator.feed(entries)
-                stream.position = entries[-1][0]
-                stream.read += len(entries)
-        return [(stream, len(entries)) for stream, entries in read]
+                stream.drained = len(entries) < page.count
+                if entries:
+                    self.updated[stream.key] = stream
+                    stream.aggregator.feed(entries)
+                    stream.note_read(entries)
+        total = sum([len(entries) for _, entries in read])
+        self._update_entry_bytes(batch.size, total)
+        return total
 
     def _update_entry_bytes(self, size: int, entries: int) -> None:
         """Update the expected size of an entry, which limits the next page."""
@@ -203,6 +255,23 @@ class StreamReader:
             average = size / entries
             # increase at once, decrease in steps: a page of large entries must not happen
             self._entry_bytes = max(average, (self._entry_bytes + average) / 2)
+
+
+def _entries_of(
+    context: Context,
+    groups: Sequence[Sequence[Stream]],
+    replies: Sequence[Reply],
+    count: int,
+) -> list[tuple[Stream, Sequence[Entry]]]:
+    """The new entries of each stream, without streams that could not be read."""
+    read: list[tuple[Stream, Sequence[Entry]]] = []
+    for group, reply in zip(groups, replies, strict=True):
+        if isinstance(reply, ReplyError):
+            read += _read_separately(context, group, count)
+            continue
+        found = _found(reply, {stream.key for stream in group})
+        read += [(stream, found.get(stream.key, ())) for stream in group]
+    return read
 
 
 class CachedReads:
@@ -246,17 +315,18 @@ def _read_separately(
             if reply.not_available:
                 raise reply
             context.errors.add(reply, f"XREAD {stream.key[:200]!r}")
-        elif reply is not None:
-            _check_reply(reply, (stream.key,))
-            read += [(stream, entries) for _, entries in reply]
+        else:
+            read.append((stream, _found(reply, (stream.key,)).get(stream.key, ())))
     return read
 
 
-def _check_reply(reply: Reply, asked: Container[bytes]) -> None:
-    """Check that it is a reply to XREAD: streams that were asked for, each with entries.
+def _found(reply: Reply, asked: Container[bytes]) -> dict[bytes, Sequence[Entry]]:
+    """The entries in a reply to XREAD, by key; only streams that have any.
 
-    Raises `RedisFailure`.
+    Raises `RedisFailure` unless it has streams that were asked for, each with entries.
     """
+    if reply is None:
+        return {}
     valid = type(reply) is list and all(
         type(found) is list
         and len(found) == 2
@@ -269,6 +339,7 @@ def _check_reply(reply: Reply, asked: Container[bytes]) -> None:
     )
     if not valid:
         raise unexpected("XREAD")
+    return dict(reply)
 
 
 @contextmanager

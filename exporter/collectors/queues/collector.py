@@ -27,12 +27,17 @@ class QueueCollector:
         self._batches: list[QueueBatch] = []
         self._exists: list[bool] = []
         self._shown: tuple[Queue, ...] = ()
+        self._reading_since = 0.0
 
     def collect(self, context: Context) -> QueueTable:
         """The table of all existing queues. Raises `RedisFailure`."""
-        if context.queues is not self._queues:
+        known = self._batches
+        if context.reading_since != self._reading_since:
+            # since when work is ready, or has not moved, is unknown for the time in between
+            self._reading_since, known = context.reading_since, []
+        if context.queues is not self._queues or known is not self._batches:
             self._queues, self._exists, self._shown = context.queues, [], ()
-            self._batches = make_batches(context.queues, self._batches)
+            self._batches = make_batches(context.queues, known)
         self._rotation.advance()
         with self._forget_if_aborted():
             # whole milliseconds, like the times of jobs, for shorter ages
