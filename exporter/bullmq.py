@@ -172,6 +172,22 @@ def worker_names(queue: Queue) -> tuple[bytes, bytes]:
     return prefix + b":" + base64.b64encode(raw), prefix + b":" + raw
 
 
+def queue_of_worker(name: bytes) -> tuple[str, str] | None:
+    """Prefix and name of the queue of a Node worker with this connection name; None if it is none.
+
+    Only names whose base64 is that of a readable text count: many other programs name connections.
+    """
+    key, _, _ = name.partition(WORKER_SUFFIX)
+    prefix, separator, encoded = key.rpartition(b":")
+    if not (separator and encoded) or len(encoded) % 4:
+        return None
+    try:
+        queue = base64.b64decode(encoded, validate=True).decode()
+    except ValueError:
+        return None
+    return (prefix.decode("utf-8", "replace"), queue) if queue.isprintable() else None
+
+
 WORKER_SUFFIX: Final = b":w:"
 BLOCKING_COMMANDS: Final = frozenset({b"bzpopmin", b"brpoplpush", b"blmove"})
 """The blocking commands in which an idle worker waits."""

@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Final, TypeVar
 
-from exporter.bullmq import BLOCKING_COMMANDS, WORKER_SUFFIX, Queue, worker_names
+from exporter.bullmq import BLOCKING_COMMANDS, WORKER_SUFFIX, Queue, queue_of_worker, worker_names
 from exporter.collectors.contract import CommandErrors, Context, Scope
 from exporter.connection import Client, Command, ReplyError, expect_string
 from exporter.state.snapshots import WorkerCount, WorkerFacts
@@ -27,6 +27,9 @@ CLIENT_LIST: Final = Command(
     large=True,
 )
 
+_WAITING: Final = re.compile(rb" cmd=(?:%s)(?: |$)" % b"|".join(sorted(BLOCKING_COMMANDS)))
+_MAX_ELSEWHERE: Final = 100
+"""Number of queues that are not watched of which workers are counted."""
 _FIELDS: Final = re.compile(rb"(?:^| )(name|db|flags|cmd)=(\S*)")
 _MAX_LINE_BYTES: Final = 8192
 """A longer line of CLIENT LIST is skipped: anyone who may connect chooses the length of its name,
@@ -92,10 +95,16 @@ class WorkersCollector:
         if context.queues is not self._queues:
             self._queues = context.queues
             self._names = WorkerNames(context.queues)
-        counts = [self._counts(node, context.errors) for node in context.client.nodes]
-        return WorkerFacts(counts[0] if len(counts) == 1 else maximum_by_queue(counts))
+        nodes = [self._count(node, context.errors) for node in context.client.nodes]
+        if len(nodes) == 1:
+            return nodes[0]
+        return WorkerFacts(
+            maximum_by_queue(node.counts for node in nodes),
+            max((node.unnamed for node in nodes), default=0),
+            maximum_by_queue(node.elsewhere for node in nodes),
+        )
 
-    def _counts(self, node: Client, errors: CommandErrors) -> dict[Queue, WorkerCount]:
+    def _count(self, node: Client, errors: CommandErrors) -> WorkerFacts:
         reply = node.call(CLIENT_LIST.on(), CLIENT_LIST.limit)
         lines = expect_string(reply, "CLIENT LIST").splitlines()
         metadata = node.metadata
@@ -111,34 +120,50 @@ class WorkersCollector:
         return count_workers(usable, self._names, metadata.db if metadata is not None else 0)
 
 
-def maximum_by_queue(nodes: Iterable[Mapping[Queue, WorkerCount]]) -> dict[Queue, WorkerCount]:
+Key = TypeVar("Key", Queue, tuple[str, str])
+
+
+def maximum_by_queue(nodes: Iterable[Mapping[Key, WorkerCount]]) -> dict[Key, WorkerCount]:
     """For each queue, the maximum number of workers that one cluster node lists.
 
     A worker may be connected to several nodes under the same name, so a sum would count it more
     than once.
     """
-    maximum: dict[Queue, WorkerCount] = {}
+    maximum: dict[Key, WorkerCount] = {}
     for queue, count in chain.from_iterable(counts.items() for counts in nodes):
         other = maximum.get(queue, count)
         maximum[queue] = WorkerCount(max(count.total, other.total), max(count.idle, other.idle))
     return maximum
 
 
-def count_workers(lines: Iterable[bytes], names: WorkerNames, db: int) -> dict[Queue, WorkerCount]:
-    """The workers in that database, by queue, from the lines of CLIENT LIST."""
+def count_workers(lines: Iterable[bytes], names: WorkerNames, db: int) -> WorkerFacts:
+    """The workers in that database, from the lines of CLIENT LIST."""
     tallies: dict[Queue, _Tally] = defaultdict(_Tally)
+    elsewhere: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
+    database, unnamed = b"%d" % db, 0
     for line in lines:
         # fast path: most connections have no name
         if b" name= " in line:
+            if _WAITING.search(line) and dict(_FIELDS.findall(line)).get(b"db") == database:
+                unnamed += 1
             continue
         fields = dict(_FIELDS.findall(line))
-        if fields.get(b"db") != b"%d" % db:
+        if fields.get(b"db") != database:
             continue
-        worker = names.find(fields.get(b"name", b""))
+        name = fields.get(b"name", b"")
+        worker = names.find(name)
         if worker is not None:
             queue, node = worker
             _tally(tallies[queue], fields, node=node)
-    return {queue: tally.count() for queue, tally in tallies.items()}
+        elif (other := queue_of_worker(name)) is not None and (
+            other in elsewhere or len(elsewhere) < _MAX_ELSEWHERE
+        ):
+            _tally(elsewhere[other], fields, node=True)
+    return WorkerFacts(
+        {queue: tally.count() for queue, tally in tallies.items()},
+        unnamed,
+        {other: tally.count() for other, tally in elsewhere.items()},
+    )
 
 
 def _tally(tally: _Tally, fields: dict[bytes, bytes], *, node: bool) -> None:

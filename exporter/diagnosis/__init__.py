@@ -7,6 +7,7 @@ from exporter.diagnosis.blocked import (
     QueueFacts,
     Reason,
     diagnose,
+    known_workers,
     queue_facts,
 )
 from exporter.diagnosis.databases import databases_of
@@ -24,6 +25,7 @@ __all__ = [
     "differing",
     "explain_pair",
     "hint",
+    "known_workers",
     "queue_facts",
     "verdict",
 ]

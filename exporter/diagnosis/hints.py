@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
+from typing import Final
 
+from exporter.bullmq import Queue
 from exporter.diagnosis.blocked import Database, Isolation, QueueFacts, Reason
 
 _HINTS = {
     Reason.PAUSED: "the queue is paused; resume it if that is not intended",
+    Reason.REDIS_READONLY: "this Redis is a read-only replica; connect services to the master",
+    Reason.NO_WORKERS: "no worker is connected; start one on this Redis with this prefix",
+    Reason.LEFT_IN_PAUSED: (
+        "jobs are left in the list `paused`, where no worker looks, although the queue is not "
+        "paused; call queue.resume()"
+    ),
     Reason.RATE_LIMITED: "the rate limit is reached; jobs wait until its window ends",
     Reason.CONCURRENCY_LIMIT: "the global concurrency limit is reached",
-    Reason.NO_WORKERS: "no worker is connected; start one on this Redis with this prefix",
     Reason.WORKERS_IDLE: "workers are connected but take no jobs; they hang or missed a wake-up",
-    Reason.REDIS_READONLY: "this Redis is a read-only replica",
 }
 
 
@@ -28,19 +36,50 @@ def hint(
             f"its jobs are in the Redis of {isolation.producer}, but its workers listen on the "
             f"Redis of {isolation.worker}; give both the same URL"
         )
-    elsewhere = _other_prefixes(database, row) if reason is Reason.NO_WORKERS else []
-    if elsewhere:
-        names = ", ".join(elsewhere)
-        return f"no worker is connected here, but there are workers under the prefix {names}"
+    if reason is Reason.WRITES_REFUSED:
+        return f"this Redis refuses writes, so no job can start: {database.writes_refused}"
+    found = twins(database, row.queue) if reason is Reason.NO_WORKERS else []
+    if found:
+        return f"no worker is connected here, but there are workers for {_named(found)}"
     return _HINTS[reason]
 
 
-def _other_prefixes(database: Database, row: QueueFacts) -> list[str]:
-    """Prefixes under which a queue of the same name has workers, in the same database."""
+def twins(database: Database, queue: Queue) -> list[tuple[str, str]]:
+    """Prefix and name of the queues with workers in the same database whose names are like this.
+
+    Names are alike if they differ only in case, in blanks around them, in `-`, `_` and `.`, in the
+    braces of a hash tag, or in the prefix. The exact name under another prefix comes first.
+    """
     if database.workers is None:
         return []
-    return [
-        queue.prefix
-        for queue, count in database.workers.counts.items()
-        if count.total and queue.name == row.queue.name and queue.prefix != row.queue.prefix
+    own = (queue.prefix, queue.name)
+    known = {(q.prefix, q.name): count for q, count in database.workers.counts.items()}
+    known |= database.workers.elsewhere
+    found = [
+        other
+        for other, count in known.items()
+        if count.total and other != own and _alike(other[1]) == _alike(queue.name)
     ]
+    return sorted(found, key=lambda other: (other[1] != queue.name, other[0] != queue.prefix))
+
+
+def _alike(name: str) -> str:
+    """What names that people confuse have in common."""
+    return _SEPARATORS.sub("", name.casefold())
+
+
+_SEPARATORS: Final = re.compile(r"[\s\-_.{}]+")
+
+
+def _named(found: Sequence[tuple[str, str]]) -> str:
+    """Queues with their prefixes, quoted so that blanks are visible."""
+    names = [quoted(f"{prefix}:{name}") for prefix, name in found[:_MAX_NAMED]]
+    return " and ".join(names)
+
+
+_MAX_NAMED: Final = 3
+
+
+def quoted(name: str) -> str:
+    """A name in quotes, with blanks at its ends and control characters visible."""
+    return json.dumps(name, ensure_ascii=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from exporter.bullmq import Queue
+from exporter.diagnosis import known_workers
 from exporter.exposition.blocked import diagnosis_lines
 from exporter.exposition.chunks import Chunk, join_gzip
 from exporter.exposition.events import EventWriter
@@ -87,13 +88,19 @@ class PageWriter:
     def _queue_lines(
         self, moment: Moment, shown: Mapping[str, tuple[Queue, ...]]
     ) -> Iterator[tuple[Family, Chunk | None]]:
-        tables = {database.connection: database.table for database in moment.databases}
+        databases = {database.connection: database for database in moment.databases}
         for snapshot in moment.snapshots:
             name = snapshot.connection
             if name in shown:
                 writer = self._writers.setdefault(name, QueueWriter(name))
-                workers = moment.facts(snapshot, WorkerFacts)
-                yield from writer.lines(shown[name], tables.get(name), workers)
+                database = databases.get(name)
+                if database is not None:
+                    workers = known_workers(database, moment.now, moment.blocked_after)
+                    yield from writer.lines(shown[name], database.table, workers)
+                else:
+                    facts = moment.facts(snapshot, WorkerFacts)
+                    totals = [facts.of(queue).total if facts else None for queue in shown[name]]
+                    yield from writer.lines(shown[name], None, totals)
 
     def _event_lines(
         self, moment: Moment, shown: Mapping[str, tuple[Queue, ...]]

@@ -6,7 +6,7 @@ written again, each with one template.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from exporter import metrics
@@ -17,7 +17,6 @@ from exporter.exposition.sample_column import SampleColumn, escape_percent
 from exporter.exposition.text import escape, labels
 from exporter.metrics import Family, ShownColumn
 from exporter.state.queue_table import QueueTable
-from exporter.state.snapshots import WorkerFacts
 
 _VERSION_LABEL: Final = metrics.QUEUE_INFO.labels[-1]
 _NUMBERS: Final = tuple(
@@ -42,7 +41,6 @@ class _QueueLayout:
             for family, shown in _NUMBERS
         ]
         self.workers = SampleColumn(metrics.QUEUE_WORKERS, "", rows)
-        self.rows = {queue: row for row, queue in enumerate(queues)}
         self.versions: Sequence[str | None] = ()
         self.info: Chunk | None = None
         """The lines of `bullmq_queue_info` for `versions`."""
@@ -56,17 +54,16 @@ class QueueWriter:
         self._layout = _QueueLayout(connection, ())
 
     def lines(
-        self, queues: tuple[Queue, ...], table: QueueTable | None, workers: WorkerFacts | None
+        self, queues: tuple[Queue, ...], table: QueueTable | None, workers: Sequence[int | None]
     ) -> Iterator[tuple[Family, Chunk | None]]:
         """Each family that is known with its lines. A family with several columns is repeated.
 
-        `table`, if there is one, must be of the same `queues`.
+        `table`, if there is one, and `workers` must be of the same `queues`.
         """
         if queues is not self._layout.queues:
             self._layout = _QueueLayout(self._connection, queues)
         layout = self._layout
-        if workers is not None:
-            yield metrics.QUEUE_WORKERS, layout.workers.lines(_totals(workers, layout.rows))
+        yield metrics.QUEUE_WORKERS, layout.workers.lines(workers)
         if table is None:
             return
         for family, column, sample_column in layout.numbers:
@@ -79,11 +76,12 @@ class QueueWriter:
         if versions != layout.versions:
             name = metrics.QUEUE_INFO.name
             lines = [
-                f'{name}{{{queue},{_VERSION_LABEL}="{escape(version or "")}"}} 1\n'
+                f'{name}{{{queue},{_VERSION_LABEL}="{escape(version)}"}} 1\n'
                 for queue, version in zip(layout.labels, versions, strict=True)
+                if version is not None
             ]
             text = "".join(lines).encode("utf-8", "replace")
-            layout.versions, layout.info = versions, deflate(text)
+            layout.versions, layout.info = versions, deflate(text) if text else None
         return layout.info
 
 
@@ -91,11 +89,3 @@ def _extra(family: Family, shown: ShownColumn) -> str:
     """The labels after the queue's own, with a leading comma; empty if there are none."""
     names = family.labels[len(family.labels) - len(shown.labels) :]
     return f",{labels(names, shown.labels)}" if names else ""
-
-
-def _totals(workers: WorkerFacts, rows: Mapping[Queue, int]) -> list[int]:
-    totals = [0] * len(rows)
-    for queue, count in workers.counts.items():
-        if queue in rows:
-            totals[rows[queue]] = count.total
-    return totals

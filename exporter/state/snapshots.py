@@ -54,6 +54,10 @@ class WorkerFacts:
     """The workers of all queues that have any."""
 
     counts: Mapping[Queue, WorkerCount]
+    unnamed: int = 0
+    """Connections without a usable name that block in a command in which idle workers wait."""
+    elsewhere: Mapping[tuple[str, str], WorkerCount] = field(default_factory=dict)
+    """Workers of queues that are not watched, by prefix and name; at most a hundred."""
 
     def of(self, queue: Queue) -> WorkerCount:
         """The workers of a queue; zero if it is not listed."""
@@ -199,6 +203,8 @@ class Check:
     seconds: float
     detail: str
     """The result in words, for people."""
+    error: ErrorClass | None = None
+    """The class of the error reply that made it fail, if there was one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class Moment:
     @cached_property
     def databases(self) -> Sequence[Database]:
         """The databases with fresh facts."""
-        return databases_of(self.snapshots, self.owners, self.now, self.stale_after)
+        return databases_of(self.snapshots, self.owners, self.now, self.stale_after, self.sync)
 
     @cached_property
     def diagnosis(self) -> Diagnosis:

@@ -105,8 +105,8 @@ def _rates(moment: Moment, snapshot: Snapshot) -> dict[Queue, Rates | None]:
 
 
 def _view(moment: Moment, database: Database, index: int, per_minute: Rates | None) -> QueueView:
-    row = queue_facts(database, index, moment.now)
-    table, diagnosis = database.table, moment.diagnosis
+    row = queue_facts(database, index, moment.now, moment.blocked_after)
+    table, diagnosis, workers = database.table, moment.diagnosis, row.known_workers
     reason = diagnosis.blocked.get((database.connection, row.queue))
     return QueueView(
         connection=database.connection,
@@ -117,8 +117,8 @@ def _view(moment: Moment, database: Database, index: int, per_minute: Rates | No
         oldest_waiting_seconds=table.value(OLDEST_WAITING, index),
         oldest_active_seconds=table.value(OLDEST_ACTIVE, index),
         delayed_overdue_jobs=table.value(DELAYED_OVERDUE_JOBS, index),
-        workers=row.workers.total if row.workers is not None else None,
-        idle_workers=row.workers.idle if row.workers is not None else None,
+        workers=workers.total if workers is not None else None,
+        idle_workers=workers.idle if workers is not None else None,
         added_per_minute=per_minute.added if per_minute is not None else None,
         completed_per_minute=per_minute.completed if per_minute is not None else None,
         failed_per_minute=per_minute.failed if per_minute is not None else None,

@@ -82,7 +82,7 @@ client_lines = st.lists(
 @given(client_lines, st.binary(max_size=30))
 def test_client_list(lines: list[bytes], more: bytes) -> None:
     reply = b"\n".join([*lines, more])
-    counts = count_workers(reply.splitlines(), WorkerNames(QUEUES), 0)
+    counts = count_workers(reply.splitlines(), WorkerNames(QUEUES), 0).counts
     assert set(counts) <= set(QUEUES)
     for count in counts.values():
         assert 0 <= count.idle <= count.total or count.total == 0

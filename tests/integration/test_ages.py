@@ -203,10 +203,10 @@ class TestOverdue:
 class TestRateLimit:
     @pytest.mark.parametrize(
         ("limiter", "most", "used_up"),
-        [("5", "5", 1), ("4", "5", 0), ("3", None, 1), ("9007199254740991", "5", 1)],
+        [("5", "5", 1), ("4", "5", 0), ("3", None, None), ("9007199254740991", "5", 1)],
     )
     def test_used_up(
-        self, any_server: Server, limiter: str, most: str | None, used_up: int
+        self, any_server: Server, limiter: str, most: str | None, used_up: int | None
     ) -> None:
         client = any_server.client()
         add_queues(client, "q")

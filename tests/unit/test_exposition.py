@@ -106,7 +106,7 @@ def sync_report(pair: Pair | None = None, ago: float = 0.0) -> SyncReport:
 def full(columns: Iterable[str] = EVERY_COLUMN) -> Snapshot:
     """A snapshot with a sample of every family, or of these columns of queues."""
     values = {name: [1] for name in columns}
-    values["rate_limit_remaining_seconds"] = [0.25]
+    values |= {"rate_limit_remaining_seconds": [0.25], "library_version": ["bullmq:5.0.0"]}
     server = ServerFacts(
         {"version": "7.0.15", "mode": "standalone", "role": "master", "maxmemory_policy": ""},
         dict.fromkeys(REDIS_VALUES, 2.0),
@@ -205,7 +205,7 @@ def test_a_golden_page() -> None:
         f"bullmq_queue_concurrency_limit{{{q}}} 1",
         f"bullmq_queue_rate_limit_remaining_seconds{{{q}}} 0.25",
         f"bullmq_queue_events_stream_length{{{q}}} 1",
-        f'bullmq_queue_info{{{q},library_version=""}} 1',
+        f'bullmq_queue_info{{{q},library_version="bullmq:5.0.0"}} 1',
     ]
 
 

@@ -2,53 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from exporter.collectors.queues.subjects.movement import MovementSigns, has_moved
 from exporter.collectors.queues.subjects.prioritized import Job
 
-BEFORE = MovementSigns(b"1", Job(b"p1", 5.0), b"a", (3, 1))
+BEFORE = MovementSigns((b"9", b"3", b"2", b"1"), 4, b"1", b"9", Job(b"p1", 5.0), b"a", (3, 1))
 
 
 @pytest.mark.parametrize(
-    ("what", "seen", "waiting", "expected"),
+    ("what", "changes", "expected"),
     [
-        ("nothing changed", BEFORE, (b"2", b"1"), False),
+        ("nothing changed", {}, False),
+        ("the next job was taken", {"waiting": (b"9", b"3", b"2"), "next_job": b"2"}, True),
+        ("all were taken", {"waiting": (), "waiting_count": 0, "next_job": None}, True),
         (
-            "the next job was taken",
-            MovementSigns(b"2", Job(b"p1", 5.0), b"a", (3, 1)),
-            (b"2",),
+            "more were taken than were read, and as many added",
+            {"waiting": (b"17", b"7", b"6"), "next_job": b"6", "last_job": b"17"},
+            True,
+        ),
+        (
+            "more were taken, and even more added",
+            {
+                "waiting": (b"30", b"7", b"6"),
+                "waiting_count": 10,
+                "next_job": b"6",
+                "last_job": b"30",
+            },
             True,
         ),
         (
             "a job was put in front of it",
-            MovementSigns(b"9", Job(b"p1", 5.0), b"a", (3, 1)),
-            (b"1", b"9"),
-            False,
-        ),
-        ("one was completed", MovementSigns(b"1", Job(b"p1", 5.0), b"a", (4, 1)), (b"1",), True),
-        ("one has failed", MovementSigns(b"1", Job(b"p1", 5.0), b"a", (3, 2)), (b"1",), True),
-        ("another is active", MovementSigns(b"1", Job(b"p1", 5.0), b"b", (3, 1)), (b"1",), True),
-        (
-            "the active one is gone",
-            MovementSigns(b"1", Job(b"p1", 5.0), None, (3, 1)),
-            (b"1",),
+            {"waiting": (b"9", b"2", b"1", b"5"), "waiting_count": 5, "next_job": b"5"},
             False,
         ),
         (
-            "a more urgent one came",
-            MovementSigns(b"1", Job(b"p0", 4.0), b"a", (3, 1)),
-            (b"1",),
+            "many jobs were put in front of it",
+            {"waiting": (b"9", b"7", b"8", b"5"), "waiting_count": 12, "next_job": b"5"},
             False,
         ),
-        (
-            "the most urgent one was taken",
-            MovementSigns(b"1", Job(b"p2", 6.0), b"a", (3, 1)),
-            (b"1",),
-            True,
-        ),
-        ("the last prioritized was taken", MovementSigns(b"1", None, b"a", (3, 1)), (b"1",), True),
+        ("one was completed", {"finished": (4, 1)}, True),
+        ("one has failed", {"finished": (3, 2)}, True),
+        ("another is active", {"newest_active": b"b"}, True),
+        ("the active one is gone", {"newest_active": None}, False),
+        ("a more urgent one came", {"first_prioritized": Job(b"p0", 4.0)}, False),
+        ("the most urgent one was taken", {"first_prioritized": Job(b"p2", 6.0)}, True),
+        ("the last prioritized was taken", {"first_prioritized": None}, True),
     ],
 )
-def test_moved(what: str, seen: MovementSigns, waiting: tuple[bytes, ...], expected: bool) -> None:
-    assert has_moved(BEFORE, seen, waiting) is expected, what
+def test_moved(what: str, changes: dict[str, Any], expected: bool) -> None:
+    assert has_moved(BEFORE, replace(BEFORE, **changes)) is expected, what

@@ -139,6 +139,6 @@ def test_workers_under_another_prefix_are_a_hint() -> None:
     assert found.isolations == ()
     assert found.queues[0].reason == "no_workers"
     assert found.queues[0].hint == (
-        "no worker is connected here, but there are workers under the prefix jobs"
+        'no worker is connected here, but there are workers for "jobs:mail"'
     )
     assert found.queues[1].reason is None

@@ -29,7 +29,7 @@ def node(name: str) -> str:
 
 
 def counted(*lines: bytes, queues: tuple[Queue, ...] = (MAIL,)) -> dict[str, WorkerCount]:
-    return {q.name: n for q, n in count_workers(lines, WorkerNames(queues), 0).items()}
+    return {q.name: n for q, n in count_workers(lines, WorkerNames(queues), 0).counts.items()}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -37,7 +37,7 @@ def test_captured_lists(name: str) -> None:
     captured = keyspace(name)
     queues = tuple(queue_of("bull", queue) for queue in captured["official_get_workers"])
     lines = [text.encode() for text in captured["client_list_all"]]
-    found = count_workers(lines, WorkerNames(queues), 0)
+    found = count_workers(lines, WorkerNames(queues), 0).counts
     # the port counts both connections of a Python worker
     halved = 2 if "python" in name else 1
     assert {queue.name: found.get(queue, WorkerCount(0, 0)).total for queue in queues} == {
@@ -82,7 +82,9 @@ class TestNames:
 
     def test_names_that_only_python_or_node_can_have(self) -> None:
         queue = queue_of("my:app", "naïve {tag}")
-        found = count_workers([line(f"my:app:{node('naïve {tag}')}")], WorkerNames((queue,)), 0)
+        found = count_workers(
+            [line(f"my:app:{node('naïve {tag}')}")], WorkerNames((queue,)), 0
+        ).counts
         assert found == {queue: WorkerCount(1, 1)}
 
 

@@ -118,15 +118,15 @@ class SyncTest:
 
     def _write(self, writer: Endpoint, keys: Keys, results: Iterable[PairResult]) -> bool:
         started = time.monotonic()
-        problem, not_permitted = None, ""
-        if writer.failure is not None:
-            problem = f"the writer failed: {writer.failure}"
-        else:
-            problem, not_permitted = _attempt(writer, keys)
+        failure, not_permitted = writer.failure, ""
+        if failure is None:
+            failure, not_permitted = _attempt(writer, keys)
+        problem = None if failure is None else f"the writer failed: {failure}"
         for result in results:
             result.not_permitted = not_permitted
             if not not_permitted:
-                result.record("writable", started, problem, "written")
+                error = failure.kind if failure is not None else None
+                result.record("writable", started, problem, "written", error)
         return problem is None and not not_permitted
 
     def _read(
@@ -197,12 +197,12 @@ class SyncTest:
         return replace(pair, runs=pair.runs + 1, failures=pair.failures + (not pair.passed))
 
 
-def _attempt(writer: Endpoint, keys: Keys) -> tuple[str | None, str]:
-    """Write the keys; returns the problem, and the command that is not permitted."""
+def _attempt(writer: Endpoint, keys: Keys) -> tuple[RedisFailure | None, str]:
+    """Write the keys; returns the failure, and the command that is not permitted."""
     try:
         steps.write(writer.writer, keys)
     except NotPermittedError as error:
         return None, str(error)
     except RedisFailure as failure:
-        return f"the writer failed: {failure}", ""
+        return failure, ""
     return None, ""

@@ -13,6 +13,7 @@ from exporter.collectors.sync.keys import SHORT_TTL_SECONDS, TTL_SECONDS, Keys
 from exporter.connection import (
     Client,
     Command,
+    ErrorClass,
     Metadata,
     RedisFailure,
     Reply,
@@ -50,10 +51,17 @@ class PairResult:
     not_permitted: str = ""
     propagation_seconds: float | None = None
 
-    def record(self, name: str, started: float, problem: str | None, detail: str) -> bool:
+    def record(
+        self,
+        name: str,
+        started: float,
+        problem: str | None,
+        detail: str,
+        error: ErrorClass | None = None,
+    ) -> bool:
         """Record a check; it passed if there is no problem. Returns whether it passed."""
         seconds = time.monotonic() - started
-        self.checks[name] = Check(problem is None, seconds, problem or detail)
+        self.checks[name] = Check(problem is None, seconds, problem or detail, error)
         return problem is None
 
 

@@ -11,13 +11,13 @@ from exporter.collectors.queues.memory import PerRow
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import Question, RowCommands, question
 from exporter.collectors.queues.subject import Subject
-from exporter.collectors.queues.subjects.active import Active
+from exporter.collectors.queues.subjects.active import ACTIVE_LIST, Active
 from exporter.connection import Command, Reply
 from exporter.parsing import is_digits
 from exporter.state.queue_table import Column
 
 WORKER_ALIVE: Final = Column[int]("worker_alive", internal=True)
-"""Whether `stalled-check` was written recently; None if not asked, because nothing is ready."""
+"""Whether `stalled-check` was written recently; None if not asked, because there is no work."""
 ACTIVE_LOCKED: Final = Column[int]("active_locked", internal=True)
 """Whether a worker holds the lock of the oldest or the newest active job; None as above."""
 
@@ -32,10 +32,11 @@ _VALID_SECONDS: Final = 15.0
 
 
 class Liveness(Subject):
-    """Asked only if work has been ready since the last poll: only then a live worker matters.
+    """Asked only if jobs were ready or active at the last poll too: only then a worker matters.
 
-    A worker renews its locks, or they expire, and writes the time to `stalled-check`. Replies are
-    valid for `_VALID_SECONDS`, and are discarded as soon as no work is ready.
+    At the first poll, both are asked: a queue may have been without a worker for hours. A worker
+    renews its locks, or they expire, and writes the time to `stalled-check`. Replies are valid for
+    `_VALID_SECONDS`, and are discarded as soon as there is no work.
     """
 
     commands = (STALLED_CHECK, _LOCK)
@@ -46,12 +47,12 @@ class Liveness(Subject):
         size = len(queues)
         self._active = active
         self._ask_stalled_check = RowCommands(queues, STALLED_CHECK)
-        self._ready_before = PerRow[bool](size, initial=False)
-        """Whether work was ready at the last completed poll."""
+        self._worked_before = PerRow[bool](size, initial=True)
+        """Whether jobs were ready or active at the last completed poll; true before the first."""
         self._stalled_check_ms = PerRow[float](size, initial=0.0)
         """The greatest value of `stalled-check` seen: when a worker last wrote it, in Unix ms."""
         self._known = PerRow[bool](size, initial=False)
-        """Whether `stalled-check` has been read since work became ready."""
+        """Whether `stalled-check` has been read since there is work."""
         self._locked = PerRow[int | None](size, initial=None)
         self._packed_locks = PerRow[bytes](size, initial=b"")
         """The packed command that reads the locks; empty until needed."""
@@ -65,7 +66,7 @@ class Liveness(Subject):
         for row in self._active.changed:
             self._packed_locks[row] = b""
         due = set(poll.rotation.due(len(self.queues), _VALID_SECONDS))
-        flags = zip(poll.rows, poll.ready, self._ready_before, self._known, strict=True)
+        flags = zip(poll.rows, _work(poll), self._worked_before, self._known, strict=True)
         asked = [r for r, now, before, known in flags if now and before and (not known or r in due)]
         return [self._locks(asked), question(asked, self._ask_stalled_check, self._take)]
 
@@ -95,10 +96,11 @@ class Liveness(Subject):
         return packed
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
-        for row, (ready, before) in enumerate(zip(poll.ready, self._ready_before, strict=True)):
-            if before and not ready:
+        work = _work(poll)
+        for row, (now, before) in enumerate(zip(work, self._worked_before, strict=True)):
+            if before and not now:
                 self._locked[row], self._known[row] = None, False
-        self._ready_before[:] = poll.ready
+        self._worked_before[:] = work
         alive: list[int | None] = [None] * len(self.queues)
         locked: list[int | None] = [None] * len(self.queues)
         oldest = poll.now_ms - STALLED_CHECK_GRACE_SECONDS * 1000
@@ -107,3 +109,9 @@ class Liveness(Subject):
             alive[row] = int(self._stalled_check_ms[row] > oldest)
             locked[row] = self._locked[row]
         return {WORKER_ALIVE: alive, ACTIVE_LOCKED: locked}
+
+
+def _work(poll: BatchPoll) -> list[bool]:
+    """Whether jobs are ready or active, by row."""
+    active = poll.counts[ACTIVE_LIST]
+    return [bool(ready or count) for ready, count in zip(poll.ready, active, strict=True)]

@@ -13,7 +13,7 @@ from exporter.collectors.queues.subject import Subject
 from exporter.collectors.queues.subjects.active import Active
 from exporter.collectors.queues.subjects.finished import COMPLETED_JOBS, FAILED_JOBS
 from exporter.collectors.queues.subjects.prioritized import Job, Prioritized
-from exporter.collectors.queues.subjects.waiting import Waiting
+from exporter.collectors.queues.subjects.waiting import PAUSED_LIST, TAIL_JOBS, WAIT_LIST, Waiting
 from exporter.state.queue_table import Column
 
 READY_SINCE: Final = Column[float]("ready_since", internal=True)
@@ -26,8 +26,13 @@ STILL_SINCE: Final = Column[float]("still_since", internal=True)
 class MovementSigns:
     """The values at one poll that show movement if they change."""
 
+    waiting: tuple[bytes, ...] = ()
+    """The ready jobs that were read, at both ends of the lists."""
+    waiting_count: int | None = 0
     next_job: bytes | None = None
     """The job that a worker would take next from the list."""
+    last_job: bytes | None = None
+    """The job at the other end of the list, where most jobs are added."""
     first_prioritized: Job | None = None
     """The prioritized job with the highest priority."""
     newest_active: bytes | None = None
@@ -76,13 +81,17 @@ class Movement(Subject):
         now = self._signs(poll, row)
         if self._ready_since[row] is None:
             self._ready_since[row] = self._still_since[row] = poll.now
-        elif has_moved(self._last_signs[row], now, self._waiting.jobs[row]):
+        elif has_moved(self._last_signs[row], now):
             self._still_since[row] = poll.now
         self._last_signs[row] = now
 
     def _signs(self, poll: BatchPoll, row: int) -> MovementSigns:
         firsts, active = self._prioritized.first_jobs(row), self._active.ends(row)
+        lists = (poll.counts[WAIT_LIST][row], poll.counts[PAUSED_LIST][row])
         return MovementSigns(
+            waiting=self._waiting.jobs[row],
+            waiting_count=None if None in lists else sum(lists),
+            last_job=self._waiting.last_job(row),
             next_job=self._waiting.next_job(row),
             first_prioritized=firsts[0] if firsts else None,
             newest_active=active[-1] if active else None,
@@ -90,20 +99,33 @@ class Movement(Subject):
         )
 
 
-def has_moved(before: MovementSigns, now: MovementSigns, waiting: Sequence[bytes]) -> bool:
+def has_moved(before: MovementSigns, now: MovementSigns) -> bool:
     """Whether a job was started between two polls, as far as visible.
 
-    Any of: a number of finished jobs changed; another job is the newest active one; the next job is
-    no longer in `waiting`, the waiting jobs that were read; the first prioritized job is gone, not
-    merely behind one with a higher priority.
+    Any of: a number of finished jobs changed; another job is the newest active one; the next job
+    was taken; the first prioritized job is gone, not merely behind one with a higher priority.
     """
     if now.finished != before.finished:
         return True
     if now.newest_active is not None and now.newest_active != before.newest_active:
         return True
-    if before.next_job is not None and before.next_job not in waiting:
+    if _next_was_taken(before, now):
         return True
     return _first_is_gone(before.first_prioritized, now.first_prioritized)
+
+
+def _next_was_taken(before: MovementSigns, now: MovementSigns) -> bool:
+    """Whether the next job is gone from the list, rather than behind jobs added in front of it.
+
+    With `lifo`, jobs are added at the end where workers take them. If that is all that happened,
+    the list is longer by more jobs than were read, and its other end is the same.
+    """
+    if before.next_job is None or before.next_job in now.waiting:
+        return False
+    if now.next_job in before.waiting or None in (before.waiting_count, now.waiting_count):
+        return True
+    added = (now.waiting_count or 0) - (before.waiting_count or 0)
+    return added < TAIL_JOBS or now.last_job != before.last_job
 
 
 def _first_is_gone(before: Job | None, now: Job | None) -> bool:

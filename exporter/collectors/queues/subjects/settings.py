@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from exporter.bullmq import SETTINGS, Queue, queue_settings
+from exporter.bullmq import SETTINGS, Queue, QueueSettings, queue_settings
 from exporter.collectors.queues.memory import PerRow
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import Question, RowCommands, check_fields, question
@@ -15,9 +15,9 @@ from exporter.parsing import MAX_LABEL_BYTES
 from exporter.state.queue_table import Column
 
 LIBRARY_VERSION: Final = Column[str]("library_version")
-"""The BullMQ version in `meta`; empty if missing."""
+"""The BullMQ version in `meta`, empty if missing; None if `meta` could not be read."""
 CONCURRENCY_LIMIT: Final = Column[int]("concurrency_limit")
-"""The global concurrency; None if there is no limit."""
+"""The global concurrency; None if there is no limit, or if `meta` could not be read."""
 
 _META: Final = Command("HMGET", "meta", SETTINGS, reply=list, cost="ages of jobs, queue settings")
 _MAX_AGE_SECONDS: Final = 60.0
@@ -57,17 +57,19 @@ class Settings(Subject):
     def _take(self, asked: Sequence[int], replies: list[Reply]) -> None:
         check_fields(replies, len(SETTINGS))
         for row, fields in zip(asked, replies, strict=True):
-            if fields is not None and fields != self._fields[row]:
-                oversized = sum(map(len, filter(None, fields))) > MAX_LABEL_BYTES
+            if fields is None or fields != self._fields[row]:
+                oversized = sum(map(len, filter(None, fields or ()))) > MAX_LABEL_BYTES
                 self._fields[row] = None if oversized else fields
                 self._oversized += oversized
-                settings = queue_settings(fields)
-                self._versions[row] = settings.version
+                settings = QueueSettings() if fields is None else queue_settings(fields)
+                self._versions[row] = None if fields is None else settings.version
                 self._concurrency[row] = settings.concurrency
                 self.rate_max[row] = settings.rate_max
                 self.may_have_markers[row] = settings.may_have_markers
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
         poll.oversized_versions = self._oversized
-        versions = [version or "" for version in self._versions]
-        return {LIBRARY_VERSION: versions, CONCURRENCY_LIMIT: list(self._concurrency)}
+        return {
+            LIBRARY_VERSION: list(self._versions),
+            CONCURRENCY_LIMIT: list(self._concurrency),
+        }

@@ -34,12 +34,12 @@ PAUSED_LIST: Final = Count(
     Command("LLEN", "paused", cost=_NUMBER), ready=True, proves_existence=True
 )
 
-_TAIL_JOBS: Final = 4
+TAIL_JOBS: Final = 4
 """Number of jobs read at the end where workers take them; at the other end, one is read."""
 _AGE: Final = "bullmq_queue_oldest_waiting_seconds"
-_WAIT_TAIL: Final = Command("LRANGE", "wait", (-_TAIL_JOBS, -1), list, _AGE)
+_WAIT_TAIL: Final = Command("LRANGE", "wait", (-TAIL_JOBS, -1), list, _AGE)
 _WAIT_HEAD: Final = Command("LINDEX", "wait", (0,), bytes, _AGE)
-_PAUSED_TAIL: Final = Command("LRANGE", "paused", (-_TAIL_JOBS, -1), list, _AGE)
+_PAUSED_TAIL: Final = Command("LRANGE", "paused", (-TAIL_JOBS, -1), list, _AGE)
 _PAUSED_HEAD: Final = Command("LINDEX", "paused", (0,), bytes, _AGE)
 _JOB: Final = Command("HMGET", "", JOB_TIMES, list, "ages of jobs")
 """Sent with the key of a job."""
@@ -79,6 +79,17 @@ class Waiting(Subject):
             jobs: list[bytes] = [entry for entry in tail or () if not is_marker(entry)]
             if jobs:
                 return jobs[-1]
+        return None
+
+    def last_job(self, row: int) -> bytes | None:
+        """The job at the other end of the list, where jobs are added unless they are `lifo`."""
+        for head, tail in (
+            (self._wait_head[row], self._wait_tail[row]),
+            (self._paused_head[row], self._paused_tail[row]),
+        ):
+            if head or tail:
+                job: bytes = head or tail[0]
+                return job
         return None
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
@@ -145,4 +156,4 @@ class Waiting(Subject):
 
 def _beyond_tail(poll: BatchPoll, lengths: Sequence[Reply]) -> list[int]:
     """The rows whose list has more jobs than are read from its tail."""
-    return poll.where([length is not None and length > _TAIL_JOBS for length in lengths])
+    return poll.where([length is not None and length > TAIL_JOBS for length in lengths])
