@@ -374,7 +374,10 @@ class Web(Section):
     [Reloading](operations.md#reloading).
     """
     max_concurrent_requests: Annotated[int, Field(ge=1, le=10_000)] = 40
-    """Maximum number of concurrent connections and requests; further ones receive 503."""
+    """Maximum number of requests that are answered at a time, half of it for one client; further
+    ones receive 503. Probes and `/metrics` are always answered:
+    [HTTP behaviour](operations.md#http-behaviour).
+    """
 
 
 class Log(Section):

@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import threading
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp
 
 from exporter.config.models import split_host_port
 from exporter.web.bad_requests import UVICORN, BadRequestFilter
+from exporter.web.limits import ConnectionLimits
 from exporter.web.protocol import REQUEST_SECONDS, GuardedProtocol
 
 _BACKLOG: Final = 128
@@ -79,9 +81,11 @@ class WebServer:
         context: ssl.SSLContext | None,
     ) -> None:
         self._socket = sock
+        limits = ConnectionLimits(max_concurrent_requests)
         config = uvicorn.Config(
             app,
-            http=GuardedProtocol,
+            # a class is what it is called like
+            http=partial(GuardedProtocol, limits=limits),  # type: ignore[arg-type]
             ws="none",
             log_config=None,
             access_log=False,
@@ -90,7 +94,6 @@ class WebServer:
             server_header=False,
             headers=list(_HEADERS),
             h11_max_incomplete_event_size=_HEAD_BYTES,
-            limit_concurrency=max_concurrent_requests,
             timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=1,
         )
