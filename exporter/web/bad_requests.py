@@ -19,6 +19,7 @@ UVICORN: Final = "uvicorn.error"
 DISCONNECTED: Final = "disconnected"
 PAUSE_SECONDS: Final = 60.0
 
+TOO_LARGE: Final = "larger than 16 kB"
 OVERLOADED: Final = "over web.max_concurrent_requests"
 
 # uvicorn's messages, which contain nothing that a client sent

@@ -15,13 +15,18 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from exporter.web.bad_requests import DISCONNECTED, OVERLOADED
+from exporter.web.bad_requests import DISCONNECTED, OVERLOADED, TOO_LARGE
 from exporter.web.limits import ALWAYS_SERVED, ConnectionLimits, peer_of
 
 REQUEST_SECONDS: Final = 10.0
 """Time to receive a request, since the connection or the last response; also a TLS handshake's."""
 RESPONSE_SECONDS: Final = 60.0
 """Time to respond, until the client has read the whole response."""
+HEAD_BYTES: Final = 16_384
+"""Maximum size of a request's line and headers."""
+_TOO_LARGE_REASON: Final = b"Request Header Fields Too Large"
+_TOO_LARGE_TEXT: Final = b"a request may have at most 16 kB\n"
+_TOO_LARGE: Final = PlainTextResponse(_TOO_LARGE_TEXT, 431, {"connection": "close"})
 _OVERLOADED: Final = PlainTextResponse("too many requests at once\n", 503, {"connection": "close"})
 
 _Phase = tuple[float, RequestResponseCycle | None]
@@ -52,11 +57,15 @@ class GuardedProtocol(H11Protocol):
         self._watch()
 
     def send_400_response(self, msg: str) -> None:
-        """Respond to garbage; disconnect if a response has already begun, since 400 is too late."""
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(msg)
-        else:
+        """Respond to garbage, or to a head that does not end; disconnect if a response has already
+        begun.
+        """
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()
+        elif len(self.conn.trailing_data[0]) > HEAD_BYTES:
+            self._send_431_response()
+        else:
+            super().send_400_response(msg)
         if self.cycle is not None:
             self.cycle.disconnected = True
 
@@ -82,9 +91,21 @@ class GuardedProtocol(H11Protocol):
         self.logger.warning(DISCONNECTED)
         self.transport.abort()
 
+    def _send_431_response(self) -> None:
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+        response = h11.Response(status_code=431, headers=headers, reason=_TOO_LARGE_REASON)
+        for part in (response, h11.Data(data=_TOO_LARGE_TEXT), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(part) or b"")
+        self.transport.close()
+
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond with a page, or with 503 if too many are being made."""
-        if scope["path"] not in ALWAYS_SERVED and self._limits.exceeded(self):
+        """Respond with a page, with 431 if the request is too large, or with 503 if too many are
+        being answered.
+        """
+        if _head_bytes(scope) > HEAD_BYTES:
+            self.logger.warning(TOO_LARGE)
+            await _TOO_LARGE(scope, receive, send)
+        elif scope["path"] not in ALWAYS_SERVED and self._limits.exceeded(self):
             self.logger.warning(OVERLOADED)
             await _OVERLOADED(scope, receive, send)
         else:
@@ -111,3 +132,9 @@ class GuardedProtocol(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _head_bytes(scope: Scope) -> int:
+    """Approximate size of a request's line and headers, which may arrive at once, with its end."""
+    line = len(scope["raw_path"]) + len(scope["query_string"])
+    return line + sum(len(name) + len(value) + 4 for name, value in scope["headers"])

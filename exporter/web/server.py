@@ -16,10 +16,9 @@ from starlette.types import ASGIApp
 from exporter.config.models import split_host_port
 from exporter.web.bad_requests import UVICORN, BadRequestFilter
 from exporter.web.limits import ConnectionLimits
-from exporter.web.protocol import REQUEST_SECONDS, GuardedProtocol
+from exporter.web.protocol import HEAD_BYTES, REQUEST_SECONDS, GuardedProtocol
 
 _BACKLOG: Final = 128
-_HEAD_BYTES: Final = 16_384
 _IDLE_SECONDS: Final = 5
 _CONTENT_POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
@@ -93,7 +92,7 @@ class WebServer:
             proxy_headers=False,
             server_header=False,
             headers=list(_HEADERS),
-            h11_max_incomplete_event_size=_HEAD_BYTES,
+            h11_max_incomplete_event_size=HEAD_BYTES,
             timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=1,
         )

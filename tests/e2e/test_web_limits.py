@@ -129,6 +129,20 @@ def test_bad_requests_are_told_once_in_a_while(caplog: pytest.LogCaptureFixture)
     assert told.__dict__["exporter_fields"] == {"count": 1, "detail": "1 malformed"}
 
 
+@pytest.mark.parametrize("end", [b"", b"\r\n\r\n"])
+@pytest.mark.parametrize("start", [b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\nX: "])
+def test_a_request_larger_than_16_kb(start: bytes, end: bytes) -> None:
+    """Whether it arrives with its end or not."""
+    with serving() as running, running.client() as sock:
+        end = end and (end if b"HTTP" in start else b" HTTP/1.1\r\nHost: x" + end)
+        sock.sendall(start + b"x" * 17_000 + end)
+        answer = until_closed(sock)
+        assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+        assert answer.endswith(b"a request may have at most 16 kB\n")
+        allowed = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 16_000 + b"\r\n\r\n"
+        assert running.ask(allowed).startswith(OK)
+
+
 PAGE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 METRICS = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 BUSY = b"HTTP/1.1 503 "
