@@ -66,6 +66,8 @@ def test_no_test_file_is_imported() -> None:
     crossed = [
         str(file)
         for file in sorted(TESTS.rglob("*.py"))
-        if re.search(r"^\s*(from|import) tests\.\S*\b(test_|conftest)", file.read_text(), re.MULTILINE)
+        if re.search(
+            r"^\s*(from|import) tests\.\S*\b(test_|conftest)", file.read_text(), re.MULTILINE
+        )
     ]
     assert crossed == []
