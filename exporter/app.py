@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
 
 from exporter import __version__
+from exporter.config.files import exposed_files
 from exporter.config.models import Config, is_wildcard
 from exporter.exposition import Format, PageWriter, Renderer, Variant
 from exporter.log import event, set_up
@@ -35,6 +37,8 @@ _NO_AUTH = (
     "127.0.0.1"
 )
 
+_CHMOD = "it contains passwords, hashes or a private key; chmod o-r it"
+
 _Problems = tuple[str, ...]
 _Request = Future[_Problems] | None
 """A reload, whose future gets the problems (none on success); None to stop."""
@@ -53,11 +57,17 @@ def tune_gc() -> None:
 
 
 class App:
-    """The whole exporter. With `load`, SIGHUP reloads the configuration."""
+    """The whole exporter. With `load`, SIGHUP reloads the configuration.
 
-    def __init__(self, config: Config, load: Load | None = None) -> None:
+    `source` is the configuration's file, if there is one.
+    """
+
+    def __init__(
+        self, config: Config, load: Load | None = None, source: Path | None = None
+    ) -> None:
         self._config = config
         self._load = load
+        self._source = source
         self._requests: SimpleQueue[_Request] = SimpleQueue()
         self._store = SnapshotStore(list(config.connections))
         self._store.reload = Reload(successful=True, success_time=time.time())
@@ -66,6 +76,7 @@ class App:
         self._renderer = Renderer(self._store, lambda: self._config)
         self._users = Users(config.web.basic_auth_users)
         self._warned_no_auth = False
+        self._warned_files: set[Path] = set()
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises `ListenError` before any part starts."""
@@ -87,6 +98,7 @@ class App:
                 connections=",".join(config.connections),
             )
             self._warn_if_unauthenticated()
+            self._warn_of_exposed_secrets()
             for request in self._requests_until_stop():
                 self._handle(request)
             event(logger, logging.INFO, "stopping")
@@ -200,6 +212,7 @@ class App:
             stopped=",".join(changes.stopped),
         )
         self._warn_if_unauthenticated()
+        self._warn_of_exposed_secrets()
 
     def _change_sync(self, new: Config) -> None:
         if self._sync is not None and new.sync.enabled:
@@ -243,6 +256,14 @@ class App:
                 listen=config.listen,
                 detail=_NO_AUTH,
             )
+
+    def _warn_of_exposed_secrets(self) -> None:
+        """Log once for each file with secrets, at startup or after a reload, if all may read it."""
+        message = "secret readable by all users"
+        for file in exposed_files(self._config, self._source):
+            if file not in self._warned_files:
+                self._warned_files.add(file)
+                event(logger, logging.WARNING, message, file=file, detail=_CHMOD)
 
 
 @contextmanager

@@ -32,11 +32,12 @@ def connections(context: click.Context, _: click.Parameter, incomplete: str) -> 
     """
     from exporter.config.environment import connections_from
     from exporter.config.errors import ConfigError
+    from exporter.config.regular_file import MAX_YAML_BYTES, read_text
     from exporter.config.yaml_reader import read_yaml
 
     path = context.params.get("path") or os.environ.get("BULLMQ_EXPORTER_CONFIG")
     try:
-        data = read_yaml(Path(path).read_text(encoding="utf-8"), str(path)).data if path else None
+        data = read_yaml(read_text(Path(path), MAX_YAML_BYTES), str(path)).data if path else None
     except (ConfigError, OSError, UnicodeDecodeError):
         return []
     section = data.get("connections") if isinstance(data, dict) else None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from exporter.config.regular_file import check_regular
 
 if TYPE_CHECKING:
     from exporter.config.models import WebTLS
@@ -21,6 +24,8 @@ def server_context(tls: WebTLS) -> ssl.SSLContext | None:
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
     try:
+        check_regular(tls.cert_file)
+        check_regular(tls.key_file)
         # without a password here, OpenSSL would prompt for one on the terminal for an encrypted key
         context.load_cert_chain(tls.cert_file, tls.key_file, password="")
     except OSError as error:
@@ -29,16 +34,17 @@ def server_context(tls: WebTLS) -> ssl.SSLContext | None:
             "PEM certificate with its chain, and its unencrypted key"
         ) from None
     if tls.client_ca_file is not None:
-        _require_client_certificates(context, tls)
+        _require_client_certificates(context, tls.client_ca_file)
     return context
 
 
-def _require_client_certificates(context: ssl.SSLContext, tls: WebTLS) -> None:
+def _require_client_certificates(context: ssl.SSLContext, client_ca_file: Path) -> None:
     try:
-        context.load_verify_locations(cafile=tls.client_ca_file)
+        check_regular(client_ca_file)
+        context.load_verify_locations(cafile=client_ca_file)
     except OSError as error:
         raise ValueError(
-            f"cannot load {tls.client_ca_file} ({_reason(error)}); it must hold PEM certificates"
+            f"cannot load {client_ca_file} ({_reason(error)}); it must hold PEM certificates"
         ) from None
     context.verify_mode = ssl.CERT_REQUIRED
 

@@ -1,14 +1,22 @@
-"""Checks the files that a valid configuration names, and reads its users from one of them."""
+"""The files that a valid configuration names: whether they are usable, and who may read them."""
 
 from __future__ import annotations
 
+import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from exporter.config.certificates import server_context
 from exporter.config.errors import ConfigError
 from exporter.config.models import Config
+from exporter.config.regular_file import MAX_YAML_BYTES, read_text
 from exporter.config.users import read_users
+
+_SECRET_FILES: Final = frozenset({"password_file", "key_file", "basic_auth_users_file"})
+_INLINE_SECRET: Final = re.compile(r"://[^/\s@]*:(?!\$\{)[^\s@]+@|\$2[aby]\$\d\d\$")
+"""A password in a URL that is not a variable, or a bcrypt hash."""
 
 FileProblem = tuple[tuple[str, ...], str]
 """The path of the key that names a file, and what is wrong with the file."""
@@ -36,6 +44,31 @@ def load_files(config: Config) -> tuple[Config, list[FileProblem]]:
     ]
     web = config.web.model_copy(update={"basic_auth_users": inline | users})
     return config.model_copy(update={"web": web}), problems
+
+
+def exposed_files(config: Config, source: Path | None) -> list[Path]:
+    """The files with secrets that every user of the machine may read.
+
+    `source` is the file of the configuration itself, which counts if a password or a hash is in it.
+    """
+    secret = [file for path, file in _files(config) if path[-1] in _SECRET_FILES]
+    if source is not None and _has_secret(source):
+        secret.insert(0, source)
+    return [file for file in secret if file is not None and _readable_by_all(file)]
+
+
+def _has_secret(source: Path) -> bool:
+    try:
+        return _INLINE_SECRET.search(read_text(source, MAX_YAML_BYTES)) is not None
+    except (OSError, UnicodeDecodeError):
+        return False  # it was readable when it was loaded
+
+
+def _readable_by_all(file: Path) -> bool:
+    try:
+        return bool(file.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
 
 
 def _unreadable(config: Config) -> Iterator[FileProblem]:
@@ -69,7 +102,7 @@ def _certificates(config: Config) -> Iterator[FileProblem]:
 
 def _why_unreadable(file: Path) -> str | None:
     try:
-        file.read_text(encoding="utf-8")
+        read_text(file)
     except OSError as error:
         return error.strerror or type(error).__name__
     except UnicodeDecodeError:

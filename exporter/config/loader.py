@@ -15,6 +15,7 @@ from exporter.config.environment import connections_from, interpolate
 from exporter.config.errors import ConfigError, ConfigProblem, masked
 from exporter.config.files import load_files
 from exporter.config.models import Config, split_host_port
+from exporter.config.regular_file import MAX_YAML_BYTES, read_text
 from exporter.config.secret import MASK
 from exporter.config.yaml_reader import Document, read_yaml
 
@@ -77,7 +78,7 @@ def _read(path: Path | None, source: str) -> Document:
     if path is None:
         return Document()
     try:
-        return read_yaml(path.read_text(encoding="utf-8"), source)
+        return read_yaml(read_text(path, MAX_YAML_BYTES), source)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         message = f"cannot be read ({reason}); check --config"

@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from exporter.config.environment import Interpolated
+from exporter.config.regular_file import read_text
 from exporter.config.secret import Secret
 from exporter.config.shard import Shard, parse_shard
 from exporter.config.url import RedisURL, parse_url
@@ -239,7 +240,7 @@ class Connection(Section):
         """The effective password: the file's, read now, else the URL's. Raises `OSError`."""
         if self.password_file is None:
             return self.url.password
-        return Secret(self.password_file.read_text(encoding="utf-8").rstrip("\r\n"))
+        return Secret(read_text(self.password_file).rstrip("\r\n"))
 
 
 class Queues(Section):
@@ -370,11 +371,14 @@ class Web(Section):
     basic_auth_users_file: FilePath | None = None
     """A YAML file with further users, `name: hash`."""
     enable_lifecycle: bool = False
-    """Whether `POST /-/reload` reloads the configuration, as SIGHUP does:
-    [Reloading](operations.md#reloading).
+    """Whether `POST /-/reload` reloads the configuration, as SIGHUP does, unless a page of another
+    site sends it: [Reloading](operations.md#reloading).
     """
     max_concurrent_requests: Annotated[int, Field(ge=1, le=10_000)] = 40
-    """Maximum number of concurrent connections and requests; further ones receive 503."""
+    """Maximum number of requests that are answered at a time, half of it for one client; further
+    ones receive 503. Probes and `/metrics` are always answered:
+    [HTTP behaviour](operations.md#http-behaviour).
+    """
 
 
 class Log(Section):

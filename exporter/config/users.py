@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from exporter.config.errors import ConfigError, ConfigProblem
+from exporter.config.regular_file import MAX_YAML_BYTES, read_text
 from exporter.config.secret import MASK, Secret
 from exporter.config.yaml_reader import read_yaml
 
@@ -28,7 +29,7 @@ def checked_user(name: str) -> str:
 
 def read_users(file: Path) -> dict[str, Secret]:
     """Hashes by user name. Raises `OSError`, or `ConfigError` with every error but no hash."""
-    document = read_yaml(file.read_text(encoding="utf-8"), str(file))
+    document = read_yaml(read_text(file, MAX_YAML_BYTES), str(file))
     problems = list(document.problems)
     users: dict[str, Secret] = {}
     if not isinstance(document.data, dict) or not document.data:

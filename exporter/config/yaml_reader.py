@@ -22,9 +22,29 @@ class _CoreSchemaLoader(yaml.SafeLoader):
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 - how PyYAML replaces them
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose a node, if the document does not have too many: each takes 0.1 ms."""
+        self._nodes += 1
+        if self._nodes > _MAX_NODES:
+            raise _TooManyValuesError(self.line + 1)
+        return super().compose_node(parent, index)
+
+
+class _TooManyValuesError(Exception):
+    """The document has more than `_MAX_NODES` keys and values."""
+
+    def __init__(self, line: int) -> None:
+        self.line = line
+        super().__init__(line)
+
 
 _TAG = "tag:yaml.org,2002:"
 _MAX_DIGITS = 1000
+_MAX_NODES = 25_000
 _MAX_VALUES = 100_000
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -61,6 +81,9 @@ def read_yaml(text: str, source: str) -> Document:
             document.data = _Builder(document).value(node, ())
     except yaml.YAMLError as error:
         raise ConfigError(source, [_syntax_problem(error)]) from None
+    except _TooManyValuesError as error:
+        what = f"has more than {_MAX_NODES} keys and values; shorten it"
+        raise ConfigError(source, [ConfigProblem("", what, error.line)]) from None
     except RecursionError:
         raise ConfigError(source, [ConfigProblem("", "is nested too deeply")]) from None
     except (ValueError, OverflowError):

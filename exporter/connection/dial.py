@@ -14,6 +14,7 @@ import redis
 from redis._parsers import _HiredisParser
 
 from exporter.config.models import Connection, RedisTLS
+from exporter.config.regular_file import check_regular
 from exporter.config.secret import MASK
 from exporter.connection.errors import (
     ErrorClass,
@@ -74,6 +75,9 @@ class _BoundedParser(_HiredisParser):
 
 def tls_context(tls: RedisTLS) -> ssl.SSLContext:
     """The TLS context of a rediss:// connection. Raises `OSError` if a file is unusable."""
+    for file in (tls.ca_file, tls.cert_file, tls.key_file):
+        if file is not None:
+            check_regular(file)
     context = ssl.create_default_context(cafile=str(tls.ca_file) if tls.ca_file else None)
     if not tls.verify:
         context.check_hostname = False

@@ -19,11 +19,13 @@ UVICORN: Final = "uvicorn.error"
 DISCONNECTED: Final = "disconnected"
 PAUSE_SECONDS: Final = 60.0
 
+TOO_LARGE: Final = "larger than 16 kB"
+OVERLOADED: Final = "over web.max_concurrent_requests"
+
 # uvicorn's messages, which contain nothing that a client sent
 _MALFORMED: Final = "Invalid HTTP request received."
 _NAMES: Final = {
     _MALFORMED: "malformed",
-    "Exceeded concurrency limit.": "over web.max_concurrent_requests",
     "Unsupported upgrade request.": "requesting an upgrade",
 }
 _ADVICE: Final = "No supported WebSocket library"

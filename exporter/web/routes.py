@@ -32,6 +32,11 @@ _HUNG_AFTER_POLLS = 3
 _HUNG_AFTER_SECONDS = 60.0
 
 
+_CROSS_SITE = (
+    "refused: a page of another site sent this request (Origin or Sec-Fetch-Site); reload with "
+    "curl or SIGHUP\n"
+)
+
 Handler = Callable[[Request], Awaitable[Response]]
 Current = Callable[[], Config]
 """Returns the effective configuration."""
@@ -114,10 +119,12 @@ class _Handlers:
             up = health["status"] == "up"
         return _json(health, 200 if up else 503)
 
-    async def reload(self, _: Request) -> Response:
+    async def reload(self, request: Request) -> Response:
         if not self._current().web.enable_lifecycle:
             hint = "not enabled; set web.enable_lifecycle: true or send SIGHUP\n"
             return PlainTextResponse(hint, 403)
+        if _is_cross_site(request):
+            return PlainTextResponse(_CROSS_SITE, 403)
         problems = await asyncio.wrap_future(self._reload())
         if problems:
             return PlainTextResponse("\n".join(("not reloaded", *problems, "")), 500)
@@ -155,6 +162,18 @@ def _negotiated(media: str, handler: Handler) -> Handler:
         return response
 
     return negotiate
+
+
+def _is_cross_site(request: Request) -> bool:
+    """Whether a browser sends the request for a page of another site.
+
+    Browsers set these headers, and no page can change them; other clients send neither.
+    """
+    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return True
+    origin = request.headers.get("origin")
+    # the scheme differs behind a proxy that terminates TLS
+    return origin is not None and origin.partition("://")[2] != request.headers.get("host")
 
 
 def _header(request: Request, name: str) -> str:

@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import threading
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
@@ -14,10 +15,10 @@ from starlette.types import ASGIApp
 
 from exporter.config.models import split_host_port
 from exporter.web.bad_requests import UVICORN, BadRequestFilter
-from exporter.web.protocol import REQUEST_SECONDS, GuardedProtocol
+from exporter.web.limits import ConnectionLimits
+from exporter.web.protocol import HEAD_BYTES, REQUEST_SECONDS, GuardedProtocol
 
 _BACKLOG: Final = 128
-_HEAD_BYTES: Final = 16_384
 _IDLE_SECONDS: Final = 5
 _CONTENT_POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
@@ -79,9 +80,11 @@ class WebServer:
         context: ssl.SSLContext | None,
     ) -> None:
         self._socket = sock
+        limits = ConnectionLimits(max_concurrent_requests)
         config = uvicorn.Config(
             app,
-            http=GuardedProtocol,
+            # a class is what it is called like
+            http=partial(GuardedProtocol, limits=limits),  # type: ignore[arg-type]
             ws="none",
             log_config=None,
             access_log=False,
@@ -89,8 +92,7 @@ class WebServer:
             proxy_headers=False,
             server_header=False,
             headers=list(_HEADERS),
-            h11_max_incomplete_event_size=_HEAD_BYTES,
-            limit_concurrency=max_concurrent_requests,
+            h11_max_incomplete_event_size=HEAD_BYTES,
             timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=1,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -301,6 +302,53 @@ def test_a_new_password_needs_no_restart(running: Daemon, a: Server, tmp_path: P
 def _last_error(running: Daemon) -> str:
     problem = running.get("/health/redis").json["connections"]["api"]["last_error"]
     return str(problem["error"])
+
+
+@pytest.mark.parametrize(
+    ("headers", "allowed"),
+    [
+        ({}, True),
+        ({"Origin": "http://HOST", "Sec-Fetch-Site": "same-origin"}, True),
+        ({"Origin": "https://HOST"}, True),
+        ({"Sec-Fetch-Site": "none"}, True),
+        ({"Origin": "http://evil.example"}, False),
+        ({"Origin": "http://evil.example:HOST"}, False),
+        ({"Origin": "null"}, False),
+        ({"Origin": "http://HOST", "Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+    ],
+)
+def test_a_page_of_another_site_cannot_reload(
+    running: Daemon, headers: dict[str, str], *, allowed: bool
+) -> None:
+    own = {
+        name: text.replace("HOST", f"127.0.0.1:{running.port}") for name, text in headers.items()
+    }
+    answer = running.get("/-/reload", method="POST", **own)
+    assert answer.status == (200 if allowed else 403)
+    assert answer.text.startswith("reloaded" if allowed else "refused: a page of another site")
+    assert running.log.count(" reloaded ") == allowed
+
+
+def test_a_file_that_nobody_writes_to(a: Server, tmp_path: Path) -> None:
+    """A reload is refused at once, and the exporter stops when it is told to."""
+    os.mkfifo(tmp_path / "users")
+    with daemon(tmp_path, text({"api": a.url})) as running:
+        write(running, text({"api": a.url}, f"basic_auth_users_file: {tmp_path}/users"))
+        running.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "not a regular file" in running.log, running.log)
+        assert running.stop() == 0
+
+
+def test_a_secret_that_all_may_read_is_reported_once(a: Server, tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text(f"alice: {hashed('one')}\n")
+    users.chmod(0o644)
+    config = text({"api": a.url}, f"basic_auth_users_file: {users}")
+    with daemon(tmp_path, config) as running:
+        reload(running, config)
+        assert running.log.count("secret readable by all users") == 1
+        assert f"file={users}" in running.log
 
 
 def test_it_stops_during_a_reload(a: Server, tmp_path: Path) -> None:

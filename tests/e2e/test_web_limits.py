@@ -6,6 +6,7 @@ import base64
 import contextlib
 import logging
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import bcrypt
@@ -13,11 +14,11 @@ import pytest
 
 from exporter.config.models import WebTLS
 from exporter.config.secret import Secret
-from exporter.web import Users, bad_requests, protocol, server
+from exporter.web import Users, bad_requests, limits, protocol, server
 from tests.support.tls import renew, write_certificates
 from tests.support.users import hashed
 from tests.support.waiting import LIMIT_SECONDS, wait_for
-from tests.support.web import GET, MOST_CLIENTS, OK, serving, until_closed
+from tests.support.web import GET, MOST_CLIENTS, OK, Serving, serving, until_closed
 
 HOUR = 3600.0
 SHORT = 0.5
@@ -128,10 +129,74 @@ def test_bad_requests_are_told_once_in_a_while(caplog: pytest.LogCaptureFixture)
     assert told.__dict__["exporter_fields"] == {"count": 1, "detail": "1 malformed"}
 
 
-def test_a_large_crowd_is_not_let_in() -> None:
-    with serving() as running:
+@pytest.mark.parametrize("end", [b"", b"\r\n\r\n"])
+@pytest.mark.parametrize("start", [b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\nX: "])
+def test_a_request_larger_than_16_kb(start: bytes, end: bytes) -> None:
+    """Whether it arrives with its end or not."""
+    with serving() as running, running.client() as sock:
+        end = end and (end if b"HTTP" in start else b" HTTP/1.1\r\nHost: x" + end)
+        sock.sendall(start + b"x" * 17_000 + end)
+        answer = until_closed(sock)
+        assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+        assert answer.endswith(b"a request may have at most 16 kB\n")
+        allowed = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 16_000 + b"\r\n\r\n"
+        assert running.ask(allowed).startswith(OK)
+
+
+PAGE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+METRICS = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+BUSY = b"HTTP/1.1 503 "
+
+
+@pytest.mark.parametrize("half", [b"", b"GET / HTTP/1.1\r\nX: "])
+def test_who_never_asks_locks_nobody_out(half: bytes) -> None:
+    """The oldest connection that waits for a request makes room for the next."""
+    with serving() as running, contextlib.ExitStack() as crowd:
+        first = crowd.enter_context(running.client())
+        first.sendall(half)
+        for _ in range(10 * MOST_CLIENTS):
+            crowd.enter_context(running.client()).sendall(half)
+        assert until_closed(first) == b""
+        assert running.ask().startswith(OK)
+        assert running.ask(PAGE).startswith(OK)
+
+
+@contextlib.contextmanager
+def readers(running: Serving, source: str, count: int) -> Iterator[None]:
+    """Clients at an address that ask for a large page and do not read it."""
+    state = running.web._server.server_state
+    before = state.total_requests
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            sock = stack.enter_context(running.client(source=source))
+            sock.sendall(PAGE)
+            assert sock.recv(16)
+        wait_for(lambda: state.total_requests == before + count, "all are being answered")
+        yield
+
+
+def test_a_client_has_half_of_the_requests() -> None:
+    with serving("x" * 10_000_000) as running, readers(running, "127.0.0.1", 3):
+        assert running.ask(PAGE).startswith(BUSY)
+        assert running.ask(GET.replace(b"GET", b"HEAD")).startswith(OK)
+        assert running.ask(METRICS).startswith(OK)
+        assert running.ask(PAGE.replace(b"GET", b"HEAD"), source="127.0.0.2").startswith(OK)
+        with readers(running, "127.0.0.2", 2):
+            assert running.ask(PAGE, source="127.0.0.3").startswith(BUSY)
+            assert running.ask(METRICS, source="127.0.0.3").startswith(OK)
+        # for a client that comes later there is room again
+        wait_for(lambda: running.ask(PAGE, source="127.0.0.3").startswith(OK), "room again")
+
+
+def test_a_large_crowd_is_not_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither are probes, when nothing of a client's connections waits for a request."""
+    monkeypatch.setattr(limits, "_SPARE", 2)
+    with serving("x" * 10_000_000) as running, readers(running, "127.0.0.1", 3):
         with contextlib.ExitStack() as crowd:
-            for _ in range(MOST_CLIENTS + protocol._SPARE_CONNECTIONS):
-                crowd.enter_context(running.client())
+            for _ in range(2):
+                sock = crowd.enter_context(running.client())
+                sock.sendall(METRICS)
+                assert sock.recv(16).startswith(OK)
             assert until_closed(crowd.enter_context(running.client())) == b""
+            assert running.ask(source="127.0.0.2").startswith(OK)
         wait_for(lambda: running.ask().startswith(OK), "room again")

@@ -25,7 +25,7 @@ from exporter.web.auth import parse_basic
 from tests.support.fuzzing.profile import fuzz
 from tests.support.waiting import LIMIT_SECONDS
 
-STATUSES = {200, 400, 403, 404, 405, 406, 503}
+STATUSES = {200, 400, 403, 404, 405, 406, 431, 503}
 STATUS_LINE = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 QUIET_SECONDS = 0.03
 """When nothing has come for so long, the server waits for more of the request."""

@@ -28,18 +28,25 @@ class Serving:
     address: tuple[str, int]
 
     @contextlib.contextmanager
-    def client(self, context: ssl.SSLContext | None = None) -> Iterator[socket.socket]:
-        """A connection; with a context, over TLS."""
-        with socket.create_connection(self.address, LIMIT_SECONDS) as sock:
+    def client(
+        self, context: ssl.SSLContext | None = None, source: str = "127.0.0.1"
+    ) -> Iterator[socket.socket]:
+        """A connection from a source address; with a context, over TLS."""
+        with socket.create_connection(self.address, LIMIT_SECONDS, (source, 0)) as sock:
             if context is None:
                 yield sock
                 return
             with context.wrap_socket(sock, server_hostname="127.0.0.1") as wrapped:
                 yield wrapped
 
-    def ask(self, request: bytes = GET, context: ssl.SSLContext | None = None) -> bytes:
+    def ask(
+        self,
+        request: bytes = GET,
+        context: ssl.SSLContext | None = None,
+        source: str = "127.0.0.1",
+    ) -> bytes:
         """The answer to a request whose connection is closed after it."""
-        with self.client(context) as sock:
+        with self.client(context, source) as sock:
             sock.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
             return until_closed(sock)
 

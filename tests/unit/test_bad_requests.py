@@ -12,7 +12,7 @@ from exporter.web import bad_requests
 from exporter.web.bad_requests import UVICORN, BadRequestFilter
 
 MALFORMED = "Invalid HTTP request received."
-CROWD = "Exceeded concurrency limit."
+CROWD = "over web.max_concurrent_requests"
 uvicorn = logging.getLogger(UVICORN)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from exporter.config import yaml_reader
 from exporter.config.errors import ConfigError
 from exporter.config.loader import load
 from exporter.config.secret import Secret
@@ -169,3 +170,14 @@ class TestSecrets:
         text = f"connections: {{a: {{url: 'redis://:url@h', password_file: {tmp_path}/password}}}}"
         connection = load(write(tmp_path, text), {}).connections["a"]
         assert connection.read_password() == Secret("from file")
+
+
+def test_a_long_list_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    """The line is that of the first value too many, so the rest was not read."""
+    file = write(tmp_path, "queues:\n  static:\n" + "  - a\n" * (yaml_reader._MAX_NODES + 1000))
+    with pytest.raises(ConfigError) as caught:
+        load(file, {})
+    (problem,) = caught.value.problems
+    assert problem.message == "has more than 25000 keys and values; shorten it"
+    assert problem.line is not None
+    assert problem.line <= yaml_reader._MAX_NODES

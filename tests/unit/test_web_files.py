@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,12 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from exporter.config.errors import ConfigError
+from exporter.config.files import exposed_files
 from exporter.config.loader import load
-from exporter.config.models import WebTLS
+from exporter.config.models import RedisTLS, WebTLS
+from exporter.config.regular_file import MAX_FILE_BYTES, MAX_YAML_BYTES
 from exporter.config.show import show
+from exporter.connection.dial import tls_context
 from exporter.web import Certificates
 from tests.support.tls import renew
 
@@ -105,3 +109,97 @@ class TestCertificates:
 
     def test_none(self) -> None:
         assert Certificates(WebTLS()).context is None
+
+
+class TestOtherFiles:
+    """What is not a regular file would block the exporter, or never end."""
+
+    KEYS = (
+        "web: {basic_auth_users_file: PATH}",
+        "web: {tls: {cert_file: PATH, key_file: PATH}}",
+        "connections: {a: {url: redis://h, password_file: PATH}}",
+        "connections: {a: {url: rediss://h, tls: {ca_file: PATH}}}",
+        "connections: {a: {url: rediss://h, tls: {cert_file: PATH, key_file: PATH}}}",
+        "connections: {a: {url: redis://h, sentinel: "
+        "{nodes: [h:1], master: m, password_file: PATH}}}",
+    )
+
+    @pytest.fixture
+    def fifo(self, tmp_path: Path) -> Path:
+        os.mkfifo(tmp_path / "fifo")
+        return tmp_path / "fifo"
+
+    @pytest.mark.parametrize("key", KEYS)
+    def test_named_in_a_configuration(self, fifo: Path, key: str) -> None:
+        file = fifo.parent / "config.yaml"
+        for path in (fifo, Path("/dev/zero")):
+            file.write_text(key.replace("PATH", str(path)))
+            with pytest.raises(ConfigError, match=rf"cannot read {path} \(not a regular file\)"):
+                load(file, {})
+
+    def test_a_configuration(self, fifo: Path) -> None:
+        with pytest.raises(ConfigError, match=r"cannot be read \(not a regular file\)"):
+            load(fifo, {})
+
+    def test_a_password_read_later(self, fifo: Path) -> None:
+        connection = load(None, {"REDIS_URL": "redis://h"}).connections["default"]
+        with pytest.raises(OSError, match="not a regular file"):
+            connection.model_copy(update={"password_file": fifo}).read_password()
+
+    def test_certificates_read_later(self, fifo: Path) -> None:
+        with pytest.raises(ValueError, match="not a regular file"):
+            Certificates(WebTLS(cert_file=fifo, key_file=fifo))
+        with pytest.raises(OSError, match="not a regular file"):
+            tls_context(RedisTLS(ca_file=fifo))
+
+    def test_too_large(self, tmp_path: Path) -> None:
+        (tmp_path / "users").write_text("#" + " " * MAX_YAML_BYTES)
+        assert "larger than 1 MB" in str(self._error(tmp_path / "users"))
+        file = tmp_path / "config.yaml"
+        (tmp_path / "users").write_text("#" + " " * MAX_FILE_BYTES)
+        file.write_text(f"web: {{basic_auth_users_file: {tmp_path}/users}}")
+        assert "(larger than 4 MB)" in str(self._error(file))
+
+    def _error(self, file: Path) -> ConfigError:
+        with pytest.raises(ConfigError) as caught:
+            load(file, {})
+        return caught.value
+
+
+class TestExposedFiles:
+    @pytest.mark.parametrize(
+        ("text", "secret"),
+        [
+            ("connections: {a: {url: 'redis://:hunter2@h'}}", True),
+            ("connections: {a: {url: 'redis://u:hunter2@h'}}", True),
+            (f"web: {{basic_auth_users: {{alice: {HASH}}}}}", True),
+            ("connections: {a: {url: 'redis://u:${PASSWORD}@h'}}", False),
+            ("connections: {a: {url: 'redis://h'}}", False),
+        ],
+    )
+    def test_a_configuration(self, tmp_path: Path, text: str, *, secret: bool) -> None:
+        file = tmp_path / "config.yaml"
+        file.write_text(text)
+        config = load(file, {"PASSWORD": "x"})
+        file.chmod(0o644)
+        assert exposed_files(config, file) == ([file] if secret else [])
+        file.chmod(0o640)
+        assert exposed_files(config, file) == []
+
+    def test_files_that_it_names(self, tmp_path: Path) -> None:
+        renew(tmp_path, trustme.CA())
+        (tmp_path / "users").write_text(f"alice: {HASH}\n")
+        (tmp_path / "password").write_text("hunter2")
+        file = tmp_path / "config.yaml"
+        file.write_text(
+            f"web: {{basic_auth_users_file: {tmp_path}/users, tls: {{"
+            f"cert_file: {tmp_path}/server.pem, key_file: {tmp_path}/server.key}}}}\n"
+            f"connections: {{a: {{url: redis://h, password_file: {tmp_path}/password}}}}\n"
+        )
+        for each in tmp_path.iterdir():
+            each.chmod(0o644)
+        names = [each.name for each in exposed_files(load(file, {}), file)]
+        assert names == ["password", "server.key", "users"]
+        for each in tmp_path.iterdir():
+            each.chmod(0o600)
+        assert exposed_files(load(file, {}), file) == []

@@ -26,7 +26,7 @@ def command(path: Path | None, listen: str | None, *, once: bool) -> None:
     from exporter.config.loader import load
     from exporter.web import ListenError
 
-    app = App(loaded(path, listen), lambda: load(path, os.environ, listen))
+    app = App(loaded(path, listen), lambda: load(path, os.environ, listen), path)
     if once:
         from exporter.progress import Progress
 
