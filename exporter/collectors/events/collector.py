@@ -146,12 +146,14 @@ class EventsCollector:
         self._followed = [s for s in self._all if s.enabled and s.located]
 
     def _stream(self, queue: Queue) -> Stream:
+        return Stream(queue, queue.key + b"events", self._aggregator(), self._watched_since(queue))
+
+    def _aggregator(self) -> StreamAggregator:
         options = self._options
-        bounds = (options.wait_buckets, options.run_buckets)
-        aggregator: StreamAggregator = TotalAggregator(self._create_aggregator, self._empty)
         if options.job_names:
-            aggregator = JobNameAggregator(*bounds, options.max_job_names)
-        return Stream(queue, queue.key + b"events", aggregator, self._watched_since(queue))
+            bounds = (options.wait_buckets, options.run_buckets)
+            return JobNameAggregator(*bounds, options.max_job_names)
+        return TotalAggregator(self._create_aggregator, self._empty)
 
     def _watched_since(self, queue: Queue) -> float:
         """Since when the queue would have been seen, in Unix ms; see `Stream.since_ms`."""
@@ -175,6 +177,7 @@ class EventsCollector:
         for stream, before in zip(known, enabled_before, strict=True):
             if stream.enabled and not before:  # what was written meanwhile was not to be counted
                 stream.position, stream.located, stream.since_ms = None, False, float("inf")
+                stream.aggregator = self._aggregator()
         if new or enabled_before != [stream.enabled for stream in known]:
             self._new = [stream for stream in self._all if not stream.located]
             self._other_server = self._other_server and bool(self._new)
