@@ -14,6 +14,7 @@ from exporter.connection import Client
 from exporter.polling.connection_supervisor import ConnectionSupervisor
 from exporter.polling.discovery_pacer import DiscoveryPacer
 from exporter.polling.recorder import Recorder
+from exporter.state.event_times import EventTimes
 from exporter.state.keyspaces import keyspace_owners
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import Dated, Discovered, EventFacts, Snapshot
@@ -51,6 +52,7 @@ class Poller:
         """Whether the last poll read the keyspace, rather than leave it to another connection."""
         self._reading_since = 0.0
         """Monotonic time since when no other connection has read this keyspace."""
+        self._event_times = EventTimes()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"poll-{names[0]}", daemon=True)
 
@@ -78,7 +80,7 @@ class Poller:
             self._reached_at = time.monotonic()
         reads_queues = self._owns_keyspace()
         if not self._reads_queues or (was_stale and self._was_replaced()):
-            self._reading_since = time.monotonic()
+            self._reading_since, self._event_times = time.monotonic(), EventTimes()
         self._reads_queues = reads_queues
         discovered = self._known_queues()
         for collector in self._collectors:
@@ -132,6 +134,7 @@ class Poller:
             time.monotonic(),
             discovered.queues,
             all_queues=self._discovery.complete,
+            event_times=self._event_times,
             reading_since=self._reading_since,
         )
         facts = self._recorder.run(

@@ -88,6 +88,7 @@ class EventsCollector:
         self._check(context)
         self._read(context)
         behind = self._finish_pass()
+        context.event_times.by_queue = self._streams
         if self._changed:
             self._shown, self._changed = dict(self._frozen), False
         return EventFacts(self._shown, _lag(context, behind), self._dropped)
@@ -197,8 +198,9 @@ class EventsCollector:
             if is_field_list(reply, 1):
                 stream.enabled = reply[0] != b"0"
                 stream.has_max_length = reply[0] is not None
-            if not stream.enabled and self._frozen.pop(stream.queue, None) is not None:
-                self._changed = True
+            if not stream.enabled:
+                stream.aggregator.reset()
+                self._changed |= self._frozen.pop(stream.queue, None) is not None
 
     def _read(self, context: Context) -> None:
         """Read the new events up to where the streams end now, within the limit of a pass."""
