@@ -201,7 +201,7 @@ MANUAL_RATE_LIMIT: Final = 9007199254740991
 PRIORITY_BAND: Final = 1 << 32
 """A score in `prioritized` is `priority * 2^32 + n`; n increases with time within a priority."""
 
-JOB_TIMES: Final = ("timestamp", "processedOn", "opts")
+JOB_TIMES: Final = ("timestamp", "processedOn", "opts", "atm", "attemptsMade", "retriedOn")
 """Fields of a job's hash that show since when it is ready. Its data is never read."""
 
 
@@ -215,19 +215,32 @@ def delayed_score(ms: float) -> int:
     return int(ms) * 4096
 
 
-def ready_since_ms(job_id: bytes, values: Sequence[object]) -> float | None:
+def ready_since_ms(
+    job_id: bytes, values: Sequence[object], waiting_ms: float | None = None
+) -> float | None:
     """Since when a waiting job is ready, in Unix ms; None if unknown.
 
-    `values` is the reply to HMGET of `JOB_TIMES`. The time is the end of the job's delay or, if it
-    is retried, the start of its last attempt, whichever is later. The ID of a scheduler's iteration
-    contains its time, `repeat:<id>:<ms>`.
+    `values` is the reply to HMGET of `JOB_TIMES`. `waiting_ms` is the time of the job's last
+    `waiting` event, if it is known. It is exact, unless the job was added or started since.
+
+    Without it, the time is the end of the job's delay or, if it is retried, that of the back-off
+    after the start of its last attempt, whichever is later. The ID of a scheduler's iteration
+    contains its time, `repeat:<id>:<ms>`. A job that was put back after it had failed for good has
+    lost the times of its attempts, so its time is unknown.
     """
     created, processed = time_ms(values[0]), time_ms(values[1])
+    if waiting_ms is not None and waiting_ms >= max(created or 0, processed or 0):
+        return waiting_ms
+    attempts = max((time_ms(value) or 0 for value in values[3:5]), default=0)
+    started = [each for value in (values[1], *values[5:]) if (each := time_ms(value)) is not None]
+    if attempts >= 1 and not started:
+        return None
+    latest = max(started, default=0) + (_backoff_of(values[2], attempts) if started else 0)
     if job_id.startswith(b"repeat:") and (due := time_ms(job_id.rpartition(b":")[2])):
-        return max(due, processed or 0)
+        return max(due, latest)
     if created is None:
         return None
-    return max(created + _delay_of(values[2]), processed or 0)
+    return max(created + _delay_of(values[2]), latest)
 
 
 def time_ms(value: object) -> float | None:
@@ -236,12 +249,40 @@ def time_ms(value: object) -> float | None:
 
 
 def _delay_of(options: object) -> float:
-    # most jobs have no delay, and a search is cheaper than parsing JSON
-    if not isinstance(options, bytes) or b'"delay":' not in options:
+    """The delay in a job's options, in ms; 0 if it has none."""
+    return _milliseconds(_options(options, b'"delay":').get("delay"))
+
+
+def _backoff_of(options: object, attempts: float) -> float:
+    """The longest back-off after that number of attempts, in ms; 0 if it is none or unknown."""
+    if attempts < 1:
         return 0.0
+    backoff = _options(options, b'"backoff":').get("backoff")
+    if not isinstance(backoff, dict):
+        return _milliseconds(backoff)
+    delay = _milliseconds(backoff.get("delay"))
+    if backoff.get("type") == "exponential":
+        return min(delay, _MAX_DELAY_MS) * 2 ** (min(attempts, _MAX_DOUBLINGS) - 1)
+    return delay if backoff.get("type") == "fixed" else 0.0
+
+
+_MAX_DOUBLINGS: Final = 50
+_MAX_DELAY_MS: Final = 1e15
+"""Thousands of years; with the doublings still a finite number."""
+
+
+def _options(options: object, needed: bytes) -> dict[str, object]:
+    """A job's options; empty if they lack the text `needed`, or are malformed."""
+    # most jobs lack it, and a search is cheaper than parsing JSON
+    if not isinstance(options, bytes) or needed not in options:
+        return {}
     try:
-        delay = json.loads(options).get("delay", 0)
+        parsed = json.loads(options)
     # RecursionError: nested too deeply for the parser
-    except (ValueError, AttributeError, RecursionError):
-        return 0.0
-    return (finite(str(delay)) or 0.0) if isinstance(delay, int | float) else 0.0
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _milliseconds(value: object) -> float:
+    return (finite(str(value)) or 0.0) if isinstance(value, int | float) else 0.0

@@ -333,9 +333,9 @@ QUEUE_OLDEST_WAITING = _queue_gauge(
     "bullmq_queue_oldest_waiting_seconds",
     OLDEST_WAITING,
     "Age of the oldest ready job, 0 if there is none: the queue's latency. A delayed job's age "
-    "starts when its delay ends, a returned job's at its last start. Only the jobs at both ends of "
-    "the lists and the first of up to four priorities are read; if jobs were added at both ends, "
-    "one in the middle may be older.",
+    "starts when its delay ends, a returned job's when it is ready again. Only the jobs at both "
+    "ends of the lists and the first of up to four priorities are read; if jobs were added at both "
+    "ends, one in the middle may be older.",
     "topk(10, max by (connection, prefix, queue) (bullmq_queue_oldest_waiting_seconds))",
     "seconds",
 )

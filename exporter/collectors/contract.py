@@ -19,6 +19,7 @@ from exporter.connection import (
     unexpected,
 )
 from exporter.parsing import is_digits
+from exporter.state.event_times import EventTimes
 
 
 class Scope(Enum):
@@ -77,6 +78,8 @@ class Context:
     errors: CommandErrors = field(default_factory=CommandErrors)
     all_queues: bool = True
     """Whether `queues` are all that were found; not during the first pass of discovery."""
+    event_times: EventTimes = field(default_factory=EventTimes)
+    """The same object for all collectors of a connection, also at the next run."""
     reading_since: float = 0.0
     """Monotonic time since when no other connection has read the keyspace. If it changes, another
     one has read and counted in between: what was remembered for the next run is void."""

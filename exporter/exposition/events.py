@@ -1,9 +1,14 @@
-"""The families of the event streams; rewritten only when they change."""
+"""The families of the event streams; rewritten only when they change.
+
+A series begins at 0 on the page of one poll, and shows its value from the next poll on: Prometheus
+computes an increase from the difference to an earlier sample, so what a series begins with would
+never count.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import compress
 from operator import attrgetter
 
@@ -13,7 +18,7 @@ from exporter.exposition.chunks import Chunk, deflate
 from exporter.exposition.sample_column import SampleColumn, escape_percent
 from exporter.exposition.text import histogram_lines, labels, sample
 from exporter.metrics import Family
-from exporter.state.snapshots import EventFacts, JobEvents, QueueEvents
+from exporter.state.snapshots import EventFacts, Histogram, JobEvents, QueueEvents
 
 _COUNTERS = (
     (metrics.JOBS_ADDED, "added"),
@@ -50,6 +55,101 @@ class _EventLayout:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """The series of a queue that pages have shown."""
+
+    names: frozenset[str]
+    """Job names with counters."""
+    timed: bool
+    """Whether they have histograms, too."""
+
+    def covers(self, events: QueueEvents) -> bool:
+        """Whether these are all series of the queue; its names only ever grow."""
+        return self.timed == (events.read > 0) and len(self.names) == len(events.jobs)
+
+
+_NOT_BEGUN = _Begun(frozenset(), timed=False)
+
+
+class _Starts:
+    """Which series have begun: those that a page of an earlier poll has shown.
+
+    A queue is forgotten when the facts lack it, not while it is merely hidden: its counters go on
+    then, and a 0 in between would count as a reset.
+    """
+
+    def __init__(self) -> None:
+        self._facts: EventFacts | None = None
+        """The facts of the last page."""
+        self._begun: Mapping[Queue, _Begun] = {}
+        """Before the last page."""
+        self._shown: Mapping[Queue, _Begun] = {}
+        """With the last page."""
+
+    def advance(self, facts: EventFacts) -> bool:
+        """Take the facts of the next page; whether series now show their values."""
+        if facts is self._facts:
+            return False
+        before, self._facts, self._begun = self._begun, facts, self._shown
+        return self._begun is not before
+
+    def begin(
+        self, queues: Container[Queue], events: Mapping[Queue, QueueEvents]
+    ) -> Mapping[Queue, QueueEvents]:
+        """The events to show: 0 for each series that has not begun.
+
+        `queues` are those of the facts, `events` those of the shown queues.
+        """
+        begun = self._begun
+        new = {
+            queue: _Begun(frozenset(each.jobs), each.read > 0)
+            for queue, each in events.items()
+            if not begun.get(queue, _NOT_BEGUN).covers(each)
+        }
+        gone = [queue for queue in begun if queue not in queues]
+        if not new and not gone:
+            self._shown = begun
+            return events
+        self._shown = {**begun, **new}
+        for queue in gone:
+            self._shown.pop(queue, None)
+        zeros = {queue: _from_zero(events[queue], begun.get(queue)) for queue in new}
+        return {**events, **zeros}
+
+
+def _from_zero(events: QueueEvents, begun: _Begun | None) -> QueueEvents:
+    """The queue's events with 0 for each series that has not begun."""
+    if begun is None:
+        return QueueEvents(0, 0, {name: _zero(jobs) for name, jobs in events.jobs.items()})
+    jobs = {
+        name: _zero(each)
+        if name not in begun.names
+        else each
+        if begun.timed
+        else _without_durations(each)
+        for name, each in events.jobs.items()
+    }
+    return QueueEvents(events.read, events.lost, jobs)
+
+
+def _zero(jobs: JobEvents) -> JobEvents:
+    """The same series before the first event."""
+    return replace(
+        _without_durations(jobs), added=0, started=0, completed=0, failed=0, retried=0, stalled=0
+    )
+
+
+def _without_durations(jobs: JobEvents) -> JobEvents:
+    """The same counters, with histograms as before the first observation."""
+    runs = {outcome: _empty(run) for outcome, run in jobs.runs.items()}
+    return replace(jobs, wait=_empty(jobs.wait), runs=runs)
+
+
+def _empty(histogram: Histogram) -> Histogram:
+    return Histogram(histogram.bounds, (0,) * len(histogram.counts), 0.0, 0)
+
+
 class EventWriter:
     """Writes one connection's event families; caches unchanged lines between pages."""
 
@@ -57,6 +157,7 @@ class EventWriter:
         self._connection = connection
         self._queues: Sequence[Queue] = ()
         self._events: Mapping[Queue, QueueEvents] = {}
+        self._starts = _Starts()
         self._shape: list[tuple[Queue, tuple[str, ...]]] = []
         self._layout = _EventLayout(connection, {})
         self._histogram_groups: list[_HistogramGroup] = []
@@ -66,7 +167,8 @@ class EventWriter:
         self, facts: EventFacts, queues: Sequence[Queue]
     ) -> Iterator[tuple[Family, Chunk | None]]:
         """Each family with its lines, for the shown `queues` and for the connection."""
-        if facts.queues is not self._events or queues is not self._queues:
+        begun = self._starts.advance(facts)
+        if begun or facts.queues is not self._events or queues is not self._queues:
             self._events, self._queues = facts.queues, queues
             self._families = list(self._write())
         yield from self._families
@@ -77,7 +179,10 @@ class EventWriter:
 
     def _write(self) -> Iterator[tuple[Family, Chunk | None]]:
         pairs = ((queue, self._events.get(queue)) for queue in self._queues)
-        shown = {queue: events for queue, events in pairs if events is not None}
+        known = {queue: events for queue, events in pairs if events is not None}
+        # a queue without events gets no histograms, which saves sixty lines
+        timed = [events.read > 0 for events in known.values() for _ in events.jobs]
+        shown = self._starts.begin(self._events, known)
         shape = [(queue, tuple(events.jobs)) for queue, events in shown.items()]
         if shape != self._shape:
             self._shape, self._layout = shape, _EventLayout(self._connection, shown)
@@ -87,13 +192,11 @@ class EventWriter:
         jobs = [job_events for events in shown.values() for job_events in events.jobs.values()]
         for family, counter, column in layout.counters:
             yield family, column.lines(list(map(counter, jobs)))
-        yield from self._histograms(shown.values(), jobs)
+        yield from self._histograms(timed, jobs)
 
     def _histograms(
-        self, shown: Iterable[QueueEvents], jobs: Sequence[JobEvents]
+        self, timed: Sequence[bool], jobs: Sequence[JobEvents]
     ) -> Iterator[tuple[Family, Chunk | None]]:
-        # a queue without events gets no histograms, which saves sixty lines
-        timed = [events.read > 0 for events in shown for _ in events.jobs]
         rows = list(compress(zip(self._layout.jobs, jobs, strict=True), timed))
         groups = [rows[start : start + _GROUP] for start in range(0, len(rows), _GROUP)]
         cached = {group.first: group for group in self._histogram_groups}

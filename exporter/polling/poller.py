@@ -14,6 +14,7 @@ from exporter.connection import Client
 from exporter.polling.connection_supervisor import ConnectionSupervisor
 from exporter.polling.discovery_pacer import DiscoveryPacer
 from exporter.polling.recorder import Recorder
+from exporter.state.event_times import EventTimes
 from exporter.state.snapshots import Dated, Discovered, Snapshot
 from exporter.state.store import SnapshotStore
 
@@ -47,6 +48,7 @@ class Poller:
         self._reached_at: float | None = None
         self._reading_since = 0.0
         """Monotonic time since when no other connection has read this keyspace."""
+        self._event_times = EventTimes()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"poll-{names[0]}", daemon=True)
 
@@ -73,7 +75,7 @@ class Poller:
             self._reached_at = time.monotonic()
         reads_queues = self._owns_keyspace()
         if reads_queues and self._store.resume(self._names[0]):
-            self._reading_since = time.monotonic()
+            self._reading_since, self._event_times = time.monotonic(), EventTimes()
         discovered = self._known_queues()
         for collector in self._collectors:
             if collector.scope is Scope.CONNECTION or reads_queues:
@@ -126,6 +128,7 @@ class Poller:
             time.monotonic(),
             discovered.queues,
             all_queues=self._discovery.complete,
+            event_times=self._event_times,
             reading_since=self._reading_since,
         )
         facts = self._recorder.run(

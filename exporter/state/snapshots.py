@@ -129,7 +129,7 @@ class ServerFacts:
     persistence_ok: Mapping[str, bool]
     """By kind, `rdb` and `aof`; a kind that is off is missing."""
     run_id: str = ""
-    """ID of the server process; empty for a cluster."""
+    """ID of the server process, or its address if it hides its ID; empty for a cluster."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ async def process(job: Job, _: str) -> str:
 async def main(port: str, name: str) -> None:
     options = {"connection": f"redis://127.0.0.1:{port}"}
     queue = Queue(name, options)
+    OWN["added"] += 1
     await queue.add("plain", {})
     print("ready", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)

@@ -8,10 +8,13 @@ import pytest
 import redis
 
 from exporter.collectors.queues.subjects.limits import RATE_LIMITED
+from exporter.collectors.queues.subjects.movement import STILL_SINCE
+from exporter.connection import Replies, ReplyError
 from exporter.state.queue_table import QueueTable
 from tests.support.pages import Samples, value
-from tests.support.redis_data import add_queues
+from tests.support.redis_data import add_event, add_queues
 from tests.support.servers import Server
+from tests.support.stopped_clock import StoppedClock
 from tests.support.watch import Watch
 
 OLDEST = "bullmq_queue_oldest_waiting_seconds"
@@ -128,11 +131,13 @@ class TestOldestWaiting:
 
     def test_jobs_that_stay_are_asked_for_once(self, server: Server) -> None:
         client = self.declare(server, *"4321")
-        client.hset("bull:q:meta", "version", "bullmq:6.7.0")
+        settings = {"version": "bullmq:6.7.0", "opts.maxLenEvents": 10000}
+        client.hset("bull:q:meta", mapping=settings)
         for number in "4321":
             job(client, number, 10)
         watch = Watch(server.url)
         watch.discover_and_poll()
+        watch.poll()
         client.config_resetstat()
         ages = [value(watch.poll(), OLDEST) for _ in range(3)]
         assert all(near(age, 10) for age in ages)
@@ -164,6 +169,178 @@ class TestOldestActive:
         assert value(watch.discover_and_poll(), self.NAME) is None
         client.hset("bull:q:1", "processedOn", ago(3))
         assert near(value(watch.poll(), self.NAME), 3)
+
+
+class TestSameId:
+    """A job that is started, retried or added again under its ID is another attempt."""
+
+    ACTIVE = "bullmq_queue_oldest_active_seconds"
+
+    @pytest.fixture(params=["no events", "events"])
+    def events(self, request: pytest.FixtureRequest) -> bool:
+        return bool(request.param == "events")
+
+    def queue(self, server: Server, *, events: bool) -> redis.Redis:
+        client = server.client()
+        client.set("bull:q:id", 1)
+        if events:
+            settings = {"version": "bullmq:6.7.0", "opts.maxLenEvents": 10000}
+            client.hset("bull:q:meta", mapping=settings)
+        return client
+
+    def happens(self, client: redis.Redis, *, events: bool) -> None:
+        if events:
+            add_event(client, "waiting")
+            add_event(client, "active")
+
+    def still_seconds(self, watch: Watch) -> float:
+        table = watch.snapshot.facts[QueueTable].facts
+        assert isinstance(table, QueueTable)
+        since = table.value(STILL_SINCE, 0)
+        assert since is not None
+        return time.monotonic() - since
+
+    def test_active(self, any_server: Server, clock: StoppedClock, events: bool) -> None:
+        client = self.queue(any_server, events=events)
+        client.rpush("bull:q:active", "1")
+        client.rpush("bull:q:wait", "2")
+        job(client, "1", 100, processedOn=ago(0))
+        job(client, "2", 100)
+        watch = Watch(any_server.url)
+        watch.discover_and_poll()
+        for _ in range(4):
+            clock.move(10)
+            job(client, "1", 100, processedOn=ago(1))
+            self.happens(client, events=events)
+            assert near(value(watch.poll(), self.ACTIVE), 1)
+            assert near(self.still_seconds(watch), 0)
+        clock.move(10)
+        assert near(value(watch.poll(), self.ACTIVE), 11)
+        assert self.still_seconds(watch) >= 9
+
+    def test_waiting(self, any_server: Server, clock: StoppedClock, events: bool) -> None:
+        client = self.queue(any_server, events=events)
+        client.rpush("bull:q:wait", "2", "1")
+        watch = Watch(any_server.url)
+        job(client, "1", 50)
+        job(client, "2", 40)
+        watch.discover_and_poll()
+        watch.poll()
+        for _ in range(4):
+            clock.move(10)
+            job(client, "1", 3)
+            job(client, "2", 2)
+            self.happens(client, events=events)
+            assert near(value(watch.poll(), OLDEST), 3)
+            assert near(self.still_seconds(watch), 0)
+        clock.move(10)
+        assert near(value(watch.poll(), OLDEST), 13)
+
+    def test_a_start_in_the_stream_is_movement(
+        self, any_server: Server, clock: StoppedClock
+    ) -> None:
+        """A job that is too fast to be seen, among jobs that stay."""
+        client = self.queue(any_server, events=True)
+        client.rpush("bull:q:wait", "1")
+        job(client, "1", 5)
+        watch = Watch(any_server.url)
+        watch.discover_and_poll()
+        watch.poll()
+        clock.move(30)
+        watch.poll()
+        assert near(self.still_seconds(watch), 30)
+        add_event(client, "active", entry_id=f"{ago(2)}-0")
+        watch.poll()
+        watch.poll()
+        assert near(self.still_seconds(watch), 2)
+
+
+@pytest.mark.usefixtures("clock")
+class TestPutBack:
+    """`retry` and `retryJobs` delete the times of a job's attempts."""
+
+    def failed_job(self, client: redis.Redis, **fields: object) -> None:
+        client.hset("bull:q:meta", "opts.maxLenEvents", 10000)
+        client.set("bull:q:id", 1)
+        client.rpush("bull:q:wait", "1")
+        job(client, "1", 3 * 86_400, atm=3, **fields)
+
+    def test_counts_from_its_event(self, any_server: Server) -> None:
+        client = any_server.client()
+        client.hset("bull:q:meta", "opts.maxLenEvents", 10000)
+        watch = Watch(any_server.url)
+        watch.discover_and_poll()
+        add_event(client, "waiting", entry_id=f"{ago(7)}-0", prev="failed")
+        self.failed_job(client)
+        watch.poll()
+        assert near(value(watch.poll(), OLDEST), 7)
+
+    def test_without_its_event_at_least_since_it_was_seen(
+        self, any_server: Server, clock: StoppedClock
+    ) -> None:
+        client = any_server.client()
+        self.failed_job(client)
+        watch = Watch(any_server.url)
+        assert near(value(watch.discover_and_poll(), OLDEST), 0)
+        clock.move(5)
+        assert near(value(watch.poll(), OLDEST), 5)
+        client.lpush("bull:q:wait", "2")
+        job(client, "2", 1)
+        assert near(value(watch.poll(), OLDEST), 5)
+
+    def test_bull_writes_when(self, any_server: Server) -> None:
+        self.failed_job(any_server.client(), attemptsMade=3, retriedOn=ago(9))
+        assert near(value(watched(any_server), OLDEST), 9)
+
+    @pytest.mark.parametrize(
+        ("backoff", "attempts", "age"),
+        [
+            ('{"type":"fixed","delay":70000}', 1, 30),
+            ('{"type":"exponential","delay":20000}', 3, 20),
+            ('{"type":"mine","delay":70000}', 1, 100),
+            ("60000", 2, 40),
+            ('{"type":"fixed","delay":70000}', 0, 100),
+            ('{"type":"exponential","delay":1e308}', 400, 0),
+        ],
+    )
+    def test_a_backoff_is_not_waiting(
+        self, any_server: Server, backoff: str, attempts: int, age: float
+    ) -> None:
+        client = any_server.client()
+        client.set("bull:q:id", 1)
+        client.rpush("bull:q:wait", "1")
+        opts = f'{{"attempts":5,"backoff":{backoff}}}'
+        job(client, "1", 500, processedOn=ago(100), atm=attempts, opts=opts)
+        assert near(value(watched(any_server), OLDEST), age)
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("name", ["waiting", "active"])
+def test_an_age_that_failed_is_asked_for_again(
+    any_server: Server, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Nothing changes but that Redis permits it."""
+    client = any_server.client()
+    client.hset("bull:q:meta", "opts.maxLenEvents", 10000)
+    client.set("bull:q:id", 1)
+    client.rpush("bull:q:wait" if name == "waiting" else "bull:q:active", "1")
+    job(client, "1", 60, processedOn=ago(60))
+    watch = Watch(any_server.url)
+    batch = watch.client.batch
+
+    def refuse(packed: bytes, count: int, limit: int) -> Replies:
+        if b"bull:q:1\r\n" not in packed:
+            return batch(packed, count, limit)
+        error = ReplyError("NOPERM this user has no permissions to run the 'hmget' command")
+        return Replies([error] * count, tuple(range(count)))
+
+    oldest = f"bullmq_queue_oldest_{name}_seconds"
+    with monkeypatch.context() as patch:
+        patch.setattr(watch.client, "batch", refuse)
+        watch.discover_and_poll()
+        for _ in range(3):
+            assert value(watch.poll(), oldest) is None
+    assert near(value(watch.poll(), oldest), 60)
 
 
 @pytest.mark.usefixtures("clock")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from exporter.bullmq import queue_of
+from exporter.collectors import Context, ServerCollector
 from exporter.collectors.server.cluster import ClusterTotals
 from exporter.collectors.workers import maximum_by_queue
-from exporter.connection import Metadata, ReplyError, pack
+from exporter.config.models import Connection
+from exporter.connection import Client, Metadata, Replies, ReplyError, pack
+from exporter.connection.metadata import Info
 from exporter.connection.routing import plan_of
 from exporter.connection.slots import Redirection, read_slots, redirection
 from exporter.state.snapshots import ServerFacts, WorkerCount
@@ -136,6 +139,43 @@ class TestTotals:
         assert evicted(master("1", evicted_keys=11), master("2", evicted_keys=100)) == 111
         assert evicted(master("1", evicted_keys=11), master("3", evicted_keys=4)) == 111
         assert evicted(master("1", evicted_keys=11), master("3", evicted_keys=6)) == 113
+        # CONFIG RESETSTAT on one of them
+        assert evicted(master("1", evicted_keys=2), master("3", evicted_keys=6)) == 115
+        assert evicted(master("1", evicted_keys=5), master("3", evicted_keys=6)) == 118
+
+
+class Master:
+    """A master that hides its ID, as some providers do."""
+
+    def __init__(self, port: int) -> None:
+        self.settings = Connection.model_validate({"url": f"redis://h:{port}"})
+        self.evicted = 0
+
+    def batch(self, _: bytes, __: int) -> Replies:
+        return Replies([b"role:master\r\nevicted_keys:%d\r\n" % self.evicted, 1])
+
+    def update_metadata(self, _: Info) -> None:
+        """Not looked at."""
+
+
+class Masters:
+    """A cluster of these."""
+
+    settings = Connection.model_validate({"url": "redis://h", "cluster": True})
+
+    def __init__(self, *nodes: Master) -> None:
+        self.nodes = nodes
+
+
+def test_masters_that_hide_their_ids_are_not_one() -> None:
+    a, b = Master(1), Master(2)
+    collector, context = ServerCollector(), Context(cast("Client", Masters(a, b)), 0.0)
+    a.evicted, b.evicted = 10, 1000
+    assert collector.collect(context).values["evicted_keys"] == 1010
+    a.evicted, b.evicted = 12, 1003
+    assert collector.collect(context).values["evicted_keys"] == 1015
+    b.evicted = 2
+    assert collector.collect(context).values["evicted_keys"] == 1017
 
 
 def test_a_worker_on_two_nodes_is_one() -> None:

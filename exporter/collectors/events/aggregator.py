@@ -37,6 +37,8 @@ class EventAggregator:
     def __init__(self, wait_bounds: tuple[float, ...], run_bounds: tuple[float, ...]) -> None:
         self.added = self.started = self.completed = self.failed = 0
         self.retried = self.stalled = 0
+        self.last_start_ms = 0
+        """Unix ms of the last `active` event; 0 before the first."""
         self._wait = Buckets(wait_bounds)
         self._runs = {outcome: Buckets(run_bounds) for outcome in OUTCOMES}
         # ordered: the first entry of a dict that had many first entries removed is slow to find
@@ -87,6 +89,10 @@ class EventAggregator:
         self._parents.clear()
         self._possible_retry = None
 
+    def waiting_since_ms(self, job: bytes) -> int | None:
+        """Since when the job is ready, in Unix ms; None if it is not, or that was not seen."""
+        return self._ready.get(job)
+
     def forget_oldest(self) -> bytes | None:
         """Forget the job in flight that was remembered first; returns its ID, if there is one."""
         ready, active = self._ready, self._active
@@ -133,6 +139,7 @@ class EventAggregator:
         if self._possible_retry is not None:
             self.count_retry()
         self.started += 1
+        self.last_start_ms = at
         ready = self._ready.pop(job, None)
         self._active[job] = at
         if ready is not None:

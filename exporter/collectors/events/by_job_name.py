@@ -36,6 +36,15 @@ class StreamAggregator(Protocol):
         ...
 
     @property
+    def last_start_ms(self) -> int:
+        """Unix ms when a job was last started; 0 if none was seen."""
+        ...
+
+    def waiting_since_ms(self, job: bytes) -> int | None:
+        """Since when the job is ready, in Unix ms; None if it is not, or that was not seen."""
+        ...
+
+    @property
     def parts(self) -> Collection[EventAggregator]:
         """The aggregators of some jobs each."""
         ...
@@ -88,6 +97,13 @@ class TotalAggregator:
         return self._aggregator.inflight if self._aggregator is not None else 0
 
     @property
+    def last_start_ms(self) -> int:
+        return self._aggregator.last_start_ms if self._aggregator is not None else 0
+
+    def waiting_since_ms(self, job: bytes) -> int | None:
+        return None if self._aggregator is None else self._aggregator.waiting_since_ms(job)
+
+    @property
     def parts(self) -> Collection[EventAggregator]:
         return () if self._aggregator is None else (self._aggregator,)
 
@@ -136,6 +152,14 @@ class JobNameAggregator:
     @property
     def inflight(self) -> int:
         return sum(each.inflight for each in self._by_name.values())
+
+    @property
+    def last_start_ms(self) -> int:
+        return max((each.last_start_ms for each in self._by_name.values()), default=0)
+
+    def waiting_since_ms(self, job: bytes) -> int | None:
+        aggregator = self._by_name.get(self._names.get(job, OTHER))
+        return None if aggregator is None else aggregator.waiting_since_ms(job)
 
     @property
     def parts(self) -> Collection[EventAggregator]:

@@ -90,6 +90,7 @@ class EventsCollector:
         self._check(context)
         self._read(context)
         behind = self._finish_pass(context)
+        context.event_times.by_queue = self._streams
         if self._changed:
             self._shown, self._changed = dict(self._frozen), False
         return EventFacts(self._shown, _lag(context, behind), self._dropped)
@@ -148,12 +149,14 @@ class EventsCollector:
         self._followed = [s for s in self._all if s.enabled and s.located]
 
     def _stream(self, queue: Queue) -> Stream:
+        return Stream(queue, queue.key + b"events", self._aggregator(), self._watched_since(queue))
+
+    def _aggregator(self) -> StreamAggregator:
         options = self._options
-        bounds = (options.wait_buckets, options.run_buckets)
-        aggregator: StreamAggregator = TotalAggregator(self._create_aggregator, self._empty)
         if options.job_names:
-            aggregator = JobNameAggregator(*bounds, options.max_job_names)
-        return Stream(queue, queue.key + b"events", aggregator, self._watched_since(queue))
+            bounds = (options.wait_buckets, options.run_buckets)
+            return JobNameAggregator(*bounds, options.max_job_names)
+        return TotalAggregator(self._create_aggregator, self._empty)
 
     def _watched_since(self, queue: Queue) -> float:
         """Since when the queue would have been seen, in Unix ms; see `Stream.since_ms`."""
@@ -177,6 +180,7 @@ class EventsCollector:
         for stream, before in zip(known, enabled_before, strict=True):
             if stream.enabled and not before:  # what was written meanwhile was not to be counted
                 stream.position, stream.located, stream.since_ms = None, False, float("inf")
+                stream.aggregator = self._aggregator()
         if new or enabled_before != [stream.enabled for stream in known]:
             self._new = [stream for stream in self._all if not stream.located]
             self._other_server = self._other_server and bool(self._new)
@@ -196,8 +200,9 @@ class EventsCollector:
             if is_field_list(reply, 1):
                 stream.enabled = reply[0] != b"0"
                 stream.has_max_length = reply[0] is not None
-            if not stream.enabled and self._frozen.pop(stream.queue, None) is not None:
-                self._changed = True
+            if not stream.enabled:
+                stream.aggregator.reset()
+                self._changed |= self._frozen.pop(stream.queue, None) is not None
 
     def _read(self, context: Context) -> None:
         """Read the new events up to where the streams end now, within the limit of a pass."""

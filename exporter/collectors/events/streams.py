@@ -90,6 +90,26 @@ class Stream:
     """Whether `meta` sets `maxLenEvents`: then a missing stream means that no events happened."""
 
     @property
+    def all_seen(self) -> bool:
+        """Whether the queue keeps events: then nothing happens to a job without one."""
+        kept = self.has_max_length or self.read_after != FIRST_ID
+        return self.enabled and self.located and kept
+
+    @property
+    def events_read(self) -> int:
+        """Number of events read since the queue was first seen."""
+        return self.aggregator.read
+
+    @property
+    def last_start_ms(self) -> int:
+        """Unix ms when a job was last started; 0 if none was seen."""
+        return self.aggregator.last_start_ms
+
+    def waiting_since_ms(self, job: bytes) -> int | None:
+        """Since when the job is ready, in Unix ms; None if it is not, or that was not seen."""
+        return self.aggregator.waiting_since_ms(job)
+
+    @property
     def read_after(self) -> bytes:
         """The ID after which to read."""
         return self.position or FIRST_ID

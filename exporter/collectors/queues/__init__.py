@@ -19,7 +19,8 @@ of two queues, `etl` (empty) and `mail` (jobs 7 and 8 waiting, 9 active):
                 LINDEX bull:mail:active -1       9      ┘
     ask_jobs    HMGET bull:mail:8 timestamp …    […]    ┐ jobs whose IDs are now known. If LRANGE
                 HMGET bull:mail:7 timestamp …    […]    │ returns [8 7] again at the next poll,
-                HMGET bull:mail:9 processedOn    […]    ┘ these three are not sent
+                HMGET bull:mail:9 processedOn    […]    ┘ only the older of 8 and 7 is read again
+    ask_again   nothing                                 if that one now has other times, 8 and 7
     fill        waiting [0 2], oldest_waiting_seconds [0 60.0], active [0 1], …
 
 Replies are a flat list: with ten counts, the replies to count n are `replies[n::10]`, one for each

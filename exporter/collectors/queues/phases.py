@@ -1,4 +1,4 @@
-"""The phases of a poll: three round trips for a batch, then its columns."""
+"""The phases of a poll: up to four round trips for a batch, then its columns."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def read_batch(
     # the previous round trip, never on each other
     ask_all(context, batch.queues, list(chain.from_iterable([s.ask(poll) for s in subjects])))
     ask_all(context, batch.queues, list(chain.from_iterable([s.ask_jobs(poll) for s in subjects])))
+    ask_all(context, batch.queues, list(chain.from_iterable([s.ask_again(poll) for s in subjects])))
     columns: Columns = {
         count.column: poll.counts[count] for count in COUNTS if count.column is not None
     }
@@ -56,4 +57,4 @@ def _read_counts(
     replies = ask(context, batch.counts, count, count * reply_limit(int), where)
     expect_type(int, replies, QUEUE_COMMAND)
     counts = {count: replies[place::width] for place, count in enumerate(COUNTS)}
-    return BatchPoll(batch.queues, counts, rotation, context.now, now_ms)
+    return BatchPoll(batch.queues, counts, rotation, context.now, now_ms, context.event_times)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from exporter.bullmq import Queue
 from exporter.collectors.queues.rotation import Rotation
 from exporter.connection import Reply
+from exporter.state.event_times import EventTimes
 
 if TYPE_CHECKING:
     from exporter.collectors.queues.subject import Count
@@ -24,6 +25,7 @@ class BatchPoll:
         rotation: Rotation,
         now: float,
         now_ms: float,
+        times: EventTimes,
     ) -> None:
         self.queues = queues
         self.rows = range(len(queues))
@@ -35,6 +37,8 @@ class BatchPoll:
         """Monotonic time, in seconds."""
         self.now_ms = now_ms
         """Unix time by the server's clock, in milliseconds."""
+        self.times = times
+        """What the event streams told up to the last poll."""
         self.ready = _any_of([c for count, c in counts.items() if count.ready], len(queues))
         """Whether there are jobs that a worker could start; updated when markers are subtracted."""
         proofs = _any_of([c for count, c in counts.items() if count.proves_existence], len(queues))
@@ -47,6 +51,8 @@ class BatchPoll:
         self.moved: set[int] = set()
         """Rows whose work may have moved: a subject saw other jobs or numbers than at the last
         poll."""
+        self.restarted: set[int] = set()
+        """Rows whose work has moved, though the jobs are the same: one was started again."""
 
     def recount_ready(self, row: int) -> None:
         """Update `ready` after counts of the row were corrected."""

@@ -32,8 +32,9 @@ class Subject:
 
     A subject declares the commands it sends and the columns it fills, and keeps its state in
     `PerRow` and `ReplyCache` attributes. In each poll, the engine reads the counts of all subjects,
-    sends all questions of `ask` in one round trip and all of `ask_jobs` in another, then calls
-    `fill`. A subject that needs the results of another one gets it in its constructor.
+    sends all questions of `ask` in one round trip, all of `ask_jobs` in another and all of
+    `ask_again`, if there are any, in a last one, then calls `fill`. A subject that needs the
+    results of another one gets it in its constructor.
     """
 
     counts: ClassVar[tuple[Count, ...]] = ()
@@ -51,6 +52,10 @@ class Subject:
 
     def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
         """The questions of the third round trip: about jobs whose IDs are now known."""
+        return ()
+
+    def ask_again(self, poll: BatchPoll) -> Iterable[Question]:
+        """The questions of the fourth round trip, if the third has shown that more has changed."""
         return ()
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:

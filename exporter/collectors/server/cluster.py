@@ -36,7 +36,8 @@ class ClusterTotals:
 
     def __init__(self) -> None:
         self._counted: dict[str, dict[str, float]] = {}
-        """Counters by run ID: after a restart or failover, the master is another process."""
+        """Counters by `ServerFacts.run_id`: after a restart or failover, the master is another
+        process."""
         self._totals: dict[str, float] = dict.fromkeys(_COUNTERS, 0)
 
     def of(self, masters: Sequence[ServerFacts]) -> ServerFacts:
@@ -57,10 +58,12 @@ class ClusterTotals:
         first = not self._counted
         for master in masters:
             now = {name: master.values[name] for name in _COUNTERS if name in master.values}
-            before = self._counted.get(master.run_id, {} if first else now)
-            self._counted[master.run_id] = now
+            before = self._counted.get(master.run_id, {})
+            self._counted[master.run_id] = before | now
             for name, value in now.items():
-                self._totals[name] += value - before.get(name, 0)
+                known = before.get(name, 0 if first else value)
+                # CONFIG RESETSTAT sets counters to 0
+                self._totals[name] += value - known if value >= known else value
         return dict(self._totals)
 
 

@@ -49,4 +49,5 @@ def _read(node: Client, context: Context) -> ServerFacts:
         context.errors.add(size, "DBSIZE")
     else:
         values["keys"] = expect_int(size, "DBSIZE")
-    return ServerFacts(server_identity(info), values, persistence_ok(info), info.get("run_id", ""))
+    run_id = info.get("run_id") or node.settings.url.address
+    return ServerFacts(server_identity(info), values, persistence_ok(info), run_id)

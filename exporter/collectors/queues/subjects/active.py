@@ -16,6 +16,7 @@ from exporter.collectors.queues.questions import (
     check_fields,
 )
 from exporter.collectors.queues.subject import Count, Subject
+from exporter.collectors.queues.subjects.events_stream import EventsMark, events_mark
 from exporter.collectors.queues.subjects.markers import Markers
 from exporter.collectors.queues.subjects.settings import Settings
 from exporter.connection import Command, Reply
@@ -41,7 +42,7 @@ _STARTED: Final = Command("HMGET", "", ("processedOn",), list, "ages of jobs")
 
 
 class Active(Subject):
-    """Reads the oldest and the newest active job, and the start time of the oldest.
+    """Reads the oldest and the newest active job, and when they were started.
 
     Jobs are added at index 0, so the last entry started first. The newest shows movement, so it is
     read if work is ready and there are several active jobs. Both are also read if a marker may be
@@ -64,8 +65,14 @@ class Active(Subject):
         """Rows whose oldest or newest active job has changed since the last poll."""
         self.oldest_job = PerRow[bytes | None](size, initial=None)
         """The ID of the active job that started first."""
-        self._started_ms = PerRow[float | None](size, initial=None)
-        """When it started, in Unix ms by its worker's clock."""
+        self._jobs = PerRow[tuple[bytes, ...]](size, initial=())
+        """The IDs of the oldest and the newest active job, without duplicates."""
+        self._packed_starts = PerRow[bytes](size, initial=b"")
+        """The packed commands that read their start times."""
+        self._mark = PerRow[EventsMark | None](size, initial=None)
+        """The mark of the events when the start times were last right."""
+        self._starts = PerRow[Mapping[bytes, float | None]](size, initial={})
+        """When the oldest and the newest were started, in Unix ms by their workers' clocks."""
 
     def ends(self, row: int) -> list[bytes]:
         """The IDs of the oldest and the newest active job, as far as known; they may be equal."""
@@ -89,22 +96,48 @@ class Active(Subject):
     def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
         poll.moved |= self.changed
         for row in self.changed:
-            job = next(iter(self.ends(row)), None)
-            if job != self.oldest_job[row]:
-                self.oldest_job[row], self._started_ms[row] = job, None
+            jobs = self._jobs[row] = tuple(dict.fromkeys(self.ends(row)))
+            self.oldest_job[row] = jobs[0] if jobs else None
+            key = self.queues[row].key
+            self._packed_starts[row] = b"".join([_STARTED.on(key + job) for job in jobs])
 
         def take(rows: Sequence[int], replies: list[Reply]) -> None:
             check_fields(replies, 1)
-            for row, fields in zip(rows, replies, strict=True):
-                # BullMQ 3 and 4 write the start time shortly after the job becomes active
-                started = fields[0] if fields else None
-                self._started_ms[row] = float(started) if is_digits(started) else None
+            rest = iter(replies)
+            for row in rows:
+                self._take_starts(
+                    poll, row, {job: _start_ms(next(rest)) for job in self._jobs[row]}
+                )
 
-        jobs = zip(poll.rows, self.oldest_job, self._started_ms, strict=True)
-        asked = [(row, job) for row, job, started in jobs if started is None and job is not None]
-        packed = [_STARTED.on(self.queues[row].key + job) for row, job in asked]
-        rows = [row for row, _ in asked]
-        return [Question(rows, b"".join(packed), [1] * len(rows), (list,), take)]
+        asked = [row for row in poll.where(self._jobs) if not self._is_same_attempt(poll, row)]
+        packed = b"".join([self._packed_starts[row] for row in asked])
+        return [Question(asked, packed, [len(self._jobs[row]) for row in asked], (list,), take)]
+
+    def _is_same_attempt(self, poll: BatchPoll, row: int) -> bool:
+        """Whether the start times are still right: a job may be started again with the same ID."""
+        before, mark = self._mark[row], events_mark(poll, row)
+        self._mark[row] = mark
+        same = mark is not None and mark == before and row not in self.changed
+        return same and None not in self._starts[row].values()
+
+    def _take_starts(self, poll: BatchPoll, row: int, starts: Mapping[bytes, float | None]) -> None:
+        before = self._starts[row]
+        if starts == before:
+            return
+        self._starts[row] = starts
+        known = [(before.get(job), start) for job, start in starts.items()]
+        if any(None not in pair and pair[0] != pair[1] for pair in known):
+            poll.restarted.add(row)
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
-        return {OLDEST_ACTIVE: ages(poll, poll.counts[ACTIVE_LIST], self._started_ms)}
+        oldest = [
+            None if job is None else starts.get(job)
+            for job, starts in zip(self.oldest_job, self._starts, strict=True)
+        ]
+        return {OLDEST_ACTIVE: ages(poll, poll.counts[ACTIVE_LIST], oldest)}
+
+
+def _start_ms(fields: Reply) -> float | None:
+    """The start time in the reply; BullMQ 3 and 4 write it shortly after the job is active."""
+    started = fields[0] if fields else None
+    return float(started) if is_digits(started) else None

@@ -73,9 +73,20 @@ class Movement(Subject):
                 if since is None:
                     continue
                 self._ready_since[row] = self._still_since[row] = None
-            elif since is None or row in poll.moved:
-                self._compare(poll, row)
+            else:
+                if since is None or row in poll.moved:
+                    self._compare(poll, row)
+                self._note_starts(poll, row)
         return {READY_SINCE: list(self._ready_since), STILL_SINCE: list(self._still_since)}
+
+    def _note_starts(self, poll: BatchPoll, row: int) -> None:
+        """A start is movement, also of a job with the same ID as before."""
+        if row in poll.restarted:
+            self._still_since[row] = poll.now
+        events, still = poll.times.by_queue.get(self.queues[row]), self._still_since[row]
+        if events is not None and still is not None and (last := events.last_start_ms):
+            started = poll.now - max(0.0, poll.now_ms - last) / 1000
+            self._still_since[row] = max(still, started)
 
     def _compare(self, poll: BatchPoll, row: int) -> None:
         now = self._signs(poll, row)

@@ -107,7 +107,7 @@ class Prioritized(Subject):
                 if first:
                     self._firsts.put(row, [*(self._firsts[row] or ()), first])
                     self._note_change(row)
-                elif row not in self._new_bands:
+                elif first is not None and row not in self._new_bands:  # None: an error
                     self._complete_at[row] = counts[row]
 
         searched = {row for row in poll.where(counts) if counts[row] > self._complete_at[row]}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
-from exporter.bullmq import JOB_TIMES, Queue, is_marker, ready_since_ms
+from exporter.bullmq import JOB_TIMES, Queue, is_marker, ready_since_ms, time_ms
 from exporter.collectors.queues.arithmetic import ages, sums
 from exporter.collectors.queues.memory import PerRow, ReplyCache
 from exporter.collectors.queues.poll import BatchPoll
@@ -17,6 +18,7 @@ from exporter.collectors.queues.questions import (
     check_string_lists,
 )
 from exporter.collectors.queues.subject import Count, Subject
+from exporter.collectors.queues.subjects.events_stream import EventsMark, events_mark
 from exporter.collectors.queues.subjects.markers import Markers
 from exporter.collectors.queues.subjects.prioritized import PRIORITIZED_JOBS, Prioritized
 from exporter.connection import Command, Reply
@@ -46,9 +48,14 @@ _JOB: Final = Command("HMGET", "", JOB_TIMES, list, "ages of jobs")
 
 
 class Waiting(Subject):
-    """Reads the jobs at both ends of both lists, and the times of those that changed.
+    """Reads the jobs at both ends of both lists, and their times.
 
     The oldest ready job may be a prioritized one, so the first job of each priority is read too.
+
+    While the IDs are the same, only the times of the oldest are read, and not even these if the
+    events prove that nothing has happened: a job with the same ID may have been retried, or be
+    another one, and then it is younger. So if the oldest has the same times, it is still the
+    oldest; if not, the times of all are read again.
     """
 
     counts = (WAIT_LIST, PAUSED_LIST)
@@ -70,8 +77,21 @@ class Waiting(Subject):
         """Rows whose jobs at the ends of the lists have changed since the last poll."""
         self.jobs = PerRow[tuple[bytes, ...]](size, initial=())
         """The IDs of the ready jobs that were read."""
+        self._times = PerRow[tuple[Reply, ...]](size, initial=())
+        """The times of these jobs, as in the replies; None where Redis replied with an error."""
+        self._oldest = PerRow[int | None](size, initial=None)
+        """The index of the oldest of them; None if any of their times is unknown."""
         self._oldest_ms = PerRow[float | None](size, initial=None)
-        """Since when the oldest of them is ready, in Unix ms."""
+        """Since when it is ready, in Unix ms."""
+        self._mark = PerRow[EventsMark | None](size, initial=None)
+        """The mark of the events when the times were last read."""
+        self._events_read = PerRow[int](size, initial=-1)
+        """Number of events that had been read when `_oldest_ms` was computed."""
+        self._first_seen = PerRow[Mapping[bytes, float]](size, initial={})
+        """When jobs were first seen whose times are lost, in Unix ms: they are ready at least since
+        then."""
+        self._again: list[int] = []
+        """Rows whose oldest job has other times than at the last poll."""
 
     def next_job(self, row: int) -> bytes | None:
         """The job that a worker would take next from the list."""
@@ -112,22 +132,63 @@ class Waiting(Subject):
     def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
         changed = self._changed | self._prioritized.changed
         poll.moved |= changed
-        wanted = {row: jobs for row in changed if (jobs := self._jobs_now(poll, row))}
-        for row in changed.difference(wanted):
-            self.jobs[row], self._oldest_ms[row] = (), None
-        # the times of the same jobs are known, and do not change while the jobs wait
-        asked = [row for row, jobs in wanted.items() if jobs != self.jobs[row]]
-        widths = [len(wanted[row]) for row in asked]
+        self._again = []
+        for row in changed:
+            jobs = self._jobs_now(poll, row)
+            if jobs != self.jobs[row]:
+                self.jobs[row], self._times[row], self._oldest[row] = jobs, (), None
+        ready = poll.where(self.jobs)
+        # an error may be over at the next poll
+        ready = [
+            row
+            for row in ready
+            if not self._are_same_jobs(poll, row) or None in (self._times[row] or (None,))
+        ]
+        known = [row for row in ready if self._oldest[row] is not None]
+        unknown = [row for row in ready if self._oldest[row] is None]
+        return [self._ask_all(poll, unknown), self._ask_oldest(poll, known)]
+
+    def _are_same_jobs(self, poll: BatchPoll, row: int) -> bool:
+        """Whether nothing has happened to any job, so that jobs with the same IDs are the same."""
+        before, mark = self._mark[row], events_mark(poll, row)
+        self._mark[row] = mark
+        return mark is not None and mark == before
+
+    def ask_again(self, poll: BatchPoll) -> Iterable[Question]:
+        return [self._ask_all(poll, self._again)] if self._again else []
+
+    def _ask_all(self, poll: BatchPoll, rows: Sequence[int]) -> Question:
+        """Asks for the times of all jobs of these rows."""
+        widths = [len(self.jobs[row]) for row in rows]
 
         def take(_: Sequence[int], replies: list[Reply]) -> None:
             check_fields(replies, len(JOB_TIMES))
-            start = 0
-            for row, width in zip(asked, widths, strict=True):
-                self._take_times(row, wanted[row], replies[start : start + width])
-                start += width
+            rest = iter(replies)
+            for row, width in zip(rows, widths, strict=True):
+                self._times[row] = tuple(islice(rest, width))
+                self._find_oldest(poll, row)
 
-        packed = [_JOB.on(self.queues[row].key + job) for row in asked for job in wanted[row]]
-        return [Question(asked, b"".join(packed), widths, (list,), take)]
+        packed = [_JOB.on(self.queues[row].key + job) for row in rows for job in self.jobs[row]]
+        return Question(rows, b"".join(packed), widths, (list,), take)
+
+    def _ask_oldest(self, poll: BatchPoll, rows: Sequence[int]) -> Question:
+        """Asks for the times of the oldest job of each row."""
+
+        def take(_: Sequence[int], replies: list[Reply]) -> None:
+            check_fields(replies, len(JOB_TIMES))
+            for row, place, times in zip(rows, places, replies, strict=True):
+                before = self._times[row][place]
+                if times != before:
+                    self._again.append(row)
+                    if times is not None and before is not None:
+                        poll.restarted.add(row)
+
+        places = [self._oldest[row] or 0 for row in rows]
+        packed = [
+            _JOB.on(self.queues[row].key + self.jobs[row][place])
+            for row, place in zip(rows, places, strict=True)
+        ]
+        return Question(rows, b"".join(packed), [1] * len(rows), (list,), take)
 
     def _jobs_now(self, poll: BatchPoll, row: int) -> tuple[bytes, ...]:
         """The IDs of the ready jobs to read."""
@@ -142,13 +203,35 @@ class Waiting(Subject):
         jobs = self._markers.jobs_of(row, entries)
         return (*jobs, *(job.id for job in self._prioritized.first_jobs(row)))
 
-    def _take_times(self, row: int, jobs: tuple[bytes, ...], fields: Sequence[Reply]) -> None:
-        known = [(job, times) for job, times in zip(jobs, fields, strict=True) if times is not None]
-        ready_since = [ready_since_ms(job, times) for job, times in known]
-        self.jobs[row] = jobs
-        self._oldest_ms[row] = min((ms for ms in ready_since if ms is not None), default=None)
+    def _find_oldest(self, poll: BatchPoll, row: int) -> None:
+        """Find the oldest job from the times that were read and from the events."""
+        jobs, events = self.jobs[row], poll.times.by_queue.get(self.queues[row])
+        self._events_read[row] = -1 if events is None else events.events_read
+        seen: dict[bytes, float] = {}
+        since: list[float | None] = []
+        for job, times in zip(jobs, self._times[row], strict=True):
+            known = None
+            if times is not None:
+                waiting = None if events is None else events.waiting_since_ms(job)
+                known = ready_since_ms(job, times, waiting)
+                if known is None and time_ms(times[0]) is not None:
+                    known = seen[job] = self._first_seen[row].get(job, poll.now_ms)
+            since.append(known)
+        self._first_seen[row] = seen
+        known_since = [ms for ms in since if ms is not None]
+        oldest = self._oldest_ms[row] = min(known_since, default=None)
+        complete = len(known_since) == len(since)
+        self._oldest[row] = since.index(oldest) if complete and since else None
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
+        for row in poll.where(self.jobs):
+            events = poll.times.by_queue.get(self.queues[row])
+            if (
+                self._times[row]
+                and events is not None
+                and events.events_read != self._events_read[row]
+            ):
+                self._find_oldest(poll, row)
         waiting = sums(poll.counts[WAIT_LIST], poll.counts[PAUSED_LIST])
         ready = sums(waiting, poll.counts[PRIORITIZED_JOBS])
         return {WAITING: waiting, OLDEST_WAITING: ages(poll, ready, self._oldest_ms)}

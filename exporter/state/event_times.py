@@ -1,0 +1,44 @@
+"""What the event streams tell about jobs, for the other collectors of the same connection.
+
+The hash of a job loses times: `retry` deletes those of its attempts, and a job with the same ID may
+be another one. The events have them all. A poller's collectors share one `EventTimes`, which only
+the poller's thread uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from exporter.bullmq import Queue
+
+
+class JobTimes(Protocol):
+    """Times of one queue's jobs, as of the last pass over the streams; Unix ms by the server."""
+
+    @property
+    def all_seen(self) -> bool:
+        """Whether the queue keeps events: then nothing happens to a job without one."""
+        ...
+
+    @property
+    def events_read(self) -> int:
+        """Number of events read; the times change only with it."""
+        ...
+
+    @property
+    def last_start_ms(self) -> int:
+        """When a job was last started; 0 if none was seen."""
+        ...
+
+    def waiting_since_ms(self, job: bytes) -> int | None:
+        """Since when this job is ready; None if that was not seen."""
+        ...
+
+
+class EventTimes:
+    """The times of all queues whose streams are read."""
+
+    def __init__(self) -> None:
+        self.by_queue: Mapping[Queue, JobTimes] = {}
+        """Replaced by the events collector."""
