@@ -151,7 +151,7 @@ class Master:
         self.settings = Connection.model_validate({"url": f"redis://h:{port}"})
         self.evicted = 0
 
-    def batch(self, _: bytes, __: int) -> Replies:
+    def batch(self, _: bytes, __: int, ___: int) -> Replies:
         return Replies([b"role:master\r\nevicted_keys:%d\r\n" % self.evicted, 1])
 
     def update_metadata(self, _: Info) -> None:
