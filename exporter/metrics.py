@@ -23,6 +23,7 @@ from exporter.collectors.queues.subjects.scheduled import (
 )
 from exporter.collectors.queues.subjects.settings import CONCURRENCY_LIMIT, LIBRARY_VERSION
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
+from exporter.diagnosis import Reason
 from exporter.state.queue_table import Column
 
 
@@ -382,17 +383,16 @@ QUEUE_SCHEDULERS_OVERDUE_SECONDS = _queue_gauge(
 QUEUE_WORKERS = _gauge(
     "bullmq_queue_workers",
     _QUEUE,
-    "Connected workers according to CLIENT LIST; absent if that is refused or on a replica. A "
-    "worker whose name contains a space or non-ASCII characters is not counted: it has no name "
-    "there.",
+    "Connected workers according to CLIENT LIST. Absent if that is refused, on a replica, and if "
+    "it lists none although jobs move, a job is locked or stalled-check is renewed: a worker "
+    "without a connection name is not listed.",
     'bullmq_queue_workers == 0 and ignoring (state) bullmq_queue_jobs{state="waiting"} > 0',
 )
 QUEUE_BLOCKED = _gauge(
     "bullmq_queue_blocked",
     (*_QUEUE, "reason"),
-    "Always 1. Present while ready jobs have not moved for poll.blocked_after_seconds, with the "
-    "first reason that applies: paused, rate_limited, concurrency_limit, worker_isolated, "
-    "no_workers, workers_idle, redis_readonly.",
+    "Always 1. Present while a job has been ready for poll.blocked_after_seconds and none moves, "
+    f"with the first reason that applies: {', '.join(Reason)}.",
     "count by (reason) (max by (connection, prefix, queue, reason) (bullmq_queue_blocked))",
 )
 WORKER_ISOLATION = _gauge(

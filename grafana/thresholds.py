@@ -38,10 +38,12 @@ SEVERITY: Final = {
 }
 REASONS: Final = {
     "paused": ("the queue is paused", YELLOW),
-    "rate_limited": ("the rate limit is used up", YELLOW),
-    "concurrency_limit": ("the concurrency limit is reached", YELLOW),
+    "writes_refused": ("this Redis refuses writes", RED),
+    "redis_readonly": ("this Redis is read-only", RED),
     "worker_isolated": ("its workers use another Redis database", RED),
     "no_workers": ("no worker is connected", RED),
+    "left_in_paused": ("jobs are left in the paused list", RED),
+    "rate_limited": ("the rate limit is used up", YELLOW),
+    "concurrency_limit": ("the concurrency limit is reached", YELLOW),
     "workers_idle": ("workers are connected but idle", RED),
-    "redis_readonly": ("this Redis is read-only", RED),
 }
