@@ -370,7 +370,8 @@ QUEUE_SCHEDULERS_OVERDUE = _queue_gauge(
     "bullmq_queue_schedulers_overdue",
     SCHEDULERS_OVERDUE,
     "Job schedulers whose next iteration is more than five seconds overdue; a scheduler advances "
-    "when a worker starts its job.",
+    "when a worker starts its job. Finished ones, at their limit or past their end, do not count; "
+    "absent until ten of them a poll were looked at.",
     "bullmq_queue_schedulers_overdue > 0",
 )
 QUEUE_SCHEDULERS_OVERDUE_SECONDS = _queue_gauge(

@@ -377,6 +377,78 @@ class TestOverdue:
         assert [value(samples, f"bullmq_queue_{n}", queue="plain") for n in names] == [0, 0, 0]
 
 
+@pytest.mark.usefixtures("clock")
+class TestFinishedSchedulers:
+    """At its limit or past its end, a scheduler stays in `repeat` with its last time."""
+
+    NAMES = ("schedulers", "schedulers_overdue", "schedulers_overdue_seconds")
+
+    def scheduler(self, client: redis.Redis, name: str, age: float, **fields: object) -> None:
+        client.zadd("bull:q:repeat", {name: ago(age)})
+        client.hset(f"bull:q:repeat:{name}", mapping={"name": name, "every": 300} | fields)
+
+    def iteration(self, client: redis.Redis, name: str, age: float, **fields: object) -> None:
+        client.hset(f"bull:q:repeat:{name}:{ago(age)}", mapping={"timestamp": ago(age)} | fields)
+
+    def overdue(self, samples: Samples) -> list[float | None]:
+        return [value(samples, f"bullmq_queue_{name}", queue="q") for name in self.NAMES]
+
+    def test_do_not_count(self, any_server: Server) -> None:
+        client = any_server.client()
+        add_queues(client, "q")
+        self.scheduler(client, "three", 900, limit=3, ic=3)
+        self.iteration(client, "three", 900, processedOn=ago(899), finishedOn=ago(898))
+        self.scheduler(client, "ended", 800, endDate=ago(700), ic=9)
+        assert self.overdue(watched(any_server)) == [2, 0, 0]
+
+    def test_do_not_hide_others(self, any_server: Server) -> None:
+        client = any_server.client()
+        add_queues(client, "q")
+        self.scheduler(client, "three", 900, limit=3, ic=3)
+        self.scheduler(client, "late", 90, limit=3, ic=2, endDate=ago(-900))
+        self.scheduler(client, "old format", 80)
+        client.delete("bull:q:repeat:old format")
+        total, number, seconds = self.overdue(watched(any_server))
+        assert (total, number) == (3, 2)
+        assert near(seconds, 90)
+
+    def test_a_last_iteration_that_waits_is_late(self, any_server: Server) -> None:
+        """`ic` is at the limit as soon as the last iteration is added."""
+        client = any_server.client()
+        add_queues(client, "q")
+        self.scheduler(client, "three", 90, limit=3, ic=3)
+        self.iteration(client, "three", 90)
+        watch = Watch(any_server.url)
+        assert self.overdue(watch.discover_and_poll())[1] == 1
+        self.iteration(client, "three", 90, processedOn=ago(0))
+        assert self.overdue(watch.poll()) == [1, 0, 0]
+
+    def test_one_that_is_set_again(self, any_server: Server, clock: StoppedClock) -> None:
+        client = any_server.client()
+        add_queues(client, "q")
+        self.scheduler(client, "three", 90, limit=3, ic=3)
+        watch = Watch(any_server.url)
+        assert self.overdue(watch.discover_and_poll()) == [1, 0, 0]
+        self.scheduler(client, "three", -10, limit=5, ic=3)
+        assert self.overdue(watch.poll()) == [1, 0, 0]
+        clock.move(20)
+        assert self.overdue(watch.poll())[1] == 1
+
+    def test_many_are_looked_at_in_turn(self, any_server: Server) -> None:
+        """Until then, how many are late is unknown."""
+        client = any_server.client()
+        add_queues(client, "q")
+        for number in range(25):
+            self.scheduler(client, f"s{number}", 100 - number, limit=1, ic=1)
+        self.scheduler(client, "late", 50)
+        watch = Watch(any_server.url)
+        assert self.overdue(watch.discover_and_poll()) == [26, None, None]
+        watch.poll()
+        total, number, seconds = self.overdue(watch.poll())
+        assert (total, number) == (26, 1)
+        assert near(seconds, 50)
+
+
 class TestRateLimit:
     @pytest.mark.parametrize(
         ("limiter", "most", "used_up"),

@@ -3,70 +3,18 @@
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable
 
 import pytest
-import redis
 
 from exporter.connection import ErrorClass, RedisFailure, Replies
-from tests.support.pages import Samples, every, value
+from tests.support.pages import every, value
+from tests.support.queue_changes import CHANGES, LEFT, NAMES, build, job, now_ms, shown
 from tests.support.servers import FakeServer, Server
 from tests.support.stopped_clock import StoppedClock
 from tests.support.waiting import LIMIT_SECONDS
 from tests.support.watch import Watch
 
 Any_ = Server | FakeServer
-
-LEFT = "bullmq_queue_rate_limit_remaining_seconds"
-FAMILIES = (
-    "bullmq_queue_jobs",
-    "bullmq_queue_paused",
-    "bullmq_queue_oldest_waiting_seconds",
-    "bullmq_queue_oldest_active_seconds",
-    "bullmq_queue_delayed_overdue_jobs",
-    "bullmq_queue_delayed_overdue_seconds",
-    "bullmq_queue_schedulers",
-    "bullmq_queue_schedulers_overdue",
-    "bullmq_queue_schedulers_overdue_seconds",
-    LEFT,
-    "bullmq_queue_events_stream_length",
-)
-NAMES = ("a", "b", "c")
-
-
-def now_ms() -> int:
-    return int(time.time() * 1000)
-
-
-def job(client: redis.Redis, queue: str, number: int, age_ms: int = 0) -> int:
-    """A job's hash; its number."""
-    at = now_ms() - age_ms
-    client.hset(f"bull:{queue}:{number}", mapping={"timestamp": at, "processedOn": at})
-    return number
-
-
-def build(client: redis.Redis) -> None:
-    """Queues with work in every state, and nothing that changes by itself."""
-    for queue in NAMES:
-        base = f"bull:{queue}:"
-        client.hset(base + "meta", mapping={"version": "bullmq:6.7.0", "opts.maxLenEvents": 10000})
-        client.set(base + "id", 100)
-        for number in range(1, 8):
-            client.lpush(base + "wait", job(client, queue, number, age_ms=60_000 - number))
-        for number in (11, 12):
-            client.lpush(base + "active", job(client, queue, number, age_ms=30_000 - number))
-        client.zadd(base + "prioritized", {str(job(client, queue, 21)): 1 << 32})
-        client.zadd(base + "delayed", {"31": (now_ms() + 3_600_000) << 12})
-        client.zadd(base + "repeat", {"tick": now_ms() + 3_600_000})
-        client.zadd(base + "completed", {"41": now_ms()})
-
-
-def shown(samples: Samples) -> Samples:
-    found: Samples = {}
-    for family in FAMILIES:
-        found |= every(samples, family)
-    return found
 
 
 def test_a_queue_without_news_is_asked_for_no_job(real_server: Server) -> None:
@@ -138,69 +86,10 @@ def test_a_poll_that_breaks_off_hides_nothing(
         assert found == pytest.approx(age)
 
 
-def replace_in_wait(client: redis.Redis, queue: str, rng: random.Random) -> None:
-    client.rpop(f"bull:{queue}:wait")
-    client.lpush(f"bull:{queue}:wait", job(client, queue, rng.randrange(1000, 9999)))
-
-
-def replace_active(client: redis.Redis, queue: str, rng: random.Random) -> None:
-    client.rpop(f"bull:{queue}:active")
-    client.lpush(f"bull:{queue}:active", job(client, queue, rng.randrange(1000, 9999)))
-
-
-def replace_prioritized(client: redis.Redis, queue: str, rng: random.Random) -> None:
-    key = f"bull:{queue}:prioritized"
-    client.zpopmin(key)
-    number = job(client, queue, rng.randrange(1000, 9999), age_ms=rng.randrange(90_000))
-    client.zadd(key, {str(number): rng.randrange(1, 4) << 32})
-
-
-def replace_delayed(client: redis.Redis, queue: str, rng: random.Random) -> None:
-    key = f"bull:{queue}:delayed"
-    client.zpopmin(key)
-    due = now_ms() + rng.choice((-60_000, 3_600_000))
-    client.zadd(key, {str(rng.randrange(1000, 9999)): due << 12})
-
-
-def move_schedule(client: redis.Redis, queue: str, rng: random.Random) -> None:
-    client.zadd(f"bull:{queue}:repeat", {"tick": now_ms() + rng.choice((-60_000, 3_600_000))})
-
-
-def toggle_pause(client: redis.Redis, queue: str, _: random.Random) -> None:
-    if not client.hdel(f"bull:{queue}:meta", "paused"):
-        client.hset(f"bull:{queue}:meta", "paused", 1)
-
-
-def add_a_job(client: redis.Redis, queue: str, rng: random.Random) -> None:
-    client.lpush(f"bull:{queue}:wait", job(client, queue, rng.randrange(1000, 9999)))
-
-
-def empty_wait(client: redis.Redis, queue: str, _: random.Random) -> None:
-    client.delete(f"bull:{queue}:wait")
-
-
-def toggle_rate_limit(client: redis.Redis, queue: str, _: random.Random) -> None:
-    key = f"bull:{queue}:limiter"
-    if not client.delete(key):
-        client.set(key, 1, px=600_000)
-
-
-CHANGES: tuple[Callable[[redis.Redis, str, random.Random], None], ...] = (
-    replace_in_wait,
-    replace_active,
-    replace_prioritized,
-    replace_delayed,
-    move_schedule,
-    toggle_pause,
-    add_a_job,
-    empty_wait,
-    toggle_rate_limit,
-)
-
-
-@pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("seed", range(2))
-def test_what_is_shown_is_what_a_new_exporter_shows(any_server: Any_, seed: int) -> None:
+def test_what_is_shown_is_what_a_new_exporter_shows(
+    any_server: Any_, clock: StoppedClock, seed: int
+) -> None:
     """After every change, of any kind and in any order, and after none."""
     rng = random.Random(seed)  # noqa: S311 - to repeat a failure
     client = any_server.client()
@@ -208,6 +97,7 @@ def test_what_is_shown_is_what_a_new_exporter_shows(any_server: Any_, seed: int)
     watch = Watch(any_server.url)
     watch.discover_and_poll()
     for step in range(15):
+        clock.move(rng.choice((0, 0, 7)))
         change = rng.choice(CHANGES) if step % 3 else None
         if change is not None:
             change(client, rng.choice(NAMES), rng)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -14,12 +15,14 @@ from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import moment_of
-from tests.support.pages import Samples, parse, value
+from tests.support.pages import Samples, Series, every, parse
 from tests.support.proxy import Proxy
+from tests.support.queue_changes import CHANGES, LEFT, NAMES, build, now_ms, shown
 from tests.support.redis_data import add_event
-from tests.support.servers import Server
+from tests.support.servers import Server, valkey
 from tests.support.stopped_clock import StoppedClock
-from tests.support.watch import config_for, patient
+from tests.support.waiting import LIMIT_SECONDS
+from tests.support.watch import Watch, config_for, patient
 
 STALE = 5.0
 COMPLETED = "bullmq_jobs_completed_total"
@@ -61,31 +64,29 @@ class Pair:
             for name, connection in self._config.connections.items()
         ]
         self._writer = PageWriter()
-        self._last: dict[str, float] = {}
+        self._last: dict[Series, float] = {}
         self.increase = 0.0
         """Of the completed jobs, over both connections, as Prometheus would sum it."""
         for poller in self._pollers:
             poller.poll_once()
 
     def poll(self, times: int = 1) -> Samples:
+        """Poll with both, a second apart; returns what the last page shows."""
         for _ in range(times):
+            self._clock.move(1)
             for poller in self._pollers:
                 poller.poll()
                 poller._discover(float("inf"))
             page = self._writer.write(moment_of(self._store, self._config))
             samples = parse(page.body(Variant(Format.TEXT, gzip=False)).decode())
             self._add(samples)
-            self._clock.move(1)
         return samples
 
     def _add(self, samples: Samples) -> None:
-        for name in self._config.connections:
-            count = value(samples, COMPLETED, connection=name)
-            if count is None:
-                continue
-            before = self._last.get(name, 0.0)
+        for series, count in every(samples, COMPLETED).items():
+            before = self._last.get(series, 0.0)
             self.increase += count - before if count >= before else count
-            self._last[name] = count
+            self._last[series] = count
 
 
 def test_each_event_counts_once_over_both(
@@ -130,3 +131,50 @@ def test_an_outage_that_nobody_bridged_loses_nothing(
     proxy.let_in()
     pair.poll(3)
     assert pair.increase == 10
+
+
+def of_queues(samples: Samples) -> Samples:
+    """What is shown of queues, whichever connection reads them."""
+    return {
+        (name, frozenset((key, text) for key, text in labels if key != "connection")): number
+        for (name, labels), number in shown(samples).items()
+    }
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whoever_reads_shows_what_a_new_exporter_shows(clock: StoppedClock, seed: int) -> None:
+    """After changes of any kind, restarts of Redis, and changes of the reading connection."""
+    rng = random.Random(seed)  # noqa: S311 - to repeat a failure
+    persistent = ("--appendonly", "yes", "--appendfsync", "always")
+    with valkey(*persistent) as server:
+        proxy = Proxy(server)
+        build(server.client())
+        pair, cut = Pair(server, proxy, clock), False
+        pair.poll(2)
+        for _ in range(12):
+            step = rng.choice(("change", "change", "switch", "restart"))
+            if step == "switch":
+                (proxy.let_in if cut else proxy.refuse)()
+                cut = not cut
+                pair.poll(int(STALE) + 3)
+            elif step == "restart":
+                server.kill()
+                server.start()
+            else:
+                for _ in range(3):
+                    rng.choice(CHANGES)(server.client(), rng.choice(NAMES), rng)
+            for queue in NAMES:
+                add_event(server.client(), "completed", queue=queue, entry_id=f"{now_ms()}-*")
+            ours = of_queues(pair.poll(3))
+            fresh = of_queues(Watch(server.url).discover_and_poll())
+            left, less = (every(samples, LEFT) for samples in (ours, fresh))
+            assert left == pytest.approx(less, abs=LIMIT_SECONDS), step
+            assert ours | left == fresh | left, step
+        assert 0 < pair.increase <= completed(server)
+        proxy.close()
+
+
+def completed(server: Server) -> int:
+    """The completed events in the streams, none of which was ever trimmed."""
+    streams = [server.client().xrange(f"bull:{queue}:events") for queue in NAMES]
+    return sum(fields[b"event"] == b"completed" for each in streams for _, fields in each)

@@ -13,11 +13,18 @@ from exporter.collectors.queues.questions import (
     RowCommands,
     cached_question,
     check_scored,
+    check_string_lists,
     question,
 )
 from exporter.collectors.queues.subject import Count, Subject
+from exporter.collectors.queues.subjects.finished_schedulers import (
+    ITERATION,
+    OVERDUE,
+    SCHEDULER,
+    OverdueSchedulers,
+)
 from exporter.collectors.queues.subjects.settings import Settings
-from exporter.connection import KEY, Command, Reply
+from exporter.connection import KEY, Command, Reply, unexpected
 from exporter.parsing import finite
 from exporter.state.queue_table import Column
 
@@ -84,9 +91,19 @@ class Delayed(Subject):
 
 
 class Schedulers(Subject):
-    """A scheduler advances when a worker starts its iteration; without workers it gets overdue."""
+    """A scheduler advances when a worker starts its iteration; without workers it gets overdue.
 
-    commands = (_SCHEDULERS, _FIRST_SCHEDULER, _OVERDUE_SCHEDULERS)
+    A finished one, at its limit or past its end, keeps its last time for ever and does not count.
+    """
+
+    commands = (
+        _SCHEDULERS,
+        _FIRST_SCHEDULER,
+        _OVERDUE_SCHEDULERS,
+        OVERDUE,
+        SCHEDULER,
+        ITERATION,
+    )
     columns = (SCHEDULERS, SCHEDULERS_OVERDUE, SCHEDULERS_OVERDUE_SECONDS)
 
     def __init__(self, queues: Sequence[Queue], settings: Settings) -> None:
@@ -99,7 +116,11 @@ class Schedulers(Subject):
         self._first = ReplyCache(len(queues))
         self._due_ms = PerRow[float | None](len(queues), initial=None)
         """When the next iteration of the first scheduler is due, in Unix ms."""
+        self._found = PerRow[OverdueSchedulers](len(queues), initial=OverdueSchedulers({}))
+        """The overdue schedulers of each row."""
         self._overdue = _Overdue([], [])
+        self._totals: dict[int, int | None] = {}
+        """The number of overdue schedulers, finished or not, of rows that have any."""
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
         def take_first(asked: Sequence[int], replies: list[Reply]) -> None:
@@ -123,14 +144,58 @@ class Schedulers(Subject):
 
     def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
         self._overdue = _overdue(poll, self._numbers, self._due_ms, self._first)
+        self._totals = {}
         before = int(poll.now_ms - _GRACE_MS)
-        return [self._overdue.question(poll, _OVERDUE_SCHEDULERS, before)]
+
+        def take(rows: Sequence[int], replies: list[Reply]) -> None:
+            check_string_lists(replies[1::2])
+            for row, total, entries in zip(rows, replies[::2], replies[1::2], strict=True):
+                if len(entries or ()) % 2:
+                    raise unexpected("ZRANGEBYSCORE")
+                self._totals[row] = None if entries is None else total
+                self._found[row] = self._found[row].at(entries or ())
+
+        asked = poll.where(self._overdue.seconds)
+        packed = [
+            _OVERDUE_SCHEDULERS.on(key, more=(before,))
+            + OVERDUE.on(key, more=(before, "WITHSCORES", "LIMIT", 0, self._found[row].limit))
+            for row in asked
+            for key in (self.queues[row].key,)
+        ]
+        return [Question(asked, b"".join(packed), [2] * len(asked), (int, list), take)]
+
+    def ask_again(self, poll: BatchPoll) -> Iterable[Question]:
+        rows = list(self._totals)
+        checks = [self._found[row].to_check() for row in rows]
+
+        def take(_: Sequence[int], replies: list[Reply]) -> None:
+            start = 0
+            for row, names in zip(rows, checks, strict=True):
+                end = start + 2 * len(names)
+                self._found[row] = self._found[row].with_replies(poll, names, replies[start:end])
+                start = end
+
+        packed = [
+            self._found[row].commands(self.queues[row].key, name)
+            for row, names in zip(rows, checks, strict=True)
+            for name in names
+        ]
+        return [Question(rows, b"".join(packed), [2 * len(n) for n in checks], (list,), take)]
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
+        seconds, counts = self._overdue.seconds, self._overdue.counts
+        for row, total in self._totals.items():
+            number = None if total is None else self._found[row].number_late(total)
+            first = self._found[row].first_late_ms()
+            counts[row] = number
+            if total is not None and first is not None:
+                seconds[row] = (poll.now_ms - first) / 1000
+            else:
+                seconds[row] = None if number is None else 0
         return {
             SCHEDULERS: list(self._numbers),
-            SCHEDULERS_OVERDUE: self._overdue.counts,
-            SCHEDULERS_OVERDUE_SECONDS: self._overdue.seconds,
+            SCHEDULERS_OVERDUE: counts,
+            SCHEDULERS_OVERDUE_SECONDS: seconds,
         }
 
 
