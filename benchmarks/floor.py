@@ -37,7 +37,7 @@ def reading(port: int) -> Callable[[], list[int]]:
 def rendering(series: int) -> Callable[[], bytes]:
     """Return a function that renders series with one template whose labels are constant."""
     template = "".join(
-        f'bullmq_queue_jobs{{connection="default",prefix="bull",queue="svc-tasks-{row:05d}",'
+        f'bullmq_queue_size{{connection="default",prefix="bull",queue="svc-tasks-{row:05d}",'
         f'state="waiting"}} %d\n'
         for row in range(series)
     )

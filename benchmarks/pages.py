@@ -118,7 +118,7 @@ class _Gauges:
 
     def collect(self) -> Iterator[Metric]:
         labels = ["connection", "prefix", "queue", "state"]
-        family = GaugeMetricFamily("bullmq_queue_jobs", "Jobs.", labels=labels)
+        family = GaugeMetricFamily("bullmq_queue_size", "Jobs.", labels=labels)
         for row in range(self._series):
             family.add_metric(["default", "bull", f"svc-tasks-{row:05d}", "waiting"], row)
         yield family

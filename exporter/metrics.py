@@ -317,13 +317,13 @@ REDIS_VALUES = {
 
 QUEUE_JOBS = _row(
     Family(
-        "bullmq_queue_jobs",
+        "bullmq_queue_size",
         MetricType.GAUGE,
         (*_QUEUE, "state"),
         "Jobs by BullMQ state as of the last poll. Jobs of a paused queue count as waiting in "
         "every BullMQ version, so waiting + prioritized are the ready jobs; Bull and BullMQ 3 "
         "count prioritized jobs as waiting.",
-        'max by (connection, prefix, queue) (bullmq_queue_jobs{state="waiting"})',
+        'max by (connection, prefix, queue) (bullmq_queue_size{state="waiting"})',
         columns=tuple(ShownColumn(column, (state,)) for state, column in STATES.items()),
     )
 )
@@ -387,7 +387,7 @@ QUEUE_WORKERS = _gauge(
     "Connected workers according to CLIENT LIST. Absent if that is refused, on a replica, and if "
     "it lists none although jobs move, a job is locked or stalled-check is renewed: a worker "
     "without a connection name is not listed.",
-    'bullmq_queue_workers == 0 and ignoring (state) bullmq_queue_jobs{state="waiting"} > 0',
+    'bullmq_queue_workers == 0 and ignoring (state) bullmq_queue_size{state="waiting"} > 0',
 )
 QUEUE_BLOCKED = _gauge(
     "bullmq_queue_blocked",
@@ -408,7 +408,7 @@ QUEUE_CONCURRENCY_LIMIT = _queue_gauge(
     CONCURRENCY_LIMIT,
     "The queue's global concurrency: the maximum of active jobs over all workers; absent without "
     "such a limit. Up to a minute old.",
-    'bullmq_queue_jobs{state="active"} >= ignoring (state) bullmq_queue_concurrency_limit',
+    'bullmq_queue_size{state="active"} >= ignoring (state) bullmq_queue_concurrency_limit',
 )
 QUEUE_RATE_LIMIT_REMAINING = _queue_gauge(
     "bullmq_queue_rate_limit_remaining_seconds",
@@ -441,89 +441,89 @@ QUEUE_INFO = _row(
 
 _JOBS = (*_QUEUE, "job_name")
 JOBS_ADDED = _counter(
-    "bullmq_jobs_added_total",
+    "bullmq_queue_jobs_added_total",
     _JOBS,
     "Jobs added. Like all job counters and durations, read from the queue's event stream since the "
     "exporter first saw it. job_name is empty unless events.job_names is on; names above "
     "events.max_job_names in a queue and unknown names are __other__.",
-    "sum by (prefix, queue) (rate(bullmq_jobs_added_total[5m]))",
+    "sum by (prefix, queue) (rate(bullmq_queue_jobs_added_total[5m]))",
 )
 JOBS_STARTED = _counter(
-    "bullmq_jobs_started_total",
+    "bullmq_queue_jobs_started_total",
     _JOBS,
     "Jobs handed to a worker, once per attempt.",
-    "sum by (prefix, queue) (rate(bullmq_jobs_started_total[5m]))",
+    "sum by (prefix, queue) (rate(bullmq_queue_jobs_started_total[5m]))",
 )
 JOBS_COMPLETED = _counter(
-    "bullmq_jobs_completed_total",
+    "bullmq_queue_jobs_completed_total",
     _JOBS,
     "Jobs completed.",
-    "sum by (prefix, queue) (rate(bullmq_jobs_completed_total[5m]))",
+    "sum by (prefix, queue) (rate(bullmq_queue_jobs_completed_total[5m]))",
 )
 JOBS_FAILED = _counter(
-    "bullmq_jobs_failed_total",
+    "bullmq_queue_jobs_failed_total",
     _JOBS,
     "Jobs that failed permanently, after their last attempt.",
-    "sum by (prefix, queue) (rate(bullmq_jobs_failed_total[5m])) / sum by (prefix, "
-    "queue) (rate(bullmq_jobs_started_total[5m]))",
+    "sum by (prefix, queue) (rate(bullmq_queue_jobs_failed_total[5m])) / sum by (prefix, "
+    "queue) (rate(bullmq_queue_jobs_started_total[5m]))",
 )
 JOBS_RETRIED = _counter(
-    "bullmq_jobs_retried_total",
+    "bullmq_queue_jobs_retried_total",
     _JOBS,
     "Attempts after which the job was put back to be retried. Includes jobs that their processor "
     "moved to delayed or put back for a rate limit: the stream does not distinguish them.",
-    "sum by (prefix, queue) (increase(bullmq_jobs_retried_total[1h]))",
+    "sum by (prefix, queue) (increase(bullmq_queue_jobs_retried_total[1h]))",
 )
 JOBS_STALLED = _counter(
-    "bullmq_jobs_stalled_total",
+    "bullmq_queue_jobs_stalled_total",
     _JOBS,
     "Jobs put back because their worker did not renew the lock. Before BullMQ 5.53.2 the last "
     "stall of a job that stalls too often counts only as a failure.",
-    "increase(bullmq_jobs_stalled_total[1h]) > 0",
+    "increase(bullmq_queue_jobs_stalled_total[1h]) > 0",
 )
 JOB_WAIT = _histogram(
-    "bullmq_job_wait_seconds",
+    "bullmq_queue_job_wait_seconds",
     _JOBS,
     "Time from ready to active, per attempt; excludes the job's delay, includes pauses and limits. "
     "Appears with the queue's first event.",
     "histogram_quantile(0.95, sum by (prefix, queue, le) "
-    "(rate(bullmq_job_wait_seconds_bucket[5m])))",
+    "(rate(bullmq_queue_job_wait_seconds_bucket[5m])))",
 )
 JOB_RUN = _histogram(
-    "bullmq_job_run_seconds",
+    "bullmq_queue_job_run_seconds",
     (*_JOBS, "outcome"),
     "Time from active to the outcome (completed, failed or retried), per attempt whose start was "
     "seen; excludes jobs that stalled too often and parents failed by a child. Appears with the "
     "queue's first event.",
-    "sum by (prefix, queue) (rate(bullmq_job_run_seconds_sum[5m])) / sum by (prefix, "
-    "queue) (rate(bullmq_job_run_seconds_count[5m]))",
+    "sum by (prefix, queue) (rate(bullmq_queue_job_run_seconds_sum[5m])) / sum by (prefix, "
+    "queue) (rate(bullmq_queue_job_run_seconds_count[5m]))",
 )
 EVENTS_READ = _counter(
-    "bullmq_events_read_total",
+    "bullmq_queue_events_read_total",
     _QUEUE,
     "Events read from the queue's event stream.",
-    "rate(bullmq_events_read_total[5m])",
+    "rate(bullmq_queue_events_read_total[5m])",
 )
 EVENTS_LOST = _counter(
-    "bullmq_events_lost_total",
+    "bullmq_queue_events_lost_total",
     _QUEUE,
     "Events trimmed from the stream before they were read; the counters above miss them. Before "
     "Redis 7 their number is unknown, and each loss counts as one.",
-    "increase(bullmq_events_lost_total[1h]) > 0",
+    "increase(bullmq_queue_events_lost_total[1h]) > 0",
 )
 EVENTS_LAG = _gauge(
-    "bullmq_events_lag_seconds",
+    "bullmq_exporter_events_lag_seconds",
     _CONNECTION,
     "Age of the oldest event still unread when the last pass ended; 0 if all were read.",
-    "bullmq_events_lag_seconds > 30",
+    "bullmq_exporter_events_lag_seconds > 30",
     "seconds",
 )
 EVENTS_INFLIGHT_DROPPED = _counter(
-    "bullmq_events_inflight_dropped_total",
+    "bullmq_exporter_inflight_jobs_dropped_total",
     _CONNECTION,
     "Jobs whose start was dropped to bound memory (events.max_inflight); their durations are "
     "missing.",
-    "increase(bullmq_events_inflight_dropped_total[1h]) > 0",
+    "increase(bullmq_exporter_inflight_jobs_dropped_total[1h]) > 0",
 )
 
 # --- sync test -----------------------------------------------------------------------------------

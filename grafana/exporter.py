@@ -143,7 +143,7 @@ def _collection() -> list[Panel]:
                 f"bullmq_exporter_queues_dropped{_CONNECTIONS}", "queues {{connection}} {{prefix}}"
             ),
             Query(
-                f"increase(bullmq_events_inflight_dropped_total{_CONNECTIONS}[{RATE}])",
+                f"increase(bullmq_exporter_inflight_jobs_dropped_total{_CONNECTIONS}[{RATE}])",
                 "jobs in flight {{connection}}",
             ),
             Query(

@@ -41,7 +41,7 @@ _LATE: Final = (
 _WORKERS: Final = gauge("bullmq_queue_workers")
 _WITHOUT_WORKERS: Final = f"{_WORKERS} == 0 and ({READY} + {jobs('active')}) > 0"
 # the window and the minimum number of failures of the alert
-_FAILURES: Final = increase("bullmq_jobs_failed_total", window="10m")
+_FAILURES: Final = increase("bullmq_queue_jobs_failed_total", window="10m")
 _WORST_RATIO: Final = (
     f"max({failure_ratio('10m')} * ({_FAILURES} > bool {thresholds.FEW_FAILURES:g}))"
 )
@@ -189,7 +189,7 @@ def _queues() -> Panel:
         jobs("waiting-children"),
         jobs("failed"),
         finished(),
-        rate("bullmq_jobs_failed_total"),
+        rate("bullmq_queue_jobs_failed_total"),
         failure_ratio(),
         f"{gauge(WAIT_P95, scope=RULE)} >= 0",
         f"{gauge(RUN_P95, scope=RULE)} >= 0",
@@ -231,7 +231,7 @@ def _throughput() -> list[Panel]:
         lines(
             "Added and finished per second",
             "Are more jobs added than finished?",
-            Query(f"sum({rate('bullmq_jobs_added_total')})", "added"),
+            Query(f"sum({rate('bullmq_queue_jobs_added_total')})", "added"),
             Query(f"sum({finished()})", "finished"),
             unit="cps",
             no_value="Needs events.enabled",
@@ -252,8 +252,8 @@ def _throughput() -> list[Panel]:
 
 
 def _latency() -> list[Panel]:
-    wait = "bullmq_job_wait_seconds"
-    run = quantile(0.95, "bullmq_job_run_seconds", by=BY_QUEUE)
+    wait = "bullmq_queue_job_wait_seconds"
+    run = quantile(0.95, "bullmq_queue_job_run_seconds", by=BY_QUEUE)
     return [
         lines(
             "Oldest waiting job",
@@ -284,7 +284,7 @@ def _failures() -> list[Panel]:
         lines(
             "Failed per second",
             "Which queues fail? Jobs that failed for good; the 10 queues with the most.",
-            Query(top(10, rate("bullmq_jobs_failed_total")), _QUEUE_LEGEND),
+            Query(top(10, rate("bullmq_queue_jobs_failed_total")), _QUEUE_LEGEND),
             unit="cps",
             no_value="Needs events.enabled",
         ),
@@ -300,8 +300,8 @@ def _failures() -> list[Panel]:
         lines(
             "Retries and stalls per second",
             "Do jobs run more than once?",
-            Query(f"sum({rate('bullmq_jobs_retried_total')})", "retried"),
-            Query(f"sum({rate('bullmq_jobs_stalled_total')})", "stalled"),
+            Query(f"sum({rate('bullmq_queue_jobs_retried_total')})", "retried"),
+            Query(f"sum({rate('bullmq_queue_jobs_stalled_total')})", "stalled"),
             unit="cps",
             no_value="Needs events.enabled",
             colors={"stalled": "red"},

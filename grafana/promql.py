@@ -63,24 +63,24 @@ def top(count: int, expr: str) -> str:
     return f"({expr}) and topk({count}, last_over_time(({expr})[5m:] @ end()))"
 
 
-_READY_STATES = gauge("bullmq_queue_jobs", 'state=~"waiting|prioritized"', by=f"{BY_QUEUE}, state")
+_READY_STATES = gauge("bullmq_queue_size", 'state=~"waiting|prioritized"', by=f"{BY_QUEUE}, state")
 READY: Final = f"sum by ({BY_QUEUE}) ({_READY_STATES})"
 """Jobs that could start now, by queue."""
 
 
 def jobs(state: str) -> str:
     """Jobs in a state, by queue."""
-    return gauge("bullmq_queue_jobs", f'state="{state}"')
+    return gauge("bullmq_queue_size", f'state="{state}"')
 
 
 def finished(*more: str, by: str = BY_QUEUE, window: str = RATE) -> str:
     """Jobs completed or failed for good, per second."""
-    completed = rate("bullmq_jobs_completed_total", *more, by=by, window=window)
-    failed = rate("bullmq_jobs_failed_total", *more, by=by, window=window)
+    completed = rate("bullmq_queue_jobs_completed_total", *more, by=by, window=window)
+    failed = rate("bullmq_queue_jobs_failed_total", *more, by=by, window=window)
     return f"({completed} + {failed})"
 
 
 def failure_ratio(window: str = RATE, by: str = BY_QUEUE) -> str:
     """The share of finished jobs that failed for good; absent if none has finished."""
-    failed = rate("bullmq_jobs_failed_total", by=by, window=window)
+    failed = rate("bullmq_queue_jobs_failed_total", by=by, window=window)
     return f"{failed} / ({finished(by=by, window=window)} > 0)"

@@ -46,7 +46,9 @@ _QUANTILES: Final = (0.5, 0.95, 0.99)
 
 def dashboard() -> str:
     """The dashboard as JSON."""
-    names: Any = label_variable("job_name", "Job name", f"bullmq_jobs_added_total{where(QUEUE)}")
+    names: Any = label_variable(
+        "job_name", "Job name", f"bullmq_queue_jobs_added_total{where(QUEUE)}"
+    )
     return build(
         UID,
         "BullMQ / Queue",
@@ -119,13 +121,16 @@ def _now() -> list[Panel]:
 
 def _flow() -> list[Panel]:
     steps = ("added", "started", "completed", "failed", "retried")
-    added = rate("bullmq_jobs_added_total", _NAMES)
-    state = gauge("bullmq_queue_jobs", 'state!~"completed|failed"', by="state")
+    added = rate("bullmq_queue_jobs_added_total", _NAMES)
+    state = gauge("bullmq_queue_size", 'state!~"completed|failed"', by="state")
     return [
         lines(
             "Jobs per second",
             "Which step is the bottleneck?",
-            *(Query(f"sum({rate(f'bullmq_jobs_{step}_total', _NAMES)})", step) for step in steps),
+            *(
+                Query(f"sum({rate(f'bullmq_queue_jobs_{step}_total', _NAMES)})", step)
+                for step in steps
+            ),
             unit="cps",
             no_value=_NO_EVENTS,
             colors={"completed": "green", "failed": "red", "retried": "orange"},
@@ -148,7 +153,7 @@ def _flow() -> list[Panel]:
 
 
 def _latency() -> list[Panel]:
-    wait, run = "bullmq_job_wait_seconds", "bullmq_job_run_seconds"
+    wait, run = "bullmq_queue_job_wait_seconds", "bullmq_queue_job_run_seconds"
     return [
         heat("Time to start", "How are wait times distributed?", buckets(wait, _NAMES)),
         _quantiles(
@@ -182,8 +187,8 @@ def _quantiles(title: str, question: str, histogram: str, no_value: str) -> Pane
 
 
 def _failures() -> list[Panel]:
-    started = rate("bullmq_jobs_started_total", _NAMES)
-    ended = rate("bullmq_job_run_seconds_count", _NAMES, by=f"{BY_QUEUE}, outcome")
+    started = rate("bullmq_queue_jobs_started_total", _NAMES)
+    ended = rate("bullmq_queue_job_run_seconds_count", _NAMES, by=f"{BY_QUEUE}, outcome")
     return [
         lines(
             "Attempts by outcome",
@@ -202,7 +207,7 @@ def _failures() -> list[Panel]:
         lines(
             "Stalled",
             "Do workers lose their locks?",
-            Query(f"sum({increase('bullmq_jobs_stalled_total', _NAMES)})", "stalled"),
+            Query(f"sum({increase('bullmq_queue_jobs_stalled_total', _NAMES)})", "stalled"),
             no_value=_NO_EVENTS,
             bars=True,
             colors={"stalled": "red"},
@@ -243,8 +248,8 @@ def _capacity() -> list[Panel]:
 
 
 def _by_name() -> list[Panel]:
-    failed = rate("bullmq_jobs_failed_total", _NAMES, by=_BY_NAME)
-    run = quantile(0.95, "bullmq_job_run_seconds", _NAMES, label="job_name", by="job_name")
+    failed = rate("bullmq_queue_jobs_failed_total", _NAMES, by=_BY_NAME)
+    run = quantile(0.95, "bullmq_queue_job_run_seconds", _NAMES, label="job_name", by="job_name")
     name = "{{job_name}}"
     return [
         lines(
@@ -294,7 +299,7 @@ def _by_name() -> list[Panel]:
 
 
 def _total(what: str) -> str:
-    return increase(f"bullmq_jobs_{what}_total", _NAMES, by=_BY_NAME, window="$__range")
+    return increase(f"bullmq_queue_jobs_{what}_total", _NAMES, by=_BY_NAME, window="$__range")
 
 
 def _timed() -> list[Panel]:

@@ -245,7 +245,7 @@ def _events() -> list[Panel]:
         lines(
             "Event lag",
             "How far is the exporter behind the event streams?",
-            Query(_of("bullmq_events_lag_seconds"), _CONNECTION_LEGEND),
+            Query(_of("bullmq_exporter_events_lag_seconds"), _CONNECTION_LEGEND),
             unit="s",
             no_value="Needs events.enabled",
             width=6,
@@ -253,7 +253,7 @@ def _events() -> list[Panel]:
         lines(
             "Events read per second",
             "Which streams are active? The 10 busiest.",
-            Query(top(10, rate("bullmq_events_read_total")), "{{queue}} ({{connection}})"),
+            Query(top(10, rate("bullmq_queue_events_read_total")), "{{queue}} ({{connection}})"),
             unit="cps",
             no_value="Needs events.enabled",
             width=6,
@@ -261,7 +261,7 @@ def _events() -> list[Panel]:
         lines(
             "Events lost",
             "Were events trimmed before they were read? Then counters are too low.",
-            Query(f"sum({increase('bullmq_events_lost_total')})", "lost"),
+            Query(f"sum({increase('bullmq_queue_events_lost_total')})", "lost"),
             no_value="Needs events.enabled",
             bars=True,
             colors={"lost": "red"},

@@ -77,7 +77,7 @@ COMMAND_HELP = {
                 runs_until_stopped=True,
             ),
             Example(
-                "bullmq-exporter run --once | grep bullmq_queue_jobs",
+                "bullmq-exporter run --once | grep bullmq_queue_size",
                 "Print the metrics once, without a server.",
             ),
         ),

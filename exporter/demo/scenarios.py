@@ -62,14 +62,14 @@ SCENARIOS: Final = {
             (
                 "bullmq_queue_blocked has no samples",
                 "bullmq_queue_oldest_waiting_seconds stays near 0",
-                "rate(bullmq_jobs_completed_total[1m]), by queue and job_name",
+                "rate(bullmq_queue_jobs_completed_total[1m]), by queue and job_name",
             ),
         ),
         Scenario(
             "busy",
             "images gets more jobs than its worker can process, so its backlog grows",
             (
-                'bullmq_queue_jobs{queue="images",state="waiting"} grows from about 1500',
+                'bullmq_queue_size{queue="images",state="waiting"} grows from about 1500',
                 'bullmq_queue_oldest_waiting_seconds{queue="images"} grows too',
                 "bullmq_queue_blocked has no samples, since jobs still finish",
             ),
@@ -86,9 +86,9 @@ SCENARIOS: Final = {
             "failing",
             "most jobs of payments fail permanently",
             (
-                'bullmq_jobs_failed_total{queue="payments"} counts four of five finished jobs',
-                'bullmq_jobs_retried_total{queue="payments"} grows too',
-                'bullmq_job_run_seconds{queue="payments"}, by outcome',
+                'bullmq_queue_jobs_failed_total{queue="payments"} counts four of five jobs',
+                'bullmq_queue_jobs_retried_total{queue="payments"} grows too',
+                'bullmq_queue_job_run_seconds{queue="payments"}, by outcome',
             ),
             loads=healthy_but(
                 "payments",
@@ -129,7 +129,7 @@ SCENARIOS: Final = {
             (
                 'bullmq_queue_paused{queue="emails"} is 1',
                 'bullmq_queue_blocked{queue="emails",reason="paused"}',
-                'bullmq_queue_jobs{queue="emails",state="waiting"} grows',
+                'bullmq_queue_size{queue="emails",state="waiting"} grows',
             ),
             fault=Pause("emails", after_seconds=4),
         ),

@@ -34,8 +34,8 @@ def _counted(*counters: str) -> str:
     return f"max by (%queue) ({summed})"
 
 
-_FAILED = _counted("bullmq_jobs_failed_total")
-_FINISHED = _counted("bullmq_jobs_completed_total", "bullmq_jobs_failed_total")
+_FAILED = _counted("bullmq_queue_jobs_failed_total")
+_FINISHED = _counted("bullmq_queue_jobs_completed_total", "bullmq_queue_jobs_failed_total")
 _RATIO = f"{_FAILED} / ({_FINISHED} > 0) > %above_ratio and on (%queue) {_FAILED} > %above_jobs"
 _UNREACHABLE = (
     'label_replace(max by (%connection) (bullmq_up) == 0, "{0}", "$1", "connection", "(.*)")'
@@ -126,7 +126,7 @@ ALERTS: Final = (
     Alert(
         "EventGap",
         Severity.INFO,
-        "max by (%queue) (increase(bullmq_events_lost_total[%window])) > 0",
+        "max by (%queue) (increase(bullmq_queue_events_lost_total[%window])) > 0",
         f"Events lost: {_QUEUE_NAME}",
         f"About {{{{ $value | humanize }}}} events of {_QUEUE_NAME} were trimmed from the stream "
         "before they were read. Counters and durations of that time are too low.",
@@ -182,7 +182,7 @@ ALERTS: Final = (
         "NoWorkers",
         Severity.CRITICAL,
         "sum by (%queue) "
-        '(max by (%queue, state) (bullmq_queue_jobs{state=~"waiting|prioritized|active"})) > 0 '
+        '(max by (%queue, state) (bullmq_queue_size{state=~"waiting|prioritized|active"})) > 0 '
         f"and on (%queue) max by (%queue) (bullmq_queue_workers) == 0 {_NOT_PAUSED}",
         f"No worker connected: {_QUEUE_NAME} ({{{{ $value | humanize }}}} pending)",
         f"{_QUEUE_NAME} has unfinished jobs ({{{{ $value | humanize }}}} ready or active), but no "
@@ -224,7 +224,7 @@ ALERTS: Final = (
     Alert(
         "JobsStalled",
         Severity.WARNING,
-        f"{_counted('bullmq_jobs_stalled_total')} > %above_jobs",
+        f"{_counted('bullmq_queue_jobs_stalled_total')} > %above_jobs",
         f"Jobs stalled: {_QUEUE_NAME} ({{{{ $value | humanize }}}})",
         f"About {{{{ $value | humanize }}}} jobs of {_QUEUE_NAME} were put back because their "
         "workers did not renew the locks. Workers crash or block their event loop.",

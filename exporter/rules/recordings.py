@@ -9,9 +9,9 @@ from typing import Final
 
 from exporter.rules.model import Recording
 
-READY: Final = "queue:bullmq_jobs_ready:max"
-WAIT_P95: Final = "queue:bullmq_job_wait_seconds:p95_5m"
-RUN_P95: Final = "queue:bullmq_job_run_seconds:p95_5m"
+READY: Final = "queue:bullmq_queue_ready:max"
+WAIT_P95: Final = "queue:bullmq_queue_job_wait_seconds:p95_5m"
+RUN_P95: Final = "queue:bullmq_queue_job_run_seconds:p95_5m"
 
 
 def _p95(histogram: str) -> str:
@@ -23,8 +23,8 @@ RECORDINGS: Final = (
     Recording(
         READY,
         "sum by (%queue) "
-        '(max by (%queue, state) (bullmq_queue_jobs{state=~"waiting|prioritized"}))',
+        '(max by (%queue, state) (bullmq_queue_size{state=~"waiting|prioritized"}))',
     ),
-    Recording(WAIT_P95, _p95("bullmq_job_wait_seconds")),
-    Recording(RUN_P95, _p95("bullmq_job_run_seconds")),
+    Recording(WAIT_P95, _p95("bullmq_queue_job_wait_seconds")),
+    Recording(RUN_P95, _p95("bullmq_queue_job_run_seconds")),
 )

@@ -226,7 +226,9 @@ def polled_at(samples: Samples) -> float:
 def finished(samples: Samples, queue: str) -> float:
     """Attempts that have ended so far."""
     names = ("completed", "failed", "retried")
-    return sum(sum(every(samples, f"bullmq_jobs_{n}_total", queue=queue).values()) for n in names)
+    return sum(
+        sum(every(samples, f"bullmq_queue_jobs_{n}_total", queue=queue).values()) for n in names
+    )
 
 
 def test_a_healthy_busy_system_raises_no_alarm(stage: Stage) -> None:
@@ -264,7 +266,7 @@ def test_a_healthy_busy_system_raises_no_alarm(stage: Stage) -> None:
                 moved[queue] = polled_at(before)
             if every(samples, "bullmq_queue_blocked", queue=queue):
                 assert polled_at(samples) - moved[queue] > BLOCKED_AFTER - 0.5, queue
-        waiting = value(samples, "bullmq_queue_jobs", queue="slow", state="waiting")
+        waiting = value(samples, "bullmq_queue_size", queue="slow", state="waiting")
         most_waiting, before = max(most_waiting, waiting or 0), samples
     assert most_waiting > 3  # there was work that waited
     assert all(finished(before, queue) > finished(first, queue) for queue in queues)

@@ -15,7 +15,7 @@ from tests.support.pages import every, jobs, value
 from tests.support.redis_data import add_queues
 from tests.support.waiting import wait_for
 
-COMPLETED = "bullmq_jobs_completed_total"
+COMPLETED = "bullmq_queue_jobs_completed_total"
 WORKERS = "bullmq_queue_workers"
 
 
@@ -73,7 +73,7 @@ def test_one_cluster_through_two_nodes(nodes: Cluster, tmp_path: Path) -> None:
     with daemon(tmp_path, config(nodes)) as running:
         wait_for(lambda: len(jobs(running.samples())) == 3 * 7, "each queue once")
         samples = running.samples()
-        names = {dict(key[1])["connection"] for key in every(samples, "bullmq_queue_jobs")}
+        names = {dict(key[1])["connection"] for key in every(samples, "bullmq_queue_size")}
         assert names == {"api"}
         assert value(samples, "bullmq_connection_info", connection="worker", database="api") == 1
         wait_for(lambda: running.get("/health/redis/sync").status == 200, "sync passes")
@@ -93,7 +93,7 @@ def test_jobs_are_counted_through_a_failover(nodes: Cluster, act: Actors, tmp_pa
         wait_for(lambda: completed(running).get("{reports}", 0) > before + 20, "and go on")
         assert nodes.master_of("{reports}") is not master
         assert value(running.samples(), "bullmq_up", connection="api") == 1
-        assert value(running.samples(), "bullmq_events_lost_total", queue="{reports}") == 0
+        assert value(running.samples(), "bullmq_queue_events_lost_total", queue="{reports}") == 0
 
 
 def test_check(nodes: Cluster, tmp_path: Path) -> None:

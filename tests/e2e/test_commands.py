@@ -123,7 +123,7 @@ def walk(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]
 
 def test_the_quick_start_leads_to_a_firing_alert(walk: Walk) -> None:
     assert re.search(r"^OK: default sees what it writes", walk.output, re.MULTILINE)
-    assert 'bullmq_queue_jobs{connection="default",prefix="bull",queue="mail"' in walk.output
+    assert 'bullmq_queue_size{connection="default",prefix="bull",queue="mail"' in walk.output
     firing = [line for line in walk.output.splitlines() if "alertname=" in line]
     assert len(firing) == 1
     assert 'alertname="BullMQNoWorkers"' in firing[0]

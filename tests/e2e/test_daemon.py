@@ -79,7 +79,7 @@ def test_one_connection_down_leaves_the_others_alone(several: Daemon) -> None:
 
 def test_connections_to_one_keyspace_are_read_once(several: Daemon, shared: Server) -> None:
     samples = several.samples()
-    assert {dict(k[1])["connection"] for k in every(samples, "bullmq_queue_jobs")} == {"api"}
+    assert {dict(k[1])["connection"] for k in every(samples, "bullmq_queue_size")} == {"api"}
     owners = {
         dict(k[1])["connection"]: dict(k[1])["database"]
         for k in every(samples, "bullmq_connection_info")

@@ -86,7 +86,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             config = CONFIG.format(api=api.url, worker=worker.url)
             rules = rules_file(scaled(ALERTS, 1 / 60, 5))
             with daemon(folder, config) as running, prometheus(folder, [running.port], rules) as p:
-                wait_for(lambda: p.query('bullmq_events_read_total{queue="known"}'), "known")
+                wait_for(lambda: p.query('bullmq_queue_events_read_total{queue="known"}'), "known")
                 # a name's counter begins with its first job, and increases are seen after that
                 known(traffic, p, good=1, bad=1, total=2)
                 known(traffic, p, good=30, bad=10, total=42)
@@ -106,8 +106,9 @@ def known(
     traffic.stdin.flush()
     assert traffic.stdout.readline() == "done\n"
     of_known = '{queue="known"}'
-    by_events = f"sum(bullmq_jobs_completed_total{of_known} + bullmq_jobs_failed_total{of_known})"
-    kept = 'sum(bullmq_queue_jobs{queue="known",state=~"completed|failed"})'
+    finished = [f"bullmq_queue_jobs_{kind}_total{of_known}" for kind in ("completed", "failed")]
+    by_events = f"sum({' + '.join(finished)})"
+    kept = 'sum(bullmq_queue_size{queue="known",state=~"completed|failed"})'
     wait_for(lambda: asked.value(by_events) == total, f"{total} events are counted")
     wait_for(lambda: asked.value(kept) == total, f"{total} jobs are kept")
 
@@ -182,7 +183,7 @@ def test_numbers_of_a_known_load(live: Live) -> None:
     assert one("Finished jobs kept") == 31
     assert one("Finished jobs kept", 1) == 11
     # increase() adds half a scrape at both ends of what it has
-    samples = 'min(count_over_time(bullmq_jobs_added_total{queue="known"}[5m]))'
+    samples = 'min(count_over_time(bullmq_queue_jobs_added_total{queue="known"}[5m]))'
     wait_for(lambda: (live.prometheus.value(samples) or 0) > 15, "fifteen scrapes")
     finished, failed, retried, stalled, p95 = live.panel("queue", "Job names", queue="known")
     assert by_name(finished) == pytest.approx({"good": 30, "bad": 10}, rel=0.15)

@@ -320,11 +320,11 @@ def _blocked(samples: Samples) -> dict[tuple[str, str], str]:
 
 def _total(samples: Samples, what: str, queue: str) -> float:
     """A counter of jobs over all job names."""
-    return sum(every(samples, f"bullmq_jobs_{what}_total", queue=queue).values())
+    return sum(every(samples, f"bullmq_queue_jobs_{what}_total", queue=queue).values())
 
 
 def _completed_kinds(samples: Samples) -> set[tuple[str, str]]:
-    found = every(samples, "bullmq_jobs_completed_total")
+    found = every(samples, "bullmq_queue_jobs_completed_total")
     return {
         (dict(key[1])["queue"], dict(key[1])["job_name"]) for key, count in found.items() if count
     }

@@ -53,13 +53,13 @@ def act(redis: Server) -> Iterator[Actors]:
 def counted(running: Daemon, queue: str) -> dict[str, int]:
     samples = running.samples()
     kinds = (*KINDS, "stalled")
-    found = {kind: value(samples, f"bullmq_jobs_{kind}_total", queue=queue) for kind in kinds}
+    found = {kind: value(samples, f"bullmq_queue_jobs_{kind}_total", queue=queue) for kind in kinds}
     return {kind: int(count) for kind, count in found.items() if count is not None}
 
 
 def follows(running: Daemon, queue: str) -> None:
     """Waits until the queue is known, and the end of its stream."""
-    read = "bullmq_events_read_total"
+    read = "bullmq_queue_events_read_total"
     wait_for(lambda: value(running.samples(), read, queue=queue) is not None, "discovered")
 
 
@@ -91,21 +91,21 @@ def agree(running: Daemon, queue: str, own: dict[str, float]) -> None:
 
     wait_for(lambda: found() == expected, f"{expected}, not {found()}")
     samples = running.samples()
-    assert value(samples, "bullmq_events_lost_total", queue=queue) == 0
-    assert value(samples, "bullmq_jobs_stalled_total", queue=queue) == 0
+    assert value(samples, "bullmq_queue_events_lost_total", queue=queue) == 0
+    assert value(samples, "bullmq_queue_jobs_stalled_total", queue=queue) == 0
     run = {
-        outcome: value(samples, "bullmq_job_run_seconds_count", outcome=outcome, queue=queue)
+        outcome: value(samples, "bullmq_queue_job_run_seconds_count", outcome=outcome, queue=queue)
         for outcome in ("completed", "failed", "retried")
     }
     assert run == {outcome: expected[outcome] for outcome in run}
-    total = value(samples, "bullmq_job_run_seconds_sum", outcome="completed", queue=queue)
+    total = value(samples, "bullmq_queue_job_run_seconds_sum", outcome="completed", queue=queue)
     assert total is not None
     # a run begins before the worker's own clock is read, and ends after it; both are cut to 1 ms
     rounded = 0.002 * expected["completed"]
     assert own["completedMs"] / 1000 - rounded < total < CONCURRENCY * own["seconds"]
-    waits = value(samples, "bullmq_job_wait_seconds_count", queue=queue)
+    waits = value(samples, "bullmq_queue_job_wait_seconds_count", queue=queue)
     assert waits == expected["started"]
-    wait = value(samples, "bullmq_job_wait_seconds_sum", queue=queue)
+    wait = value(samples, "bullmq_queue_job_wait_seconds_sum", queue=queue)
     assert wait is not None
     assert 0 < wait < waits * own["seconds"]
 
@@ -142,7 +142,7 @@ def test_a_worker_that_is_killed_stalls_its_job(running: Daemon, act: Actors) ->
         f"{expected}, not {counted(running, queue)}",
     )
     runs = value(
-        running.samples(), "bullmq_job_run_seconds_count", outcome="completed", queue=queue
+        running.samples(), "bullmq_queue_job_run_seconds_count", outcome="completed", queue=queue
     )
     assert runs == 1, "the run that died has no duration"
 
@@ -163,4 +163,4 @@ def test_obliterate(running: Daemon, act: Actors) -> None:
     assert before in (0, 2, 7)
     act("producer", queue=queue, count=3)
     wait_for(lambda: counted(running, queue)["added"] == before + 3, "three more")
-    assert value(running.samples(), "bullmq_events_lost_total", queue=queue) == 0
+    assert value(running.samples(), "bullmq_queue_events_lost_total", queue=queue) == 0

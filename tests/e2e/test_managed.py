@@ -15,7 +15,10 @@ from tests.support.servers import Server, redis_server
 
 TEXT = (Path(__file__).parents[2] / "docs" / "managed-redis.md").read_text()
 ROWS = re.findall(r"^\| `([A-Z]+)` \| (.+?) \| (.*?) ?\|$", TEXT, re.MULTILINE)
-OF_THE_CONNECTION = {"bullmq_events_lag_seconds", "bullmq_events_inflight_dropped_total"}
+OF_THE_CONNECTION = {
+    "bullmq_exporter_events_lag_seconds",
+    "bullmq_exporter_inflight_jobs_dropped_total",
+}
 
 
 def page(server: Server) -> tuple[set[str], str]:

@@ -73,5 +73,5 @@ def test_the_others_go_on(big_server: Server, proxies: tuple[Proxy, Proxy], tmp_
 
 
 def jobs_of(samples: Samples) -> set[str]:
-    found = every(samples, "bullmq_queue_jobs")
+    found = every(samples, "bullmq_queue_size")
     return {dict(labels)["connection"] for _, labels in found}

@@ -102,15 +102,15 @@ def test_what_has_not_changed_goes_on(a: Server, b: Server, tmp_path: Path) -> N
         wait_for(lambda: jobs(running.samples(), connection="api"), "queues on the page")
         wait_for(lambda: _follows(running, a), "events are followed")
         add_event(a.client(), "failed", 1, queue="mail")
-        wait_for(lambda: count(running, "bullmq_jobs_failed_total"), "all of them are read")
+        wait_for(lambda: count(running, "bullmq_queue_jobs_failed_total"), "all of them are read")
         wait_for(lambda: count(running, "bullmq_sync_runs_total"), "a sync round")
         before, socket = running.samples(), clients(a)
 
         reload(running, text({"api": a.url, "worker": b.url}))
         add_event(a.client(), "added", 99, queue="mail")  # falls in between
         wait_for(lambda: jobs(running.samples(), connection="worker"), "the new one's queues")
-        added = value(before, "bullmq_jobs_added_total", connection="api")
-        wait_for(lambda: count(running, "bullmq_jobs_added_total", connection="api") > added)
+        added = value(before, "bullmq_queue_jobs_added_total", connection="api")
+        wait_for(lambda: count(running, "bullmq_queue_jobs_added_total", connection="api") > added)
         wait_for(lambda: len(every(running.samples(), "bullmq_sync_success")) == 4, "all pairs")
 
         after = running.samples()
@@ -122,7 +122,7 @@ def test_what_has_not_changed_goes_on(a: Server, b: Server, tmp_path: Path) -> N
             and after.get(key, -1) < number
         }
         assert fallen == {}
-        assert value(after, "bullmq_jobs_added_total", connection="api") == added + 1
+        assert value(after, "bullmq_queue_jobs_added_total", connection="api") == added + 1
         assert value(after, "bullmq_connection_reconnects_total", connection="api") == 0
         assert clients(a) == socket
         assert set(clients(b)) == {"bullmq-exporter:worker"}
@@ -131,7 +131,7 @@ def test_what_has_not_changed_goes_on(a: Server, b: Server, tmp_path: Path) -> N
 
 def _follows(running: Daemon, server: Server) -> bool:
     add_event(server.client(), "added", 1, queue="mail")
-    return count(running, "bullmq_jobs_added_total") > 0
+    return count(running, "bullmq_queue_jobs_added_total") > 0
 
 
 def test_one_is_removed(running: Daemon, a: Server, b: Server) -> None:

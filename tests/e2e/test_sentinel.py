@@ -55,7 +55,7 @@ def reached(running: Daemon) -> str:
 
 
 def events(running: Daemon) -> float:
-    return value(running.samples(), "bullmq_jobs_added_total", queue="mail") or 0
+    return value(running.samples(), "bullmq_queue_jobs_added_total", queue="mail") or 0
 
 
 def put(group: SentinelGroup, port: int) -> None:

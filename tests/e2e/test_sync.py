@@ -105,7 +105,7 @@ def test_hidden_identities_are_told_by_what_the_test_sees(server: Server, tmp_pa
             wait_for(lambda: jobs(running.samples()), "queues on the page")
             owners = {
                 dict(labels)["connection"]
-                for _, labels in every(running.samples(), "bullmq_queue_jobs")
+                for _, labels in every(running.samples(), "bullmq_queue_size")
             }
             assert owners == {"api"}
             assert running.get("/health/redis/sync").status == 200

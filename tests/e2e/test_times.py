@@ -32,7 +32,7 @@ def watched(server: Server) -> Watch:
 
 
 def counted(samples: Samples, *kinds: str) -> list[float | None]:
-    return [value(samples, f"bullmq_jobs_{kind}_total", queue="mail") for kind in kinds]
+    return [value(samples, f"bullmq_queue_jobs_{kind}_total", queue="mail") for kind in kinds]
 
 
 def test_a_job_that_fails_and_is_retried_at_once(server: Server, act: Actors) -> None:
@@ -126,4 +126,4 @@ def test_the_first_jobs_of_a_queue_that_appears(server: Server, act: Actors) -> 
     assert counted(samples, "added", "completed", "failed") == [0, 0, 0]
     samples = watch.poll()
     assert counted(samples, "added", "completed", "failed") == [20, 20, 0]
-    assert value(samples, "bullmq_events_lost_total", queue="mail") == 0
+    assert value(samples, "bullmq_queue_events_lost_total", queue="mail") == 0

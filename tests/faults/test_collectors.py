@@ -26,9 +26,9 @@ SUCCESS = "bullmq_exporter_collector_success"
 ERRORS = "bullmq_exporter_collector_errors_total"
 FAMILIES = {
     "server": ("bullmq_redis_info", "bullmq_redis_keys"),
-    "queues": ("bullmq_queue_jobs", "bullmq_queue_paused", "bullmq_queue_info"),
+    "queues": ("bullmq_queue_size", "bullmq_queue_paused", "bullmq_queue_info"),
     "workers": ("bullmq_queue_workers",),
-    "events": ("bullmq_jobs_completed_total", "bullmq_job_run_seconds_count"),
+    "events": ("bullmq_queue_jobs_completed_total", "bullmq_queue_job_run_seconds_count"),
     "discovery": ("bullmq_exporter_queues", "bullmq_exporter_queues_dropped"),
 }
 
@@ -121,7 +121,7 @@ def test_a_mistake_costs_that_collector(server: Server, polled: Polled, name: st
     assert value(samples, ERRORS, collector=name, error="internal")
     assert shown(samples) >= others
     if name != "events":
-        assert value(samples, "bullmq_jobs_completed_total", queue=QUEUE) == number
+        assert value(samples, "bullmq_queue_jobs_completed_total", queue=QUEUE) == number
     if name != "discovery":  # what is known of the queues is as old as the last poll
         assert not any(every(samples, family) for family in FAMILIES[name])
 
@@ -129,7 +129,7 @@ def test_a_mistake_costs_that_collector(server: Server, polled: Polled, name: st
     samples = polled.poll()
     assert succeeded(samples) == dict.fromkeys(FAMILIES, 1)
     assert shown(samples) == FAMILIES.keys()
-    assert value(samples, "bullmq_jobs_completed_total", queue=QUEUE) == number
+    assert value(samples, "bullmq_queue_jobs_completed_total", queue=QUEUE) == number
 
 
 def test_a_mistake_in_the_sync_test_costs_a_round(

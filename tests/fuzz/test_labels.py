@@ -77,13 +77,13 @@ def test_texts_come_back(
     samples = read(snapshot(queues, version, job, policy), *form)
     found = {
         (dict(key[1])["prefix"], dict(key[1])["queue"])
-        for key in every(samples, "bullmq_queue_jobs")
+        for key in every(samples, "bullmq_queue_size")
     }
     assert found == {(queue.prefix, queue.name) for queue in queues}
     assert values(samples, "bullmq_queue_info", "library_version") == {version}
-    assert values(samples, "bullmq_jobs_added_total", "job_name") == {job}
+    assert values(samples, "bullmq_queue_jobs_added_total", "job_name") == {job}
     assert values(samples, "bullmq_redis_info", "maxmemory_policy") == {policy}
-    assert len(every(samples, "bullmq_job_wait_seconds_bucket")) == 2 * len(queues)
+    assert len(every(samples, "bullmq_queue_job_wait_seconds_bucket")) == 2 * len(queues)
 
 
 class Scanned(AnsweringClient):
@@ -121,7 +121,7 @@ def test_bytes_come_back(
         assert queue.static or any(key.startswith(queue.key) for key in given_)
     samples = read(snapshot(list(queues), "", "", ""), Format.TEXT, "text")
     shown = {
-        (dict(k[1])["prefix"], dict(k[1])["queue"]) for k in every(samples, "bullmq_queue_jobs")
+        (dict(k[1])["prefix"], dict(k[1])["queue"]) for k in every(samples, "bullmq_queue_size")
     }
     assert shown == {(queue.prefix, queue.name) for queue in queues}
     assert len(shown) == len(queues)

@@ -45,7 +45,7 @@ def waiting(samples: Samples) -> dict[str, int]:
 
 
 def added(samples: Samples) -> dict[str, float]:
-    found = every(samples, "bullmq_jobs_added_total")
+    found = every(samples, "bullmq_queue_jobs_added_total")
     return {dict(labels)["queue"]: count for (_, labels), count in found.items()}
 
 

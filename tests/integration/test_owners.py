@@ -25,7 +25,7 @@ from tests.support.waiting import LIMIT_SECONDS
 from tests.support.watch import Watch, config_for, patient
 
 STALE = 5.0
-COMPLETED = "bullmq_jobs_completed_total"
+COMPLETED = "bullmq_queue_jobs_completed_total"
 
 
 @pytest.fixture

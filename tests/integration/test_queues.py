@@ -179,8 +179,8 @@ class TestWrongTypes:
         watch = Watch(any_server.url)
         samples = watch.discover_and_poll()
         assert waiting(samples, "good") == 1
-        assert len(every(samples, "bullmq_queue_jobs", queue="good")) == 7
-        facts = len(every(samples, "bullmq_queue_jobs", queue="q"))
+        assert len(every(samples, "bullmq_queue_size", queue="good")) == 7
+        facts = len(every(samples, "bullmq_queue_size", queue="q"))
         assert facts == (6 if suffix in ("wait", "active", "completed") else 7)
         assert (value(samples, "bullmq_queue_paused", queue="q") is None) is (suffix == "meta")
         errors = value(

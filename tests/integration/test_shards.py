@@ -18,8 +18,8 @@ OWN = (
     "bullmq_connection_",
     "process_",
     "python_",
-    "bullmq_events_lag_seconds",
-    "bullmq_events_inflight_dropped_total",
+    "bullmq_exporter_events_lag_seconds",
+    "bullmq_exporter_inflight_jobs_dropped_total",
 )
 # ages and clocks differ from poll to poll
 TIMED = ("_seconds", "bullmq_redis_")
@@ -52,8 +52,8 @@ def test_together_they_show_what_one_does(real_server: Server) -> None:
     assert set(union) == set(alone)
     steady = {key for key in alone if not key[0].startswith(TIMED) and not key[0].endswith(TIMED)}
     assert {key: union[key] for key in steady} == {key: alone[key] for key in steady}
-    assert len(every(alone, "bullmq_queue_jobs")) == 2 * 41 * 7
-    assert all(every(page, "bullmq_queue_jobs") for page in pages)
+    assert len(every(alone, "bullmq_queue_size")) == 2 * 41 * 7
+    assert all(every(page, "bullmq_queue_size") for page in pages)
 
 
 def test_what_is_of_the_server_is_shown_by_the_first(real_server: Server) -> None:
@@ -82,6 +82,6 @@ def test_two_exporters_show_the_same(real_server: Server) -> None:
         watch.discover_and_poll()
     real_server.client().xadd("bull:mail:events", {"event": "added", "jobId": "1", "name": "n"})
     pages = [shown(watch.poll()) for watch in pair]
-    assert [value(page, "bullmq_jobs_added_total", queue="mail") for page in pages] == [1, 1]
+    assert [value(page, "bullmq_queue_jobs_added_total", queue="mail") for page in pages] == [1, 1]
     assert set(pages[0]) == set(pages[1])
-    assert every(pages[0], "bullmq_queue_jobs") == every(pages[1], "bullmq_queue_jobs")
+    assert every(pages[0], "bullmq_queue_size") == every(pages[1], "bullmq_queue_size")

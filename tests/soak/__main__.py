@@ -166,7 +166,7 @@ def _told(running: Daemon) -> dict[str, dict[str, int]]:
     names = ("added", "failed", "completed")
     told: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(names, 0))
     for (name, labels), value in samples.items():
-        kind = name.removeprefix("bullmq_jobs_").removesuffix("_total")
+        kind = name.removeprefix("bullmq_queue_jobs_").removesuffix("_total")
         if kind in names:
             told[dict(labels)["queue"]][kind] += int(value)
     return dict(told)

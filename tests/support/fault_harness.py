@@ -76,12 +76,12 @@ class Harness:
 
     def completed(self, seen: Observation) -> int:
         """The live queue's jobs, as the page counts them."""
-        return int(value(seen.samples, "bullmq_jobs_completed_total", queue=QUEUE) or 0)
+        return int(value(seen.samples, "bullmq_queue_jobs_completed_total", queue=QUEUE) or 0)
 
     def begin(self) -> None:
         """The exporter has seen the queue before its first job; then the work begins."""
         wait_for(self.observer.observations.__len__, "a first page")
-        seen = "bullmq_jobs_completed_total"
+        seen = "bullmq_queue_jobs_completed_total"
         wait_for(lambda: value(self.samples, seen, queue=QUEUE) == 0, "the live queue is seen")
         self.live.start()
         wait_for(lambda: self.completed(self.last) > 0, "live work is seen")
@@ -199,7 +199,7 @@ class Fault:
 
     def _nothing_shown(self) -> bool:
         samples = self._harness.samples
-        shown = ("bullmq_queue_jobs", "bullmq_redis_keys", "bullmq_jobs_completed_total")
+        shown = ("bullmq_queue_size", "bullmq_redis_keys", "bullmq_queue_jobs_completed_total")
         return not any(every(samples, name) for name in shown)
 
 

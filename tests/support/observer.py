@@ -224,10 +224,11 @@ def decreased_since(known: Samples, samples: Samples) -> Iterator[str]:
 _SHOWN_BY = {
     "bullmq_redis_": "server",
     "bullmq_queue_workers": "workers",
+    "bullmq_queue_jobs_": "events",
+    "bullmq_queue_job_": "events",
+    "bullmq_queue_events_read": "events",
+    "bullmq_queue_events_lost": "events",
     "bullmq_queue_": "queues",
-    "bullmq_jobs_": "events",
-    "bullmq_job_": "events",
-    "bullmq_events_": "events",
 }
 """The collector of a family, by how its name begins; the first that fits."""
 

@@ -17,7 +17,7 @@ _PAUSE_SECONDS = 0.2
 def expected(samples: Samples) -> dict[str, dict[str, str]]:
     """What each queue's row must show, by key."""
     rows: dict[str, dict[str, str]] = {}
-    for (_, labels), count in every(samples, "bullmq_queue_jobs").items():
+    for (_, labels), count in every(samples, "bullmq_queue_size").items():
         named = dict(labels)
         rows.setdefault(key_of(named), {})[named["state"]] = f"{count:,.0f}"
     texts: dict[str, tuple[str, Callable[[float], str]]] = {

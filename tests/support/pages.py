@@ -65,7 +65,7 @@ def every(samples: Samples, name: str, **labels: str) -> Samples:
 
 def jobs(samples: Samples, **labels: str) -> dict[tuple[str, str], int]:
     """(queue, state) → jobs."""
-    found = every(samples, "bullmq_queue_jobs", **labels)
+    found = every(samples, "bullmq_queue_size", **labels)
     return {
         (dict(key[1])["queue"], dict(key[1])["state"]): int(count) for key, count in found.items()
     }

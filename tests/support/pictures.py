@@ -31,7 +31,9 @@ def take(browser: Browser, demo: Demo, name: str) -> None:
 
 
 def _done(samples: Any) -> bool:
-    return sum(every(samples, "bullmq_jobs_completed_total").values()) > 8 * _FULL_WINDOW_SECONDS
+    return (
+        sum(every(samples, "bullmq_queue_jobs_completed_total").values()) > 8 * _FULL_WINDOW_SECONDS
+    )
 
 
 if __name__ == "__main__":

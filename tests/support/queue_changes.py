@@ -13,7 +13,7 @@ from tests.support.redis_data import add_event
 
 LEFT = "bullmq_queue_rate_limit_remaining_seconds"
 FAMILIES = (
-    "bullmq_queue_jobs",
+    "bullmq_queue_size",
     "bullmq_queue_paused",
     "bullmq_queue_oldest_waiting_seconds",
     "bullmq_queue_oldest_active_seconds",

@@ -41,6 +41,6 @@ def test_a_piece_gives_its_text_back() -> None:
 
 def test_without_isal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ours, "_library", zlib)
-    text = b'bullmq_queue_jobs{queue="mail"} 7\n' * 1000
+    text = b'bullmq_queue_size{queue="mail"} 7\n' * 1000
     made = join_gzip([b"# HELP\n", deflate(text)])
     assert gzip.decompress(made) == b"# HELP\n" + text

@@ -180,7 +180,7 @@ def test_scaling_asks_for_what_there_is() -> None:
     triggers = only(rendered("overlays/keda"), "ScaledObject")["spec"]["triggers"]
     asked = [selectors(trigger["metadata"]["query"]) for trigger in triggers]
     assert [name for ((name, _),) in asked] == [
-        "bullmq_queue_jobs",
+        "bullmq_queue_size",
         "bullmq_queue_oldest_waiting_seconds",
     ]
     for ((name, matchers),) in asked:

@@ -57,7 +57,7 @@ def test_what_has_not_changed_is_not_written_again() -> None:
     durations = [
         (old is new)
         for (family, old), (_, new) in zip(before, after, strict=True)
-        if family.name.endswith("seconds") and family.name.startswith("bullmq_job")
+        if family.name.endswith("seconds") and family.name.startswith("bullmq_queue_job_")
     ]
     assert durations == [True, True, False] * 2
 
@@ -65,10 +65,13 @@ def test_what_has_not_changed_is_not_written_again() -> None:
 class TestSeriesBeginAtZero:
     """Prometheus sees no increase in the first sample of a series."""
 
-    ADDED = b'bullmq_jobs_added_total{connection="api",prefix="bull",queue="q",job_name="%b"} %d'
-    READ = b'bullmq_events_read_total{connection="api",prefix="bull",queue="q"} %d'
+    ADDED = (
+        b'bullmq_queue_jobs_added_total{connection="api",prefix="bull",queue="q",job_name="%b"} %d'
+    )
+    READ = b'bullmq_queue_events_read_total{connection="api",prefix="bull",queue="q"} %d'
     TIMED = (
-        b'bullmq_job_wait_seconds_count{connection="api",prefix="bull",queue="q",job_name=""} %d'
+        b"bullmq_queue_job_wait_seconds_count"
+        b'{connection="api",prefix="bull",queue="q",job_name=""} %d'
     )
 
     def events(self, **jobs: int) -> QueueEvents:

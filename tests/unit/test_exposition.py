@@ -181,6 +181,9 @@ def test_a_golden_page() -> None:
         line
         for line in page(full(GOLDEN_COLUMNS)).splitlines()
         if line.startswith(("bullmq_queue", "bullmq_conn", "bullmq_exporter_q", "bullmq_up"))
+        and not line.startswith(
+            ("bullmq_queue_job", "bullmq_queue_events_read", "bullmq_queue_events_lost")
+        )
     ]
     q = 'connection="api",prefix="bull",queue="mail"'
     assert lines == [
@@ -195,7 +198,7 @@ def test_a_golden_page() -> None:
         'bullmq_connection_reconnects_total{connection="api"} 0',
         'bullmq_exporter_queues{connection="api",prefix="bull"} 1',
         'bullmq_exporter_queues_dropped{connection="api",prefix="bull"} 2',
-        *(f'bullmq_queue_jobs{{{q},state="{state}"}} 0' for state in STATES),
+        *(f'bullmq_queue_size{{{q},state="{state}"}} 0' for state in STATES),
         f"bullmq_queue_paused{{{q}}} 0",
         *(f"bullmq_queue_{name}{{{q}}} 1" for name in GOLDEN_COLUMNS[4:8]),
         f"bullmq_queue_schedulers{{{q}}} 1",
@@ -216,7 +219,7 @@ class Gauges:
         self._table = found
 
     def collect(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily("bullmq_queue_jobs", "", labels=["connection", *QUEUE, "state"])
+        family = GaugeMetricFamily("bullmq_queue_size", "", labels=["connection", *QUEUE, "state"])
         for state in STATES:
             for queue, count in zip(
                 self._table.queues, self._table.column(STATES[state]), strict=True
@@ -238,7 +241,7 @@ def test_many_series_as_the_client_library_writes_them() -> None:
 
 def lines_of(text: str) -> list[tuple[str, float]]:
     """Every line of the family as it stands, with its number, which may be written as 1 or 1.0."""
-    lines = [line for line in text.splitlines() if line.startswith("bullmq_queue_jobs{")]
+    lines = [line for line in text.splitlines() if line.startswith("bullmq_queue_size{")]
     assert len(lines) == 1000 * len(STATES)
     return sorted((line.rpartition(" ")[0], float(line.rpartition(" ")[2])) for line in lines)
 
@@ -311,7 +314,7 @@ class TestKeyspaces:
     def test_the_first_connection_shows_the_queues(self) -> None:
         snapshots = [snapshot("api", table(["a"])), snapshot("worker", table(["a"]))]
         samples = parse(page(*snapshots))
-        assert {dict(key[1])["connection"] for key in every(samples, "bullmq_queue_jobs")} == {
+        assert {dict(key[1])["connection"] for key in every(samples, "bullmq_queue_size")} == {
             "api"
         }
         assert value(samples, "bullmq_connection_info", connection="worker", database="api") == 1

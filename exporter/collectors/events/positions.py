@@ -27,7 +27,9 @@ from exporter.collectors.events.streams import (
 )
 from exporter.connection import Command, Reply, ReplyError, is_string_list, unexpected
 
-XINFO: Final = Command("XINFO STREAM", reply=list, cost="all bullmq_jobs_*, bullmq_job_*")
+XINFO: Final = Command(
+    "XINFO STREAM", reply=list, cost="all bullmq_queue_jobs_*, bullmq_queue_job_*"
+)
 
 _LAST_SEQUENCE: Final = (1 << 64) - 1
 

@@ -29,7 +29,7 @@ XREAD: Final = Command(
     "XREAD",
     probe=("COUNT", 1, "STREAMS", KEY, FIRST_ID),
     reply=list,
-    cost="all bullmq_jobs_*, bullmq_job_*",
+    cost="all bullmq_queue_jobs_*, bullmq_queue_job_*",
     large=True,
 )
 JOB_NAME: Final = Command("HMGET", "", ("name",), list, "job names")
