@@ -256,7 +256,7 @@ def test_a_large_head(running: Daemon) -> None:
         answer = b""
         with contextlib.suppress(ConnectionError):
             answer = sock.recv(65536)
-        assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
 
 
 @pytest.mark.parametrize("garbage", [b"\0\x16\x03\x01\r\n\r\n", b"GET\r\n\r\n", b"\r\n" * 9999])
