@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import is_
 
+from exporter.state.history import Past, extend_past
 from exporter.state.keyspaces import Keyspaces
-from exporter.state.rates import Past, extend_past
 from exporter.state.snapshots import Reload, Snapshot, SyncReport
 
 
@@ -20,7 +20,7 @@ class Stored:
     snapshots: tuple[Snapshot, ...]
     """In the order of the configuration; a connection not polled yet has none."""
     past: Mapping[str, Past]
-    """Event totals within the last minute, by connection."""
+    """The last half hour, by connection."""
     sync: SyncReport | None
     """The last round of the sync test."""
     reload: Reload | None

@@ -13,7 +13,7 @@ from exporter.collectors.queues.subjects.limits import PAUSED
 from exporter.collectors.queues.subjects.scheduled import DELAYED_OVERDUE_JOBS
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
 from exporter.diagnosis import Database, Isolation, hint, queue_facts
-from exporter.state.rates import Rates, rates
+from exporter.state.history import Rates, rates
 from exporter.state.snapshots import EventFacts, Snapshot
 from exporter.views.formatting import counted, printable
 from exporter.views.moment import Moment

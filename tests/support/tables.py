@@ -7,6 +7,9 @@ from typing import Any
 
 from exporter.bullmq import Queue
 from exporter.collectors.queues import COLUMNS
+from exporter.collectors.queues.arithmetic import sums
+from exporter.collectors.queues.subjects.prioritized import PRIORITIZED
+from exporter.collectors.queues.subjects.waiting import WAITING
 from exporter.state.queue_table import QueueTable
 
 _BY_NAME = {column.name: column for column in COLUMNS}
@@ -17,4 +20,5 @@ def queue_table(queues: Sequence[Queue], rows: Sequence[Mapping[str, Any]]) -> Q
     unknown = {name for row in rows for name in row} - _BY_NAME.keys()
     assert not unknown, f"no subject declares {unknown}"
     columns = {column: [row.get(name) for row in rows] for name, column in _BY_NAME.items()}
-    return QueueTable(tuple(queues), columns)
+    ready = sums(columns[WAITING], columns[PRIORITIZED])
+    return QueueTable(tuple(queues), columns, ready)

@@ -8,10 +8,13 @@ from itertools import chain, compress
 
 from exporter.bullmq import Queue
 from exporter.collectors.contract import Context, Scope
+from exporter.collectors.queues.arithmetic import sums
 from exporter.collectors.queues.batches import QueueBatch, make_batches
 from exporter.collectors.queues.phases import Columns, read_batch
 from exporter.collectors.queues.rotation import Rotation
 from exporter.collectors.queues.subjects import COLUMNS
+from exporter.collectors.queues.subjects.prioritized import PRIORITIZED
+from exporter.collectors.queues.subjects.waiting import WAITING
 from exporter.state.queue_table import QueueTable
 
 
@@ -48,7 +51,8 @@ class QueueCollector:
         exists = list(chain.from_iterable(flags for flags, _ in batches))
         if exists != self._exists:
             self._exists, self._shown = exists, tuple(compress(self._queues, exists))
-        return QueueTable(self._shown, self._table([columns for _, columns in batches]))
+        columns = self._table([columns for _, columns in batches])
+        return QueueTable(self._shown, columns, sums(columns[WAITING], columns[PRIORITIZED]))
 
     @contextmanager
     def _forget_if_aborted(self) -> Iterator[None]:

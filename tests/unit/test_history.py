@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.bullmq import queue_of
-from exporter.state.rates import Past, Rates, Totals, counts_of, extend_past, rates
+from exporter.state.history import Entry, Past, Rates, counts_of, extend_past, rates, window
 from exporter.state.snapshots import Dated, EventFacts, JobEvents, QueueEvents, Snapshot
 from tests.support.factories import NO_DURATIONS, snapshot
 
@@ -19,13 +19,14 @@ def told(added: int, completed: int = 0, failed: int = 0, **others: int) -> Queu
     return QueueEvents(added + completed + failed + sum(others.values()), 0, jobs)
 
 
-def at(moment: float, events: QueueEvents | None = None) -> Totals:
-    return Totals(moment, {MAIL: counts_of(events)} if events is not None else {})
+def at(moment: float, events: QueueEvents | None = None) -> Entry:
+    queues = {MAIL: counts_of(events)} if events is not None else {}
+    return Entry(moment, queues, {}, {}, {}, {})
 
 
 def seen(moment: float, events: QueueEvents) -> Snapshot:
     facts = EventFacts({MAIL: events}, 0.0, 0)
-    return snapshot(facts={EventFacts: Dated(facts, moment)})
+    return snapshot(at=moment, facts={EventFacts: Dated(facts, moment)})
 
 
 def test_growth_over_the_time_between_summed_over_job_names() -> None:
@@ -55,21 +56,21 @@ def test_totals_that_began_anew() -> None:
     assert rates((at(0, told(100)),), 60, MAIL, told(3)) == Rates(3.0, 0.0, 0.0)
 
 
-def test_a_minute_is_remembered_in_few_steps() -> None:
+def test_half_an_hour_is_remembered_in_few_steps() -> None:
     past: Past = ()
-    for moment in range(0, 600, 2):
+    for moment in range(0, 7200, 2):
         past = extend_past(past, seen(float(moment), told(moment)))
-    window = 598 - past[0].at
-    assert 60 <= window <= 80
-    assert len(past) <= 6
-    assert extend_past(past, snapshot(facts={})) is past
+        for seconds in (60, 600, 900, 1800):
+            if moment > seconds + 200:
+                assert seconds <= moment - window(past, moment, seconds)[0].at <= seconds + 170
+    assert len(past) <= 20
 
 
 def test_what_does_not_change_is_kept_once() -> None:
     past: Past = ()
     for moment in range(0, 120, 20):
         past = extend_past(past, seen(float(moment), told(7)))
-    assert len({id(totals.queues[MAIL]) for totals in past}) == 1
+    assert len({id(entry.queues[MAIL]) for entry in past}) == 1
 
 
 def test_after_a_gap_the_rate_is_that_of_the_whole_gap() -> None:

@@ -1,0 +1,172 @@
+"""What was known of each connection in the last half hour: counters, and ready jobs. Pure.
+
+It answers what the present cannot: how fast a queue works, what has grown, what has never moved. It
+needs no command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from exporter.bullmq import Queue
+from exporter.connection import ErrorClass
+from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import EventFacts, QueueEvents, ServerFacts, Snapshot
+
+MINUTE_SECONDS: Final = 60.0
+HISTORY_SECONDS: Final = 1800.0
+"""The longest window of an alert."""
+_STEP_SECONDS: Final = 15.0
+"""Time between two entries of the last minute."""
+_OLD_STEP_SECONDS: Final = 150.0
+"""Time between two older entries."""
+_MIN_SECONDS: Final = 5.0
+"""A rate over a shorter time is noise."""
+
+
+class Counts(NamedTuple):
+    """A queue's events since the exporter first saw it, over all job names."""
+
+    read: int
+    """Events of any kind; while it is unchanged, so are the others."""
+    added: int
+    completed: int
+    failed: int
+    """Jobs that failed finally."""
+    stalled: int
+
+
+_NOTHING: Final = Counts(0, 0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The facts of a connection at one time, without their histograms."""
+
+    at: float
+    """Monotonic time."""
+    queues: Mapping[Queue, Counts]
+    lost: Mapping[Queue, int]
+    """Events lost, for the queues that have lost any."""
+    ready: Mapping[Queue, int]
+    """Ready jobs, for the queues that have any."""
+    errors: Mapping[tuple[str, ErrorClass], int]
+    """Errors by collector and class."""
+    server: Mapping[str, float]
+    """`ServerFacts.values`."""
+
+
+Past = tuple[Entry, ...]
+"""Entries of a connection, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Events per minute, over the last minute or the known part of it."""
+
+    added: float
+    completed: float
+    failed: float
+    """Jobs that failed finally."""
+
+
+def counts_of(events: QueueEvents) -> Counts:
+    """The counts of one queue, summed over its job names."""
+    if not events.read:
+        return _NOTHING
+    jobs = events.jobs.values()
+    return Counts(
+        events.read,
+        sum([each.added for each in jobs]),
+        sum([each.completed for each in jobs]),
+        sum([each.failed for each in jobs]),
+        sum([each.stalled for each in jobs]),
+    )
+
+
+def extend_past(past: Past, snapshot: Snapshot) -> Past:
+    """The past plus the facts of a snapshot, thinned out and without what is too old."""
+    now = snapshot.at
+    if past and now - past[-1].at < _STEP_SECONDS:
+        return past
+    return (*_thinned(past, now), _entry(past[-1] if past else None, snapshot))
+
+
+def _thinned(past: Past, now: float) -> Past:
+    """All entries of the last minute, and the first of each older step."""
+    kept: list[Entry] = []
+    for place, entry in enumerate(past):
+        following = past[place + 1] if place + 1 < len(past) else None
+        if following is not None and now - following.at >= HISTORY_SECONDS:
+            continue  # the window starts at the newest entry that is at least a window old
+        recent = following is None or now - following.at < MINUTE_SECONDS
+        same_step = kept and entry.at // _OLD_STEP_SECONDS == kept[-1].at // _OLD_STEP_SECONDS
+        if recent or not same_step:
+            kept.append(entry)
+    return tuple(kept)
+
+
+def _entry(last: Entry | None, snapshot: Snapshot) -> Entry:
+    events, table = snapshot.facts.get(EventFacts), snapshot.facts.get(QueueTable)
+    server = snapshot.facts.get(ServerFacts)
+    known = last.queues if last is not None else {}
+    queues: Mapping[Queue, Counts] = {}
+    lost: Mapping[Queue, int] = {}
+    if events is not None and isinstance(events.facts, EventFacts):
+        queues = {
+            queue: counts
+            if (counts := known.get(queue)) is not None and counts.read == each.read
+            else counts_of(each)
+            for queue, each in events.facts.queues.items()
+        }
+        lost = {queue: each.lost for queue, each in events.facts.queues.items() if each.lost}
+    return Entry(
+        snapshot.at,
+        known if queues == known else queues,  # reuse the mapping while nothing changes
+        lost,
+        _ready(table.facts) if table is not None and isinstance(table.facts, QueueTable) else {},
+        {
+            (collector, kind): count
+            for collector, report in snapshot.reports.items()
+            for kind, count in report.errors.items()
+        },
+        server.facts.values if server is not None and isinstance(server.facts, ServerFacts) else {},
+    )
+
+
+def _ready(table: QueueTable) -> dict[Queue, int]:
+    return {queue: count for queue, count in zip(table.queues, table.ready, strict=True) if count}
+
+
+def window(past: Past, now: float, seconds: float) -> Past:
+    """The entries of the last `seconds`, from the newest that is at least that old."""
+    start = sum(now - entry.at >= seconds for entry in past) - 1
+    return past[max(0, start) :]
+
+
+def growth(before: float | None, after: float) -> float:
+    """How much a counter has grown; one that fell was reset to 0."""
+    return after if before is None or after < before else after - before
+
+
+def rates(past: Past, at: float, queue: Queue, events: QueueEvents) -> Rates | None:
+    """A queue's rates, given its events at that monotonic time; None until they are known."""
+    for entry in window(past, at, MINUTE_SECONDS):
+        before = entry.queues.get(queue)
+        if before is not None:
+            seconds = at - entry.at
+            return _grown(before, events, seconds / 60) if seconds >= _MIN_SECONDS else None
+    return None
+
+
+def _grown(before: Counts, events: QueueEvents, minutes: float) -> Rates:
+    if before.read == events.read:
+        return Rates(0.0, 0.0, 0.0)
+    now = counts_of(events)
+    return Rates(
+        growth(before.added, now.added) / minutes,
+        growth(before.completed, now.completed) / minutes,
+        growth(before.failed, now.failed) / minutes,
+    )
