@@ -230,7 +230,8 @@ class EventsCollector:
         have unread events."""
         updated = list(self._reader.updated.values())
         for stream in updated:
-            if stream.end is None:
+            # else a `stalled` event that belongs to the last one may be on the next page
+            if stream.end is None and (stream.drained or not stream.read):
                 stream.aggregator.end_of_stream()
         self._bound_memory(updated)
         for stream in updated:
