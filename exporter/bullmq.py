@@ -216,22 +216,28 @@ def delayed_score(ms: float) -> int:
 
 
 def ready_since_ms(
-    job_id: bytes, values: Sequence[object], waiting_ms: float | None = None
+    job_id: bytes,
+    values: Sequence[object],
+    waiting_ms: float | None = None,
+    *,
+    put_back: bool = False,
 ) -> float | None:
     """Since when a waiting job is ready, in Unix ms; None if unknown.
 
     `values` is the reply to HMGET of `JOB_TIMES`. `waiting_ms` is the time of the job's last
-    `waiting` event, if it is known. It is exact, unless the job was added or started since.
+    `waiting` event, if it is known; `put_back`, whether the job had finished before. For a job that
+    was tried, the event has the exact time, unless the job was added or started since.
 
-    Without it, the time is the end of the job's delay or, if it is retried, that of the back-off
+    Otherwise the time is the end of the job's delay or, if it is retried, that of the back-off
     after the start of its last attempt, whichever is later. The ID of a scheduler's iteration
     contains its time, `repeat:<id>:<ms>`. A job that was put back after it had failed for good has
     lost the times of its attempts, so its time is unknown.
     """
     created, processed = time_ms(values[0]), time_ms(values[1])
-    if waiting_ms is not None and waiting_ms >= max(created or 0, processed or 0):
-        return waiting_ms
     attempts = max((time_ms(value) or 0 for value in values[3:5]), default=0)
+    tried = put_back or attempts >= 1 or processed is not None
+    if tried and waiting_ms is not None and waiting_ms >= max(created or 0, processed or 0):
+        return waiting_ms
     started = [each for value in (values[1], *values[5:]) if (each := time_ms(value)) is not None]
     if attempts >= 1 and not started:
         return None

@@ -35,6 +35,10 @@ class JobTimes(Protocol):
         """Since when this job is ready; None if that was not seen."""
         ...
 
+    def was_put_back(self, job: bytes) -> bool:
+        """Whether this job is ready because it was put back after it had finished."""
+        ...
+
 
 class EventTimes:
     """The times of all queues whose streams are read."""

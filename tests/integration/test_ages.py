@@ -275,6 +275,17 @@ class TestPutBack:
         watch.poll()
         assert near(value(watch.poll(), OLDEST), 7)
 
+    def test_also_if_its_attempts_were_reset(self, any_server: Server) -> None:
+        client = any_server.client()
+        client.hset("bull:q:meta", "opts.maxLenEvents", 10000)
+        watch = Watch(any_server.url)
+        watch.discover_and_poll()
+        add_event(client, "waiting", entry_id=f"{ago(7)}-0", prev="failed")
+        self.failed_job(client)
+        client.hdel("bull:q:1", "atm")
+        watch.poll()
+        assert near(value(watch.poll(), OLDEST), 7)
+
     def test_without_its_event_at_least_since_it_was_seen(
         self, any_server: Server, clock: StoppedClock
     ) -> None:

@@ -45,6 +45,8 @@ class EventAggregator:
         self._ready: OrderedDict[bytes, int] = OrderedDict()
         self._active: OrderedDict[bytes, int] = OrderedDict()
         self._parents: set[bytes] = set()
+        self._put_back: set[bytes] = set()
+        """Jobs in `_ready` that had finished before."""
         self._possible_retry: tuple[bytes, float] | None = None
         """A job that returned from active to waiting, and how long it ran, in ms: a retry, unless
         the next event says that it stalled."""
@@ -87,11 +89,16 @@ class EventAggregator:
         self._ready.clear()
         self._active.clear()
         self._parents.clear()
+        self._put_back.clear()
         self._possible_retry = None
 
     def waiting_since_ms(self, job: bytes) -> int | None:
         """Since when the job is ready, in Unix ms; None if it is not, or that was not seen."""
         return self._ready.get(job)
+
+    def was_put_back(self, job: bytes) -> bool:
+        """Whether the job is ready because it was put back after it had finished."""
+        return job in self._put_back
 
     def forget_oldest(self) -> bytes | None:
         """Forget the job in flight that was remembered first; returns its ID, if there is one."""
@@ -102,6 +109,7 @@ class EventAggregator:
             return None
         job, _ = ready.popitem(last=False)
         self._parents.discard(job)
+        self._put_back.discard(job)
         return job
 
     def frozen(self) -> JobEvents:
@@ -128,6 +136,8 @@ class EventAggregator:
         started = self._active.pop(job, None)
         self._ready[job] = at
         previous = _field(fields, b"prev")
+        if started is None and previous in (b"failed", b"completed"):
+            self._put_back.add(job)
         if previous == b"waiting-children":
             self._parents.add(job)
         # versions before 5.58.6 write `failed` for a retry; without `prev`, versions 3 and 4
@@ -141,6 +151,7 @@ class EventAggregator:
         self.started += 1
         self.last_start_ms = at
         ready = self._ready.pop(job, None)
+        self._put_back.discard(job)
         self._active[job] = at
         if ready is not None:
             self._wait.observe(_seconds(at - ready))
@@ -160,6 +171,7 @@ class EventAggregator:
         self.failed += 1
         started = self._active.pop(job, None)
         self._ready.pop(job, None)
+        self._put_back.discard(job)
         parent = job in self._parents
         self._parents.discard(job)
         if started is None or (parent and at - started < _PARENT_MS):
@@ -175,6 +187,7 @@ class EventAggregator:
         if self._possible_retry is not None:
             self.count_retry()
         self._ready.pop(job, None)
+        self._put_back.discard(job)
         started = self._active.pop(job, None)
         if started is not None:
             self.retried += 1
@@ -192,6 +205,7 @@ class EventAggregator:
         if self._possible_retry is not None:
             self.count_retry()
         self._ready.pop(job, None)
+        self._put_back.discard(job)
         self._active.pop(job, None)
         self._parents.discard(job)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from exporter.bullmq import Queue
-from exporter.collectors.contract import Context, Scope
+from exporter.collectors.contract import CommandErrors, Context, Scope
 from exporter.collectors.events.aggregator import EventAggregator
 from exporter.collectors.events.by_job_name import (
     OTHER,
@@ -99,7 +100,7 @@ class EventsCollector:
         """Locate the streams again if another connection has read them, or on another server."""
         server, known = context.client.metadata, self._server
         if context.reading_since != self._reading_since:
-            self._since_ms = context.server_time_ms()
+            self._since_ms = _server_time_ms(context)
             self._reading_since = context.reading_since
             # continue at the end: another connection has counted what came before
             for stream in self._all:
@@ -107,7 +108,7 @@ class EventsCollector:
                 stream.position = None
             self._locate_again()
         elif server is not None and known is not None and _may_differ(server, known):
-            self._since_ms = context.server_time_ms()
+            self._since_ms = _server_time_ms(context)
             self._other_server = self._other_server or bool(server.run_id and known.run_id)
             self._locate_again()
         self._server = server
@@ -232,7 +233,8 @@ class EventsCollector:
         have unread events."""
         updated = list(self._reader.updated.values())
         for stream in updated:
-            if stream.end is None:
+            # else a `stalled` event that belongs to the last one may be on the next page
+            if stream.end is None and (stream.drained or not stream.read):
                 stream.aggregator.end_of_stream()
         self._bound_memory(updated)
         self._count_oversized(context, updated)
@@ -276,6 +278,11 @@ class EventsCollector:
                 heapq.heappop(oldest)
         self._dropped += excess
         self._inflight = {q: self._streams[q].aggregator.inflight for q in self._inflight}
+
+
+def _server_time_ms(context: Context) -> float:
+    """The server's time; the queue collector reports it if TIME is refused."""
+    return replace(context, errors=CommandErrors()).server_time_ms()
 
 
 def _unread(streams: Iterable[Stream]) -> list[Stream]:

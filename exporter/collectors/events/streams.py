@@ -109,6 +109,10 @@ class Stream:
         """Since when the job is ready, in Unix ms; None if it is not, or that was not seen."""
         return self.aggregator.waiting_since_ms(job)
 
+    def was_put_back(self, job: bytes) -> bool:
+        """Whether the job is ready because it was put back after it had finished."""
+        return self.aggregator.was_put_back(job)
+
     @property
     def read_after(self) -> bytes:
         """The ID after which to read."""

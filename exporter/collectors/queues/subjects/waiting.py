@@ -213,7 +213,8 @@ class Waiting(Subject):
             known = None
             if times is not None:
                 waiting = None if events is None else events.waiting_since_ms(job)
-                known = ready_since_ms(job, times, waiting)
+                put_back = events is not None and events.was_put_back(job)
+                known = ready_since_ms(job, times, waiting, put_back=put_back)
                 if known is None and time_ms(times[0]) is not None:
                     known = seen[job] = self._first_seen[row].get(job, poll.now_ms)
             since.append(known)
