@@ -23,14 +23,13 @@ from exporter.polling import PollerPool, SyncRunner
 from exporter.reload import Load, reload_config
 from exporter.state.snapshots import Reload
 from exporter.state.store import SnapshotStore
-from exporter.views.moment import moment_of
-from exporter.views.overview import Overview, overview
+from exporter.views.moment import Moment, moment_of
 from exporter.web import Certificates, Users, WebServer, application, open_socket
 
 logger = logging.getLogger("exporter")
 
 _STOP_SECONDS = 1.0
-_FIRST_OVERVIEW_SECONDS = 1.0
+_FIRST_MOMENT_SECONDS = 1.0
 _SIGNAL_SECONDS = 0.5
 _NO_AUTH = (
     "anyone who can reach this port can read the metrics; set web.basic_auth_users, or listen on "
@@ -118,24 +117,24 @@ class App:
         self._pollers.close()
         return page.body(Variant(Format.TEXT, gzip=False)).decode(), reached
 
-    def overview_once(self, seconds: float) -> tuple[Overview, bool]:
-        """The queues after watching them for `seconds`, and whether every Redis was reached."""
+    def moment_once(self, seconds: float) -> tuple[Moment, bool]:
+        """What is known after watching for `seconds`, and whether every Redis was reached."""
         reached = self._pollers.poll_once()
         time.sleep(seconds)
         self._pollers.poll()
-        result = overview(moment_of(self._store, self._config, blocked_after=seconds))
+        moment = moment_of(self._store, self._config)
         self._pollers.close()
-        return result, reached
+        return moment, reached
 
-    def overviews(self) -> Iterator[Overview]:
-        """The queues once per poll interval, until SIGTERM or SIGINT."""
+    def moments(self) -> Iterator[Moment]:
+        """What is known, once per poll interval, until SIGTERM or SIGINT."""
         stop = self._request_stop
         with _signal_handlers({signal.SIGTERM: stop, signal.SIGINT: stop}):
             self._pollers.start()
-            wait = _FIRST_OVERVIEW_SECONDS
+            wait = _FIRST_MOMENT_SECONDS
             try:
                 while not self._stopped_within(wait):
-                    yield overview(moment_of(self._store, self._config))
+                    yield moment_of(self._store, self._config)
                     wait = self._config.poll.interval_seconds
             finally:
                 self._pollers.stop()

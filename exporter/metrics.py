@@ -112,6 +112,13 @@ CONNECTION_PING = _histogram(
     "histogram_quantile(0.99, sum by (connection, le) "
     "(rate(bullmq_connection_ping_seconds_bucket[5m])))",
 )
+CONNECTION_WRITES_REFUSED = _gauge(
+    "bullmq_connection_writes_refused",
+    _CONNECTION,
+    "Whether this Redis refuses writes (MISCONF, OOM, NOREPLICAS), as far as PING, the sync test "
+    "and its memory show.",
+    "bullmq_connection_writes_refused == 1",
+)
 CONNECTION_RECONNECTS = _counter(
     "bullmq_connection_reconnects_total",
     _CONNECTION,
@@ -178,6 +185,13 @@ COLLECTOR_OVERSIZED = _counter(
     _COLLECTOR,
     "Values from Redis above a size limit, which were cut or skipped. The log says which.",
     "increase(bullmq_exporter_collector_oversized_total[15m]) > 0",
+)
+COLLECTOR_REFUSED = _gauge(
+    "bullmq_exporter_collector_refused_commands",
+    _COLLECTOR,
+    "Commands that Redis refused to the collector's last run because they are not permitted or not "
+    "supported; what needs them is absent.",
+    "bullmq_exporter_collector_refused_commands > 0",
 )
 EXPORTER_QUEUES = _gauge(
     "bullmq_exporter_queues",

@@ -119,6 +119,12 @@ def _collection() -> list[Panel]:
             bars=True,
         ),
         lines(
+            "Refused commands",
+            "Which data is missing because Redis refuses commands?",
+            Query(f"bullmq_exporter_collector_refused_commands{_CONNECTIONS}", _COLLECTOR_LEGEND),
+            stepped=True,
+        ),
+        lines(
             "Pages not rendered",
             "Is the metrics page incomplete because of a bug?",
             Query(

@@ -140,6 +140,16 @@ def _safe() -> list[Panel]:
             height=5,
         ),
         stats(
+            "Writes",
+            "Can jobs be added and processed?",
+            _of("bullmq_connection_writes_refused"),
+            legend=_CONNECTION_LEGEND,
+            mappings=thresholds.WRITABLE,
+            no_value="not known",
+            width=6,
+            height=5,
+        ),
+        stats(
             "Persistence",
             "Would a restart lose jobs?",
             _of("bullmq_redis_persistence_ok", by="connection, kind"),

@@ -30,6 +30,7 @@ RELOADED: Final = {"1": ("loaded", GREEN), "0": ("RELOAD FAILED", RED)}
 PAUSED: Final = {"1": ("paused", YELLOW), "0": ("running", GREEN)}
 PAUSED_SHORT: Final = {"1": ("paused", YELLOW), "0": ("-", "text")}
 SAFE: Final = {"1": ("noeviction", GREEN), "0": ("MAY DELETE JOBS", RED)}
+WRITABLE: Final = {"0": ("accepted", GREEN), "1": ("REFUSED", RED)}
 PERSISTED: Final = {"1": ("last write ok", GREEN), "0": ("LAST WRITE FAILED", RED)}
 SEVERITY: Final = {
     "critical": ("critical", RED),

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from exporter.connection import Metadata
+from exporter.findings import Verdict
 from exporter.state.snapshots import Pair
 
 
@@ -56,3 +57,5 @@ class CheckReport:
     metadata: Mapping[str, Metadata]
     ok: bool
     verdict: str
+    findings: Verdict
+    """What the exporter would report of these connections."""

@@ -13,7 +13,11 @@ from exporter.collectors import SyncTest
 from exporter.config.models import Config, Connection
 from exporter.connection import ClientRegistry
 from exporter.diagnosis import verdict
+from exporter.findings import Status, Verdict, verdict_of
+from exporter.polling import PollerPool
 from exporter.state.snapshots import Pair, SyncReport
+from exporter.state.store import SnapshotStore
+from exporter.views.moment import moment_of
 
 
 class Listener(Protocol):
@@ -44,9 +48,21 @@ def run_checks(config: Config, names: Sequence[str], listener: Listener) -> Chec
     sync = _sync(config, connections, listener)
     pairs = sync.pairs if sync is not None else ()
     metadata = sync.metadata if sync is not None else {}
+    found = _findings(config.model_copy(update={"connections": connections}), sync)
     ok = not any(report.failed for report in reports)
     ok = ok and not any(pair.passed is False for pair in pairs)
-    return CheckReport(reports, pairs, metadata, ok, _verdict(reports, pairs, sync))
+    ok = ok and found.status is not Status.CRITICAL
+    return CheckReport(reports, pairs, metadata, ok, _verdict(reports, pairs, sync, found), found)
+
+
+def _findings(config: Config, sync: SyncReport | None) -> Verdict:
+    """What the exporter would report after its first poll of these connections."""
+    store = SnapshotStore(list(config.connections))
+    store.sync = sync
+    pollers = PollerPool(config, store)
+    pollers.poll_once()
+    pollers.close()
+    return verdict_of(moment_of(store, config))
 
 
 def _connection(
@@ -113,21 +129,27 @@ def _verdict(
     reports: Sequence[ConnectionReport],
     pairs: Sequence[Pair],
     sync: SyncReport | None,
+    found: Verdict,
 ) -> str:
-    """The first failed connection, else the failed pairs, else OK with the first warning."""
+    """The first failed connection, else the failed pairs, else the findings, else OK with the first
+    warning.
+    """
     for report in reports:
         if report.failed is not None:
             return f"NOT OK: {report.name} fails at {report.failed.name}: {report.failed.detail}"
-    if sync is None:
-        return "OK as far as tested: the sync test is disabled in the configuration"
-    summary = verdict(pairs, sync.metadata)
+    summary = verdict(pairs, sync.metadata) if sync is not None else ""
     if any(pair.passed is False for pair in pairs):
         return f"NOT OK: {summary}"
+    if found.status is Status.CRITICAL:
+        return f"NOT OK: {found.headline}"
+    if sync is None:
+        return "OK as far as tested: the sync test is disabled in the configuration"
     warned = [
         f"{report.name}: {step.detail}"
         for report in reports
         for step in report.steps
         if step.outcome is Outcome.WARNING
     ]
+    warned += [found.headline] if found.status is Status.WARNING else []
     warning = f"; warning: {warned[0]}" if warned else ""
     return f"OK: {summary}{warning}"

@@ -60,7 +60,9 @@ class Printer:
         self._show_progress(text)
 
     def verdict(self, report: CheckReport) -> None:
-        """Print the verdict, the last line."""
+        """Print the findings, and the verdict as the last line."""
+        for line in report.findings.lines()[:-1]:
+            self._write(line)
         self._write(f"\n{report.verdict}")
 
     def _row(self, outcome: Outcome, name: str, detail: str) -> None:
@@ -72,6 +74,7 @@ def as_json(report: CheckReport) -> dict[str, Any]:
     return {
         "ok": report.ok,
         "verdict": report.verdict,
+        "findings": report.findings.as_json()["findings"],
         "connections": {
             connection.name: {
                 "url": connection.url,

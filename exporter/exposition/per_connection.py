@@ -32,6 +32,10 @@ def connection_families(moment: Moment) -> Iterator[Line]:
         yield from _discovery(snapshot, moment)
         if moment.config.queues.first_shard:
             yield from _server(snapshot, moment)
+    for database in moment.databases:
+        if moment.is_up(moment.known[database.connection]):
+            refused = bool(database.writes_refused)
+            yield _line(metrics.CONNECTION_WRITES_REFUSED, (database.connection,), refused)
     if moment.config.queues.first_shard and moment.sync is not None:
         yield from _sync(moment.sync)
 
@@ -62,6 +66,7 @@ def _collectors(snapshot: Snapshot) -> Iterator[Line]:
             yield _line(metrics.COLLECTOR_DURATION, values, report.duration)
         if report.last_success is not None:
             yield _line(metrics.COLLECTOR_LAST_SUCCESS, values, report.last_success)
+        yield _line(metrics.COLLECTOR_REFUSED, values, len(report.not_available))
         for error in ErrorClass:
             count = report.errors.get(error, 0)
             yield _line(metrics.COLLECTOR_ERRORS, (*values, error), count)

@@ -86,6 +86,7 @@ class Renderer:
     def _fail(self, error: Exception) -> None:
         now = time.monotonic()
         self._failures += 1
+        self._store.render_failed_at = now
         self._failing_since = now if self._failing_since is None else self._failing_since
         self._writer = PageWriter()  # what it has cached may be the cause
         if now - self._logged_at >= _LOG_SECONDS:

@@ -124,6 +124,64 @@ ALERTS: Final = (
         {"window": seconds(10 * MINUTE)},
     ),
     Alert(
+        "DiscoveryRefused",
+        Severity.CRITICAL,
+        "max by (%connection) "
+        '(bullmq_exporter_collector_refused_commands{collector="discovery"}) > 0',
+        "Queues cannot be discovered: {{ $labels.connection }}",
+        "Redis does not permit SCAN on connection {{ $labels.connection }}, so queues are not "
+        "found, and nothing is known of them. Permit SCAN, or list the queues in queues.static.",
+        EXPORTER,
+        seconds(5 * MINUTE),
+    ),
+    Alert(
+        "CommandsRefused",
+        Severity.WARNING,
+        "max by (%connection, collector) "
+        '(bullmq_exporter_collector_refused_commands{collector=~"queues|events"}) > 0',
+        "Redis refuses commands: {{ $labels.collector }} of {{ $labels.connection }}",
+        "Redis does not permit commands that the collector {{ $labels.collector }} of connection "
+        "{{ $labels.connection }} needs, so part of the data is unknown and some alerts cannot "
+        "fire. The exporter's log and bullmq-exporter check name the commands.",
+        EXPORTER,
+        seconds(15 * MINUTE),
+    ),
+    Alert(
+        "NoQueuesFound",
+        Severity.WARNING,
+        "max by (%connection, prefix) (bullmq_exporter_queues) == 0",
+        "No queues found: prefix {{ $labels.prefix }} on {{ $labels.connection }}",
+        "The exporter finds no queue under the prefix {{ $labels.prefix }} on connection "
+        "{{ $labels.connection }}. The Redis, the database number, queues.prefixes or "
+        "queues.include is probably wrong.",
+        EXPORTER,
+        seconds(15 * MINUTE),
+    ),
+    Alert(
+        "QueuesDropped",
+        Severity.WARNING,
+        "max by (%connection, prefix) (bullmq_exporter_queues_dropped) > 0",
+        "Queues not watched: prefix {{ $labels.prefix }} on {{ $labels.connection }} "
+        "({{ $value | humanize }})",
+        "{{ $value | humanize }} queues under the prefix {{ $labels.prefix }} on connection "
+        "{{ $labels.connection }} are not watched: there are more than queues.max, or their names "
+        "are too long or cannot be told apart.",
+        EXPORTER,
+        seconds(15 * MINUTE),
+    ),
+    Alert(
+        "EventsLagging",
+        Severity.WARNING,
+        "max by (%connection) (bullmq_exporter_events_lag_seconds) > %above_seconds",
+        "Events lag behind: {{ $labels.connection }} ({{ $value | humanizeDuration }})",
+        "The exporter reads the events of connection {{ $labels.connection }} with a delay of "
+        "{{ $value | humanizeDuration }}: counters and rates are old. More events are written than "
+        "it may read in a poll.",
+        EXPORTER,
+        seconds(5 * MINUTE),
+        {"above_seconds": seconds(60)},
+    ),
+    Alert(
         "EventGap",
         Severity.INFO,
         "max by (%queue) (increase(bullmq_queue_events_lost_total[%window])) > 0",
@@ -264,6 +322,72 @@ ALERTS: Final = (
         QUEUE,
         seconds(10 * MINUTE),
         {"above_seconds": seconds(HOUR)},
+    ),
+    Alert(
+        "RedisWritesRefused",
+        Severity.CRITICAL,
+        "max by (%connection) (bullmq_connection_writes_refused) == 1",
+        "Redis refuses writes: {{ $labels.connection }}",
+        "The Redis of {{ $labels.connection }} answers reads but refuses writes, so jobs can be "
+        "neither added nor processed. Restarting workers does not help.",
+        REDIS,
+        seconds(MINUTE),
+    ),
+    Alert(
+        "RedisPersistenceFailing",
+        Severity.CRITICAL,
+        "min by (%connection, kind) (bullmq_redis_persistence_ok) == 0",
+        "Redis cannot save its data: {{ $labels.connection }} ({{ $labels.kind }})",
+        "The last write of {{ $labels.kind }} by the Redis of {{ $labels.connection }} failed. A "
+        "restart loses jobs, and with stop-writes-on-bgsave-error Redis refuses writes. Usually "
+        "the disk is full.",
+        REDIS,
+        seconds(5 * MINUTE),
+    ),
+    Alert(
+        "RedisKeysEvicted",
+        Severity.CRITICAL,
+        "max by (%connection) (increase(bullmq_redis_evicted_keys_total[%window])) > 0",
+        "Redis has deleted keys: {{ $labels.connection }} ({{ $value | humanize }})",
+        "The Redis of {{ $labels.connection }} has evicted about {{ $value | humanize }} keys to "
+        "free memory. Jobs may be lost, and queues may be inconsistent.",
+        REDIS,
+        seconds(0),
+        {"window": seconds(15 * MINUTE)},
+    ),
+    Alert(
+        "RedisReplicaLinkDown",
+        Severity.WARNING,
+        "min by (%connection) (bullmq_redis_master_link_up) == 0",
+        "Replica without its master: {{ $labels.connection }}",
+        "Connection {{ $labels.connection }} reaches a replica whose link to its master is down. "
+        "What it shows of the queues is old.",
+        REDIS,
+        seconds(5 * MINUTE),
+    ),
+    Alert(
+        "RedisClientsNearLimit",
+        Severity.WARNING,
+        "max by (%connection) (bullmq_redis_connected_clients / "
+        "(bullmq_redis_max_clients > 0)) > %above_ratio",
+        "Redis has nearly too many clients: {{ $labels.connection }} "
+        "({{ $value | humanizePercentage }})",
+        "{{ $value | humanizePercentage }} of maxclients are connected to the Redis of "
+        "{{ $labels.connection }}. When the limit is reached, services cannot connect.",
+        REDIS,
+        seconds(5 * MINUTE),
+        {"above_ratio": Setting(0.9)},
+    ),
+    Alert(
+        "RedisClientsRejected",
+        Severity.CRITICAL,
+        "max by (%connection) (increase(bullmq_redis_rejected_connections_total[%window])) > 0",
+        "Redis rejects clients: {{ $labels.connection }} ({{ $value | humanize }})",
+        "The Redis of {{ $labels.connection }} has rejected about {{ $value | humanize }} "
+        "connections because maxclients was reached. Services cannot connect.",
+        REDIS,
+        seconds(0),
+        {"window": seconds(15 * MINUTE)},
     ),
     Alert(
         "RedisEvictionPolicyUnsafe",

@@ -25,6 +25,8 @@ class Stored:
     """The last round of the sync test."""
     reload: Reload | None
     """The outcome of the last load of the configuration."""
+    render_failed_at: float | None
+    """Monotonic time at which a metrics page could not be rendered; None if that never happened."""
 
     def is_same(self, other: Stored) -> bool:
         """Whether nothing was published between the two reads."""
@@ -33,6 +35,7 @@ class Stored:
             and all(map(is_, self.snapshots, other.snapshots))
             and self.sync is other.sync
             and self.reload is other.reload
+            and self.render_failed_at == other.render_failed_at
         )
 
 
@@ -50,6 +53,8 @@ class SnapshotStore:
         """The last round of the sync test."""
         self.reload: Reload | None = None
         """The outcome of the last load of the configuration."""
+        self.render_failed_at: float | None = None
+        """When a metrics page could not be rendered, set by the renderer."""
         self._keyspaces = Keyspaces()
         self._snapshots: dict[str, Snapshot] = {}
         self._past: dict[str, Past] = {}
@@ -90,7 +95,9 @@ class SnapshotStore:
 
     def read(self) -> Stored:
         """The current content."""
-        return Stored(self.snapshots(), dict(self._past), self.sync, self.reload)
+        return Stored(
+            self.snapshots(), dict(self._past), self.sync, self.reload, self.render_failed_at
+        )
 
     def owners(
         self, snapshots: Sequence[Snapshot], now: float, stale_after: float

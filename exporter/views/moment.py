@@ -9,6 +9,7 @@ from functools import cached_property
 
 from exporter.config.models import Config
 from exporter.diagnosis import Database, Diagnosis, databases_of, diagnose
+from exporter.state.history import Past
 from exporter.state.snapshots import Facts, Reload, Snapshot, SyncReport
 from exporter.state.store import SnapshotStore, Stored
 
@@ -64,6 +65,10 @@ class Moment:
     def diagnosis(self) -> Diagnosis:
         """The blocked queues of all databases, each with its reason."""
         return diagnose(self.databases, self.now, self.blocked_after)
+
+    def past(self, snapshot: Snapshot) -> Past:
+        """The last half hour of the snapshot's connection."""
+        return self.stored.past.get(snapshot.connection, ())
 
     def is_up(self, snapshot: Snapshot) -> bool:
         """Whether the connection's Redis is reached."""

@@ -15,7 +15,6 @@ from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
 from exporter.diagnosis import Database, Isolation, hint, queue_facts
 from exporter.state.history import Rates, rates
 from exporter.state.snapshots import EventFacts, Snapshot
-from exporter.views.formatting import counted, printable
 from exporter.views.moment import Moment
 
 
@@ -44,9 +43,10 @@ class QueueView:
     """The likely cause and remedy; None if the queue is not blocked."""
 
     @property
-    def ready(self) -> int:
-        """Jobs that a worker could take now."""
-        return (self.jobs["waiting"] or 0) + (self.jobs["prioritized"] or 0)
+    def ready(self) -> int | None:
+        """Jobs that a worker could take now; None if a part of it is unknown."""
+        waiting, prioritized = self.jobs["waiting"], self.jobs["prioritized"]
+        return None if waiting is None or prioritized is None else waiting + prioritized
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,6 @@ class Overview:
         """The overview as plain values, with all queues or only those in `views`."""
         chosen = self.queues if views is None else views
         return {
-            "verdict": self.verdict,
             "queues": [asdict(view) for view in chosen],
             "isolations": [asdict(isolation) for isolation in self.isolations],
         }
@@ -69,19 +68,6 @@ class Overview:
     def blocked(self) -> list[QueueView]:
         """The blocked queues."""
         return [view for view in self.queues if view.reason is not None]
-
-    @property
-    def verdict(self) -> str:
-        """The state of all queues in one line."""
-        blocked = self.blocked
-        if not blocked:
-            return f"{counted(len(self.queues), 'queue')}, none blocked"
-        first = blocked[0]
-        return (
-            f"{len(blocked)} of {counted(len(self.queues), 'queue')} blocked: "
-            f"{printable(first.queue)} ({first.reason}: {first.hint})"
-            + (f" and {len(blocked) - 1} more" if len(blocked) > 1 else "")
-        )
 
 
 def overview(moment: Moment) -> Overview:

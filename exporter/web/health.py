@@ -8,6 +8,7 @@ from typing import Any
 
 from exporter.collectors.queues import jobs_by_state
 from exporter.connection import Metadata
+from exporter.findings import verdict_of
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import (
     CollectorReport,
@@ -35,7 +36,9 @@ def redis_health(moment: Moment) -> tuple[dict[str, Any], bool]:
     }
     up = sum(connection["status"] == "up" for connection in connections.values())
     status = "up" if up == len(connections) else "degraded" if up else "down"
-    return {"status": status, "connections": connections}, status == "up"
+    verdict = verdict_of(moment).as_json()
+    found = {name: verdict[name] for name in ("verdict", "findings", "symptoms")}
+    return {"status": status, **found, "connections": connections}, status == "up"
 
 
 def _connection(moment: Moment, name: str) -> dict[str, Any]:

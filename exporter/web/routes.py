@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from exporter.config.models import Config
 from exporter.exposition import Format, Renderer, Variant, acceptable, accepts_gzip, choose_format
+from exporter.findings import verdict_of
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import moment_of
 from exporter.views.overview import overview
@@ -131,7 +132,8 @@ class _Handlers:
         return PlainTextResponse("reloaded\n")
 
     async def queues(self, _: Request) -> Response:
-        return _json(overview(moment_of(self._store, self._current())).as_json(), 200)
+        moment = moment_of(self._store, self._current())
+        return _json(verdict_of(moment).as_json() | overview(moment).as_json(), 200)
 
     async def sync(self, _: Request) -> Response:
         if not self._current().sync.enabled:

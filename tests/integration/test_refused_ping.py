@@ -10,10 +10,9 @@ import pytest
 import redis
 
 from exporter.connection import ErrorClass
+from exporter.findings import verdict_of
 from exporter.views.moment import moment_of
-from exporter.views.overview import overview
 from exporter.web.health import redis_health
-from exporter.web.status.findings import findings
 from tests.support.pages import jobs, value
 from tests.support.redis_data import add_queues
 from tests.support.servers import Server, redis_server, valkey
@@ -63,9 +62,9 @@ def test_a_failed_snapshot(server: Server, tmp_path: Path) -> None:
     health, up = redis_health(moment)
     assert up
     assert health["connections"]["default"]["ping_refusal"]["detail"].startswith("MISCONF")
-    worst = findings(moment, overview(moment))[0]
-    assert worst.headline == "The Redis of default refuses writes"
-    assert worst.details[0].startswith("MISCONF")
+    found = verdict_of(moment)
+    assert found.findings[0].headline == "Redis refuses writes: default"
+    assert found.findings[0].explanation.startswith("MISCONF")
 
     server.client().config_set("stop-writes-on-bgsave-error", "no")
     watch.poll()

@@ -24,6 +24,7 @@ LAYERS = (
     "views",
     "metrics",
     "rules",
+    "findings",
     "exposition",
     "polling",
     "web",

@@ -195,6 +195,7 @@ def test_a_golden_page() -> None:
         'bullmq_connection_ping_seconds_bucket{connection="api",le="+Inf"} 3',
         'bullmq_connection_ping_seconds_sum{connection="api"} 0.5',
         'bullmq_connection_ping_seconds_count{connection="api"} 3',
+        'bullmq_connection_writes_refused{connection="api"} 0',
         'bullmq_connection_reconnects_total{connection="api"} 0',
         'bullmq_exporter_queues{connection="api",prefix="bull"} 1',
         'bullmq_exporter_queues_dropped{connection="api",prefix="bull"} 2',

@@ -108,22 +108,6 @@ def test_an_empty_table_has_a_head() -> None:
     assert len(table([])) == 1
 
 
-@pytest.mark.parametrize(
-    ("queues", "verdict"),
-    [
-        ((), "0 queues, none blocked"),
-        ((IMAGES,), "1 queue, none blocked"),
-        ((MAIL, IMAGES), "1 of 2 queues blocked: mail (no_workers: because)"),
-        (
-            (MAIL, view("b", "paused")),
-            "2 of 2 queues blocked: mail (no_workers: because) and 1 more",
-        ),
-    ],
-)
-def test_the_verdict(queues: tuple[QueueView, ...], verdict: str) -> None:
-    assert Overview(queues, ()).verdict == verdict
-
-
 def test_workers_under_another_prefix_are_a_hint() -> None:
     """Not an alarm: two prefixes on one database can be two environments."""
     now = time.monotonic()

@@ -54,7 +54,7 @@ LABELS = {
 VALUES = {
     "state": set(STATES),
     "reason": set(Reason),
-    "collector": {Discovery.name},
+    "collector": {Discovery.name, "queues", "events"},
 }
 """What a matcher may name: a value that no sample has would silence an alert for good."""
 

@@ -10,26 +10,23 @@ from typing import Any, Final
 import pytest
 
 from exporter.bullmq import queue_of
-from exporter.config.models import Config
+from exporter.findings import Status
 from exporter.state.snapshots import (
     CollectorReport,
     Dated,
     EventFacts,
     JobEvents,
     QueueEvents,
-    Reload,
     ServerFacts,
     Snapshot,
     SyncReport,
     WorkerCount,
 )
 from exporter.state.store import SnapshotStore
-from exporter.views.overview import overview
 from exporter.web.status import ASSETS, Query, QueryError, StatusPage
 from exporter.web.status.assets import FOLDER
 from exporter.web.status.connections import connection_views
 from exporter.web.status.filters import milliseconds, rate, size
-from exporter.web.status.findings import Finding, Level, findings
 from exporter.web.status.page import MAX_ROWS
 from tests.support.factories import (
     NO_DURATIONS,
@@ -53,141 +50,10 @@ def board_of(*snapshots: Snapshot, sync: SyncReport | None = None) -> SnapshotSt
     return store
 
 
-def found(*snapshots: Snapshot, **more: Any) -> list[Finding]:
-    seen = moment(*snapshots, **more)
-    return findings(seen, overview(seen))
-
-
 def page_of(*snapshots: Snapshot, query: Query | None = None, **more: Any) -> str:
     store = board_of(*snapshots, **more)
     settings = config(*store.connections)
     return StatusPage(lambda: settings, store).write(query or Query()).decode()
-
-
-class TestVerdict:
-    def headlines(self, *snapshots: Snapshot, **more: Any) -> list[str]:
-        return [finding.headline for finding in found(*snapshots, **more)]
-
-    def test_all_is_well(self) -> None:
-        queues = {MAIL: {"waiting": 2, "prioritized": 1, "active": 4}, IMAGES: {}}
-        assert found(snapshot(queues=queues)) == [
-            Finding(Level.OK, "All is well: 2 queues, none blocked", ("3 jobs ready, 4 active",))
-        ]
-
-    def test_a_shard_speaks_for_itself_alone(self) -> None:
-        seen = moment(snapshot(queues={MAIL: {}}))
-        text = {"connections": {"api": {"url": "redis://api"}}, "queues": {"shard": "2/3"}}
-        shard = replace(seen, config=Config.model_validate(text))
-        assert (
-            findings(shard, overview(shard))[0].headline
-            == "All is well: 1 queue of shard 2/3, none blocked"
-        )
-
-    def test_one_is_blocked(self) -> None:
-        assert found(snapshot(queues={MAIL: stuck(), IMAGES: {}})) == [
-            Finding(
-                Level.BAD,
-                "1 of 2 queues blocked: mail",
-                (
-                    (
-                        "mail: no_workers, no worker is connected; "
-                        "start one on this Redis with this prefix"
-                    ),
-                ),
-            )
-        ]
-
-    def test_many_are_blocked(self) -> None:
-        queues = {("bull", f"q{n}"): stuck() for n in range(8)} | {IMAGES: {}}
-        finding = found(snapshot(queues=queues))[0]
-        assert finding.headline == "8 of 9 queues blocked: q0, q1, q2 and 5 more"
-        assert len(finding.details) == 6
-        assert finding.details[-1] == "and 3 more, at the top of the table"
-
-    def test_names_tell_one_queue_from_another(self) -> None:
-        api = snapshot("api", {MAIL: stuck(), ("jobs", "mail"): stuck()})
-        headline = found(api, snapshot("worker", {MAIL: {}}))[0].headline
-        assert headline == "2 of 3 queues blocked: bull:mail on api, jobs:mail on api"
-
-    def test_redis_is_away(self) -> None:
-        lost = {"up": False, "last_error": refused()}
-        young = found(snapshot(queues={MAIL: {}}, ago=4, **lost))[0]
-        assert young.level is Level.BAD
-        assert young.headline == "Redis unreachable: api"
-        assert young.details == (
-            (
-                "api: last reached 4s ago; its queues are shown as of then "
-                "(connection: Connection refused)"
-            ),
-        )
-        old = found(snapshot(queues={MAIL: {}}, ago=130, **lost))[0]
-        assert "api: last reached 2m ago; its queues are not shown" in old.details[0]
-        never = found(snapshot(up=False, last_error=refused(), reached_at=None))[0]
-        assert never.details == ("api: never reached (connection: Connection refused)",)
-
-    def test_one_of_several_is_away_and_worse_than_what_is_blocked(self) -> None:
-        lost = snapshot("worker", up=False, last_error=refused())
-        assert self.headlines(snapshot(queues={MAIL: stuck()}), lost) == [
-            "Redis unreachable: worker (1 of 2 connections)",
-            "1 of 1 queue blocked: mail",
-        ]
-
-    def test_a_poller_that_hangs(self) -> None:
-        finding = found(snapshot(ago=40))[0]
-        assert finding.details == (
-            "api: last reached 40s ago; its queues are not shown (no poll has finished in time)",
-        )
-
-    def test_the_sync_test_fails(self) -> None:
-        both = (snapshot("api", {MAIL: {}}), snapshot("worker", {MAIL: {}}))
-        finding = found(*both, sync=sync_report(["api", "worker"], [("api", "worker")]))[0]
-        assert (finding.level, finding.headline) == (Level.BAD, "The sync test failed")
-        assert "api" in finding.details[0]
-
-    def test_a_dead_connection_is_told_once(self) -> None:
-        lost = snapshot("worker", up=False, last_error=refused())
-        sync = sync_report(["api", "worker"], [("api", "worker"), ("worker", "api")])
-        told = self.headlines(snapshot("api", {MAIL: {}}), lost, sync=sync)
-        assert told == ["Redis unreachable: worker (1 of 2 connections)"]
-
-    def test_queues_that_cannot_be_read(self) -> None:
-        reports = {"queues": CollectorReport(success=False, last_error=refused())}
-        finding = found(snapshot(queues={MAIL: {}}, reports=reports))[0]
-        assert finding.headline == "The queues of api cannot be read"
-        recovered = {"queues": CollectorReport(success=True, last_error=refused())}
-        assert found(snapshot(queues={MAIL: {}}, reports=recovered))[0].level is Level.OK
-
-    def test_jobs_that_redis_may_delete(self) -> None:
-        server = ServerFacts({"maxmemory_policy": "allkeys-lru"}, {"eviction_safe": 0.0}, {})
-        finding = found(snapshot(queues={MAIL: {}}, server=server))[0]
-        assert finding == Finding(
-            Level.WARNING,
-            "The Redis of api may delete jobs",
-            ("its maxmemory-policy is allkeys-lru; BullMQ requires noeviction",),
-        )
-
-    def test_limits_that_bite(self) -> None:
-        assert self.headlines(snapshot(queues={MAIL: {}}, dropped=3)) == ["3 queues not watched"]
-        refusal = Reload(successful=False, success_time=0.0)
-        assert self.headlines(snapshot(queues={MAIL: {}}), reload=refusal) == [
-            "The new configuration was rejected"
-        ]
-
-    def test_what_is_not_known_yet_is_not_well(self) -> None:
-        assert self.headlines(connections=("api", "worker")) == [
-            "Starting: api, worker not tried yet"
-        ]
-        assert self.headlines(snapshot(facts={})) == ["Discovering the queues of api"]
-        assert self.headlines(snapshot()) == ["No queues found"]
-
-    def test_the_worst_comes_first(self) -> None:
-        levels = [
-            finding.level
-            for finding in found(
-                snapshot(queues={MAIL: stuck()}, dropped=1), connections=("api", "worker")
-            )
-        ]
-        assert levels == [Level.BAD, Level.WARNING, Level.STARTING]
 
 
 class TestConnections:
@@ -211,7 +77,7 @@ class TestConnections:
         both = (snapshot("api"), snapshot("worker"))
         sync = sync_report(["api", "worker"], [("api", "worker")])
         api, worker = connection_views(moment(*both, sync=sync))
-        assert api.sync_level is Level.BAD
+        assert api.sync_level is Status.CRITICAL
         assert worker.sync == "all 2 connections see its writes after 0.4 ms"
 
     def test_one_that_is_away_shows_no_latency(self) -> None:
@@ -343,7 +209,7 @@ class TestHostileNames:
     def test_cannot_turn_the_line_round(self) -> None:
         page = page_of(snapshot(queues={("bull", "a\u202eb\nc"): stuck()}))
         assert "<bdi>a?b?c</bdi>" in page
-        assert "1 of 1 queue blocked: a?b?c" in page
+        assert "No worker connected: bull:a?b?c on api" in page
 
 
 class TestRows:

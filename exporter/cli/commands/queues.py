@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from exporter.cli.help_text import COMMAND_HELP
 from exporter.views.sorting import SORTS
 
 if TYPE_CHECKING:
-    from exporter.views.overview import Overview
+    from exporter.views.moment import Moment
 
 
 @click.command(
@@ -48,30 +49,52 @@ def command(
     """Show the queues: jobs by state, how long they wait, and why they are blocked."""
     from exporter.app import App
     from exporter.progress import Progress
-    from exporter.views.queues_table import choose, table
 
     effective = loaded(path)
     logging.getLogger().setLevel(logging.WARNING)
-
-    def show(overview: Overview) -> None:
-        views = choose(overview, sort, pattern, blocked=blocked)
-        if json_:
-            click.echo(json.dumps(overview.as_json(views), ensure_ascii=False))
-            return
-        for line, is_blocked in table(views):
-            click.secho(line, fg="red" if is_blocked else None, color=_color())
-        click.echo(f"\n{overview.verdict}")
-
+    chosen = _Chosen(sort, pattern, json=json_, blocked=blocked)
     app = App(effective)
     if once or not (watch or sys.stdout.isatty()):
         with Progress("watching the queues"):
-            overview, reached = app.overview_once(seconds=1.0)
-        show(overview)
-        sys.exit(0 if reached else FAILED)
-    for overview in app.overviews():
+            moment, reached = app.moment_once(seconds=1.0)
+        sys.exit(0 if _show(moment, chosen) and reached else FAILED)
+    for moment in app.moments():
         if sys.stdout.isatty():
             click.clear()
-        show(overview)
+        _show(moment, chosen)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What to show, and how."""
+
+    sort: str
+    pattern: str
+    json: bool
+    blocked: bool
+
+
+def _show(moment: Moment, chosen: _Chosen) -> bool:
+    """Print the queues and the verdict; returns whether any queue matches the pattern."""
+    from exporter.findings import verdict_of
+    from exporter.views.overview import overview
+    from exporter.views.queues_table import choose, table
+
+    queues, verdict = overview(moment), verdict_of(moment)
+    views = choose(queues, chosen.sort, chosen.pattern, blocked=chosen.blocked)
+    matching = bool(choose(queues, chosen.sort, chosen.pattern, blocked=False))
+    if chosen.json:
+        content = verdict.as_json() | queues.as_json(views)
+        click.echo(json.dumps(content, ensure_ascii=False))
+        return matching
+    for line, is_blocked in table(views):
+        click.secho(line, fg="red" if is_blocked else None, color=_color())
+    if not matching and queues.queues:
+        click.echo(f"no queue matches the filter {chosen.pattern}")
+    click.echo()
+    for line in verdict.lines():
+        click.echo(line)
+    return matching
 
 
 def _color() -> bool | None:

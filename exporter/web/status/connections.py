@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from exporter.diagnosis import explain_pair
+from exporter.findings import Status
 from exporter.state.snapshots import ServerFacts, Snapshot
 from exporter.views.formatting import UNKNOWN, printable
 from exporter.views.moment import Moment
-from exporter.web.status.findings import Level
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class ConnectionView:
     """One row; None always means unknown."""
 
     name: str
-    level: Level
+    level: Status
     status: str
     reaches: str
     """Address and database."""
@@ -35,7 +35,7 @@ class ConnectionView:
     policy_is_safe: bool
     keys: float | None
     sync: str
-    sync_level: Level
+    sync_level: Status
 
 
 def connection_views(moment: Moment) -> list[ConnectionView]:
@@ -49,7 +49,7 @@ def connection_views(moment: Moment) -> list[ConnectionView]:
 def _untried(name: str) -> ConnectionView:
     return ConnectionView(
         name=name,
-        level=Level.STARTING,
+        level=Status.UNKNOWN,
         status="not tried yet",
         reaches="",
         server="",
@@ -62,7 +62,7 @@ def _untried(name: str) -> ConnectionView:
         policy_is_safe=True,
         keys=None,
         sync=UNKNOWN,
-        sync_level=Level.STARTING,
+        sync_level=Status.UNKNOWN,
     )
 
 
@@ -74,7 +74,7 @@ def _view(moment: Moment, snapshot: Snapshot) -> ConnectionView:
     sync, sync_level = _sync(snapshot.connection, moment)
     return ConnectionView(
         name=snapshot.connection,
-        level=Level.OK if up else Level.BAD,
+        level=Status.OK if up else Status.CRITICAL,
         status="up" if up else "down",
         reaches=printable(f"{known.address}/{known.db}") if known is not None else "",
         server=_server(snapshot, info.get("software", "")),
@@ -99,19 +99,19 @@ def _server(snapshot: Snapshot, software: str) -> str:
     return printable(", ".join(part for part in (software, role) if part))
 
 
-def _sync(name: str, moment: Moment) -> tuple[str, Level]:
+def _sync(name: str, moment: Moment) -> tuple[str, Status]:
     """The sync test's result for the writes of this connection, and its level."""
     if not moment.config.sync.enabled:
-        return "off", Level.OK
+        return "off", Status.OK
     pairs = [pair for pair in moment.sync.pairs if pair.writer == name] if moment.sync else []
     if moment.sync is None or not pairs:
-        return UNKNOWN, Level.STARTING
+        return UNKNOWN, Status.UNKNOWN
     wrong = [pair for pair in pairs if pair.passed is not True]
     if wrong:
         worst = next((pair for pair in wrong if pair.passed is False), wrong[0])
-        level = Level.BAD if worst.passed is False else Level.STARTING
+        level = Status.CRITICAL if worst.passed is False else Status.UNKNOWN
         return printable(explain_pair(worst, moment.sync.metadata)), level
     slowest = max((pair.propagation_seconds or 0.0) for pair in pairs) * 1000
     if [pair.reader for pair in pairs] == [name]:
-        return f"sees its own writes after {slowest:.1f} ms", Level.OK
-    return f"all {len(pairs)} connections see its writes after {slowest:.1f} ms", Level.OK
+        return f"sees its own writes after {slowest:.1f} ms", Status.OK
+    return f"all {len(pairs)} connections see its writes after {slowest:.1f} ms", Status.OK

@@ -16,14 +16,15 @@ from typing import Any, Final
 from exporter import __version__
 from exporter.config.models import Config
 from exporter.exposition import join_gzip
+from exporter.findings import Verdict, verdict_of
 from exporter.state.store import SnapshotStore
+from exporter.views.formatting import counted
 from exporter.views.moment import Moment, moment_of
 from exporter.views.overview import Overview, QueueView, overview
 from exporter.web.endpoints import ENDPOINTS
 from exporter.web.status import filters
 from exporter.web.status.assets import FOLDER, SCRIPT, STYLE
 from exporter.web.status.connections import connection_views
-from exporter.web.status.findings import findings
 from exporter.web.status.query import Query
 
 MAX_ROWS: Final = 2000
@@ -57,6 +58,7 @@ class _Rendered:
 
     moment: Moment
     overview: Overview
+    verdict: Verdict
     pages: dict[tuple[Query, bool], bytes] = field(default_factory=dict)
 
 
@@ -97,7 +99,7 @@ class StatusPage:
             and moment.stored.is_same(last.moment.stored)
         ):
             return last
-        self._last = _Rendered(moment, overview(moment))
+        self._last = _Rendered(moment, overview(moment), verdict_of(moment))
         cached = ((key, self._rows.get(key)) for key in map(_key, self._last.overview.queues))
         self._rows = {key: row for key, row in cached if row is not None}
         return self._last
@@ -117,7 +119,8 @@ class StatusPage:
         rows = "".join([self._row(view, old=view.connection in down) for view in shown])
         page = _templates().page(
             query=query,
-            findings=findings(moment, rendered.overview),
+            verdict=rendered.verdict,
+            activity=_activity(rendered.overview),
             connections=connection_views(moment),
             # the current selection stays in the list even if it has no queues now
             connection_names=_choices(moment.config.connections, query.connection),
@@ -137,6 +140,13 @@ class StatusPage:
             script=SCRIPT.path,
         )
         return str(page)
+
+
+def _activity(overview: Overview) -> str:
+    """`3 jobs ready, 4 active`; a sum over what is known."""
+    ready = sum(view.ready or 0 for view in overview.queues)
+    active = sum(view.jobs["active"] or 0 for view in overview.queues)
+    return f"{counted(ready, 'job')} ready, {active:,} active"
 
 
 def _choices(values: Iterable[str], chosen: str) -> list[str]:

@@ -15,7 +15,11 @@
   const refreshMs = Number(document.body.dataset.refreshSeconds) * 1000;
   const staleMs = 2 * refreshMs + TIMEOUT_MS / 2;
 
+  const heading = () => document.querySelector("#verdict h1");
+
   let title = document.title;
+  let shownHeading = heading().textContent;
+  let shownLevel = byId("verdict").className;
   let updatedAt = Date.now();
   let problem = "";
   let paused = false;
@@ -78,6 +82,8 @@
     }
     for (const id of PARTS) morph(byId(id), page.getElementById(id));
     title = page.title;
+    shownHeading = heading().textContent;
+    shownLevel = byId("verdict").className;
   }
 
   // --- refreshing --------------------------------------------------------------------------------
@@ -133,8 +139,16 @@
     }
     if (alarm.textContent !== text) alarm.textContent = text;
     document.body.classList.toggle("stale", stale);
+    // what was true then is not a verdict about now
+    const unknown = paused ? `Paused: ${shownHeading}` : "Unknown: the exporter does not respond";
+    setHeading(stale ? unknown : shownHeading, stale ? "starting" : shownLevel);
     const wanted = stale ? "? Not up to date - bullmq-exporter" : title;
     if (document.title !== wanted) document.title = wanted;
+  }
+
+  function setHeading(text, level) {
+    if (heading().textContent !== text) heading().textContent = text;
+    if (byId("verdict").className !== level) byId("verdict").className = level;
   }
 
   // --- user actions ------------------------------------------------------------------------------

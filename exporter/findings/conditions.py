@@ -1,0 +1,91 @@
+"""The condition of each alert, or the reason why there is none. Checked when it is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from exporter.findings import exporter, queues, redis
+from exporter.findings.model import Condition
+from exporter.rules.alerts import ALERTS
+
+CONDITIONS: Final[Mapping[str, Condition]] = {
+    "PageNotRendered": exporter.page_not_rendered,
+    "ConfigReloadFailed": exporter.config_reload_failed,
+    "RedisUnreachable": redis.redis_unreachable,
+    "CollectionStale": exporter.collection_stale,
+    "CollectionErrors": exporter.collection_errors,
+    "DiscoveryRefused": exporter.discovery_refused,
+    "CommandsRefused": exporter.commands_refused,
+    "NoQueuesFound": exporter.no_queues_found,
+    "QueuesDropped": exporter.queues_dropped,
+    "EventGap": queues.event_gap,
+    "EventsLagging": exporter.events_lagging,
+    "JobsWaitingTooLong": queues.jobs_waiting,
+    "JobsWaitingFarTooLong": queues.jobs_waiting,
+    "QueueNotDraining": queues.queue_not_draining,
+    "BacklogGrowing": queues.backlog_growing,
+    "NoWorkers": queues.no_workers,
+    "QueuePausedTooLong": queues.queue_paused,
+    "HighFailureRatio": queues.failure_ratio,
+    "VeryHighFailureRatio": queues.failure_ratio,
+    "JobsStalled": queues.jobs_stalled,
+    "DelayedJobsOverdue": queues.delayed_overdue,
+    "SchedulerOverdue": queues.scheduler_overdue,
+    "ActiveJobTooLong": queues.active_job_too_long,
+    "RedisWritesRefused": redis.writes_refused,
+    "RedisPersistenceFailing": redis.persistence_failing,
+    "RedisEvictionPolicyUnsafe": redis.eviction_policy_unsafe,
+    "RedisKeysEvicted": redis.keys_evicted,
+    "RedisMemoryNearLimit": redis.memory_near_limit,
+    "RedisReplicaLinkDown": redis.replica_link_down,
+    "RedisClientsNearLimit": redis.clients_near_limit,
+    "RedisClientsRejected": redis.clients_rejected,
+    "WorkerIsolation": queues.worker_isolation,
+    "SyncTestFailing": redis.sync_test_failing,
+    "QueueBlocked": queues.queue_blocked,
+}
+
+NO_CONDITION: Final[Mapping[str, str]] = {
+    "ExporterDown": "an exporter that is down cannot say so; the page's script does",
+    "ExporterAbsent": "as ExporterDown",
+}
+"""Alerts that only Prometheus can evaluate, with the reason."""
+
+CAUSES: Final[Mapping[str, frozenset[str]]] = {
+    "RedisUnreachable": frozenset(
+        {"CollectionStale", "CollectionErrors", "SyncTestFailing", "NoQueuesFound"}
+    ),
+    "DiscoveryRefused": frozenset({"NoQueuesFound"}),
+    "RedisWritesRefused": frozenset(
+        {"RedisPersistenceFailing", "SyncTestFailing", "QueueBlocked", "RedisMemoryNearLimit"}
+        | {"JobsWaitingTooLong", "JobsWaitingFarTooLong", "QueueNotDraining", "BacklogGrowing"}
+        | {"DelayedJobsOverdue", "SchedulerOverdue"}
+    ),
+    "WorkerIsolation": frozenset(
+        {"NoWorkers", "QueueBlocked", "SyncTestFailing", "JobsWaitingTooLong"}
+        | {"JobsWaitingFarTooLong", "QueueNotDraining", "BacklogGrowing"}
+        | {"DelayedJobsOverdue", "SchedulerOverdue"}
+    ),
+    "NoWorkers": frozenset(
+        {"QueueBlocked", "JobsWaitingTooLong", "JobsWaitingFarTooLong", "QueueNotDraining"}
+        | {"BacklogGrowing", "DelayedJobsOverdue", "SchedulerOverdue", "ActiveJobTooLong"}
+    ),
+    "QueueBlocked": frozenset(
+        {"JobsWaitingTooLong", "JobsWaitingFarTooLong", "QueueNotDraining", "BacklogGrowing"}
+        | {"DelayedJobsOverdue", "SchedulerOverdue"}
+    ),
+    "VeryHighFailureRatio": frozenset({"HighFailureRatio"}),
+    "JobsWaitingFarTooLong": frozenset({"JobsWaitingTooLong"}),
+}
+"""What an alert explains, if it is about the same queue or connection."""
+
+
+def _check() -> None:
+    names = {alert.name for alert in ALERTS}
+    known = CONDITIONS.keys() | NO_CONDITION.keys()
+    if wrong := names ^ known:
+        raise ValueError(f"alerts and conditions differ: {', '.join(sorted(wrong))}")
+
+
+_check()

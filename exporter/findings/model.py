@@ -1,0 +1,68 @@
+"""Conditions and findings: an alert whose condition holds now, and for what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from exporter.rules.model import Alert
+from exporter.views.moment import Moment
+
+Limits = Mapping[str, float]
+"""The settings of an alert, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One subject for which a condition holds: labels, as those of the alert, and a value."""
+
+    labels: Mapping[str, str]
+    value: float = 1.0
+    """The value of the alert's expression."""
+    detail: str | Callable[[], str] = ""
+    """The proof, or what is known beyond the alert's own text; a function if it is costly."""
+    impact: float = 0.0
+    """For sorting: ready jobs times the age of the oldest in seconds."""
+    since: float | None = None
+    """Monotonic time since when this holds, if that is known."""
+
+
+Condition = Callable[[Moment, Limits], Iterable[Hit]]
+"""The subjects for which an alert's expression is true."""
+
+
+class Status(IntEnum):
+    """How bad a finding, or everything, is; the worst first."""
+
+    CRITICAL = 0
+    WARNING = 1
+    UNKNOWN = 2
+    """Not known, not known yet, or watched until it is."""
+    INFO = 3
+    OK = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Why something is wrong, or unknown."""
+
+    status: Status
+    headline: str
+    detail: str | Callable[[], str] = ""
+    alert: Alert | None = None
+    """None for what is not known: nobody is woken up for that."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    impact: float = 0.0
+    since: float | None = None
+    """Monotonic time."""
+
+    @property
+    def explanation(self) -> str:
+        """The detail as text."""
+        return self.detail if isinstance(self.detail, str) else self.detail()
+
+    @property
+    def name(self) -> str:
+        """The alert's name without the prefix; empty without an alert."""
+        return self.alert.name if self.alert is not None else ""

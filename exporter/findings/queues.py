@@ -1,0 +1,228 @@
+"""Conditions of the alerts about queues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from exporter.bullmq import Queue
+from exporter.collectors.queues.subjects.active import ACTIVE, OLDEST_ACTIVE
+from exporter.collectors.queues.subjects.limits import PAUSED
+from exporter.collectors.queues.subjects.scheduled import (
+    DELAYED_OVERDUE_SECONDS,
+    SCHEDULERS_OVERDUE_SECONDS,
+)
+from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
+from exporter.diagnosis import Database, Reason, hint, known_workers, queue_facts
+from exporter.findings.model import Hit, Limits
+from exporter.state.history import Counts, Past, counts_of, growth, window
+from exporter.state.queue_table import Column
+from exporter.state.snapshots import EventFacts, QueueEvents
+from exporter.views.formatting import printable
+from exporter.views.moment import Moment
+
+_WISHES = {Reason.PAUSED, Reason.RATE_LIMITED, Reason.CONCURRENCY_LIMIT}
+"""Reasons that somebody intends."""
+
+
+def jobs_waiting(moment: Moment, limits: Limits) -> Iterator[Hit]:
+    yield from _above(moment, OLDEST_WAITING, limits)
+
+
+def delayed_overdue(moment: Moment, limits: Limits) -> Iterator[Hit]:
+    yield from _above(moment, DELAYED_OVERDUE_SECONDS, limits)
+
+
+def scheduler_overdue(moment: Moment, limits: Limits) -> Iterator[Hit]:
+    yield from _above(moment, SCHEDULERS_OVERDUE_SECONDS, limits)
+
+
+def active_job_too_long(moment: Moment, limits: Limits) -> Iterator[Hit]:
+    yield from _above(moment, OLDEST_ACTIVE, limits, paused=True)
+
+
+def _above(
+    moment: Moment, column: Column[Any], limits: Limits, *, paused: bool = False
+) -> Iterator[Hit]:
+    """The queues above the limit, without paused ones unless `paused`."""
+    limit = limits["above_seconds"]
+    for database in moment.databases:
+        values = zip(database.table.column(column), database.table.column(PAUSED), strict=True)
+        for index, (value, is_paused) in enumerate(values):
+            if value is not None and value > limit and (paused or not is_paused):
+                yield _hit(database, index, value)
+
+
+def no_workers(moment: Moment, _: Limits) -> Iterator[Hit]:
+    for database in moment.databases:
+        table = database.table
+        totals = known_workers(database, moment.now, moment.blocked_after)
+        rows = zip(totals, table.ready, table.column(ACTIVE), table.column(PAUSED), strict=True)
+        for index, (total, ready, active, paused) in enumerate(rows):
+            pending = (ready or 0) + (active or 0)
+            if total == 0 and pending and not paused:
+                yield _hit(database, index, pending, _why(moment, database, index))
+
+
+def queue_blocked(moment: Moment, _: Limits) -> Iterator[Hit]:
+    for database in moment.databases:
+        rows = None
+        for (connection, queue), reason in moment.diagnosis.blocked.items():
+            if connection == database.connection and reason not in _WISHES:
+                rows = rows or {queue: row for row, queue in enumerate(database.table.queues)}
+                yield _hit(
+                    database,
+                    rows[queue],
+                    1.0,
+                    _why(moment, database, rows[queue]),
+                    reason=reason,
+                )
+
+
+def queue_paused(moment: Moment, _: Limits) -> Iterator[Hit]:
+    for database in moment.databases:
+        for index, paused in enumerate(database.table.column(PAUSED)):
+            if paused:
+                yield _hit(database, index, 1.0)
+
+
+def worker_isolation(moment: Moment, _: Limits) -> Iterator[Hit]:
+    for isolation in moment.diagnosis.isolations:
+        yield Hit(
+            {
+                "prefix": isolation.prefix,
+                "queue": isolation.queue,
+                "producer_connection": isolation.producer,
+                "worker_connection": isolation.worker,
+            },
+        )
+
+
+def failure_ratio(moment: Moment, limits: Limits) -> Iterator[Hit]:
+    for database, queue, events, past in _events(moment, limits):
+        grown = _grown(past, queue, events)
+        if grown is None:
+            continue
+        finished = grown.completed + grown.failed
+        if finished and grown.failed > limits["above_jobs"]:
+            ratio = grown.failed / finished
+            if ratio > limits["above_ratio"]:
+                detail = f"{grown.failed:,} of {finished:,} jobs failed"
+                yield _hit_of(database, queue, ratio, detail)
+
+
+def jobs_stalled(moment: Moment, limits: Limits) -> Iterator[Hit]:
+    for database, queue, events, past in _events(moment, limits):
+        grown = _grown(past, queue, events)
+        if grown is not None and grown.stalled > limits["above_jobs"]:
+            yield _hit_of(database, queue, grown.stalled)
+
+
+def event_gap(moment: Moment, limits: Limits) -> Iterator[Hit]:
+    for database, queue, events, past in _events(moment, limits):
+        if not events.lost:
+            continue
+        first = next((entry for entry in past if queue in entry.queues), None)
+        if first is not None and growth(first.lost.get(queue, 0), events.lost) > 0:
+            yield _hit_of(database, queue, growth(first.lost.get(queue, 0), events.lost))
+
+
+def queue_not_draining(moment: Moment, limits: Limits) -> Iterator[Hit]:
+    """Needs history: after a start, a window without a finished job proves nothing."""
+    for database in moment.databases:
+        snapshot, table = moment.known[database.connection], database.table
+        facts = moment.facts(snapshot, EventFacts)
+        past = window(moment.past(snapshot), moment.now, limits["window"])
+        if facts is None or not past or moment.now - past[0].at < limits["for"]:
+            continue
+        rows = zip(table.queues, table.ready, table.column(PAUSED), strict=True)
+        for index, (queue, ready, paused) in enumerate(rows):
+            events = facts.queues.get(queue)
+            if not ready or paused or events is None or queue not in past[0].queues:
+                continue
+            grown = _grown(past, queue, events)
+            if grown is not None and not (grown.completed or grown.failed):
+                yield _hit(database, index, ready)
+
+
+def backlog_growing(moment: Moment, limits: Limits) -> Iterator[Hit]:
+    for database in moment.databases:
+        past = window(moment.past(moment.known[database.connection]), moment.now, limits["window"])
+        if not past or moment.now - past[0].at < limits["window"] / 2:
+            continue
+        table = database.table
+        for index, (ready, paused) in enumerate(
+            zip(table.ready, table.column(PAUSED), strict=True)
+        ):
+            if ready is None or ready <= limits["above_jobs"] or paused:
+                continue
+            depths = [(e.at, e.ready.get(table.queues[index], 0)) for e in past]
+            if _slope([*depths, (moment.now, ready)]) > 0:
+                yield _hit(database, index, ready)
+
+
+def _slope(points: list[tuple[float, int]]) -> float:
+    """The slope of the least-squares line, as `deriv` in Prometheus."""
+    mean_x = sum(x for x, _ in points) / len(points)
+    mean_y = sum(y for _, y in points) / len(points)
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
+
+
+# --- shared --------------------------------------------------------------------------------------
+
+
+def _hit(
+    database: Database,
+    index: int,
+    value: float,
+    detail: str | Callable[[], str] = "",
+    **labels: str,
+) -> Hit:
+    queue, table = database.table.queues[index], database.table
+    impact = (table.ready[index] or 0) * (table.value(OLDEST_WAITING, index) or 1.0)
+    return Hit(_labels(database, queue) | labels, value, detail, impact)
+
+
+def _hit_of(database: Database, queue: Queue, value: float, detail: str = "") -> Hit:
+    return Hit(_labels(database, queue), value, detail, value)
+
+
+def _labels(database: Database, queue: Queue) -> dict[str, str]:
+    return {"connection": database.connection, "prefix": queue.prefix, "queue": queue.name}
+
+
+def _why(moment: Moment, database: Database, index: int) -> Callable[[], str]:
+    """The hint of the queue's reason; empty if it is not blocked."""
+
+    def explain() -> str:
+        row = queue_facts(database, index, moment.now, moment.blocked_after)
+        reason = moment.diagnosis.blocked.get((database.connection, row.queue))
+        if reason is None:
+            return ""
+        return printable(hint(reason, database, row, moment.diagnosis.isolations))
+
+    return explain
+
+
+def _events(moment: Moment, limits: Limits) -> Iterator[tuple[Database, Queue, QueueEvents, Past]]:
+    """Each queue with events, and the past of its connection within the alert's window."""
+    for database in moment.databases:
+        snapshot = moment.known[database.connection]
+        facts = moment.facts(snapshot, EventFacts)
+        if facts is None:
+            continue
+        past = window(moment.past(snapshot), moment.now, limits["window"])
+        for queue, events in facts.queues.items():
+            yield database, queue, events, past
+
+
+def _grown(past: Past, queue: Queue, events: QueueEvents) -> Counts | None:
+    """How much the queue's counters have grown since the start of the window; None if unknown."""
+    before = next((entry.queues[queue] for entry in past if queue in entry.queues), None)
+    if before is None:
+        return None
+    if before.read == events.read:
+        return Counts(0, 0, 0, 0, 0)
+    now = counts_of(events)
+    return Counts(*(int(growth(a, b)) for a, b in zip(before, now, strict=True)))

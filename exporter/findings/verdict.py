@@ -1,0 +1,311 @@
+"""The one verdict: what is wrong, what is not known, and what is the cause of what."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from exporter.collectors.queues.subjects.movement import READY_SINCE, STILL_SINCE
+from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
+from exporter.findings.conditions import CAUSES, CONDITIONS
+from exporter.findings.model import Finding, Hit, Status
+from exporter.findings.text import fill
+from exporter.rules.alerts import ALERTS
+from exporter.rules.model import Alert, Severity
+from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import Discovered, Snapshot
+from exporter.views.formatting import counted, printable
+from exporter.views.moment import Moment
+
+_STATUS: Final = {
+    Severity.CRITICAL: Status.CRITICAL,
+    Severity.WARNING: Status.WARNING,
+    Severity.INFO: Status.INFO,
+}
+_MAX_NAMED: Final = 3
+"""Subjects that a headline names."""
+_MAX_DETAILS: Final = 5
+"""Explanations below a headline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All findings of one alert, or one finding without an alert."""
+
+    status: Status
+    headline: str
+    details: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The state of everything, in one line and in groups, the worst first."""
+
+    status: Status
+    headline: str
+    groups: tuple[Group, ...]
+    findings: tuple[Finding, ...]
+    """What holds and is not explained by another finding, the worst and largest first."""
+    symptoms: tuple[Finding, ...]
+    """What holds, and is explained by one of `findings`."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing needs attention, and everything is known."""
+        return self.status in (Status.OK, Status.INFO)
+
+    def lines(self) -> list[str]:
+        """The verdict for a terminal: explanations first, the headline last."""
+        several = len(self.groups) > 1
+        lines = []
+        for group in self.groups:
+            lines += [group.headline] if several else []
+            lines += [f"  {detail}" for detail in group.details]
+        return [*lines, self.headline]
+
+    def as_json(self) -> dict[str, Any]:
+        """The verdict as plain values."""
+        return {
+            "status": self.status.name.lower(),
+            "verdict": self.headline,
+            "findings": [_as_json(finding) for finding in self.findings[:100]],
+            "symptoms": [_as_json(finding) for finding in self.symptoms[:100]],
+        }
+
+
+def verdict_of(moment: Moment) -> Verdict:
+    """Evaluate every alert, and find what is not known."""
+    found = [*_alerting(moment), *_unknown(moment)]
+    found.sort(key=lambda finding: (finding.status, -finding.impact))
+    explained = _explained(found)
+    causes = tuple(each for each in found if id(each) not in explained)
+    symptoms = tuple(each for each in found if id(each) in explained)
+    groups = tuple(_groups(causes, moment))
+    status = min((finding.status for finding in causes), default=Status.OK)
+    return Verdict(status, _headline(groups, moment), groups, causes, symptoms)
+
+
+# --- findings ------------------------------------------------------------------------------------
+
+
+def _alerting(moment: Moment) -> Iterator[Finding]:
+    for alert in ALERTS:
+        condition = CONDITIONS.get(alert.name)
+        if condition is None:
+            continue
+        limits = {name: setting.value for name, setting in alert.all_settings().items()}
+        for hit in condition(moment, limits):
+            yield _finding(alert, hit)
+
+
+def _finding(alert: Alert, hit: Hit) -> Finding:
+    return Finding(
+        _STATUS[alert.severity],
+        fill(alert.summary, hit.labels, hit.value),
+        hit.detail or fill(alert.description, hit.labels, hit.value),
+        alert,
+        hit.labels,
+        hit.impact,
+        hit.since,
+    )
+
+
+def _unknown(moment: Moment) -> Iterator[Finding]:
+    """What is not known, or not yet. There is no alert for it: it passes, or an alert follows."""
+    tried = {snapshot.connection for snapshot in moment.snapshots}
+    waiting = [name for name in moment.config.connections if name not in tried]
+    if waiting:
+        yield Finding(Status.UNKNOWN, f"Starting: {_list(waiting)} not tried yet")
+    for snapshot in moment.snapshots:
+        name = snapshot.connection
+        if moment.owners[name] == name and moment.is_up(snapshot):
+            yield from _unread(snapshot, moment)
+    yield from _unreadable_counts(moment)
+    yield from _watching(moment)
+
+
+def _unread(snapshot: Snapshot, moment: Moment) -> Iterator[Finding]:
+    """What the collectors of a connection have not read."""
+    name = snapshot.connection
+    queues, discovery = snapshot.reports.get("queues"), snapshot.reports.get("discovery")
+    if moment.facts(snapshot, QueueTable) is None and queues is not None and queues.last_error:
+        text = f"{queues.last_error.kind}: {printable(queues.last_error.text)}"
+        yield Finding(Status.WARNING, f"The queues of {name} cannot be read", text)
+    elif moment.facts(snapshot, Discovered) is None and not (
+        discovery is not None and discovery.not_available
+    ):
+        yield Finding(Status.UNKNOWN, f"Discovering the queues of {name}")
+    workers = snapshot.reports.get("workers")
+    if workers is not None and workers.not_available:
+        yield Finding(
+            Status.INFO,
+            f"The number of workers of {name} is unknown",
+            "Redis does not list its clients; workers are known by their locks and stalled-check",
+        )
+
+
+def _unreadable_counts(moment: Moment) -> Iterator[Finding]:
+    for database in moment.databases:
+        unknown = [
+            printable(queue.name)
+            for queue, ready in zip(database.table.queues, database.table.ready, strict=True)
+            if ready is None
+        ]
+        if unknown:
+            yield Finding(
+                Status.UNKNOWN,
+                f"Ready jobs unknown: {counted(len(unknown), 'queue')} of {database.connection}",
+                f"the numbers of jobs of {_list(unknown)} could not be read; the log has the error",
+                labels={"connection": database.connection},
+            )
+
+
+def _watching(moment: Moment) -> Iterator[Finding]:
+    """Queues with old ready jobs that have not been watched long enough to know if they move."""
+    count, longest = 0, 0.0
+    for database in moment.databases:
+        table = database.table
+        rows = zip(
+            table.queues,
+            table.column(READY_SINCE),
+            table.column(STILL_SINCE),
+            table.column(OLDEST_WAITING),
+            strict=True,
+        )
+        for queue, ready_since, still_since, age in rows:
+            if ready_since is None or still_since is None or (age or 0.0) < moment.blocked_after:
+                continue
+            left = moment.blocked_after - (moment.now - still_since)
+            unsure = left > 0 and still_since == ready_since
+            if unsure and (database.connection, queue) not in moment.diagnosis.blocked:
+                count, longest = count + 1, max(longest, left)
+    if count:
+        yield Finding(
+            Status.UNKNOWN,
+            f"Watching {counted(count, 'queue')}: verdict in {longest:.0f} s",
+            "old jobs are ready there; whether they move is known after watching them",
+        )
+
+
+def _explained(found: Sequence[Finding]) -> set[int]:
+    """The findings that another one explains, by identity."""
+    causes: dict[str, list[Finding]] = defaultdict(list)
+    for finding in found:
+        for symptom in CAUSES.get(finding.name, ()):
+            causes[symptom].append(finding)
+    subjects = {
+        symptom: set().union(*(_subjects(cause) for cause in by)) for symptom, by in causes.items()
+    }
+    return {
+        id(finding)
+        for finding in found
+        if finding.name in subjects and _is_about(finding, subjects[finding.name])
+    }
+
+
+_Subject = tuple[str, ...]
+
+
+def _subjects(cause: Finding) -> set[_Subject]:
+    """What a cause is about: a queue of a connection, or a whole connection."""
+    labels = cause.labels
+    if "producer_connection" in labels:
+        here, there = labels["producer_connection"], labels["worker_connection"]
+        queue = (here, labels["prefix"], labels["queue"])
+        return {queue, (here, there), (there, here)}
+    if "queue" in labels:
+        return {(labels["connection"], labels["prefix"], labels["queue"])}
+    return {(labels.get("connection", ""),)}
+
+
+def _is_about(symptom: Finding, subjects: set[_Subject]) -> bool:
+    labels = symptom.labels
+    if "writer" in labels:
+        pair = (labels["writer"], labels["reader"])
+        return pair in subjects or (pair[0],) in subjects or (pair[1],) in subjects
+    connection = labels.get("connection", "")
+    if (connection,) in subjects:
+        return True
+    return (connection, labels.get("prefix", ""), labels.get("queue", "")) in subjects
+
+
+# --- text ----------------------------------------------------------------------------------------
+
+
+def _groups(findings: Sequence[Finding], moment: Moment) -> Iterator[Group]:
+    """The findings of one alert together, in the order of their worst."""
+    by_alert: dict[str, list[Finding]] = defaultdict(list)
+    for place, finding in enumerate(findings):
+        by_alert[finding.name or f"unknown {place}"].append(finding)
+    for members in by_alert.values():
+        first = members[0]
+        yield Group(
+            first.status,
+            first.headline if len(members) == 1 else _together(members, moment),
+            tuple(_details(members, moment)),
+            tuple(members),
+        )
+
+
+def _together(members: Sequence[Finding], moment: Moment) -> str:
+    """`No worker connected: 22 queues (mail, sms, push and 19 more)`."""
+    title = members[0].headline.partition(":")[0]
+    names = [subject(finding.labels, moment) for finding in members]
+    return f"{title}: {counted(len(members), _noun(members[0].labels))} ({_list(names)})"
+
+
+def _noun(labels: Mapping[str, str]) -> str:
+    if "queue" in labels:
+        return "queue"
+    return "pair" if "writer" in labels else "connection" if "connection" in labels else "time"
+
+
+def _details(members: Sequence[Finding], moment: Moment) -> Iterator[str]:
+    for finding in members[:_MAX_DETAILS]:
+        text = finding.explanation
+        if text:
+            name = subject(finding.labels, moment)
+            yield f"{name}: {text}" if name else text
+    if len(members) > _MAX_DETAILS:
+        yield f"and {len(members) - _MAX_DETAILS:,} more"
+
+
+def subject(labels: Mapping[str, str], moment: Moment) -> str:
+    """What labels are about, with prefix and connection only if there are several."""
+    if "writer" in labels:
+        return f"{labels['writer']} to {labels['reader']}"
+    connection = labels.get("connection") or labels.get("producer_connection", "")
+    if "queue" not in labels:
+        return printable(connection)
+    prefix = f"{labels['prefix']}:" if len(moment.config.queues.prefixes) > 1 else ""
+    several = len(moment.config.connections) > 1
+    return printable(f"{prefix}{labels['queue']}" + (f" on {connection}" if several else ""))
+
+
+def _headline(groups: Sequence[Group], moment: Moment) -> str:
+    if groups and groups[0].status is not Status.INFO:
+        serious = [group for group in groups if group.status is not Status.INFO]
+        more = len(serious) - 1
+        return groups[0].headline + (f" · {counted(more, 'more problem')}" if more else "")
+    queues = sum(len(database.table.queues) for database in moment.databases)
+    shard = moment.config.queues.shard
+    count = counted(queues, "queue") + (f" of shard {shard}" if shard else "")
+    return f"All is well: {count}, none blocked"
+
+
+def _list(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_NAMED
+    return ", ".join(names[:_MAX_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _as_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "alert": finding.alert.full_name if finding.alert is not None else None,
+        "status": finding.status.name.lower(),
+        "headline": finding.headline,
+        "detail": finding.explanation,
+        "labels": dict(finding.labels),
+    }

@@ -1,0 +1,342 @@
+"""The one verdict: what is found, what explains what, and what is never green."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from exporter.bullmq import queue_of
+from exporter.config.models import Config
+from exporter.connection import ErrorClass
+from exporter.findings import Status, Verdict, verdict_of
+from exporter.findings.conditions import CONDITIONS, NO_CONDITION
+from exporter.findings.text import fill
+from exporter.rules.alerts import ALERTS
+from exporter.state.queue_table import QueueTable
+from exporter.state.snapshots import (
+    CollectorReport,
+    Dated,
+    Discovered,
+    EventFacts,
+    JobEvents,
+    LastError,
+    PrefixCount,
+    QueueEvents,
+    Reload,
+    ServerFacts,
+    Snapshot,
+    WorkerCount,
+)
+from exporter.state.store import SnapshotStore
+from exporter.views.moment import moment_of
+from tests.support.factories import (
+    NO_DURATIONS,
+    config,
+    moment,
+    refused,
+    snapshot,
+    stuck,
+    sync_report,
+)
+from tests.support.stopped_clock import StoppedClock
+
+MAIL, IMAGES = ("bull", "mail"), ("bull", "images")
+WORKS: dict[tuple[str, str], WorkerCount] = {MAIL: WorkerCount(1, 0), IMAGES: WorkerCount(1, 1)}
+BUSY = {"active": 1, "active_locked": 1, "worker_alive": 1, "rate_limited": 0, "paused": 0}
+
+
+def verdict(*snapshots: Snapshot, **more: Any) -> Verdict:
+    return verdict_of(moment(*snapshots, **more))
+
+
+def names(found: Verdict) -> list[str]:
+    return [finding.name for finding in found.findings]
+
+
+def with_server(values: Mapping[str, float], **facts: Any) -> Snapshot:
+    server = ServerFacts({"maxmemory_policy": "noeviction"}, values, facts.pop("persistence", {}))
+    return snapshot(queues={MAIL: {}}, server=server, **facts)
+
+
+def told(**counts: int) -> Snapshot:
+    """A connection whose queue has these totals of events."""
+    names = ("added", "started", "completed", "failed", "retried", "stalled")
+    jobs = JobEvents(*(counts.get(name, 0) for name in names), NO_DURATIONS, {})
+    lost = counts.pop("lost", 0)
+    facts = EventFacts({queue_of(*MAIL): QueueEvents(sum(counts.values()), lost, {"": jobs})}, 0, 0)
+    known = snapshot(queues={MAIL: {}}, workers=WORKS)
+    return replace(known, facts={**known.facts, EventFacts: Dated(facts, known.at)})
+
+
+def after_a_minute(clock: StoppedClock, make: Callable[[int], Snapshot]) -> Verdict:
+    """The verdict over `make(1)`, a minute after `make(0)`."""
+    store = SnapshotStore(["api"])
+    store.publish(make(0))
+    clock.move(60)
+    store.publish(make(1))
+    return verdict_of(moment_of(store, config()))
+
+
+class TestEveryAlert:
+    """A snapshot for which its condition holds, and only what it explains beside it."""
+
+    def test_each_has_a_condition_or_a_reason(self) -> None:
+        assert CONDITIONS.keys() | NO_CONDITION.keys() == {alert.name for alert in ALERTS}
+
+    @pytest.mark.parametrize(
+        ("name", "made"),
+        [
+            ("RedisUnreachable", lambda: snapshot(up=False, last_error=refused())),
+            (
+                "CollectionStale",
+                lambda: snapshot(
+                    queues={MAIL: {}}, reports={"events": CollectorReport(True, 0.1, 0.0)}
+                ),
+            ),
+            (
+                "DiscoveryRefused",
+                lambda: snapshot(
+                    queues={MAIL: {}},
+                    reports={"discovery": CollectorReport(not_available=("scan",))},
+                ),
+            ),
+            (
+                "CommandsRefused",
+                lambda: snapshot(
+                    queues={MAIL: {}},
+                    reports={"queues": CollectorReport(True, not_available=("llen",))},
+                ),
+            ),
+            ("NoQueuesFound", snapshot),
+            ("QueuesDropped", lambda: snapshot(queues={MAIL: {}}, dropped=3)),
+            ("RedisEvictionPolicyUnsafe", lambda: with_server({"eviction_safe": 0.0})),
+            (
+                "RedisMemoryNearLimit",
+                lambda: with_server({"memory_used_bytes": 86.0, "memory_max_bytes": 100.0}),
+            ),
+            (
+                "RedisClientsNearLimit",
+                lambda: with_server({"connected_clients": 91.0, "max_clients": 100.0}),
+            ),
+            ("RedisReplicaLinkDown", lambda: with_server({"master_link_up": 0.0})),
+            ("RedisPersistenceFailing", lambda: with_server({}, persistence={"rdb": False})),
+            (
+                "RedisWritesRefused",
+                lambda: snapshot(
+                    queues={MAIL: {}},
+                    ping_refusal=LastError(ErrorClass.WRITES_REFUSED, "MISCONF x", 0.0),
+                ),
+            ),
+            ("NoWorkers", lambda: snapshot(queues={MAIL: stuck()})),
+            ("QueuePausedTooLong", lambda: snapshot(queues={MAIL: {"paused": 1}})),
+            ("JobsWaitingTooLong", lambda: aged(301)),
+            ("JobsWaitingFarTooLong", lambda: aged(3601)),
+            ("DelayedJobsOverdue", lambda: row(delayed=1, delayed_overdue_seconds=121)),
+            ("SchedulerOverdue", lambda: row(schedulers_overdue_seconds=10_800)),
+            ("ActiveJobTooLong", lambda: row(oldest_active_seconds=3601, **BUSY)),
+            (
+                "QueueBlocked",
+                lambda: row(**(stuck() | BUSY | {"active": 0, "active_locked": None})),
+            ),
+        ],
+    )
+    def test_holds(self, name: str, made: Callable[[], Snapshot]) -> None:
+        found = verdict(made())
+        assert names(found) == [name]
+        (finding,) = found.findings
+        assert finding.headline
+        assert "{{" not in finding.headline + finding.explanation
+        assert found.status is (Status.INFO if name == "QueuePausedTooLong" else finding.status)
+
+    def test_a_rejected_configuration(self) -> None:
+        refusal = Reload(successful=False, success_time=0.0)
+        assert names(verdict(snapshot(queues={MAIL: {}}), reload=refusal)) == ["ConfigReloadFailed"]
+
+    def test_the_sync_test(self) -> None:
+        both = [snapshot(name, {MAIL: {}}) for name in ("api", "worker")]
+        failed = sync_report(["api", "worker"], [("api", "worker")])
+        found = verdict(*both, sync=failed)
+        assert names(found) == ["SyncTestFailing"]
+        assert "api" in found.findings[0].explanation
+
+    def test_a_page_that_could_not_be_rendered(self) -> None:
+        store = SnapshotStore(["api"])
+        store.publish(snapshot(queues={MAIL: {}}))
+        store.render_failed_at = time.monotonic() - 10
+        assert names(verdict_of(moment_of(store, config()))) == ["PageNotRendered"]
+
+
+def row(**facts: Any) -> Snapshot:
+    return snapshot(queues={MAIL: {"library_version": "bullmq:5.0.0"} | facts}, workers=WORKS)
+
+
+def aged(seconds: float) -> Snapshot:
+    """Jobs that wait although others move."""
+    return row(waiting=5, oldest_waiting_seconds=seconds, **BUSY)
+
+
+class TestHistory:
+    def test_most_jobs_fail(self, clock: StoppedClock) -> None:
+        found = after_a_minute(clock, lambda n: told(completed=10 + 29 * n, failed=10 + 115 * n))
+        assert names(found) == ["VeryHighFailureRatio"]
+        assert [each.name for each in found.symptoms] == ["HighFailureRatio"]
+        assert "115 of 144 jobs failed" in found.findings[0].explanation
+
+    @pytest.mark.parametrize(
+        ("name", "counts"),
+        [("JobsStalled", {"stalled": 4}), ("EventGap", {"lost": 1})],
+    )
+    def test_grown(self, name: str, counts: dict[str, int], clock: StoppedClock) -> None:
+        found = after_a_minute(clock, lambda n: told(added=1, **(counts if n else {})))
+        assert names(found) == [name]
+
+    @pytest.mark.parametrize(
+        ("name", "counter"),
+        [("RedisKeysEvicted", "evicted_keys"), ("RedisClientsRejected", "rejected_connections")],
+    )
+    def test_counters_of_redis(self, name: str, counter: str, clock: StoppedClock) -> None:
+        assert names(after_a_minute(clock, lambda n: with_server({counter: 5.0 + n}))) == [name]
+
+    def test_errors(self, clock: StoppedClock) -> None:
+        def failing(count: int) -> Snapshot:
+            report = CollectorReport(True, 0.1, time.time(), {ErrorClass.PROTOCOL: 1 + count})
+            return snapshot(queues={MAIL: {}}, reports={"events": report})
+
+        assert names(after_a_minute(clock, failing)) == ["CollectionErrors"]
+
+
+class TestCauses:
+    def test_what_an_unreachable_redis_explains(self) -> None:
+        lost = snapshot("worker", up=False, last_error=refused())
+        sync = sync_report(["api", "worker"], [("api", "worker"), ("worker", "api")])
+        found = verdict(snapshot("api", {MAIL: {}}), lost, sync=sync)
+        assert names(found) == ["RedisUnreachable"]
+
+    def test_what_missing_workers_explain(self) -> None:
+        found = verdict(snapshot(queues={MAIL: stuck() | {"oldest_waiting_seconds": 4000.0}}))
+        assert names(found) == ["NoWorkers"]
+        assert {each.name for each in found.symptoms} == {
+            *("QueueBlocked", "JobsWaitingTooLong", "JobsWaitingFarTooLong"),
+        }
+
+    def test_other_queues_are_not_explained(self) -> None:
+        queues = {MAIL: stuck(), IMAGES: BUSY | {"waiting": 1, "oldest_waiting_seconds": 400.0}}
+        found = verdict(snapshot(queues=queues, workers={IMAGES: WorkerCount(1, 0)}))
+        assert names(found) == ["NoWorkers", "JobsWaitingTooLong"]
+
+
+class TestText:
+    def test_all_is_well(self) -> None:
+        found = verdict(snapshot(queues={MAIL: {"waiting": 2} | BUSY, IMAGES: {}}, workers=WORKS))
+        assert (found.status, found.headline) == (
+            Status.OK,
+            "All is well: 2 queues, none blocked",
+        )
+
+    def test_a_shard_speaks_for_itself_alone(self) -> None:
+        seen = moment(snapshot(queues={MAIL: {}}))
+        text = {"connections": {"api": {"url": "redis://api"}}, "queues": {"shard": "2/3"}}
+        shard = replace(seen, config=Config.model_validate(text))
+        assert verdict_of(shard).headline == "All is well: 1 queue of shard 2/3, none blocked"
+
+    def test_many_queues_with_one_reason_are_one_line(self) -> None:
+        queues = {("bull", f"q{n}"): stuck() for n in range(8)}
+        (group,) = verdict(snapshot(queues=queues)).groups
+        assert group.headline.startswith("No worker connected: 8 queues (q")
+        assert group.headline.endswith("and 5 more)")
+        assert len(group.details) == 6
+
+    def test_the_largest_comes_first(self) -> None:
+        queues = {
+            ("bull", name): stuck() | {"waiting": size, "oldest_waiting_seconds": 100.0}
+            for name, size in (("small", 1), ("large", 900), ("middle", 30))
+        }
+        found = verdict(snapshot(queues=queues))
+        assert [each.labels["queue"] for each in found.findings] == ["large", "middle", "small"]
+
+    def test_the_worst_comes_first(self) -> None:
+        found = verdict(snapshot(queues={MAIL: stuck()}, dropped=1), connections=("api", "worker"))
+        assert [group.status for group in found.groups] == [
+            *(Status.CRITICAL, Status.WARNING, Status.UNKNOWN)
+        ]
+        assert found.headline.endswith(" · 2 more problems")
+
+    @pytest.mark.parametrize(
+        ("ago", "facts", "text"),
+        [
+            (
+                4,
+                {"up": False, "last_error": refused()},
+                "last reached 4s ago; its queues are shown",
+            ),
+            (
+                130,
+                {"up": False, "last_error": refused()},
+                "last reached 2m ago; its queues are not",
+            ),
+            (40, {}, "no poll has finished in time"),
+        ],
+    )
+    def test_why_redis_is_unreachable(self, ago: float, facts: dict[str, Any], text: str) -> None:
+        found = verdict(snapshot(queues={MAIL: {}}, ago=ago, **facts))
+        assert text in found.findings[0].explanation
+
+    @pytest.mark.parametrize(
+        ("template", "value", "shown"),
+        [
+            ("{{ $value | humanizeDuration }}", 3725.0, "1h 2m 5s"),
+            ("{{ $value | humanizeDuration }}", 90_061.0, "1d 1h 1m 1s"),
+            ("{{ $value | humanizeDuration }}", 0.25, "250ms"),
+            ("{{ $value | humanize }}", 1234.0, "1.234k"),
+            ("{{ $value | humanizePercentage }}", 0.798, "79.8%"),
+            ("{{ $labels.queue }}", 0.0, "mail"),
+        ],
+    )
+    def test_templates(self, template: str, value: float, shown: str) -> None:
+        assert fill(template, {"queue": "mail"}, value) == shown
+
+
+class TestNeverGreen:
+    """Taking something away makes no verdict better."""
+
+    def test_before_the_first_poll(self) -> None:
+        found = verdict(connections=("api", "worker"))
+        assert found.headline == "Starting: api, worker not tried yet"
+        assert found.status is Status.UNKNOWN
+
+    def test_while_queues_are_discovered(self) -> None:
+        assert verdict(snapshot(facts={})).headline == "Discovering the queues of api"
+
+    def test_old_jobs_that_nobody_has_watched_yet(self) -> None:
+        facts = stuck(10) | BUSY | {"oldest_waiting_seconds": 200.0}
+        found = verdict(snapshot(queues={MAIL: facts}, workers=WORKS))
+        assert found.headline == "Watching 1 queue: verdict in 50 s"
+        assert found.status is Status.UNKNOWN
+
+    def test_counts_that_could_not_be_read(self) -> None:
+        found = verdict(snapshot(queues={MAIL: {"waiting": None}, IMAGES: {}}))
+        assert found.headline == "Ready jobs unknown: 1 queue of api"
+        assert found.status is Status.UNKNOWN
+
+    def test_queues_that_could_not_be_read(self) -> None:
+        reports = {"queues": CollectorReport(success=False, last_error=refused())}
+        known = snapshot(queues={MAIL: {}}, reports=reports)
+        facts = {kind: dated for kind, dated in known.facts.items() if kind is not QueueTable}
+        found = verdict(replace(known, facts=facts))
+        assert found.headline == "The queues of api cannot be read"
+
+    def test_a_list_of_clients_that_is_refused_is_no_problem_and_is_said(self) -> None:
+        reports = {"workers": CollectorReport(not_available=("client|list",))}
+        found = verdict(snapshot(queues={MAIL: {}}, reports=reports))
+        assert found.status is Status.INFO
+        assert found.groups[0].headline == "The number of workers of api is unknown"
+
+    def test_a_prefix_without_queues(self) -> None:
+        facts = Discovered((queue_of(*MAIL),), {"bull": PrefixCount(1), "jobs": PrefixCount(0)})
+        known = snapshot(queues={MAIL: {}})
+        found = verdict(replace(known, facts={**known.facts, Discovered: Dated(facts, known.at)}))
+        assert found.headline == "No queues found: prefix jobs on api"
