@@ -54,6 +54,10 @@ _WORKER_ONLY = frozenset({"stalled-check"})
 COMMANDS: Final = (SCAN, TYPE, META_FIELDS)
 
 
+_Process = str | float
+"""Identifies the server process behind a connection: see `_process_of`."""
+
+
 @dataclass(slots=True)
 class _Pass:
     """One pass through the keyspace."""
@@ -63,6 +67,8 @@ class _Pass:
     complete: bool = True
     """Whether every server could be scanned; if not, queues not found may exist."""
     cursor: bytes = b"0"
+    scanned: _Process | None = None
+    """The process that returned `cursor`; None before the first page of a server."""
     found: dict[Name, set[str]] = field(default_factory=dict)
     """The kinds of keys seen of each queue, of `QUEUE_KEYS`."""
     counts: Counter[bytes] = field(default_factory=Counter)
@@ -119,7 +125,7 @@ class Discovery:
 
     def step(self, context: Context) -> bool:
         """Read one page; True when the pass is complete. Raises `RedisFailure`."""
-        run = self._pass = self._pass or _Pass(list(context.client.nodes))
+        run = self._pass = self._current_pass(context)
         try:
             keys = self._scan(run)
         except RedisFailure as failure:
@@ -132,10 +138,28 @@ class Discovery:
             self._process(context, run, keys)
         if run.cursor == b"0":
             run.nodes.pop(0)
+            run.scanned = None
         if run.nodes:
             return False
         self._finish(run, several_nodes=len(context.client.nodes) > 1)
         return True
+
+    def _current_pass(self, context: Context) -> _Pass:
+        """The pass in progress, or a new one.
+
+        A cursor means something only to the process that returned it: another one skips keys. If
+        the process has changed, its scan starts again; for a node of a cluster, only its own.
+        """
+        run = self._pass
+        if run is None:
+            return _Pass(list(context.client.nodes))
+        process = _process_of(run.nodes[0])
+        if run.scanned is None or process is None or process == run.scanned:
+            return run
+        if len(context.client.nodes) == 1:
+            return _Pass(list(context.client.nodes))
+        run.cursor, run.scanned = b"0", None
+        return run
 
     def _scan(self, run: _Pass) -> Sequence[bytes]:
         count = self._options.discovery_batch
@@ -146,7 +170,7 @@ class Discovery:
         cursor, keys = page
         if not is_string_list(keys):
             raise unexpected("SCAN")
-        run.cursor = cursor
+        run.cursor, run.scanned = cursor, _process_of(run.nodes[0])
         return list(keys)
 
     def _process(self, context: Context, run: _Pass, keys: Iterable[bytes]) -> None:
@@ -234,6 +258,12 @@ class Discovery:
         if not self._included.match(text) or self._excluded.match(text):
             return False
         return _in_shard(self._options, _decode(name[0]), text)
+
+
+def _process_of(node: Client) -> _Process | None:
+    """The server process: its run ID; if that is hidden, the time of the connection to it."""
+    known = node.metadata
+    return None if known is None else known.run_id or known.connected_at
 
 
 def _verified(context: Context, ambiguous: dict[Name, set[str]]) -> Iterator[tuple[Name, str]]:

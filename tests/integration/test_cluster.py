@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 
 import pytest
 import redis
@@ -265,3 +266,31 @@ def test_a_queue_that_moves_behind_the_walk_is_kept(filled: Cluster) -> None:
             pass
     assert len(discovery.current().queues) == len(QUEUES) - 1
     client.close()
+
+
+def test_a_pass_scans_a_node_again_that_is_another_process(filled: Cluster) -> None:
+    client = ClientRegistry().get(config_for(filled.url, cluster=True).connections["default"], "t")
+    client.connect()
+    client.ping()
+    nodes = client.nodes
+    for node in nodes:
+        server = next(s for s in filled.servers if s.port == node.settings.url.port)
+        add_queues(server.client(), *_queues_of(filled, server))
+    discovery, context = Discovery(Queues(discovery_batch=10)), Context(client, 0.0)
+    pages = 1
+    while not discovery.step(context):
+        pages += 1
+    assert not discovery.step(context)
+    first = nodes[0].metadata
+    assert first is not None
+    nodes[0].metadata = replace(first, run_id="0" * 40)
+    again = 2
+    while not discovery.step(context):
+        again += 1
+    client.close()
+    assert again == pages + 1, "one page of one node was read twice"
+
+
+def _queues_of(nodes: Cluster, server: Server) -> list[str]:
+    queue = next(queue for queue in QUEUES if nodes.master_of(queue) is server)
+    return [f"{queue}{number}" for number in range(50)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from exporter.bullmq import MAX_KEY_BYTES
 from exporter.collectors import Context, Discovery
 from exporter.config.models import Queues
-from exporter.connection import ClientRegistry
+from exporter.connection import Client, ClientRegistry
 from tests.support.pages import value
+from tests.support.proxy import Proxy
 from tests.support.redis_data import add_queues
-from tests.support.servers import Server
+from tests.support.servers import Server, valkey
 from tests.support.watch import Watch, config_for
 
 
@@ -190,3 +192,63 @@ class TestOverTime:
         client.close()
         assert 10 <= pages <= 14
         assert len(discovery.current().queues) == 400
+
+
+HIDDEN = ("hidden", "on", ">pass", "~*", "+@all", "-info")
+
+
+class TestAnotherServer:
+    """A cursor of one process skips keys of another, which keeps them in another order."""
+
+    NAMES = tuple(f"q{number:04}" for number in range(1000))
+
+    @pytest.fixture
+    def other(self) -> Iterator[Server]:
+        with valkey() as found:
+            yield found
+
+    @pytest.fixture
+    def proxy(self, server: Server, other: Server) -> Iterator[Proxy]:
+        """Leads to a server, and later to another; each has the queues, and one of its own."""
+        add_queues(server.client(), *self.NAMES, "only-first")
+        add_queues(other.client(), *self.NAMES, "only-second")
+        found = Proxy(server)
+        yield found
+        found.close()
+
+    @pytest.mark.parametrize("user", ["", "hidden:pass@"])
+    def test_a_pass_begins_again(
+        self, server: Server, other: Server, proxy: Proxy, user: str
+    ) -> None:
+        """Also if the user may not run INFO, which has the run ID."""
+        for each in (server, other):
+            each.client().execute_command("ACL", "SETUSER", *HIDDEN)
+        client = self.client(proxy, user)
+        discovery = Discovery(Queues(discovery_batch=100))
+        for _ in range(3):
+            assert not discovery.step(Context(client, 0.0))
+        proxy.target = other.port
+        client.connect()
+        while not discovery.step(Context(client, 0.0)):
+            pass
+        names = {queue.name for queue in discovery.current().queues}
+        client.close()
+        assert names == {*self.NAMES, "only-second"}
+
+    def test_a_pass_goes_on_at_the_same_process(self, server: Server, proxy: Proxy) -> None:
+        client = self.client(proxy)
+        discovery = Discovery(Queues(discovery_batch=100))
+        pages = 0
+        while not discovery.step(Context(client, 0.0)):
+            pages += 1
+            client.connect()
+        client.close()
+        assert len(discovery.current().queues) == 1001
+        assert pages < server.client().dbsize() / 100 + 5
+
+    @staticmethod
+    def client(proxy: Proxy, user: str = "") -> Client:
+        url = proxy.url.replace("://", f"://{user}")
+        client = ClientRegistry().get(config_for(url).connections["default"], "t")
+        client.connect()
+        return client
