@@ -8,7 +8,6 @@ import binascii
 import hashlib
 import secrets
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import bcrypt
@@ -17,6 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.config.secret import Secret
+from exporter.threads import DaemonExecutor
 from exporter.web.endpoints import OPEN_PATHS
 
 # bcrypt uses only this much of a password; the library rejects longer ones since version 5
@@ -41,7 +41,7 @@ class Users:
     def __init__(self, hashes: Mapping[str, Secret]) -> None:
         self._key = secrets.token_bytes(32)
         # a single thread, so that a flood of wrong passwords costs at most one core
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="auth")
+        self._pool = DaemonExecutor(1, "auth")
         self._users = _UserSet(hashes)
 
     def replace(self, hashes: Mapping[str, Secret]) -> None:
