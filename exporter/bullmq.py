@@ -86,6 +86,10 @@ def split_queue_key(key: bytes, prefixes: Sequence[bytes]) -> tuple[bytes, bytes
     return None
 
 
+OWNED_KEYS: Final = re.compile(rb":(?=(?:de|dn|groups):)")
+"""What follows a queue's name in keys that end in any text, which may be `:id`: those of a
+deduplication ID (`de:<id>`, `dn:<id>`), and those of BullMQ Pro's groups (`groups:<id>:meta`)."""
+
 JOB_FIELDS: Final = ("data", "timestamp", "pattern", "every", "name")
 """Fields of the hash of a job or a scheduler; a queue's `meta` has none of them."""
 

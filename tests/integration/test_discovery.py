@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis
 
 from exporter.bullmq import MAX_KEY_BYTES
 from exporter.collectors import Context, Discovery
@@ -108,6 +109,62 @@ def test_jobs_and_schedules_named_like_a_queues_keys(any_server: Server) -> None
     client.hset("bull:mail:repeat:id", mapping={"name": "x", "pattern": "* * * * *"})
     client.hset("bull:mail:group:id", mapping={"data": "{}", "timestamp": "1"})
     assert found(any_server) == [("bull", "mail"), ("bull", "with:colon")]
+
+
+PHANTOMS = (
+    "q:de:customer:42:id",
+    "q:de:a:stalled-check",
+    "q:de:x:de:y:id",
+    "a:b:de:c:id",
+    "q:groups:g1:id",
+)
+
+
+def add_phantoms(client: redis.Redis) -> None:
+    for name in PHANTOMS:
+        client.set(f"bull:{name}", 1)
+    client.hset("bull:q:groups:g1:meta", "x", 1)
+
+
+class TestKeysOfAQueue:
+    """Keys below a queue that end like a queue's own; the IDs in them are users'."""
+
+    @pytest.mark.parametrize("batch", [10, 1000])
+    def test_they_are_no_queues(self, any_server: Server, batch: int) -> None:
+        """With small pages, many are seen before the queue that they belong to."""
+        client = any_server.client()
+        add_queues(client, *(f"other{number}" for number in range(100)))
+        add_phantoms(client)
+        add_queues(client, "q", "a:b")
+        names = {name for _, name in found(any_server, discovery_batch=batch)}
+        assert names == {"q", "a:b", *(f"other{number}" for number in range(100))}
+
+    def test_nor_if_the_queue_is_not_watched(self, any_server: Server) -> None:
+        client = any_server.client()
+        add_phantoms(client)
+        add_queues(client, "q", "a:b", "c")
+        assert found(any_server, include=("c", "*:id", "*:*:*")) == [("bull", "c")]
+
+    def test_without_it_they_are(self, any_server: Server) -> None:
+        add_queues(any_server.client(), "x:de:y", "de:z", "groups:z")
+        names = [name for _, name in found(any_server)]
+        assert names == ["de:z", "groups:z", "x:de:y"]
+
+    def test_long_ones_are_not_dropped_queues(self, any_server: Server) -> None:
+        client = any_server.client()
+        add_queues(client, "q")
+        client.set(f"bull:q:de:{'x' * MAX_KEY_BYTES}:id", 1)
+        samples = Watch(any_server.url).discover_and_poll()
+        assert value(samples, "bullmq_exporter_queues_dropped") == 0
+
+    def test_a_queue_that_is_added_later_takes_its_keys_back(self, any_server: Server) -> None:
+        client = any_server.client()
+        add_phantoms(client)
+        discovery = Discovery(Queues())
+        assert "q:de:customer:42" in walk(any_server, discovery)
+        add_queues(client, "q", "a:b")
+        walk(any_server, discovery)  # one that was only seen by a worker's key may be missed once
+        assert walk(any_server, discovery) == ["a:b", "q"]
 
 
 def test_include_and_exclude(any_server: Server) -> None:
