@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import time
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 import redis
@@ -11,12 +13,13 @@ from redis.crc import key_slot
 
 from exporter.collectors import Context, Discovery
 from exporter.config.models import Queues
-from exporter.connection import ClientRegistry
+from exporter.connection import ClientRegistry, ErrorClass, RedisFailure
 from tests.support.cluster import Cluster
 from tests.support.keyspaces import expected_jobs, keyspace, load_keyspace
 from tests.support.pages import Samples, every, jobs, value
 from tests.support.redis_data import add_queues
 from tests.support.servers import Server
+from tests.support.stopped_clock import StoppedClock
 from tests.support.waiting import wait_for
 from tests.support.watch import Watch, config_for, patient
 
@@ -194,6 +197,42 @@ def test_a_node_that_hangs(filled: Cluster, caplog: pytest.LogCaptureFixture) ->
         told = f"queues: node 127.0.0.1:{master.port}: "
         assert len([r for r in caplog.records if r.message.startswith(told)]) == outage
         wait_for(lambda: waiting(watch.poll()) == ALL_WAIT, "all of it is back")
+
+
+@pytest.mark.parametrize(("cost", "fewest", "most"), [(2.0, 4, 9), (0.0, 60, 60)])
+def test_a_node_that_costs_its_timeout_is_tried_ever_more_rarely(
+    filled: Cluster,
+    clock: StoppedClock,
+    monkeypatch: pytest.MonkeyPatch,
+    cost: float,
+    fewest: int,
+    most: int,
+) -> None:
+    """One that is refused at once costs nothing, and is tried at every poll."""
+    watch = Watch(filled.url, cluster=True)
+    watch.discover_and_poll()
+    dead = watch.client.nodes[1]
+    attempts = 0
+
+    def connect() -> NoReturn:
+        nonlocal attempts
+        attempts += 1
+        clock.move(cost)
+        raise RedisFailure(ErrorClass.TIMEOUT, "nobody there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dead, "connect", connect)
+        dead.close()
+        began = time.monotonic()
+        while time.monotonic() < began + 60:
+            down = watch.poll()
+            assert 0 < len(waiting(down)) < len(QUEUES)
+            assert value(down, "bullmq_exporter_collector_success", collector="queues") == 0
+            clock.move(1)
+    assert fewest <= attempts <= most
+    clock.move(20)
+    watch.poll_unseen()
+    assert waiting(watch.poll()) == ALL_WAIT
 
 
 def test_a_start_node_that_is_a_replica_or_gone(filled: Cluster) -> None:
