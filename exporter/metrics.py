@@ -12,7 +12,11 @@ from typing import Any
 
 from exporter.collectors.queues import COLUMNS, STATES
 from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE
-from exporter.collectors.queues.subjects.events_stream import EVENTS_STREAM_LENGTH
+from exporter.collectors.queues.subjects.events_stream import (
+    EVENTS_STREAM_BYTES,
+    EVENTS_STREAM_LENGTH,
+)
+from exporter.collectors.queues.subjects.groups import GROUPS
 from exporter.collectors.queues.subjects.limits import PAUSED, RATE_LIMIT_REMAINING
 from exporter.collectors.queues.subjects.scheduled import (
     DELAYED_OVERDUE_JOBS,
@@ -422,6 +426,21 @@ QUEUE_EVENTS_STREAM_LENGTH = _queue_gauge(
     EVENTS_STREAM_LENGTH,
     "Events in the queue's event stream.",
     "topk(10, bullmq_queue_events_stream_length)",
+)
+QUEUE_EVENTS_STREAM_BYTES = _queue_gauge(
+    "bullmq_queue_events_stream_bytes",
+    EVENTS_STREAM_BYTES,
+    "Memory of the queue's event stream, estimated by Redis (MEMORY USAGE); absent if the stream "
+    "is empty. Up to a minute old.",
+    "topk(10, max by (connection, prefix, queue) (bullmq_queue_events_stream_bytes))",
+    "bytes",
+)
+QUEUE_GROUPS = _queue_gauge(
+    "bullmq_queue_groups",
+    GROUPS,
+    "Groups of BullMQ Pro with waiting jobs; absent without any. The jobs in groups are in no "
+    "other metric. Up to a minute old.",
+    "max by (connection, prefix, queue) (bullmq_queue_groups)",
 )
 QUEUE_INFO = _row(
     Family(

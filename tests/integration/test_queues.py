@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import redis
 
+from exporter.views.moment import moment_of
+from exporter.views.overview import overview
 from tests.support.pages import Samples, every, jobs, value
 from tests.support.redis_data import add_queues
-from tests.support.servers import Server
+from tests.support.servers import FakeServer, Server
 from tests.support.watch import Watch
 
 
@@ -167,6 +169,52 @@ def test_the_length_of_the_event_stream(any_server: Server) -> None:
         client.xadd("bull:q:events", {"event": "added"})
     samples = Watch(any_server.url).discover_and_poll()
     assert value(samples, "bullmq_queue_events_stream_length") == 3
+
+
+class TestMemoryOfEvents:
+    NAME = "bullmq_queue_events_stream_bytes"
+
+    def test_large_events(self, real_server: Server) -> None:
+        client = real_server.client()
+        add_queues(client, "large", "none")
+        for _ in range(10):
+            client.xadd("bull:large:events", {"event": "completed", "returnvalue": "x" * 100_000})
+        samples = Watch(real_server.url).discover_and_poll()
+        large = value(samples, self.NAME, queue="large")
+        assert large is not None
+        assert 1_000_000 < large < 2_000_000
+        assert value(samples, self.NAME, queue="none") is None
+
+    def test_a_stream_that_was_trimmed_to_nothing(self, real_server: Server) -> None:
+        client = real_server.client()
+        add_queues(client, "q")
+        client.xadd("bull:q:events", {"event": "added"})
+        watch = Watch(real_server.url)
+        assert value(watch.discover_and_poll(), self.NAME) is not None
+        client.xtrim("bull:q:events", 0)
+        assert value(watch.poll(), self.NAME) is None
+
+    def test_a_server_that_does_not_tell(self, fake_server: FakeServer) -> None:
+        client = fake_server.client()
+        add_queues(client, "q")
+        client.xadd("bull:q:events", {"event": "added"})
+        watch = Watch(fake_server.url)
+        samples = watch.discover_and_poll()
+        assert value(samples, self.NAME) is None
+        assert value(samples, "bullmq_queue_events_stream_length") == 1
+        assert watch.snapshot.reports["queues"].not_available == ("memory",)
+
+
+def test_groups_of_bullmq_pro(any_server: Server) -> None:
+    client = any_server.client()
+    add_queues(client, "pro", "other")
+    client.zadd("bull:pro:groups", {"g1": 1, "g2": 2})
+    watch = Watch(any_server.url)
+    samples = watch.discover_and_poll()
+    assert value(samples, "bullmq_queue_groups", queue="pro") == 2
+    assert value(samples, "bullmq_queue_groups", queue="other") is None
+    views = overview(moment_of(watch.store, watch.config)).queues
+    assert {view.queue: view.groups for view in views} == {"pro": 2, "other": None}
 
 
 class TestWrongTypes:
