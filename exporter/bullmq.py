@@ -101,8 +101,12 @@ LISTS: Final = ("wait", "paused", "active")
 
 
 def is_marker(entry: object) -> bool:
-    """Whether a list entry is a wake-up marker of BullMQ 3 and 4 (`0:0`, `0:<ms>`), not a job."""
-    return isinstance(entry, bytes) and entry.startswith(b"0:")
+    """Whether a list entry is a wake-up marker, not a job.
+
+    BullMQ 3 and 4 write `0:0` and `0:<ms>`, BullMQ 2 and 3.0 a bare `0`. IDs that BullMQ gives jobs
+    begin at 1.
+    """
+    return isinstance(entry, bytes) and (entry == b"0" or entry.startswith(b"0:"))
 
 
 def jobs_in_list(length: int, head: object, tail: object) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import redis
 
@@ -10,6 +12,7 @@ from exporter.views.overview import overview
 from tests.support.pages import Samples, every, jobs, value
 from tests.support.redis_data import add_queues
 from tests.support.servers import FakeServer, Server
+from tests.support.stopped_clock import StoppedClock
 from tests.support.watch import Watch
 
 
@@ -33,6 +36,8 @@ class TestMarkers:
             (["0:1795489200000", "2"], 1),
             (["2", "0:1795489200000.25"], 1),
             (["3", "2", "1"], 3),
+            (["0"], 0),
+            (["2", "0"], 1),
         ],
     )
     @pytest.mark.parametrize("kept_in", ["wait", "paused"])
@@ -45,6 +50,23 @@ class TestMarkers:
         watch = Watch(any_server.url)
         assert waiting(watch.discover_and_poll()) == jobs
         assert waiting(watch.poll()) == jobs
+
+    @pytest.mark.parametrize("marker", ["0", "0:1795489200000"])
+    def test_block_no_queue(self, server: Server, clock: StoppedClock, marker: str) -> None:
+        """A delayed job whose time has not come, as BullMQ 2 and 3 leave it."""
+        client = server.client()
+        declare(client)
+        client.zadd("bull:q:delayed", {"1": (time.time() + 1e5) * 1000 * 4096})
+        client.rpush("bull:q:wait", marker)
+        watch = Watch(server.url)
+        watch.discover_and_poll()
+        for _ in range(3):
+            clock.move(60)
+            samples = watch.poll()
+        assert jobs(samples)[("q", "delayed")] == 1
+        assert waiting(samples) == 0
+        assert value(samples, "bullmq_queue_oldest_waiting_seconds") == 0
+        assert not every(samples, "bullmq_queue_blocked")
 
     def test_in_active(self, any_server: Server) -> None:
         client = any_server.client()
@@ -80,7 +102,7 @@ class TestMarkers:
         """From 5 on, a list costs no more than its length."""
         client = server.client()
         declare(client, "6.7.0")
-        client.rpush("bull:q:wait", *range(10))
+        client.rpush("bull:q:wait", *range(1, 11))
         watch = Watch(server.url)
         watch.discover_and_poll()
         client.config_resetstat()
