@@ -121,6 +121,9 @@ def jobs_in_list(length: int, head: object, tail: object) -> int:
 SETTINGS: Final = ("version", "concurrency", "max")
 """Fields of `meta` that rarely change."""
 
+DEFAULT_MAX_EVENTS: Final = 10_000
+"""`opts.maxLenEvents` of a queue that does not set it."""
+
 _VERSION: Final = re.compile(r"bullmq:(\d+)\.")
 
 
