@@ -78,8 +78,9 @@ def _queue(pipe: redis.client.Pipeline, rng: random.Random, base: str) -> None:
     pipe.set(base + "id", 500)
     for name in ("wait", "active"):
         if count := rng.randint(0, 50):
-            pipe.rpush(base + name, *range(count))
-            for job in {0, *range(max(0, count - 4), count)}:
+            # a bare 0 in a list is a marker of old versions
+            pipe.rpush(base + name, *range(1, count + 1))
+            for job in {1, *range(max(1, count - 3), count + 1)}:
                 pipe.hset(f"{base}{job}", mapping=_job(now - _MINUTE_MS, now - _MINUTE_MS + 1))
     late = rng.random() < 0.05
     due = now - _MINUTE_MS if late else now + _DAY_MS

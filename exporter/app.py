@@ -226,11 +226,12 @@ class App:
             self._sync.start()
 
     def _stop_polling(self) -> None:
+        deadline = time.monotonic() + _STOP_SECONDS
         if self._sync is not None:
             self._sync.stop()
         self._pollers.stop()
         if self._sync is not None:
-            self._sync.join(_STOP_SECONDS)
+            self._sync.join(max(0.0, deadline - time.monotonic()))
 
     # --- HTTP ------------------------------------------------------------------------------------
 

@@ -86,6 +86,10 @@ def split_queue_key(key: bytes, prefixes: Sequence[bytes]) -> tuple[bytes, bytes
     return None
 
 
+OWNED_KEYS: Final = re.compile(rb":(?=(?:de|dn|groups):)")
+"""What follows a queue's name in keys that end in any text, which may be `:id`: those of a
+deduplication ID (`de:<id>`, `dn:<id>`), and those of BullMQ Pro's groups (`groups:<id>:meta`)."""
+
 JOB_FIELDS: Final = ("data", "timestamp", "pattern", "every", "name")
 """Fields of the hash of a job or a scheduler; a queue's `meta` has none of them."""
 
@@ -97,8 +101,12 @@ LISTS: Final = ("wait", "paused", "active")
 
 
 def is_marker(entry: object) -> bool:
-    """Whether a list entry is a wake-up marker of BullMQ 3 and 4 (`0:0`, `0:<ms>`), not a job."""
-    return isinstance(entry, bytes) and entry.startswith(b"0:")
+    """Whether a list entry is a wake-up marker, not a job.
+
+    BullMQ 3 and 4 write `0:0` and `0:<ms>`, BullMQ 2 and 3.0 a bare `0`. IDs that BullMQ gives jobs
+    begin at 1.
+    """
+    return isinstance(entry, bytes) and (entry == b"0" or entry.startswith(b"0:"))
 
 
 def jobs_in_list(length: int, head: object, tail: object) -> int:
@@ -112,6 +120,9 @@ def jobs_in_list(length: int, head: object, tail: object) -> int:
 
 SETTINGS: Final = ("version", "concurrency", "max")
 """Fields of `meta` that rarely change."""
+
+DEFAULT_MAX_EVENTS: Final = 10_000
+"""`opts.maxLenEvents` of a queue that does not set it."""
 
 _VERSION: Final = re.compile(r"bullmq:(\d+)\.")
 

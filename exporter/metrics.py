@@ -12,7 +12,11 @@ from typing import Any
 
 from exporter.collectors.queues import COLUMNS, STATES
 from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE
-from exporter.collectors.queues.subjects.events_stream import EVENTS_STREAM_LENGTH
+from exporter.collectors.queues.subjects.events_stream import (
+    EVENTS_STREAM_BYTES,
+    EVENTS_STREAM_LENGTH,
+)
+from exporter.collectors.queues.subjects.groups import GROUPS
 from exporter.collectors.queues.subjects.limits import PAUSED, RATE_LIMIT_REMAINING
 from exporter.collectors.queues.subjects.scheduled import (
     DELAYED_OVERDUE_JOBS,
@@ -438,6 +442,21 @@ QUEUE_EVENTS_STREAM_LENGTH = _queue_gauge(
     "Events in the queue's event stream.",
     "topk(10, bullmq_queue_events_stream_length)",
 )
+QUEUE_EVENTS_STREAM_BYTES = _queue_gauge(
+    "bullmq_queue_events_stream_bytes",
+    EVENTS_STREAM_BYTES,
+    "Memory of the queue's event stream, estimated by Redis (MEMORY USAGE); absent if the stream "
+    "is empty. Up to a minute old.",
+    "topk(10, max by (connection, prefix, queue) (bullmq_queue_events_stream_bytes))",
+    "bytes",
+)
+QUEUE_GROUPS = _queue_gauge(
+    "bullmq_queue_groups",
+    GROUPS,
+    "Groups of BullMQ Pro with waiting jobs; absent without any. The jobs in groups are in no "
+    "other metric. Up to a minute old.",
+    "max by (connection, prefix, queue) (bullmq_queue_groups)",
+)
 QUEUE_INFO = _row(
     Family(
         "bullmq_queue_info",
@@ -522,7 +541,8 @@ EVENTS_LOST = _counter(
     "bullmq_queue_events_lost_total",
     _QUEUE,
     "Events trimmed from the stream before they were read; the counters above miss them. Before "
-    "Redis 7 their number is unknown, and each loss counts as one.",
+    "Redis 7 their number is unknown, and each loss counts as one; one that cannot be told from a "
+    "trim of read events is not counted.",
     "increase(bullmq_queue_events_lost_total[1h]) > 0",
 )
 EVENTS_LAG = _gauge(

@@ -341,6 +341,12 @@ def _storage() -> list[Panel]:
             "How long is the event stream? BullMQ trims it at about 10,000.",
             Query(gauge("bullmq_queue_events_stream_length"), "{{connection}}"),
         ),
+        lines(
+            "Memory of events",
+            "How much memory does the event stream take? Large return values and errors are in it.",
+            Query(gauge("bullmq_queue_events_stream_bytes"), "{{connection}}"),
+            unit="bytes",
+        ),
         rows(
             "BullMQ version",
             "Which version created the queue?",

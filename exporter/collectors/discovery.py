@@ -13,6 +13,7 @@ from typing import Final
 from exporter.bullmq import (
     JOB_FIELDS,
     MAX_KEY_BYTES,
+    OWNED_KEYS,
     QUEUE_KEYS,
     Queue,
     queue_of,
@@ -44,14 +45,19 @@ SCAN: Final = Command(
     cost="discovery: only queues.static is watched",
     large=True,
 )
-TYPE: Final = Command(
-    "TYPE", reply=bytes, cost="the distinction of queues with a colon in their name from jobs"
-)
+_COLON: Final = "the distinction of queues with a colon in their name from jobs"
+TYPE: Final = Command("TYPE", reply=bytes, cost=_COLON)
+EXISTS: Final = tuple(Command("EXISTS", kind, cost=_COLON) for kind in QUEUE_KEYS)
+"""Each key by itself: in a cluster, two keys may belong to two nodes."""
 META_FIELDS: Final = Command("HMGET", "meta", JOB_FIELDS, list, "queue settings")
 
 _WORKER_ONLY = frozenset({"stalled-check"})
 
-COMMANDS: Final = (SCAN, TYPE, META_FIELDS)
+COMMANDS: Final = (SCAN, TYPE, META_FIELDS, *EXISTS)
+
+
+_Process = str | float
+"""Identifies the server process behind a connection: see `_process_of`."""
 
 
 @dataclass(slots=True)
@@ -63,8 +69,12 @@ class _Pass:
     complete: bool = True
     """Whether every server could be scanned; if not, queues not found may exist."""
     cursor: bytes = b"0"
+    scanned: _Process | None = None
+    """The process that returned `cursor`; None before the first page of a server."""
     found: dict[Name, set[str]] = field(default_factory=dict)
     """The kinds of keys seen of each queue, of `QUEUE_KEYS`."""
+    owners: dict[Name, bool] = field(default_factory=dict)
+    """Whether these names, which may own keys that look like a queue's, are queues."""
     counts: Counter[bytes] = field(default_factory=Counter)
     """Number of names in `found`, by prefix."""
     overflow: dict[bytes, set[int]] = field(default_factory=dict)
@@ -119,7 +129,7 @@ class Discovery:
 
     def step(self, context: Context) -> bool:
         """Read one page; True when the pass is complete. Raises `RedisFailure`."""
-        run = self._pass = self._pass or _Pass(list(context.client.nodes))
+        run = self._pass = self._current_pass(context)
         try:
             keys = self._scan(run)
         except RedisFailure as failure:
@@ -132,10 +142,28 @@ class Discovery:
             self._process(context, run, keys)
         if run.cursor == b"0":
             run.nodes.pop(0)
+            run.scanned = None
         if run.nodes:
             return False
         self._finish(run, several_nodes=len(context.client.nodes) > 1)
         return True
+
+    def _current_pass(self, context: Context) -> _Pass:
+        """The pass in progress, or a new one.
+
+        A cursor means something only to the process that returned it: another one skips keys. If
+        the process has changed, its scan starts again; for a node of a cluster, only its own.
+        """
+        run = self._pass
+        if run is None:
+            return _Pass(list(context.client.nodes))
+        process = _process_of(run.nodes[0])
+        if run.scanned is None or process is None or process == run.scanned:
+            return run
+        if len(context.client.nodes) == 1:
+            return _Pass(list(context.client.nodes))
+        run.cursor, run.scanned = b"0", None
+        return run
 
     def _scan(self, run: _Pass) -> Sequence[bytes]:
         count = self._options.discovery_batch
@@ -146,24 +174,37 @@ class Discovery:
         cursor, keys = page
         if not is_string_list(keys):
             raise unexpected("SCAN")
-        run.cursor = cursor
+        run.cursor, run.scanned = cursor, _process_of(run.nodes[0])
         return list(keys)
 
     def _process(self, context: Context, run: _Pass, keys: Iterable[bytes]) -> None:
         ambiguous: dict[Name, set[str]] = {}
-        for key in keys:
-            parts = split_queue_key(key, self._prefixes)
-            if parts is None:
+        split = [each for each in (split_queue_key(k, self._prefixes) for k in keys) if each]
+        self._find_owners(context, run, {parts[:2] for parts in split})
+        for prefix, text, kind in split:
+            name = (prefix, text)
+            if any(run.owners[owner] for owner in _owners_of(name)):
                 continue
-            name, kind = parts[:2], parts[2]
-            if len(key) - len(kind) > MAX_KEY_BYTES:
+            if len(b":".join(name)) + 1 > MAX_KEY_BYTES:
                 self._skip_long(context, run, name)
-            elif b":" in name[1] and name not in self._kinds and name not in run.found:
+            elif b":" in text and name not in self._kinds and name not in run.found:
                 ambiguous.setdefault(name, set()).add(kind)
             else:
                 self._add(run, name, kind)
         for name, kind in _verified(context, ambiguous):
             self._add(run, name, kind)
+
+    def _find_owners(self, context: Context, run: _Pass, names: Iterable[Name]) -> None:
+        """Find out whether the names that own these, by their look, are queues.
+
+        Redis is asked, because SCAN may return the owner later, and because it may be excluded, or
+        belong to another shard.
+        """
+        possible = {owner for name in names for owner in _owners_of(name)}.difference(run.owners)
+        known = {name for name in possible if name in run.found or name in self._kinds}
+        asked = sorted(possible - known)
+        run.owners |= dict.fromkeys(known, True)
+        run.owners |= zip(asked, _exist(context, asked), strict=True)
 
     def _add(self, run: _Pass, name: Name, kind: str) -> None:
         kinds = run.found.get(name)
@@ -234,6 +275,30 @@ class Discovery:
         if not self._included.match(text) or self._excluded.match(text):
             return False
         return _in_shard(self._options, _decode(name[0]), text)
+
+
+def _process_of(node: Client) -> _Process | None:
+    """The server process: its run ID; if that is hidden, the time of the connection to it."""
+    known = node.metadata
+    return None if known is None else known.run_id or known.connected_at
+
+
+def _owners_of(name: Name) -> Iterator[Name]:
+    """The queues to which the key belongs that looks like a key of this one, if they exist."""
+    prefix, text = name
+    for match in OWNED_KEYS.finditer(text, 1):
+        yield prefix, text[: match.start()]
+
+
+def _exist(context: Context, names: Sequence[Name]) -> list[bool]:
+    """Whether each queue has one of its keys; not if the commands are not permitted."""
+    if not names:
+        return []
+    commands = [each.on(b":".join(name) + b":") for name in names for each in EXISTS]
+    limit = len(names) * sum(command.limit for command in EXISTS)
+    replies = context.client.batch(b"".join(commands), len(commands), limit).replies
+    groups = zip(*(iter(replies),) * len(EXISTS), strict=True)
+    return [any(reply == 1 for reply in group) for group in groups]
 
 
 def _verified(context: Context, ambiguous: dict[Name, set[str]]) -> Iterator[tuple[Name, str]]:

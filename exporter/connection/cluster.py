@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from exporter.config.models import Connection
+from exporter.connection.backoff import Backoff
 from exporter.connection.client import Client, Replies, Reply
 from exporter.connection.command import ASKING, CLUSTER_SLOTS
 from exporter.connection.errors import ErrorClass, NodeError, RedisFailure, ReplyError
@@ -32,11 +35,30 @@ class _Redirected:
     to: Redirection
 
 
+_FIRST_BACKOFF: Final = 1.0
+_MAX_BACKOFF: Final = 60.0
+_WAIT_PER_COST: Final = 10
+"""Longest wait, in times of what the last attempt took: one that is refused at once costs nothing,
+and may be repeated at every poll."""
+
+
+@dataclass(slots=True)
+class _Outage:
+    """A node that could not be connected to."""
+
+    backoff: Backoff
+    failure: RedisFailure
+    next_try: float = 0.0
+    """Monotonic time."""
+
+
 class ClusterClient(Client):
     """Queries all masters of a cluster as if they were one server.
 
     A batch is split by slot, and each node receives its part. If a node fails, each reply of its
     part is a `NodeError`; the node is tried again after `confirm`. A redirection is followed once.
+    A node that does not accept connections would cost its timeouts at every poll, so it is tried
+    again after waits that double.
     """
 
     def __init__(self, settings: Connection, name: str) -> None:
@@ -45,6 +67,7 @@ class ClusterClient(Client):
         self._clients: dict[Address, NodeClient] = {}
         self._failures: dict[Address, RedisFailure] = {}
         """Failures of nodes that are not tried again before the next `confirm`."""
+        self._outages: dict[Address, _Outage] = {}
         self._plans: dict[bytes, Plan] = {}
         """Plans of the batches since the last `confirm`; most recur at every poll."""
         self._previous_plans: dict[bytes, Plan] = {}
@@ -63,7 +86,9 @@ class ClusterClient(Client):
         self.failure = None
         self._failures.clear()
         start = (self.settings.url.host, self.settings.url.port)
-        return self._update_slots([start, *self._masters()])
+        candidates = sorted([start, *self._masters()], key=self._outages.__contains__)
+        self._outages.clear()
+        return self._update_slots(candidates)
 
     def confirm(self) -> None:
         """Update the slot map, and forget nodes that no longer serve a slot."""
@@ -75,6 +100,7 @@ class ClusterClient(Client):
         self._update_slots(live)
         for address in set(self._clients).difference(self._masters()):
             self._clients.pop(address).close()
+            self._outages.pop(address, None)
 
     def batch(self, packed: bytes, count: int, limit: int) -> Replies:
         """See `Client.batch`. Raises only if no node is left; `limit` holds for each node."""
@@ -99,10 +125,9 @@ class ClusterClient(Client):
         """The round trip to the slowest node that replies. Raises `RedisFailure` if none does."""
         times = []
         self.ping_refusal = None
-        for address, node in zip(self._masters(), self.nodes, strict=True):
+        for address in self._masters():
             try:
-                if not node.connected:
-                    node.connect()
+                node = self._connected(address)
                 times.append(node.ping())
                 self.ping_refusal = self.ping_refusal or node.ping_refusal
             except RedisFailure as failure:
@@ -132,14 +157,34 @@ class ClusterClient(Client):
             client = self._clients[address] = NodeClient(self.settings.at(*address), self.name)
         return client
 
+    def _connected(self, address: Address) -> NodeClient:
+        """The node's client, connected. Raises `RedisFailure`, without a try if none is due."""
+        client, outage = self._client(address), self._outages.get(address)
+        if client.connected:
+            return client
+        started = time.monotonic()
+        if outage is not None and started < outage.next_try:
+            raise RedisFailure(outage.failure.kind, outage.failure.text)
+        try:
+            client.connect()
+        except RedisFailure as failure:
+            if outage is None:
+                outage = _Outage(Backoff(_FIRST_BACKOFF, _MAX_BACKOFF), failure)
+                self._outages[address] = outage
+            now = time.monotonic()
+            wait = min(outage.backoff.next(), _WAIT_PER_COST * (now - started))
+            outage.failure, outage.next_try = failure, now + wait
+            raise
+        self._outages.pop(address, None)
+        return client
+
     def _update_slots(self, candidates: Sequence[Address]) -> Metadata:
         """Update the slot map from the first node that replies. Raises `RedisFailure` if none."""
         last: RedisFailure | None = None
         for address in candidates:
-            client = self._client(address)
             try:
-                known = client.metadata if client.connected else None
-                known = known or client.connect()
+                client = self._connected(address)
+                known = client.metadata or client.connect()
                 self._slots = read_slots(_cluster_slots(client), address)
             except RedisFailure as failure:
                 last = failure
@@ -210,10 +255,7 @@ class ClusterClient(Client):
         try:
             if address in self._failures:
                 raise self._failures[address]
-            client = self._client(address)
-            if not client.connected:
-                client.connect()
-            return client.batch(packed, count, limit)
+            return self._connected(address).batch(packed, count, limit)
         except RedisFailure as failure:
             self._failures[address] = failure
             error = NodeError.of(format_address(address), failure)

@@ -17,7 +17,7 @@ KEY: Final = "{key}"
 OWN_NAME: Final = "{name}"
 """Placeholder in `Command.probe` for the connection's name in CLIENT LIST."""
 
-_CONTAINERS: Final = frozenset({"CLIENT", "CLUSTER", "XINFO"})
+_CONTAINERS: Final = frozenset({"CLIENT", "CLUSTER", "MEMORY", "XINFO"})
 """Commands whose subcommand is part of the name in an ACL."""
 
 

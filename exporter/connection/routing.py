@@ -21,6 +21,9 @@ _KEYLESS: Final = frozenset(
     {b"PING", b"TIME", b"INFO", b"DBSIZE", b"SCAN", b"CLIENT", b"CLUSTER", b"ASKING"}
 )
 
+_CONTAINERS: Final = frozenset({b"MEMORY", b"XINFO"})
+"""Commands whose key follows a subcommand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -97,7 +100,7 @@ def _parts(command: list[bytes]) -> list[tuple[int | None, list[bytes]]]:
         return [(None, command)]
     if name == b"XREAD":
         return list(_by_slot(command))
-    key = command[2] if name == b"XINFO" else command[1]
+    key = command[2] if name in _CONTAINERS else command[1]
     return [(key_slot(key), command)]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from exporter.bullmq import Queue
 from exporter.collectors.queues import STATES
 from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE
+from exporter.collectors.queues.subjects.groups import GROUPS
 from exporter.collectors.queues.subjects.limits import PAUSED
 from exporter.collectors.queues.subjects.scheduled import DELAYED_OVERDUE_JOBS
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
@@ -31,6 +32,8 @@ class QueueView:
     oldest_waiting_seconds: float | None
     oldest_active_seconds: float | None
     delayed_overdue_jobs: int | None
+    groups: int | None
+    """Groups of BullMQ Pro with waiting jobs, which are not counted; None also if there is none."""
     workers: int | None
     idle_workers: int | None
     added_per_minute: float | None
@@ -103,6 +106,7 @@ def _view(moment: Moment, database: Database, index: int, per_minute: Rates | No
         oldest_waiting_seconds=table.value(OLDEST_WAITING, index),
         oldest_active_seconds=table.value(OLDEST_ACTIVE, index),
         delayed_overdue_jobs=table.value(DELAYED_OVERDUE_JOBS, index),
+        groups=table.value(GROUPS, index),
         workers=workers.total if workers is not None else None,
         idle_workers=workers.idle if workers is not None else None,
         added_per_minute=per_minute.added if per_minute is not None else None,

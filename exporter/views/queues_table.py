@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Sequence
 from typing import Final
 
-from exporter.views.formatting import UNKNOWN, age, printable
+from exporter.views.formatting import UNKNOWN, age, counted, printable
 from exporter.views.overview import Overview, QueueView
 from exporter.views.sorting import in_order
 
@@ -45,9 +45,10 @@ def table(views: Sequence[QueueView]) -> list[tuple[str, bool]]:
 
 def _cells(view: QueueView, *, several: bool) -> list[str]:
     name = printable(f"{view.prefix}:{view.queue}")
-    paused = " (paused)" if view.paused else ""
+    notes = " (paused)" if view.paused else ""
+    notes += f" ({counted(view.groups, 'group')} not counted)" if view.groups else ""
     return [
-        (f"{view.connection}  {name}" if several else name)[:60] + paused,
+        (f"{view.connection}  {name}" if several else name)[:60] + notes,
         *(_count(view.jobs[state]) for _, state in _STATES),
         age(view.oldest_waiting_seconds),
         _workers(view),

@@ -8,7 +8,6 @@ import binascii
 import hashlib
 import secrets
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import bcrypt
@@ -17,6 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.config.secret import Secret
+from exporter.threads import DaemonExecutor
 from exporter.web.endpoints import OPEN_PATHS
 
 # bcrypt uses only this much of a password; the library rejects longer ones since version 5
@@ -31,8 +31,26 @@ class _UserSet:
 
     def __init__(self, hashes: Mapping[str, Secret]) -> None:
         self.hashes = {name: secret.reveal().encode() for name, secret in hashes.items()}
-        self.costliest = max(self.hashes.values(), key=_cost, default=b"")
+        costs = sorted(map(_cost, self.hashes.values()))
+        self.costs = range(costs[0], costs[-1] + 1) if costs else range(0)
+        self.salts = {cost: bcrypt.gensalt(cost) for cost in self.costs}
         self.verified: set[bytes] = set()
+
+    def check(self, name: str, password: bytes) -> bool:
+        """Whether this is the user's password.
+
+        The time must not depend on the name, or it would show which users exist. Every check does
+        the work of the highest cost m, 2^m: a hash of cost c is 2^c of it, and dummy hashes of the
+        costs c to m - 1 are the rest.
+        """
+        hashed = self.hashes.get(name)
+        if hashed is None:
+            bcrypt.hashpw(password, self.salts[self.costs[-1]])
+            return False
+        matches = bcrypt.checkpw(password, hashed)
+        for cost in range(_cost(hashed), self.costs[-1]):
+            bcrypt.hashpw(password, self.salts[cost])
+        return matches
 
 
 class Users:
@@ -41,7 +59,7 @@ class Users:
     def __init__(self, hashes: Mapping[str, Secret]) -> None:
         self._key = secrets.token_bytes(32)
         # a single thread, so that a flood of wrong passwords costs at most one core
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="auth")
+        self._pool = DaemonExecutor(1, "auth")
         self._users = _UserSet(hashes)
 
     def replace(self, hashes: Mapping[str, Secret]) -> None:
@@ -62,12 +80,8 @@ class Users:
         users, digest = self._users, self._digest(name, password)
         if digest in users.verified:
             return True
-        hashed = users.hashes.get(name)
-        # an unknown user must take as long as a known user with a wrong password
-        against = users.costliest if hashed is None else hashed
         loop = asyncio.get_running_loop()
-        matches = await loop.run_in_executor(self._pool, bcrypt.checkpw, password, against)
-        if not matches or hashed is None:
+        if not await loop.run_in_executor(self._pool, users.check, name, password):
             return False
         users.verified.add(digest)
         return True
@@ -78,9 +92,9 @@ class Users:
         return hashlib.blake2b(text, key=self._key, digest_size=32).digest()
 
 
-def _cost(hashed: bytes) -> bytes:
+def _cost(hashed: bytes) -> int:
     """The cost of a bcrypt hash: the two digits after the version, as in `$2y$10$`."""
-    return hashed[4:6]
+    return int(hashed[4:6])
 
 
 def parse_basic(authorization: str) -> Credentials | None:

@@ -71,7 +71,10 @@ ENDPOINTS: Final = (
         "200 while the exporter itself works, regardless of Redis.",
     ),
     HttpEndpoint(
-        "ready", "/-/ready", "readiness probe", "200 once every connection has been tried."
+        "ready",
+        "/-/ready",
+        "readiness probe",
+        "200 once every connection has been tried, or had the time of its timeouts.",
     ),
     HttpEndpoint(
         "reload",

@@ -103,8 +103,7 @@ class _Handlers:
         return PlainTextResponse("healthy\n")
 
     async def ready(self, _: Request) -> Response:
-        tried = {snapshot.connection for snapshot in self._store.snapshots()}
-        missing = [name for name in self._store.connections if name not in tried]
+        missing = untried(self._current(), self._store)
         if missing:
             return PlainTextResponse(f"not tried yet: {', '.join(missing)}\n", 503)
         return PlainTextResponse("ready\n")
@@ -192,6 +191,22 @@ def _json(content: dict[str, Any], status: int) -> Response:
     """A JSON response, indented so that people can read it."""
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     return Response(text, status, media_type="application/json")
+
+
+def untried(config: Config, store: SnapshotStore) -> list[str]:
+    """Connections whose first attempt has neither ended nor had the time that it may take.
+
+    Name resolution has no timeout: a connection that hangs in it must not keep the exporter, whose
+    other connections work, from being ready.
+    """
+    tried = {snapshot.connection for snapshot in store.snapshots()}
+    silent = store.seconds_since_publication(time.monotonic())
+    missing = []
+    for name, settings in config.connections.items():
+        patience = settings.connect_timeout_seconds + settings.timeout_seconds
+        if name not in tried and silent.get(name, 0.0) <= patience:
+            missing.append(name)
+    return missing
 
 
 def hung_parts(config: Config, store: SnapshotStore, renderer: Renderer) -> list[str]:

@@ -92,3 +92,12 @@ def test_one_that_is_stuck_before_it_has_reported_anything(
     hosts.write_text("127.0.0.1")
     wait_for(lambda: running.get("/-/healthy").status == 200, "200")
     wait_for(lambda: value(running.samples(), "bullmq_up", connection="other") == 1, "bullmq_up 1")
+
+
+def test_it_stops_although_the_resolver_hangs(hosts: Path, tmp_path: Path) -> None:
+    """The poller and the sync test both wait for a name, for ever."""
+    hosts.write_text("stuck")
+    env = {"TEST_HOSTS": str(hosts), "PYTHONPATH": str(CHILD)}
+    with daemon(tmp_path, config("redis://redis.test:6379", INTERVAL), **env) as running:
+        assert running.stop() == 0
+        assert running.log.splitlines()[-1].endswith(" stopped")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+import time
+from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 import redis
@@ -10,12 +13,13 @@ from redis.crc import key_slot
 
 from exporter.collectors import Context, Discovery
 from exporter.config.models import Queues
-from exporter.connection import ClientRegistry
+from exporter.connection import ClientRegistry, ErrorClass, RedisFailure
 from tests.support.cluster import Cluster
 from tests.support.keyspaces import expected_jobs, keyspace, load_keyspace
 from tests.support.pages import Samples, every, jobs, value
 from tests.support.redis_data import add_queues
 from tests.support.servers import Server
+from tests.support.stopped_clock import StoppedClock
 from tests.support.waiting import wait_for
 from tests.support.watch import Watch, config_for, patient
 
@@ -195,6 +199,42 @@ def test_a_node_that_hangs(filled: Cluster, caplog: pytest.LogCaptureFixture) ->
         wait_for(lambda: waiting(watch.poll()) == ALL_WAIT, "all of it is back")
 
 
+@pytest.mark.parametrize(("cost", "fewest", "most"), [(2.0, 4, 9), (0.0, 60, 60)])
+def test_a_node_that_costs_its_timeout_is_tried_ever_more_rarely(
+    filled: Cluster,
+    clock: StoppedClock,
+    monkeypatch: pytest.MonkeyPatch,
+    cost: float,
+    fewest: int,
+    most: int,
+) -> None:
+    """One that is refused at once costs nothing, and is tried at every poll."""
+    watch = Watch(filled.url, cluster=True)
+    watch.discover_and_poll()
+    dead = watch.client.nodes[1]
+    attempts = 0
+
+    def connect() -> NoReturn:
+        nonlocal attempts
+        attempts += 1
+        clock.move(cost)
+        raise RedisFailure(ErrorClass.TIMEOUT, "nobody there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dead, "connect", connect)
+        dead.close()
+        began = time.monotonic()
+        while time.monotonic() < began + 60:
+            down = watch.poll()
+            assert 0 < len(waiting(down)) < len(QUEUES)
+            assert value(down, "bullmq_exporter_collector_success", collector="queues") == 0
+            clock.move(1)
+    assert fewest <= attempts <= most
+    clock.move(20)
+    watch.poll_unseen()
+    assert waiting(watch.poll()) == ALL_WAIT
+
+
 def test_a_start_node_that_is_a_replica_or_gone(filled: Cluster) -> None:
     replica = next(s for s in filled.servers if s.client().info("replication")["role"] == "slave")
     watch = Watch(replica.url, cluster=True)
@@ -265,3 +305,31 @@ def test_a_queue_that_moves_behind_the_walk_is_kept(filled: Cluster) -> None:
             pass
     assert len(discovery.current().queues) == len(QUEUES) - 1
     client.close()
+
+
+def test_a_pass_scans_a_node_again_that_is_another_process(filled: Cluster) -> None:
+    client = ClientRegistry().get(config_for(filled.url, cluster=True).connections["default"], "t")
+    client.connect()
+    client.ping()
+    nodes = client.nodes
+    for node in nodes:
+        server = next(s for s in filled.servers if s.port == node.settings.url.port)
+        add_queues(server.client(), *_queues_of(filled, server))
+    discovery, context = Discovery(Queues(discovery_batch=10)), Context(client, 0.0)
+    pages = 1
+    while not discovery.step(context):
+        pages += 1
+    assert not discovery.step(context)
+    first = nodes[0].metadata
+    assert first is not None
+    nodes[0].metadata = replace(first, run_id="0" * 40)
+    again = 2
+    while not discovery.step(context):
+        again += 1
+    client.close()
+    assert again == pages + 1, "one page of one node was read twice"
+
+
+def _queues_of(nodes: Cluster, server: Server) -> list[str]:
+    queue = next(queue for queue in QUEUES if nodes.master_of(queue) is server)
+    return [f"{queue}{number}" for number in range(50)]

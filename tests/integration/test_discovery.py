@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis
 
 from exporter.bullmq import MAX_KEY_BYTES
 from exporter.collectors import Context, Discovery
 from exporter.config.models import Queues
-from exporter.connection import ClientRegistry
+from exporter.connection import Client, ClientRegistry
 from tests.support.pages import value
+from tests.support.proxy import Proxy
 from tests.support.redis_data import add_queues
-from tests.support.servers import Server
+from tests.support.servers import Server, valkey
 from tests.support.watch import Watch, config_for
 
 
@@ -108,6 +111,62 @@ def test_jobs_and_schedules_named_like_a_queues_keys(any_server: Server) -> None
     assert found(any_server) == [("bull", "mail"), ("bull", "with:colon")]
 
 
+PHANTOMS = (
+    "q:de:customer:42:id",
+    "q:de:a:stalled-check",
+    "q:de:x:de:y:id",
+    "a:b:de:c:id",
+    "q:groups:g1:id",
+)
+
+
+def add_phantoms(client: redis.Redis) -> None:
+    for name in PHANTOMS:
+        client.set(f"bull:{name}", 1)
+    client.hset("bull:q:groups:g1:meta", "x", 1)
+
+
+class TestKeysOfAQueue:
+    """Keys below a queue that end like a queue's own; the IDs in them are users'."""
+
+    @pytest.mark.parametrize("batch", [10, 1000])
+    def test_they_are_no_queues(self, any_server: Server, batch: int) -> None:
+        """With small pages, many are seen before the queue that they belong to."""
+        client = any_server.client()
+        add_queues(client, *(f"other{number}" for number in range(100)))
+        add_phantoms(client)
+        add_queues(client, "q", "a:b")
+        names = {name for _, name in found(any_server, discovery_batch=batch)}
+        assert names == {"q", "a:b", *(f"other{number}" for number in range(100))}
+
+    def test_nor_if_the_queue_is_not_watched(self, any_server: Server) -> None:
+        client = any_server.client()
+        add_phantoms(client)
+        add_queues(client, "q", "a:b", "c")
+        assert found(any_server, include=("c", "*:id", "*:*:*")) == [("bull", "c")]
+
+    def test_without_it_they_are(self, any_server: Server) -> None:
+        add_queues(any_server.client(), "x:de:y", "de:z", "groups:z")
+        names = [name for _, name in found(any_server)]
+        assert names == ["de:z", "groups:z", "x:de:y"]
+
+    def test_long_ones_are_not_dropped_queues(self, any_server: Server) -> None:
+        client = any_server.client()
+        add_queues(client, "q")
+        client.set(f"bull:q:de:{'x' * MAX_KEY_BYTES}:id", 1)
+        samples = Watch(any_server.url).discover_and_poll()
+        assert value(samples, "bullmq_exporter_queues_dropped") == 0
+
+    def test_a_queue_that_is_added_later_takes_its_keys_back(self, any_server: Server) -> None:
+        client = any_server.client()
+        add_phantoms(client)
+        discovery = Discovery(Queues())
+        assert "q:de:customer:42" in walk(any_server, discovery)
+        add_queues(client, "q", "a:b")
+        walk(any_server, discovery)  # one that was only seen by a worker's key may be missed once
+        assert walk(any_server, discovery) == ["a:b", "q"]
+
+
 def test_include_and_exclude(any_server: Server) -> None:
     add_queues(any_server.client(), "mail", "mail-test", "images", "Mail")
     options = {"include": ("mail*", "img*"), "exclude": ("*-test",)}
@@ -190,3 +249,63 @@ class TestOverTime:
         client.close()
         assert 10 <= pages <= 14
         assert len(discovery.current().queues) == 400
+
+
+HIDDEN = ("hidden", "on", ">pass", "~*", "+@all", "-info")
+
+
+class TestAnotherServer:
+    """A cursor of one process skips keys of another, which keeps them in another order."""
+
+    NAMES = tuple(f"q{number:04}" for number in range(1000))
+
+    @pytest.fixture
+    def other(self) -> Iterator[Server]:
+        with valkey() as found:
+            yield found
+
+    @pytest.fixture
+    def proxy(self, server: Server, other: Server) -> Iterator[Proxy]:
+        """Leads to a server, and later to another; each has the queues, and one of its own."""
+        add_queues(server.client(), *self.NAMES, "only-first")
+        add_queues(other.client(), *self.NAMES, "only-second")
+        found = Proxy(server)
+        yield found
+        found.close()
+
+    @pytest.mark.parametrize("user", ["", "hidden:pass@"])
+    def test_a_pass_begins_again(
+        self, server: Server, other: Server, proxy: Proxy, user: str
+    ) -> None:
+        """Also if the user may not run INFO, which has the run ID."""
+        for each in (server, other):
+            each.client().execute_command("ACL", "SETUSER", *HIDDEN)
+        client = self.client(proxy, user)
+        discovery = Discovery(Queues(discovery_batch=100))
+        for _ in range(3):
+            assert not discovery.step(Context(client, 0.0))
+        proxy.target = other.port
+        client.connect()
+        while not discovery.step(Context(client, 0.0)):
+            pass
+        names = {queue.name for queue in discovery.current().queues}
+        client.close()
+        assert names == {*self.NAMES, "only-second"}
+
+    def test_a_pass_goes_on_at_the_same_process(self, server: Server, proxy: Proxy) -> None:
+        client = self.client(proxy)
+        discovery = Discovery(Queues(discovery_batch=100))
+        pages = 0
+        while not discovery.step(Context(client, 0.0)):
+            pages += 1
+            client.connect()
+        client.close()
+        assert len(discovery.current().queues) == 1001
+        assert pages < server.client().dbsize() / 100 + 5
+
+    @staticmethod
+    def client(proxy: Proxy, user: str = "") -> Client:
+        url = proxy.url.replace("://", f"://{user}")
+        client = ClientRegistry().get(config_for(url).connections["default"], "t")
+        client.connect()
+        return client

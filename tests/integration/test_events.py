@@ -9,6 +9,7 @@ import pytest
 
 from exporter.bullmq import queue_of
 from exporter.collectors import Context, EventsCollector
+from exporter.collectors.events import positions
 from exporter.collectors.events.aggregator import EventAggregator
 from exporter.collectors.events.by_job_name import TotalAggregator
 from exporter.collectors.events.streams import Limit, Stream, StreamReader
@@ -32,6 +33,14 @@ from tests.support.watch import config_for
 Any_ = Server | FakeServer
 
 
+@pytest.fixture
+def does_not_count(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A server that does not count the entries ever added, as before Redis 7."""
+    end = positions._end
+    monkeypatch.setattr(positions, "_end", lambda reply: end(reply)._replace(added=None))
+    return server
+
+
 class Follower:
     """The collector on queues that a test names."""
 
@@ -49,6 +58,11 @@ class Follower:
     def began_ms(self) -> float:
         """Since when it follows this server, in Unix ms."""
         return self._collector._since_ms
+
+    @property
+    def passes_per_check(self) -> int:
+        """After how many passes each stream has been checked, whether it has new events or not."""
+        return self._collector._shares
 
     def collect(self) -> EventFacts:
         self.context = Context(self.client, 0.0, self.queues, all_queues=self.all_queues)
@@ -174,6 +188,52 @@ class TestLoss:
         client.xtrim("bull:q:events", maxlen=10, approximate=False)
         add_event(client, "added", 1)
         assert follower.queue().lost == 0
+
+    @pytest.mark.parametrize("removed", ["trimmed", "deleted"])
+    def test_removing_what_was_read_is_no_loss_before_redis_7(
+        self, does_not_count: Server, removed: str
+    ) -> None:
+        """It was counted as one at each poll."""
+        client = does_not_count.client()
+        follower = Follower(does_not_count, "q")
+        follower.collect()
+        for number in range(5):
+            add_event(client, "added", number)
+            follower.collect()
+            if removed == "trimmed":
+                client.xtrim("bull:q:events", maxlen=0, approximate=False)
+            else:
+                client.xdel("bull:q:events", *(i for i, _ in client.xrange("bull:q:events")))
+        assert (follower.queue().read, follower.queue().lost) == (5, 0)
+
+    def test_a_stream_trimmed_to_nothing_is_a_loss_before_redis_7(
+        self, does_not_count: Server
+    ) -> None:
+        """Once, when the stream is checked, and not only at the next event."""
+        client = does_not_count.client()
+        follower = Follower(does_not_count, "q")
+        add_event(client, "added", 0)
+        follower.collect()
+        for number in range(5):
+            add_event(client, "added", number)
+        client.xtrim("bull:q:events", maxlen=0, approximate=False)
+        found = [follower.queue().lost for _ in range(3 * follower.passes_per_check)]
+        assert sorted(set(found)) in ([0, 1], [1])
+        assert found[follower.passes_per_check :] == [1] * 2 * follower.passes_per_check
+        add_event(client, "added", 5)
+        assert (follower.queue().read, follower.queue().lost) == (1, 1)
+
+    def test_more_events_than_are_kept_are_a_loss_before_redis_7(
+        self, does_not_count: Server
+    ) -> None:
+        client = does_not_count.client()
+        client.hset("bull:q:meta", "opts.maxLenEvents", 50)
+        follower = Follower(does_not_count, "q")
+        add_event(client, "added", 0)
+        follower.collect()
+        for number in range(300):
+            client.xadd("bull:q:events", {"event": "added", "jobId": number}, maxlen=50)
+        assert [follower.queue().lost for _ in range(3)] == [1, 1, 1]
 
     def test_obliterate_and_begin_again(self, any_server: Any_) -> None:
         client = any_server.client()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import redis
 
+from exporter.views.moment import moment_of
+from exporter.views.overview import overview
 from tests.support.pages import Samples, every, jobs, value
 from tests.support.redis_data import add_queues
-from tests.support.servers import Server
+from tests.support.servers import FakeServer, Server
+from tests.support.stopped_clock import StoppedClock
 from tests.support.watch import Watch
 
 
@@ -31,6 +36,8 @@ class TestMarkers:
             (["0:1795489200000", "2"], 1),
             (["2", "0:1795489200000.25"], 1),
             (["3", "2", "1"], 3),
+            (["0"], 0),
+            (["2", "0"], 1),
         ],
     )
     @pytest.mark.parametrize("kept_in", ["wait", "paused"])
@@ -43,6 +50,23 @@ class TestMarkers:
         watch = Watch(any_server.url)
         assert waiting(watch.discover_and_poll()) == jobs
         assert waiting(watch.poll()) == jobs
+
+    @pytest.mark.parametrize("marker", ["0", "0:1795489200000"])
+    def test_block_no_queue(self, server: Server, clock: StoppedClock, marker: str) -> None:
+        """A delayed job whose time has not come, as BullMQ 2 and 3 leave it."""
+        client = server.client()
+        declare(client)
+        client.zadd("bull:q:delayed", {"1": (time.time() + 1e5) * 1000 * 4096})
+        client.rpush("bull:q:wait", marker)
+        watch = Watch(server.url)
+        watch.discover_and_poll()
+        for _ in range(3):
+            clock.move(60)
+            samples = watch.poll()
+        assert jobs(samples)[("q", "delayed")] == 1
+        assert waiting(samples) == 0
+        assert value(samples, "bullmq_queue_oldest_waiting_seconds") == 0
+        assert not every(samples, "bullmq_queue_blocked")
 
     def test_in_active(self, any_server: Server) -> None:
         client = any_server.client()
@@ -78,7 +102,7 @@ class TestMarkers:
         """From 5 on, a list costs no more than its length."""
         client = server.client()
         declare(client, "6.7.0")
-        client.rpush("bull:q:wait", *range(10))
+        client.rpush("bull:q:wait", *range(1, 11))
         watch = Watch(server.url)
         watch.discover_and_poll()
         client.config_resetstat()
@@ -169,6 +193,52 @@ def test_the_length_of_the_event_stream(any_server: Server) -> None:
     assert value(samples, "bullmq_queue_events_stream_length") == 3
 
 
+class TestMemoryOfEvents:
+    NAME = "bullmq_queue_events_stream_bytes"
+
+    def test_large_events(self, real_server: Server) -> None:
+        client = real_server.client()
+        add_queues(client, "large", "none")
+        for _ in range(10):
+            client.xadd("bull:large:events", {"event": "completed", "returnvalue": "x" * 100_000})
+        samples = Watch(real_server.url).discover_and_poll()
+        large = value(samples, self.NAME, queue="large")
+        assert large is not None
+        assert 1_000_000 < large < 2_000_000
+        assert value(samples, self.NAME, queue="none") is None
+
+    def test_a_stream_that_was_trimmed_to_nothing(self, real_server: Server) -> None:
+        client = real_server.client()
+        add_queues(client, "q")
+        client.xadd("bull:q:events", {"event": "added"})
+        watch = Watch(real_server.url)
+        assert value(watch.discover_and_poll(), self.NAME) is not None
+        client.xtrim("bull:q:events", 0)
+        assert value(watch.poll(), self.NAME) is None
+
+    def test_a_server_that_does_not_tell(self, fake_server: FakeServer) -> None:
+        client = fake_server.client()
+        add_queues(client, "q")
+        client.xadd("bull:q:events", {"event": "added"})
+        watch = Watch(fake_server.url)
+        samples = watch.discover_and_poll()
+        assert value(samples, self.NAME) is None
+        assert value(samples, "bullmq_queue_events_stream_length") == 1
+        assert watch.snapshot.reports["queues"].not_available == ("memory",)
+
+
+def test_groups_of_bullmq_pro(any_server: Server) -> None:
+    client = any_server.client()
+    add_queues(client, "pro", "other")
+    client.zadd("bull:pro:groups", {"g1": 1, "g2": 2})
+    watch = Watch(any_server.url)
+    samples = watch.discover_and_poll()
+    assert value(samples, "bullmq_queue_groups", queue="pro") == 2
+    assert value(samples, "bullmq_queue_groups", queue="other") is None
+    views = overview(moment_of(watch.store, watch.config)).queues
+    assert {view.queue: view.groups for view in views} == {"pro": 2, "other": None}
+
+
 class TestWrongTypes:
     @pytest.mark.parametrize("suffix", ["wait", "active", "completed", "meta", "events"])
     def test_cost_their_own_fact_alone(self, any_server: Server, suffix: str) -> None:
@@ -249,7 +319,7 @@ class TestLife:
         pipe = client.pipeline(transaction=False)
         for index in range(900):
             pipe.set(f"bull:q{index:04}:id", 1)
-            pipe.rpush(f"bull:q{index:04}:wait", *range(index % 7 + 1))
+            pipe.rpush(f"bull:q{index:04}:wait", *range(1, index % 7 + 2))
         pipe.execute()
         found = jobs(Watch(server.url).discover_and_poll())
         assert {i: found[(f"q{i:04}", "waiting")] for i in range(900)} == {

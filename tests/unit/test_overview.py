@@ -29,6 +29,7 @@ def view(queue: str, reason: str | None = None, **changes: object) -> QueueView:
         "oldest_waiting_seconds": 0.0,
         "oldest_active_seconds": 0.0,
         "delayed_overdue_jobs": 0,
+        "groups": None,
         "workers": 1,
         "idle_workers": 1,
         "added_per_minute": 0.0,

@@ -26,15 +26,16 @@ class Fed:
 
 
 @pytest.mark.parametrize(
-    ("what", "before", "first", "lost"),
+    ("what", "before", "first", "length", "lost"),
     [
-        ("what was read last is still there", b"5-0", b"5-0", 0),
-        ("older entries were trimmed", b"5-0", b"4-0", 0),
-        ("what was read last is gone", b"5-0", b"7-0", 1),
-        ("nothing had been read", b"0-0", b"7-0", 0),
+        ("what was read last is still there", b"5-0", b"5-0", 50, 0),
+        ("older entries were trimmed", b"5-0", b"4-0", 50, 0),
+        ("what was read last is gone, and more than BullMQ keeps followed", b"5-0", b"7-0", 50, 1),
+        ("what was read last is gone, as somebody trimmed it", b"5-0", b"7-0", 49, 0),
+        ("nothing had been read", b"0-0", b"7-0", 50, 0),
     ],
 )
-def test_before_redis_7(what: str, before: bytes, first: bytes, lost: int) -> None:
+def test_before_redis_7(what: str, before: bytes, first: bytes, length: int, lost: int) -> None:
     aggregator = TotalAggregator(lambda: EventAggregator((1.0,), (1.0,)), {})
     stream = Stream(
         queue_of("bull", "q"),
@@ -42,8 +43,13 @@ def test_before_redis_7(what: str, before: bytes, first: bytes, lost: int) -> No
         aggregator,
         position=b"9-0",
         previous_position=before,
+        max_length=50,
     )
-    info = {b"length": 3, b"last-generated-id": b"9-0", b"first-entry": [first, [b"event", b"x"]]}
+    info = {
+        b"length": length,
+        b"last-generated-id": b"9-0",
+        b"first-entry": [first, [b"event", b"x"]],
+    }
     found = look_up_ends(Context(cast("Client", Fed(info)), 0.0), [stream])
     assert (aggregator.lost, found) == (lost, [stream] * lost), what
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from exporter.bullmq import Queue
+from exporter.bullmq import DEFAULT_MAX_EVENTS, Queue
 from exporter.collectors.contract import CommandErrors, Context, Scope
 from exporter.collectors.events.aggregator import EventAggregator
 from exporter.collectors.events.by_job_name import (
@@ -22,7 +22,7 @@ from exporter.collectors.events.positions import count_losses, locate, look_up_e
 from exporter.collectors.events.streams import FIRST_ID, Limit, Stream, StreamReader, id_ms
 from exporter.config.models import Events
 from exporter.connection import Command, Metadata, is_field_list
-from exporter.parsing import MAX_LABEL_BYTES
+from exporter.parsing import MAX_LABEL_BYTES, is_digits
 from exporter.state.snapshots import EventFacts, QueueEvents
 
 MAX_LEN: Final = Command("HMGET", "meta", ("opts.maxLenEvents",), list, "queue settings")
@@ -175,7 +175,7 @@ class EventsCollector:
         if new:
             locate(context, new, other_server=self._other_server)
         for stream in new:
-            unknown = stream.position == FIRST_ID and not stream.has_max_length
+            unknown = stream.position == FIRST_ID and stream.max_length is None
             if stream.enabled and stream.located and not unknown:
                 self._freeze(stream)
         for stream, before in zip(known, enabled_before, strict=True):
@@ -200,7 +200,7 @@ class EventsCollector:
         for stream, reply in zip(streams, replies, strict=True):
             if is_field_list(reply, 1):
                 stream.enabled = reply[0] != b"0"
-                stream.has_max_length = reply[0] is not None
+                stream.max_length = _max_events(reply[0])
             if not stream.enabled:
                 stream.aggregator.reset()
                 self._changed |= self._frozen.pop(stream.queue, None) is not None
@@ -283,6 +283,13 @@ class EventsCollector:
 def _server_time_ms(context: Context) -> float:
     """The server's time; the queue collector reports it if TIME is refused."""
     return replace(context, errors=CommandErrors()).server_time_ms()
+
+
+def _max_events(value: bytes | None) -> int | None:
+    """The value of `maxLenEvents`; None if it is not set."""
+    if value is None:
+        return None
+    return int(value) if is_digits(value) else DEFAULT_MAX_EVENTS
 
 
 def _unread(streams: Iterable[Stream]) -> list[Stream]:

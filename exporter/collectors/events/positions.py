@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from exporter.bullmq import DEFAULT_MAX_EVENTS
 from exporter.collectors.contract import Context
 from exporter.collectors.events.streams import (
     FIRST_ID,
@@ -79,8 +80,12 @@ def _start(stream: Stream, position: bytes, added: int | None) -> None:
 def look_up_ends(context: Context, streams: Sequence[Stream]) -> list[Stream]:
     """Look up where the streams end now, and detect recreated streams.
 
-    Returns the streams of which events are known to be lost. Before Redis 7 it is only visible that
-    events are missing, because the last entry read is gone; this counts as one lost event.
+    Returns the streams of which events are known to be lost.
+
+    Before Redis 7 the server does not count entries, so the number of lost events is unknown, and
+    a loss counts as one. That the last entry read is gone proves none: entries that were read may
+    be trimmed by anyone. But BullMQ trims only what exceeds `maxLenEvents`: if the stream is that
+    long nevertheless, more entries followed than it keeps.
     """
     lost = []
     for stream, end in _stream_ends(context, streams):
@@ -92,7 +97,8 @@ def look_up_ends(context: Context, streams: Sequence[Stream]) -> list[Stream]:
             continue
         gap = _is_after(end.first, stream.previous_position)
         if end.added is None:
-            if gap and stream.previous_position != FIRST_ID:
+            full = end.length >= (stream.max_length or DEFAULT_MAX_EVENTS)
+            if gap and full and stream.previous_position != FIRST_ID:
                 stream.aggregator.lost += 1
                 lost.append(stream)
         elif stream.added is not None and end.added < stream.added + stream.read:
@@ -115,6 +121,9 @@ def count_losses(streams: Iterable[Stream]) -> list[Stream]:
             continue
         if not stream.reached_end:
             stream.position = end.last  # the entries up to there are gone
+            if end.added is None:
+                stream.aggregator.lost += 1
+                lost.append(stream)
         if end.added is not None and stream.added is not None:
             missing = end.added - stream.added - (stream.read - stream.beyond)
             if missing > 0:
@@ -191,9 +200,12 @@ def _end(reply: Reply) -> StreamEnd:
         raise unexpected("XINFO")
     info = dict(zip(reply[::2], reply[1::2], strict=False))
     last, added = info.get(b"last-generated-id", FIRST_ID), info.get(b"entries-added")
-    first = info.get(b"first-entry")
+    first, length = info.get(b"first-entry"), info.get(b"length")
     if not is_id(last) or not (first is None or is_entry(first)):
         raise unexpected("XINFO")
     return StreamEnd(
-        last, added if type(added) is int else None, first[0] if first is not None else None
+        last,
+        added if type(added) is int else None,
+        first[0] if first is not None else None,
+        length if type(length) is int else 0,
     )

@@ -56,6 +56,8 @@ class StreamEnd(NamedTuple):
     """The number of entries ever added; None if the server does not count them."""
     first: bytes | None
     """The ID of the first entry that is kept; None if there is none."""
+    length: int = 0
+    """The number of entries that are kept."""
 
 
 @dataclass(slots=True)
@@ -86,13 +88,14 @@ class Stream:
     """`position` at the start of the current pass."""
     enabled: bool = True
     """Whether BullMQ writes events of this queue (`maxLenEvents` is not 0)."""
-    has_max_length: bool = False
-    """Whether `meta` sets `maxLenEvents`: then a missing stream means that no events happened."""
+    max_length: int | None = None
+    """`maxLenEvents` in `meta`: BullMQ keeps at least this many events. If it is set, a missing
+    stream means that no events happened."""
 
     @property
     def all_seen(self) -> bool:
         """Whether the queue keeps events: then nothing happens to a job without one."""
-        kept = self.has_max_length or self.read_after != FIRST_ID
+        kept = self.max_length is not None or self.read_after != FIRST_ID
         return self.enabled and self.located and kept
 
     @property

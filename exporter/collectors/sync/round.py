@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -17,6 +17,7 @@ from exporter.collectors.sync.steps import NotPermittedError, PairResult
 from exporter.config.models import Connection, Sync
 from exporter.connection import RedisFailure
 from exporter.state.snapshots import SYNC_CHECKS, Pair, SyncReport
+from exporter.threads import DaemonExecutor
 
 _MAX_THREADS: Final = 16
 _VALID_ROUNDS: Final = 3
@@ -53,13 +54,14 @@ class SyncTest:
         started = time.monotonic()
         deadline = started + max(_MIN_ROUND_SECONDS, self._options.interval_seconds)
         self._endpoints = endpoints_of(self._connections)
-        with ThreadPoolExecutor(min(_MAX_THREADS, len(self._endpoints))) as pool:
-            try:
-                list(pool.map(Endpoint.connect, self._endpoints))
-                self._test_writers(pool, deadline)
-            finally:
-                for endpoint in self._endpoints:
-                    endpoint.close()
+        pool = DaemonExecutor(min(_MAX_THREADS, len(self._endpoints)), "sync")
+        try:
+            list(pool.map(Endpoint.connect, self._endpoints))
+            self._test_writers(pool, deadline)
+        finally:
+            for endpoint in self._endpoints:
+                endpoint.close()
+            pool.close()
         return SyncReport(
             at=time.monotonic(),
             time=time.time(),
@@ -81,7 +83,7 @@ class SyncTest:
             names: pair for names, pair in self._pairs.items() if unchanged >= set(names)
         }
 
-    def _test_writers(self, pool: ThreadPoolExecutor, deadline: float) -> None:
+    def _test_writers(self, pool: Executor, deadline: float) -> None:
         count = len(self._endpoints)
         for _ in range(count):
             if self._stopped or time.monotonic() > deadline:
@@ -99,7 +101,7 @@ class SyncTest:
         for endpoint in self._endpoints:
             endpoint.abort()
 
-    def _write_and_read(self, pool: ThreadPoolExecutor, writer: Endpoint) -> None:
+    def _write_and_read(self, pool: Executor, writer: Endpoint) -> None:
         """Test one writer with all readers."""
         started = time.monotonic()
         results = {endpoint.name: PairResult() for endpoint in self._endpoints}
@@ -151,7 +153,7 @@ class SyncTest:
             result.record("same_database", time.monotonic(), *verdict)
 
     def _clean_up(
-        self, pool: ThreadPoolExecutor, writer: Endpoint, keys: Keys, results: dict[str, PairResult]
+        self, pool: Executor, writer: Endpoint, keys: Keys, results: dict[str, PairResult]
     ) -> None:
         started = time.monotonic()
         try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, Final
@@ -18,6 +17,7 @@ from exporter.config.models import Config
 from exporter.exposition import join_gzip
 from exporter.findings import Verdict, verdict_of
 from exporter.state.store import SnapshotStore
+from exporter.threads import DaemonExecutor
 from exporter.views.formatting import counted
 from exporter.views.moment import Moment, moment_of
 from exporter.views.overview import Overview, QueueView, overview
@@ -69,7 +69,7 @@ class StatusPage:
         self._current = current
         self._store = store
         # a single thread, so that requests share the cached pages
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="status")
+        self._pool = DaemonExecutor(1, "status")
         self._last: _Rendered | None = None
         self._rows: dict[_Key, tuple[QueueView, bool, str]] = {}
         """Each queue's last rendered row, with its input."""

@@ -13,6 +13,7 @@ from exporter.collectors.queues.subjects.events_stream import EventsStream
 from exporter.collectors.queues.subjects.existence import Existence
 from exporter.collectors.queues.subjects.finished import Finished
 from exporter.collectors.queues.subjects.flows import Flows
+from exporter.collectors.queues.subjects.groups import Groups
 from exporter.collectors.queues.subjects.limits import Limits
 from exporter.collectors.queues.subjects.liveness import Liveness
 from exporter.collectors.queues.subjects.markers import Markers
@@ -48,7 +49,8 @@ def subjects_for(queues: Sequence[Queue]) -> tuple[Subject, ...]:
         Schedulers(queues, settings),
         Flows(queues),
         Finished(queues),
-        EventsStream(queues),
+        Groups(queues, settings),
+        EventsStream(queues, settings),
         Movement(queues, waiting, prioritized, active),
         liveness,
     )

@@ -1,4 +1,4 @@
-"""Wake-up markers: list entries of BullMQ 3 and 4 that are not jobs."""
+"""Wake-up markers: list entries of BullMQ 2 to 4 that are not jobs."""
 
 from __future__ import annotations
 
