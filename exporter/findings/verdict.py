@@ -290,6 +290,8 @@ def _headline(groups: Sequence[Group], moment: Moment) -> str:
         serious = [group for group in groups if group.status is not Status.INFO]
         more = len(serious) - 1
         return groups[0].headline + (f" · {counted(more, 'more problem')}" if more else "")
+    if groups:
+        return f"{groups[0].headline} · no problem otherwise"
     queues = sum(len(database.table.queues) for database in moment.databases)
     shard = moment.config.queues.shard
     count = counted(queues, "queue") + (f" of shard {shard}" if shard else "")

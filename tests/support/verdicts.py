@@ -1,0 +1,47 @@
+"""Compares the exporter's findings with what a real Prometheus finds by the same alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from exporter.findings.conditions import NO_CONDITION
+from exporter.rules import ALERTS, groups
+from tests.support.prometheus import Prometheus
+
+Found = tuple[str, frozenset[tuple[str, str]]]
+"""An alert's full name, and what it is about: its labels without those of the target."""
+
+NEEDS_HISTORY = {"BullMQQueueNotDraining", "BullMQBacklogGrowing"}
+"""Alerts that wait before they fire; a finding needs as much history instead."""
+_TARGET = {"job", "instance", "__name__"}
+_UNKNOWABLE = {f"BullMQ{name}" for name in NO_CONDITION}
+
+
+def found_by_exporter(health: Mapping[str, Any]) -> set[Found]:
+    """The findings and symptoms in a response of /health/queues."""
+    return {
+        (each["alert"], frozenset(each["labels"].items()))
+        for each in [*health["findings"], *health["symptoms"]]
+        if each["alert"] is not None
+    }
+
+
+def found_by_prometheus(prometheus: Prometheus) -> set[Found]:
+    """What each alert's expression returns now, with its default thresholds."""
+    rules = {rule["alert"]: rule["expr"] for rule in groups(ALERTS)["groups"][-1]["rules"]}
+    return {
+        (name, frozenset((key, text) for key, text in labels.items() if key not in _TARGET))
+        for name, expr in rules.items()
+        if name not in _UNKNOWABLE
+        for labels, _ in prometheus.query(expr)
+    }
+
+
+def disagreement(health: Mapping[str, Any], prometheus: Prometheus) -> dict[str, set[Found]]:
+    """What only one of both has found; empty if they agree."""
+    ours, theirs = found_by_exporter(health), found_by_prometheus(prometheus)
+    missing = {found for found in theirs - ours if found[0] not in NEEDS_HISTORY}
+    return {
+        name: found for name, found in (("extra", ours - theirs), ("missing", missing)) if found
+    }
