@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from exporter.findings.conditions import NO_CONDITION
-from exporter.rules import ALERTS, groups
+from exporter.rules import ALERTS
+from exporter.rules.render import groups
 from tests.support.prometheus import Prometheus
 
 Found = tuple[str, frozenset[tuple[str, str]]]
