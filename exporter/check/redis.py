@@ -13,7 +13,7 @@ from exporter.check.prefixes import other_prefixes
 from exporter.collectors import Context, Discovery, QueueCollector, ServerCollector
 from exporter.collectors.queues import jobs_by_state
 from exporter.config.models import Config
-from exporter.connection import Client, Metadata, RedisFailure
+from exporter.connection import ONE_NODE, Client, Metadata, RedisFailure
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import Discovered, ServerFacts
 
@@ -71,9 +71,11 @@ def _identity(metadata: Metadata) -> Step:
     if metadata.role == "slave":
         outcome = Outcome.WARNING
         detail += "; a replica is read-only: producers and workers must connect to its master"
+    if metadata.other_masters:
+        return Step("identity", Outcome.FAILED, f"{ONE_NODE} ({detail})", asdict(metadata))
     if metadata.mode == "cluster" and not metadata.masters:
         outcome = Outcome.WARNING
-        detail += "; this is one node of a cluster: set cluster: true to see all nodes"
+        detail += f"; {ONE_NODE}"
     return Step("identity", outcome, detail, asdict(metadata))
 
 

@@ -13,7 +13,7 @@ from exporter.collectors.queues.subjects.groups import GROUPS
 from exporter.collectors.queues.subjects.limits import PAUSED
 from exporter.collectors.queues.subjects.scheduled import DELAYED_OVERDUE_JOBS
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
-from exporter.diagnosis import Database, Isolation, hint, queue_facts
+from exporter.diagnosis import Database, Isolation, hint, one_node, queue_facts
 from exporter.state.rates import Rates, rates
 from exporter.state.snapshots import EventFacts, Snapshot
 from exporter.views.formatting import counted, printable
@@ -58,6 +58,8 @@ class Overview:
 
     queues: tuple[QueueView, ...]
     isolations: tuple[Isolation, ...]
+    incomplete: tuple[str, ...] = ()
+    """Why queues may be missing, and what to do, by connection in a sentence each."""
 
     def as_json(self, views: Sequence[QueueView] | None = None) -> dict[str, Any]:
         """The overview as plain values, with all queues or only those in `views`."""
@@ -76,6 +78,8 @@ class Overview:
     @property
     def verdict(self) -> str:
         """The state of all queues in one line."""
+        if self.incomplete:
+            return self.incomplete[0]
         blocked = self.blocked
         if not blocked:
             return f"{counted(len(self.queues), 'queue')}, none blocked"
@@ -94,7 +98,12 @@ def overview(moment: Moment) -> Overview:
         queue_rates = _rates(moment, moment.known[database.connection])
         for index, queue in enumerate(database.table.queues):
             views.append(_view(moment, database, index, queue_rates.get(queue)))
-    return Overview(tuple(views), moment.diagnosis.isolations)
+    incomplete = [
+        f"{snapshot.connection}: {hint}"
+        for snapshot in moment.snapshots
+        if (hint := one_node(snapshot)) is not None and moment.is_up(snapshot)
+    ]
+    return Overview(tuple(views), moment.diagnosis.isolations, tuple(incomplete))
 
 
 def _rates(moment: Moment, snapshot: Snapshot) -> dict[Queue, Rates | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from dataclasses import replace
@@ -13,12 +14,15 @@ from redis.crc import key_slot
 
 from exporter.collectors import Context, Discovery
 from exporter.config.models import Queues
-from exporter.connection import ClientRegistry, ErrorClass, RedisFailure
+from exporter.connection import ONE_NODE, ClientRegistry, ErrorClass, RedisFailure
+from exporter.views.moment import moment_of
+from exporter.views.overview import overview
+from exporter.web.status.findings import Level, findings
 from tests.support.cluster import Cluster
 from tests.support.keyspaces import expected_jobs, keyspace, load_keyspace
 from tests.support.pages import Samples, every, jobs, value
 from tests.support.redis_data import add_queues
-from tests.support.servers import Server
+from tests.support.servers import Server, free_port, redis_server
 from tests.support.stopped_clock import StoppedClock
 from tests.support.waiting import wait_for
 from tests.support.watch import Watch, config_for, patient
@@ -251,6 +255,59 @@ def test_a_server_that_is_no_cluster(server: Server) -> None:
     problem = watch.snapshot.last_error
     assert problem is not None
     assert problem.text.endswith("is not a cluster node; remove cluster: true")
+
+
+class TestWithoutTheSetting:
+    """The URL of a node without `cluster: true`."""
+
+    @pytest.mark.parametrize("names", [QUEUES, [f"q{number}" for number in range(32)]])
+    def test_it_is_said_once(
+        self, nodes: Cluster, caplog: pytest.LogCaptureFixture, names: list[str]
+    ) -> None:
+        """Whether the keys of a queue are on one node, or on several, which redirect."""
+        add_queues(nodes.client(), *names)
+        watch = Watch(nodes.master_of("{a}").url)
+        for _ in range(3):
+            watch.discover_and_poll()
+        warnings = [r for r in caplog.records if r.levelno >= logging.WARNING]
+        assert [record.message for record in warnings] == [ONE_NODE]
+        moment = moment_of(watch.store, watch.config)
+        shown = overview(moment)
+        assert shown.verdict == f"default: {ONE_NODE}"
+        first = findings(moment, shown)[0]
+        assert (first.level, first.details) == (Level.BAD, (ONE_NODE,))
+
+    def test_nor_if_the_slots_are_hidden(
+        self, nodes: Cluster, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Redirections say it then."""
+        add_queues(nodes.client(), *(f"q{number}" for number in range(32)))
+        rules = ("hidden", "on", ">pass", "~*", "+@all", "-cluster|slots")
+        node = nodes.master_of("{a}")
+        node.client().execute_command("ACL", "SETUSER", *rules)
+        watch = Watch(node.url.replace("://", "://hidden:pass@"))
+        for _ in range(3):
+            watch.discover_and_poll()
+        warnings = [r for r in caplog.records if r.levelno >= logging.WARNING]
+        assert [record.message for record in warnings] == [ONE_NODE]
+        assert overview(moment_of(watch.store, watch.config)).verdict == f"default: {ONE_NODE}"
+
+    def test_a_cluster_of_one_master_is_read_as_a_server(self) -> None:
+        options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+        with redis_server(*options) as server:
+            server.client().execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            wait_for(lambda: _is_ok(server), "the cluster is up")
+            add_queues(server.client(), "mail")
+            watch = Watch(server.url)
+            assert waiting(watch.discover_and_poll()) == {"mail": 1}
+            shown = overview(moment_of(watch.store, watch.config))
+            assert shown.verdict == "1 queue, none blocked"
+
+
+def _is_ok(server: Server) -> bool:
+    with server.client(protocol=2) as client:
+        client.response_callbacks.clear()
+        return b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO")
 
 
 def test_history_is_not_news_where_a_stream_could_not_be_looked_up_at_first(

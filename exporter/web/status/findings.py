@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Final
 
 from exporter.connection import ErrorClass
-from exporter.diagnosis import verdict
+from exporter.diagnosis import one_node, verdict
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import Discovered, ServerFacts, Snapshot
 from exporter.views.formatting import age, counted, printable
@@ -44,6 +44,7 @@ def findings(moment: Moment, overview: Overview) -> list[Finding]:
     """Every problem, the worst first; a single OK finding if there is none."""
     problems = [
         *_unreachable(moment),
+        *_one_node(moment),
         *_refusing(moment),
         *_blocked(overview),
         *_out_of_sync(moment),
@@ -77,6 +78,14 @@ def _why_down(snapshot: Snapshot, moment: Moment) -> str:
     queues = "its queues are shown as of then" if shown else "its queues are not shown"
     since = age(moment.now - snapshot.reached_at)
     return f"{snapshot.connection}: last reached {since} ago; {queues} ({cause})"
+
+
+def _one_node(moment: Moment) -> Iterator[Finding]:
+    for snapshot in moment.snapshots:
+        hint = one_node(snapshot)
+        if hint is not None and moment.is_up(snapshot):
+            headline = f"Only a part of the queues of {snapshot.connection} is read"
+            yield Finding(Level.BAD, headline, (hint,))
 
 
 def _refusing(moment: Moment) -> Iterator[Finding]:
