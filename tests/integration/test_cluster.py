@@ -22,7 +22,7 @@ from tests.support.cluster import Cluster
 from tests.support.keyspaces import expected_jobs, keyspace, load_keyspace
 from tests.support.pages import Samples, every, jobs, value
 from tests.support.redis_data import add_queues
-from tests.support.servers import Server, free_port, redis_server
+from tests.support.servers import Server, free_port, redis_server, valkey
 from tests.support.stopped_clock import StoppedClock
 from tests.support.waiting import wait_for
 from tests.support.watch import Watch, config_for, patient
@@ -43,7 +43,7 @@ def filled(nodes: Cluster) -> Cluster:
     return nodes
 
 
-def event(client: redis.RedisCluster, queue: str) -> None:
+def event(client: redis.RedisCluster | redis.Redis, queue: str) -> None:
     fields = {"event": "added", "jobId": "1", "name": "n"}
     client.xadd(f"bull:{queue}:events", fields)
 
@@ -302,6 +302,30 @@ class TestWithoutTheSetting:
             assert waiting(watch.discover_and_poll()) == {"mail": 1}
             shown = overview(moment_of(watch.store, watch.config))
             assert shown.verdict == "1 queue, none blocked"
+
+
+class TestDatabases:
+    """Valkey 9 can have several in a cluster, Redis only one."""
+
+    def test_a_cluster_with_databases(self) -> None:
+        options = ("--cluster-enabled", "yes", "--cluster-databases", "4")
+        with valkey(*options, "--cluster-port", str(free_port())) as server:
+            server.client().execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            wait_for(lambda: _is_ok(server), "the cluster is up")
+            add_queues(server.client(db=0), "zero")
+            add_queues(server.client(db=1), "one", "{two}")
+            event(server.client(db=1), "one")
+            watch = Watch(server.url.replace("/0", "/1"), cluster=True)
+            assert waiting(watch.discover_and_poll()) == {"one": 1, "{two}": 1}
+            event(server.client(db=1), "one")
+            assert added(watch.poll())["one"] == 1
+
+    def test_a_cluster_without(self, nodes: Cluster) -> None:
+        watch = Watch(nodes.url.replace("/0", "/1"), cluster=True)
+        assert value(watch.discover_and_poll(), "bullmq_up") == 0
+        problem = watch.snapshot.last_error
+        assert problem is not None
+        assert problem.text.endswith("this cluster has only database 0; correct the URL")
 
 
 def _is_ok(server: Server) -> bool:
