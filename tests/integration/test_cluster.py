@@ -14,7 +14,15 @@ from redis.crc import key_slot
 
 from exporter.collectors import Context, Discovery
 from exporter.config.models import Queues
-from exporter.connection import ONE_NODE, ClientRegistry, ErrorClass, RedisFailure
+from exporter.connection import (
+    ONE_NODE,
+    ClientRegistry,
+    ErrorClass,
+    RedisFailure,
+    Reply,
+    pack,
+)
+from exporter.connection.node import NodeClient
 from exporter.views.moment import moment_of
 from exporter.views.overview import overview
 from exporter.web.status.findings import Level, findings
@@ -388,27 +396,38 @@ def test_a_queue_that_moves_behind_the_walk_is_kept(filled: Cluster) -> None:
     client.close()
 
 
-def test_a_pass_scans_a_node_again_that_is_another_process(filled: Cluster) -> None:
+def test_a_pass_scans_a_node_again_that_is_another_process(
+    filled: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only that one: the others have been scanned, or will be."""
     client = ClientRegistry().get(config_for(filled.url, cluster=True).connections["default"], "t")
     client.connect()
     client.ping()
-    nodes = client.nodes
-    for node in nodes:
+    for node in client.nodes:
         server = next(s for s in filled.servers if s.port == node.settings.url.port)
         add_queues(server.client(), *_queues_of(filled, server))
+    scans: list[tuple[int, bool]] = []
+    call = NodeClient.call
+
+    def noted(node: NodeClient, packed: bytes, limit: int) -> Reply:
+        scans.append((node.settings.url.port, pack("SCAN", 0, "MATCH")[4:] in packed))
+        return call(node, packed, limit)
+
     discovery, context = Discovery(Queues(discovery_batch=10)), Context(client, 0.0)
-    pages = 1
-    while not discovery.step(context):
-        pages += 1
-    assert not discovery.step(context)
-    first = nodes[0].metadata
-    assert first is not None
-    nodes[0].metadata = replace(first, run_id="0" * 40)
-    again = 2
-    while not discovery.step(context):
-        again += 1
+    second = client.nodes[1]
+    with monkeypatch.context() as patch:
+        patch.setattr(NodeClient, "call", noted)
+        while not any(port == second.settings.url.port for port, _ in scans):
+            assert not discovery.step(context)
+        known = second.metadata
+        assert known is not None
+        second.metadata = replace(known, run_id="0" * 40)
+        while not discovery.step(context):
+            pass
     client.close()
-    assert again == pages + 1, "one page of one node was read twice"
+    starts = [port for port, from_start in scans if from_start]
+    first, changed, last = (node.settings.url.port for node in client.nodes)
+    assert starts == [first, changed, changed, last]
 
 
 def _queues_of(nodes: Cluster, server: Server) -> list[str]:

@@ -341,7 +341,7 @@ class TestLife:
         pipe = client.pipeline(transaction=False)
         for index in range(900):
             pipe.set(f"bull:q{index:04}:id", 1)
-            pipe.rpush(f"bull:q{index:04}:wait", *range(index % 7 + 1))
+            pipe.rpush(f"bull:q{index:04}:wait", *range(1, index % 7 + 2))
         pipe.execute()
         found = jobs(Watch(server.url).discover_and_poll())
         assert {i: found[(f"q{i:04}", "waiting")] for i in range(900)} == {
