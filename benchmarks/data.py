@@ -78,7 +78,7 @@ def _queue(pipe: redis.client.Pipeline, rng: random.Random, base: str) -> None:
     pipe.set(base + "id", 500)
     for name in ("wait", "active"):
         if count := rng.randint(0, 50):
-            # a bare 0 in a list is a marker of old versions
+            # IDs begin at 1, as BullMQ's do: 0 is a wake-up marker
             pipe.rpush(base + name, *range(1, count + 1))
             for job in {1, *range(max(1, count - 3), count + 1)}:
                 pipe.hset(f"{base}{job}", mapping=_job(now - _MINUTE_MS, now - _MINUTE_MS + 1))
@@ -87,7 +87,7 @@ def _queue(pipe: redis.client.Pipeline, rng: random.Random, base: str) -> None:
     score = _scores(now, due, priorities=rng.choice((1, 2)))
     for name in SCORED:
         if count := rng.randint(0, 50):
-            pipe.zadd(base + name, {str(job): score[name](job) for job in range(count)})
+            pipe.zadd(base + name, {str(job): score[name](job) for job in range(1, count + 1)})
     if rng.random() < 0.2:
         pipe.zadd(base + "repeat", {f"tick{n}": due + n for n in range(rng.randint(1, 5))})
     pipe.xadd(base + "events", {"event": "added", "jobId": "1", "name": "task"})

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exporter.check.model import Outcome, Step
+from exporter.check.tls import explain_alert
 from exporter.config.models import Connection, Sentinel
 from exporter.connection.dial import tls_context
 from exporter.connection.sentinel import ask_sentinels
@@ -106,7 +107,8 @@ def _handshake(settings: Connection, sock: socket.socket) -> Step:
         detail = f"certificate rejected: {error.verify_message}; check tls.ca_file"
         return Step("tls", Outcome.FAILED, f"{detail} and tls.server_name")
     except (OSError, ValueError) as error:
-        detail = f"TLS handshake failed ({error}); check that this is the server's TLS port"
+        remedy = explain_alert(settings, error) or "check that this is the server's TLS port"
+        detail = f"TLS handshake failed ({error}); {remedy}"
         return Step("tls", Outcome.FAILED, detail)
     expires = str(certificate.get("notAfter", ""))
     trust = f"certificate for {name} valid until {expires}" if expires else "not verified"

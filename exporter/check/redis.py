@@ -10,14 +10,17 @@ from typing import Final
 from exporter.check.model import Outcome, Step
 from exporter.check.permissions import permissions_step
 from exporter.check.prefixes import other_prefixes
+from exporter.check.tls import explain_disconnect
 from exporter.collectors import Context, Discovery, QueueCollector, ServerCollector
 from exporter.collectors.queues import jobs_by_state
 from exporter.config.models import Config
-from exporter.connection import Client, Metadata, RedisFailure
+from exporter.connection import ONE_NODE, Client, ErrorClass, Metadata, RedisFailure
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import Discovered, ServerFacts
 
 _PINGS: Final = 20
+_CUT: Final = (ErrorClass.CONNECTION, ErrorClass.TIMEOUT, ErrorClass.PROTOCOL)
+"""How a login ends at a server that expects TLS, or a certificate."""
 
 Progress = Callable[[str], None]
 
@@ -38,7 +41,11 @@ def redis_steps(config: Config, client: Client, progress: Progress) -> Iterator[
         step = "queues"
         yield _queues(config, client, progress)
     except RedisFailure as failure:
-        yield Step(step, Outcome.FAILED, str(failure), {"error": failure.kind})
+        cause = (
+            explain_disconnect(client.settings) if step == "login" and failure.kind in _CUT else ""
+        )
+        detail = f"{failure}: {cause}" if cause else str(failure)
+        yield Step(step, Outcome.FAILED, detail, {"error": failure.kind})
 
 
 def _login(client: Client, metadata: Metadata) -> Step:
@@ -71,9 +78,11 @@ def _identity(metadata: Metadata) -> Step:
     if metadata.role == "slave":
         outcome = Outcome.WARNING
         detail += "; a replica is read-only: producers and workers must connect to its master"
+    if metadata.other_masters:
+        return Step("identity", Outcome.FAILED, f"{ONE_NODE} ({detail})", asdict(metadata))
     if metadata.mode == "cluster" and not metadata.masters:
         outcome = Outcome.WARNING
-        detail += "; this is one node of a cluster: set cluster: true to see all nodes"
+        detail += f"; {ONE_NODE}"
     return Step("identity", outcome, detail, asdict(metadata))
 
 

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from exporter.bullmq import Queue
 from exporter.connection import (
+    ONE_NODE,
     TIME,
     Client,
     ErrorClass,
@@ -38,7 +39,9 @@ _MAX_MESSAGES: Final = 100
 class CommandErrors:
     """What went wrong in a run that succeeds otherwise: errors of commands, oversized values."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, one_server: bool = False) -> None:
+        self._one_server = one_server
+        """Whether the client reads one server: then all errors of a cluster have one cause."""
         self.classes: Counter[ErrorClass] = Counter()
         self.messages: dict[str, ErrorClass] = {}
         self.not_available: set[str] = set()
@@ -62,7 +65,9 @@ class CommandErrors:
                 self.not_available.add(error.refused)
             return
         self.classes[error.kind] += 1
-        if len(self.messages) < _MAX_MESSAGES:
+        if self._one_server and error.of_cluster:
+            self.messages[ONE_NODE] = error.kind
+        elif len(self.messages) < _MAX_MESSAGES:
             self.messages[f"{where}: {error.text}"] = error.kind
 
 

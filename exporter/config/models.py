@@ -222,8 +222,6 @@ class Connection(Section):
             raise ValueError("sentinel requires a redis:// or rediss:// URL; its host is ignored")
         if self.cluster and self.url.scheme == "unix":
             raise ValueError("cluster requires the redis:// or rediss:// URL of any node")
-        if self.cluster and self.url.db != 0:
-            raise ValueError(f"a cluster has only database 0, not {self.url.db}; correct the URL")
         return self
 
     def at(self, host: str, port: int) -> Connection:

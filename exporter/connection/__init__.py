@@ -11,7 +11,14 @@ from exporter.connection.command import (
     Command,
     reply_limit,
 )
-from exporter.connection.errors import ErrorClass, NodeError, RedisFailure, ReplyError, failure_of
+from exporter.connection.errors import (
+    ONE_NODE,
+    ErrorClass,
+    NodeError,
+    RedisFailure,
+    ReplyError,
+    failure_of,
+)
 from exporter.connection.metadata import Info, Metadata, parse_info
 from exporter.connection.registry import ClientRegistry, open_client
 from exporter.connection.replies import (
@@ -31,6 +38,7 @@ __all__ = [
     "INFO",
     "KEY",
     "MAX_BATCH_BYTES",
+    "ONE_NODE",
     "TIME",
     "Argument",
     "Backoff",

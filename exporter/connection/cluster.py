@@ -154,7 +154,9 @@ class ClusterClient(Client):
     def _client(self, address: Address) -> NodeClient:
         client = self._clients.get(address)
         if client is None:
-            client = self._clients[address] = NodeClient(self.settings.at(*address), self.name)
+            client = self._clients[address] = NodeClient(
+                self.settings.at(*address), self.name, in_cluster=True
+            )
         return client
 
     def _connected(self, address: Address) -> NodeClient:

@@ -126,6 +126,8 @@ def redis_py_failure(error: Exception, password: str | None = None) -> RedisFail
     text = str(error) or type(error).__name__
     if password:
         text = text.replace(password, MASK)
+    if "SELECT is not allowed in cluster mode" in text:
+        text = f"{text}: this cluster has only database 0; correct the URL"
     if isinstance(error, redis.ResponseError):
         reply = ReplyError(text if text.split(" ", 1)[0].isupper() else f"ERR {text}")
         if reply.kind is not ErrorClass.PROTOCOL:

@@ -48,6 +48,10 @@ class RedisFailure(Exception):
         super().__init__(f"{kind}: {text}")
 
 
+ONE_NODE: Final = "this is one node of a cluster; set cluster: true to read the whole cluster"
+"""Said of a server that redirects commands to others."""
+
+
 class ReplyError(RedisFailure):
     """An error reply to one command; in a batch, it is returned in place of the reply."""
 
@@ -58,6 +62,11 @@ class ReplyError(RedisFailure):
     def not_available(self) -> bool:
         """Whether the command is not permitted or not supported, rather than failing."""
         return self.kind is ErrorClass.PERMISSION
+
+    @property
+    def of_cluster(self) -> bool:
+        """Whether it is the error of a cluster's node that does not serve the keys."""
+        return self.text.split(" ", 1)[0] in ("MOVED", "ASK", "CROSSSLOT")
 
     @property
     def refused(self) -> str:

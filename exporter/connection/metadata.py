@@ -45,6 +45,9 @@ class Metadata:
     """`host:port` of the sentinel that reported this server."""
     masters: tuple[str, ...] = ()
     """A cluster's masters as `host:port`."""
+    other_masters: int = 0
+    """Number of the other masters, if this server is one node of a cluster and they are not read; 0
+    if CLUSTER SLOTS is refused."""
     node_ids: tuple[str, ...] = ()
     """IDs of a cluster's masters and replicas; stable across failovers and restarts."""
 
@@ -55,8 +58,8 @@ class Metadata:
             run_id=info.get("run_id", self.run_id),
             role=info.get("role", self.role),
             replication_id=info.get("master_replid", self.replication_id),
-            version=info.get("redis_version", self.version),
-            mode=info.get("redis_mode") or info.get("server_mode") or self.mode,
+            version=info.get("redis_version") or info.get("redict_version") or self.version,
+            mode=server_mode(info) or self.mode,
             master_link=info.get("master_link_status", ""),
         )
 
@@ -75,6 +78,12 @@ class Metadata:
         # with the same ID may be copies; a replica always has the ID of its master.
         replica = "slave" in (self.role, other.role)
         return replica and bool(self.replication_id) and self.replication_id == other.replication_id
+
+
+def server_mode(info: Info) -> str:
+    """`standalone` or `cluster`; empty if it is hidden. Valkey and Redict have their own fields."""
+    fields = ("redis_mode", "server_mode", "redict_mode")
+    return next((info[field] for field in fields if info.get(field)), "")
 
 
 def parse_info(reply: bytes) -> dict[str, str]:

@@ -6,13 +6,21 @@ import contextlib
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import hiredis
 
 from exporter.config.models import Connection
 from exporter.connection.client import Client, Replies, Reply
-from exporter.connection.command import CLIENT_ID, CLIENT_SETNAME, DBSIZE, INFO, PING
+from exporter.connection.command import (
+    CLIENT_ID,
+    CLIENT_SETNAME,
+    CLUSTER_SLOTS,
+    DBSIZE,
+    INFO,
+    PING,
+)
 from exporter.connection.errors import (
     ErrorClass,
     RedisFailure,
@@ -43,8 +51,10 @@ class NodeClient(Client):
     our own hiredis reader, because redis-py takes five times as long per command.
     """
 
-    def __init__(self, settings: Connection, name: str) -> None:
+    def __init__(self, settings: Connection, name: str, *, in_cluster: bool = False) -> None:
         super().__init__(settings, name)
+        self._in_cluster = in_cluster
+        """Whether a `ClusterClient` reads the other masters."""
         self._connection: RedisConnection | None = None
         self._socket: socket.socket | None = None
         self._reader: hiredis.Reader | None = None
@@ -242,4 +252,20 @@ class NodeClient(Client):
             db_size=size if isinstance(size, int) else None,
             sentinel=sentinel,
         )
-        return known.with_info(info)
+        known = known.with_info(info)
+        if known.mode == "cluster" and not self._in_cluster:
+            known = replace(known, other_masters=self._other_masters())
+        return known
+
+    def _other_masters(self) -> int:
+        """Number of masters that serve slots, without this one; 0 if that is refused."""
+        from exporter.connection.slots import read_slots  # imports redis-py: see `dial`
+
+        url = self.settings.url
+        try:
+            slots = read_slots(
+                self.call(CLUSTER_SLOTS.on(), CLUSTER_SLOTS.limit), (url.host, url.port)
+            )
+        except ReplyError:
+            return 0
+        return max(0, len(slots.masters) - 1)

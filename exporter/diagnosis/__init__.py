@@ -10,6 +10,7 @@ from exporter.diagnosis.blocked import (
     known_workers,
     queue_facts,
 )
+from exporter.diagnosis.cluster import one_node
 from exporter.diagnosis.databases import databases_of
 from exporter.diagnosis.hints import hint
 from exporter.diagnosis.sync import differing, explain_pair, verdict
@@ -26,6 +27,7 @@ __all__ = [
     "explain_pair",
     "hint",
     "known_workers",
+    "one_node",
     "queue_facts",
     "verdict",
 ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final
 
 from exporter.collectors.queues.subjects.movement import READY_SINCE, STILL_SINCE
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
+from exporter.diagnosis import one_node
 from exporter.findings.conditions import CAUSES, CONDITIONS
 from exporter.findings.model import Finding, Hit, Status
 from exporter.findings.text import fill
@@ -122,9 +124,18 @@ def _unknown(moment: Moment) -> Iterator[Finding]:
     for snapshot in moment.snapshots:
         name = snapshot.connection
         if moment.owners[name] == name and moment.is_up(snapshot):
+            yield from _one_node(snapshot)
             yield from _unread(snapshot, moment)
     yield from _unreadable_counts(moment)
     yield from _watching(moment)
+
+
+def _one_node(snapshot: Snapshot) -> Iterator[Finding]:
+    """No alert: it is a mistake in the configuration, which is seen when it is made."""
+    remedy = one_node(snapshot)
+    if remedy is not None:
+        headline = f"Only a part of the queues of {snapshot.connection} is read"
+        yield Finding(Status.CRITICAL, headline, remedy, impact=inf)
 
 
 def _unread(snapshot: Snapshot, moment: Moment) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from exporter.collectors import Collector, Context, Discovery, Scope
+from exporter.collectors import Collector, CommandErrors, Context, Discovery, Scope
 from exporter.config.models import Config
 from exporter.connection import Client
 from exporter.polling.connection_supervisor import ConnectionSupervisor
@@ -73,6 +73,9 @@ class Poller:
         """Poll once: run every collector of this connection, then publish the new snapshot."""
         if self._supervisor.check():
             self._reached_at = time.monotonic()
+            known = self._supervisor.metadata
+            if known is not None and known.other_masters:
+                self._recorder.log_one_node()
         reads_queues = self._owns_keyspace()
         if reads_queues and self._store.resume(self._names[0]):
             self._reading_since, self._event_times = time.monotonic(), EventTimes()
@@ -127,6 +130,7 @@ class Poller:
             self._client,
             time.monotonic(),
             discovered.queues,
+            CommandErrors(one_server=not self._client.settings.cluster),
             all_queues=self._discovery.complete,
             event_times=self._event_times,
             reading_since=self._reading_since,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from exporter.collectors import CommandErrors
-from exporter.connection import ErrorClass, RedisFailure, ReplyError
+from exporter.connection import ONE_NODE, ErrorClass, RedisFailure, ReplyError
 from exporter.log import event
 from exporter.state.snapshots import CollectorReport, LastError
 
@@ -40,6 +40,7 @@ class Recorder:
     def __init__(self, connection: str) -> None:
         self._connection = connection
         self._records: dict[str, _Record] = {}
+        self._one_node_logged = False
 
     @property
     def reports(self) -> dict[str, CollectorReport]:
@@ -82,7 +83,10 @@ class Recorder:
             reason = "is not permitted or not supported; metrics that need it are omitted"
             self._log_once(record, f"{name}: {command} {reason}")
         for message in errors.messages:
-            self._log_once(record, f"{name}: {message}")
+            if message == ONE_NODE:
+                self.log_one_node()
+            else:
+                self._log_once(record, f"{name}: {message}")
         record.oversized += errors.oversized.total()
         for outcome in errors.oversized:
             self._log_once(record, f"{name}: {outcome}")
@@ -121,6 +125,12 @@ class Recorder:
         record = self._records.get(name)
         if record is not None:
             record.report = CollectorReport(errors=dict(record.errors), oversized=record.oversized)
+
+    def log_one_node(self) -> None:
+        """Log, once for all collectors, that only one node of a cluster is read."""
+        if not self._one_node_logged:
+            self._one_node_logged = True
+            event(logger, logging.WARNING, ONE_NODE, connection=self._connection)
 
     def _not_available(self, name: str, error: ReplyError) -> None:
         record = self._record(name)

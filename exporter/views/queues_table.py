@@ -45,7 +45,7 @@ def table(views: Sequence[QueueView]) -> list[tuple[str, bool]]:
 
 def _cells(view: QueueView, *, several: bool) -> list[str]:
     name = printable(f"{view.prefix}:{view.queue}")
-    notes = " (paused)" if view.paused else ""
+    notes = {True: " (paused)", False: "", None: f" (paused: {UNKNOWN})"}[view.paused]
     notes += f" ({counted(view.groups, 'group')} not counted)" if view.groups else ""
     return [
         (f"{view.connection}  {name}" if several else name)[:60] + notes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,8 @@ import pytest
 
 from tests.support.command import command
 from tests.support.redis_data import add_queues
-from tests.support.servers import Server, free_port, valkey
-from tests.support.tls import TLSFront, write_certificates
+from tests.support.servers import Server, free_port, redis_server, valkey
+from tests.support.tls import TLSFront, renew, write_certificates
 
 
 def checked(*arguments: str, **environ: str) -> tuple[int, dict[str, Any]]:
@@ -149,6 +150,16 @@ def test_a_unix_socket_that_is_not_there(tmp_path: Path) -> None:
     assert steps(report)["socket"][0] == "failed"
 
 
+@contextlib.contextmanager
+def tls_server(folder: Path, clients: str, *options: str) -> Iterator[int]:
+    """The TLS port of a Redis that wants certificates of its clients, or does not (`no`)."""
+    port = free_port()
+    words = ("--tls-port", str(port), "--tls-auth-clients", clients)
+    words += ("--tls-cert-file", f"{folder}/server.pem", "--tls-key-file", f"{folder}/server.key")
+    with redis_server(*words, "--tls-ca-cert-file", f"{folder}/ca.pem", *options):
+        yield port
+
+
 class TestTLS:
     def check(self, folder: Path, front: TLSFront, tls: str) -> tuple[int, dict[str, Any]]:
         file = folder / "config.yaml"
@@ -173,6 +184,42 @@ class TestTLS:
         assert report["verdict"].startswith("NOT OK: default fails at tls: certificate rejected")
         assert "tls.ca_file" in report["verdict"]
         front.close()
+
+    def test_redis_url_of_a_tls_port(self, tmp_path: Path) -> None:
+        """Also of one that wants a certificate, as Redis does by default."""
+        renew(tmp_path, write_certificates(tmp_path))
+        for clients in ("yes", "no"):
+            with tls_server(tmp_path, clients) as port:
+                code, report = checked(REDIS_URL=f"redis://127.0.0.1:{port}/0")
+            assert code == 1
+            remedy = f"this is a TLS port; use rediss://127.0.0.1:{port}"
+            assert report["verdict"].endswith(remedy)
+
+    @pytest.mark.parametrize("protocol", ["TLSv1.2", "TLSv1.3"])
+    def test_a_server_that_wants_a_certificate(self, tmp_path: Path, protocol: str) -> None:
+        ca = write_certificates(tmp_path)
+        renew(tmp_path, ca)
+        file = tmp_path / "config.yaml"
+
+        def check(more: str) -> tuple[int, dict[str, Any]]:
+            tls = f"ca_file: {tmp_path}/ca.pem{more}"
+            url = f"rediss://127.0.0.1:{port}/0"
+            file.write_text(f'connections: {{default: {{url: "{url}", tls: {{{tls}}}}}}}')
+            return checked("--config", str(file))
+
+        other = tmp_path / "other"
+        other.mkdir()
+        write_certificates(other)
+        with tls_server(tmp_path, "yes", "--tls-protocols", protocol) as port:
+            code, report = check("")
+            assert code == 1
+            remedy = "the server requires a client certificate; set tls.cert_file and tls.key_file"
+            assert report["verdict"].endswith(remedy)
+            code, report = check(f", cert_file: {other}/cert.pem, key_file: {other}/key.pem")
+            assert code == 1
+            assert "the server rejects the client certificate" in report["verdict"]
+            code, report = check(f", cert_file: {tmp_path}/cert.pem, key_file: {tmp_path}/key.pem")
+            assert code == 0, report["verdict"]
 
     def test_a_server_without_tls(self, server: Server, tmp_path: Path) -> None:
         """It waits for the rest of a command, and is waited for as long as that may take."""

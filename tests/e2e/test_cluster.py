@@ -107,7 +107,10 @@ def test_check(nodes: Cluster, tmp_path: Path) -> None:
     assert "every connection sees what the others write" in done.stdout
 
     done = command("check", REDIS_URL=nodes.url)
-    assert "this is one node of a cluster: set cluster: true" in done.stdout
+    cause = "this is one node of a cluster; set cluster: true to read the whole cluster"
+    assert done.stdout.splitlines()[-1].startswith(f"NOT OK: default fails at identity: {cause}")
+    done = command("queues", "--once", REDIS_URL=nodes.url)
+    assert done.stdout.splitlines()[-1] == f"default: {cause}"
 
 
 def test_the_published_acls_suffice(nodes: Cluster, tmp_path: Path) -> None:

@@ -13,9 +13,16 @@ from exporter.collectors import SYNC_COMMANDS, SyncTest
 from exporter.config.models import Connection
 from exporter.config.secret import Secret
 from exporter.connection import Client, ErrorClass, RedisFailure, open_client
+from exporter.views.moment import moment_of
+from exporter.views.overview import overview
+from exporter.views.queues_table import table
+from exporter.web.status.page import StatusPage
+from exporter.web.status.query import Query
 from tests.support.acl import commands_of, published_acls
+from tests.support.pages import every
+from tests.support.redis_data import add_queues
 from tests.support.servers import Server
-from tests.support.watch import config_for
+from tests.support.watch import Watch, config_for
 
 WITH_SYNC, WITHOUT = published_acls()
 # those of clusters: tests/e2e/test_cluster.py
@@ -75,3 +82,34 @@ def test_select_is_missing(real_server: Server) -> None:
 def test_no_server_refuses_auth(real_server: Server) -> None:
     """It is in the list for those who read it; servers let everybody send it."""
     assert refused(open_client(let_in(real_server, [*WITHOUT, "-auth"]), "default")) == {}
+
+
+UNKNOWN_WITHOUT = {
+    "hexists": ("bullmq_queue_paused",),
+    "hmget": ("bullmq_queue_concurrency_limit", "bullmq_queue_info"),
+    "pttl": ("bullmq_queue_rate_limit_remaining_seconds",),
+}
+
+
+@pytest.mark.parametrize("refused", UNKNOWN_WITHOUT)
+def test_what_a_refused_command_would_have_said_is_unknown(server: Server, refused: str) -> None:
+    """It is not "not paused", "no limit" and no empty version, on no page."""
+    client = server.client()
+    add_queues(client, "mail")
+    settings = {"paused": 1, "concurrency": 3, "max": 5, "version": "bullmq:5.1.0"}
+    client.hset("bull:mail:meta", mapping=settings)
+    client.set("bull:mail:limiter", 7, px=600_000)
+    rules = ("limited", "reset", "on", ">pass", "~*", "+@all", f"-{refused}")
+    client.execute_command("ACL", "SETUSER", *rules)
+    watch = Watch(server.url.replace("://", "://limited:pass@"))
+    samples = watch.discover_and_poll()
+    for command, families in UNKNOWN_WITHOUT.items():
+        shown = [len(every(samples, family)) for family in families]
+        assert shown == [int(command != refused)] * len(families), command
+    views = overview(moment_of(watch.store, watch.config)).queues
+    known = refused != "hexists"
+    assert [view.paused for view in views] == [True if known else None]
+    word = "paused" if known else "paused: ?"
+    assert f"mail ({word})" in table(views)[1][0]
+    page = StatusPage(lambda: watch.config, watch.store).write(Query()).decode()
+    assert f'<span class="tag">{word}</span>' in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from dataclasses import replace
@@ -13,12 +14,23 @@ from redis.crc import key_slot
 
 from exporter.collectors import Context, Discovery
 from exporter.config.models import Queues
-from exporter.connection import ClientRegistry, ErrorClass, RedisFailure
+from exporter.connection import (
+    ONE_NODE,
+    ClientRegistry,
+    ErrorClass,
+    RedisFailure,
+    Reply,
+    pack,
+)
+from exporter.connection.node import NodeClient
+from exporter.views.moment import moment_of
+from exporter.views.overview import overview
+from exporter.web.status.findings import Level, findings
 from tests.support.cluster import Cluster
 from tests.support.keyspaces import expected_jobs, keyspace, load_keyspace
 from tests.support.pages import Samples, every, jobs, value
 from tests.support.redis_data import add_queues
-from tests.support.servers import Server
+from tests.support.servers import Server, free_port, redis_server, valkey
 from tests.support.stopped_clock import StoppedClock
 from tests.support.waiting import wait_for
 from tests.support.watch import Watch, config_for, patient
@@ -39,7 +51,7 @@ def filled(nodes: Cluster) -> Cluster:
     return nodes
 
 
-def event(client: redis.RedisCluster, queue: str) -> None:
+def event(client: redis.RedisCluster | redis.Redis, queue: str) -> None:
     fields = {"event": "added", "jobId": "1", "name": "n"}
     client.xadd(f"bull:{queue}:events", fields)
 
@@ -253,6 +265,83 @@ def test_a_server_that_is_no_cluster(server: Server) -> None:
     assert problem.text.endswith("is not a cluster node; remove cluster: true")
 
 
+class TestWithoutTheSetting:
+    """The URL of a node without `cluster: true`."""
+
+    @pytest.mark.parametrize("names", [QUEUES, [f"q{number}" for number in range(32)]])
+    def test_it_is_said_once(
+        self, nodes: Cluster, caplog: pytest.LogCaptureFixture, names: list[str]
+    ) -> None:
+        """Whether the keys of a queue are on one node, or on several, which redirect."""
+        add_queues(nodes.client(), *names)
+        watch = Watch(nodes.master_of("{a}").url)
+        for _ in range(3):
+            watch.discover_and_poll()
+        warnings = [r for r in caplog.records if r.levelno >= logging.WARNING]
+        assert [record.message for record in warnings] == [ONE_NODE]
+        moment = moment_of(watch.store, watch.config)
+        shown = overview(moment)
+        assert shown.verdict == f"default: {ONE_NODE}"
+        first = findings(moment, shown)[0]
+        assert (first.level, first.details) == (Level.BAD, (ONE_NODE,))
+
+    def test_nor_if_the_slots_are_hidden(
+        self, nodes: Cluster, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Redirections say it then."""
+        add_queues(nodes.client(), *(f"q{number}" for number in range(32)))
+        rules = ("hidden", "on", ">pass", "~*", "+@all", "-cluster|slots")
+        node = nodes.master_of("{a}")
+        node.client().execute_command("ACL", "SETUSER", *rules)
+        watch = Watch(node.url.replace("://", "://hidden:pass@"))
+        for _ in range(3):
+            watch.discover_and_poll()
+        warnings = [r for r in caplog.records if r.levelno >= logging.WARNING]
+        assert [record.message for record in warnings] == [ONE_NODE]
+        assert overview(moment_of(watch.store, watch.config)).verdict == f"default: {ONE_NODE}"
+
+    def test_a_cluster_of_one_master_is_read_as_a_server(self) -> None:
+        options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+        with redis_server(*options) as server:
+            server.client().execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            wait_for(lambda: _is_ok(server), "the cluster is up")
+            add_queues(server.client(), "mail")
+            watch = Watch(server.url)
+            assert waiting(watch.discover_and_poll()) == {"mail": 1}
+            shown = overview(moment_of(watch.store, watch.config))
+            assert shown.verdict == "1 queue, none blocked"
+
+
+class TestDatabases:
+    """Valkey 9 can have several in a cluster, Redis only one."""
+
+    def test_a_cluster_with_databases(self) -> None:
+        options = ("--cluster-enabled", "yes", "--cluster-databases", "4")
+        with valkey(*options, "--cluster-port", str(free_port())) as server:
+            server.client().execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            wait_for(lambda: _is_ok(server), "the cluster is up")
+            add_queues(server.client(db=0), "zero")
+            add_queues(server.client(db=1), "one", "{two}")
+            event(server.client(db=1), "one")
+            watch = Watch(server.url.replace("/0", "/1"), cluster=True)
+            assert waiting(watch.discover_and_poll()) == {"one": 1, "{two}": 1}
+            event(server.client(db=1), "one")
+            assert added(watch.poll())["one"] == 1
+
+    def test_a_cluster_without(self, nodes: Cluster) -> None:
+        watch = Watch(nodes.url.replace("/0", "/1"), cluster=True)
+        assert value(watch.discover_and_poll(), "bullmq_up") == 0
+        problem = watch.snapshot.last_error
+        assert problem is not None
+        assert problem.text.endswith("this cluster has only database 0; correct the URL")
+
+
+def _is_ok(server: Server) -> bool:
+    with server.client(protocol=2) as client:
+        client.response_callbacks.clear()
+        return b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO")
+
+
 def test_history_is_not_news_where_a_stream_could_not_be_looked_up_at_first(
     filled: Cluster,
 ) -> None:
@@ -307,27 +396,38 @@ def test_a_queue_that_moves_behind_the_walk_is_kept(filled: Cluster) -> None:
     client.close()
 
 
-def test_a_pass_scans_a_node_again_that_is_another_process(filled: Cluster) -> None:
+def test_a_pass_scans_a_node_again_that_is_another_process(
+    filled: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only that one: the others have been scanned, or will be."""
     client = ClientRegistry().get(config_for(filled.url, cluster=True).connections["default"], "t")
     client.connect()
     client.ping()
-    nodes = client.nodes
-    for node in nodes:
+    for node in client.nodes:
         server = next(s for s in filled.servers if s.port == node.settings.url.port)
         add_queues(server.client(), *_queues_of(filled, server))
+    scans: list[tuple[int, bool]] = []
+    call = NodeClient.call
+
+    def noted(node: NodeClient, packed: bytes, limit: int) -> Reply:
+        scans.append((node.settings.url.port, pack("SCAN", 0, "MATCH")[4:] in packed))
+        return call(node, packed, limit)
+
     discovery, context = Discovery(Queues(discovery_batch=10)), Context(client, 0.0)
-    pages = 1
-    while not discovery.step(context):
-        pages += 1
-    assert not discovery.step(context)
-    first = nodes[0].metadata
-    assert first is not None
-    nodes[0].metadata = replace(first, run_id="0" * 40)
-    again = 2
-    while not discovery.step(context):
-        again += 1
+    second = client.nodes[1]
+    with monkeypatch.context() as patch:
+        patch.setattr(NodeClient, "call", noted)
+        while not any(port == second.settings.url.port for port, _ in scans):
+            assert not discovery.step(context)
+        known = second.metadata
+        assert known is not None
+        second.metadata = replace(known, run_id="0" * 40)
+        while not discovery.step(context):
+            pass
     client.close()
-    assert again == pages + 1, "one page of one node was read twice"
+    starts = [port for port, from_start in scans if from_start]
+    first, changed, last = (node.settings.url.port for node in client.nodes)
+    assert starts == [first, changed, changed, last]
 
 
 def _queues_of(nodes: Cluster, server: Server) -> list[str]:

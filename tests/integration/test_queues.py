@@ -227,6 +227,28 @@ class TestMemoryOfEvents:
         assert watch.snapshot.reports["queues"].not_available == ("memory",)
 
 
+def test_settings_that_cannot_be_read_any_more_are_unknown(any_server: Server) -> None:
+    """The former ones do not stay."""
+    client = any_server.client()
+    add_queues(client, "q")
+    settings = {"concurrency": 3, "max": 5, "version": "bullmq:5.1.0"}
+    client.hset("bull:q:meta", mapping=settings)
+    watch = Watch(any_server.url)
+    families = (
+        "bullmq_queue_concurrency_limit",
+        "bullmq_queue_info",
+        "bullmq_queue_rate_limit_remaining_seconds",
+    )
+    samples = watch.discover_and_poll()
+    assert [len(every(samples, family)) for family in families] == [1, 1, 1]
+    client.delete("bull:q:meta", "bull:q:wait")
+    client.set("bull:q:meta", "no hash")
+    polls_per_minute = round(60 / watch.config.poll.interval_seconds)
+    for _ in range(polls_per_minute):
+        samples = watch.poll()
+    assert [len(every(samples, family)) for family in families] == [0, 0, 0]
+
+
 def test_groups_of_bullmq_pro(any_server: Server) -> None:
     client = any_server.client()
     add_queues(client, "pro", "other")

@@ -84,6 +84,10 @@ def test_a_replica_and_its_link() -> None:
 
 
 def test_valkey_is_named() -> None:
+    redict = {"redict_version": "7.3.1", "redict_mode": "cluster"}
+    assert server_identity(redict)["software"] == "redict 7.3.1"
+    assert server_identity(redict)["version"] == "7.3.1"
+    assert server_identity(redict)["mode"] == "cluster"
     info = {"redis_version": "7.2.4", "server_name": "valkey", "valkey_version": "9.1.2"}
     assert server_identity(info)["version"] == "7.2.4"
     assert server_identity(info)["software"] == "valkey 9.1.2"

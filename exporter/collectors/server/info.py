@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from exporter.connection.metadata import server_mode
 from exporter.parsing import finite, is_digits
 
 # our name → field of INFO, for numbers that need no conversion
@@ -25,10 +26,10 @@ _NUMBERS: Final = {
 
 def server_identity(info: Mapping[str, str]) -> dict[str, str]:
     """String facts. `version` is the Redis version that the server is compatible with."""
-    name = info.get("server_name", "redis")
+    name = info.get("server_name") or ("redict" if "redict_version" in info else "redis")
     return {
-        "version": info.get("redis_version", ""),
-        "mode": info.get("redis_mode") or info.get("server_mode", ""),
+        "version": info.get("redis_version") or info.get("redict_version", ""),
+        "mode": server_mode(info),
         "role": info.get("role", ""),
         "maxmemory_policy": info.get("maxmemory_policy", ""),
         "software": f"{name} {info.get(f'{name}_version', '')}".strip(),
