@@ -567,7 +567,8 @@ SYNC_SUCCESS = _gauge(
     "bullmq_sync_success",
     _PAIR,
     "Whether the reader's connection sees what the writer's connection writes: 1 if every check of "
-    "the last round passed. Absent if an ACL does not permit the test.",
+    "the last round passed. Absent if an ACL does not permit the test, or sync.groups separates "
+    "them.",
     "bullmq_sync_success == 0",
 )
 SYNC_CHECK_SUCCESS = _gauge(

@@ -151,6 +151,7 @@ NodeAddress = Annotated[str, AfterValidator(_node_address)]
 HostPort = Annotated[str, AfterValidator(_checked_host_port)]
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
 ShortStrings = Annotated[Strings, AfterValidator(_short)]
+Groups = Annotated[tuple[Annotated[Strings, Field(min_length=1)], ...], Field(strict=False)]
 FilePath = Annotated[Path, Field(strict=False)]
 Hash = Annotated[Secret, BeforeValidator(_secret), AfterValidator(checked_hash), Shown]
 Buckets = Annotated[tuple[float, ...], Field(strict=False), AfterValidator(_increasing)]
@@ -327,7 +328,7 @@ class Events(Section):
 
 
 class Sync(Section):
-    """The sync test: whether every pair of connections sees the same data."""
+    """The sync test: whether connections see the same data."""
 
     enabled: bool = True
     """Whether to run the test; if off, the exporter never writes to Redis."""
@@ -337,6 +338,18 @@ class Sync(Section):
     """How long a reader waits to see the writer's value."""
     key_prefix: Annotated[str, Field(min_length=1, max_length=200)] = "bullmq-exporter:sync"
     """Prefix of the test's keys."""
+    groups: Groups = ()
+    """Which connections must share a database, as lists of their names:
+    `[[api, worker], [mail, mail-worker]]`. A connection in no group is tested only with itself. If
+    empty, all connections must see each other:
+    [Several databases](operations.md#several-databases).
+    """
+
+    def compares(self, writer: str, reader: str) -> bool:
+        """Whether the reader must see what the writer writes."""
+        if not self.groups or writer == reader:
+            return True
+        return any(writer in group and reader in group for group in self.groups)
 
 
 class WebTLS(Section):

@@ -152,7 +152,9 @@ def _value(key: str, field: dict[str, Any]) -> str:
     elif schema.get("format") == "path":
         kind = "path"
     elif schema["type"] == "array":
-        kind = f"list of {_TYPES[schema['items']['type']]}s"
+        inner = schema["items"]
+        nested = f" of {_TYPES[inner['items']['type']]}s" if inner["type"] == "array" else ""
+        kind = f"list of {_TYPES[inner['type']]}s{nested}"
     else:
         kind = _TYPES[schema["type"]]
     return ", ".join([kind + unit, *_range(schema)])

@@ -433,7 +433,7 @@ ALERTS: Final = (
         "Sync test failing: {{ $labels.writer }} to {{ $labels.reader }}",
         "{{ $labels.reader }} does not see what {{ $labels.writer }} writes: they reach different "
         "Redis databases, or the database is not writable. /health/redis/sync of the exporter "
-        "shows the cause.",
+        "shows the cause. If they are separate on purpose, declare sync.groups.",
         REDIS,
         seconds(2 * MINUTE),
     ),

@@ -163,6 +163,22 @@ class TestEveryAlert:
         assert names(found) == ["SyncTestFailing"]
         assert "api" in found.findings[0].explanation
 
+    def test_separate_databases_say_how_to_declare_them(self) -> None:
+        both = [snapshot(name, {MAIL: {}}) for name in ("api", "mail")]
+        report = sync_report(["api", "mail"], [("api", "mail")])
+        pairs = [
+            replace(p, checks=p.checks | {"same_database": p.checks["set_get"]})
+            for p in report.pairs
+        ]
+        failed = replace(report, pairs=tuple(pairs))
+        (finding,) = verdict(*both, sync=failed).findings
+        assert finding.explanation.endswith(
+            "if they are separate on purpose, set sync.groups: [[api, …], [mail, …]]"
+        )
+        grouped = config("api", "mail", sync={"groups": [["api", "mail"]]})
+        (finding,) = verdict(*both, sync=failed, settings=grouped).findings
+        assert "sync.groups" not in finding.explanation
+
     def test_a_page_that_could_not_be_rendered(self) -> None:
         store = SnapshotStore(["api"])
         store.publish(snapshot(queues={MAIL: {}}))
