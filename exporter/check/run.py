@@ -15,7 +15,7 @@ from exporter.connection import ClientRegistry
 from exporter.diagnosis import verdict
 from exporter.findings import Status, Verdict, verdict_of
 from exporter.polling import PollerPool
-from exporter.state.snapshots import Pair, SyncReport
+from exporter.state.snapshots import SyncReport
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import moment_of
 
@@ -52,7 +52,8 @@ def run_checks(config: Config, names: Sequence[str], listener: Listener) -> Chec
     ok = not any(report.failed for report in reports)
     ok = ok and not any(pair.passed is False for pair in pairs)
     ok = ok and found.status is not Status.CRITICAL
-    return CheckReport(reports, pairs, metadata, ok, _verdict(reports, pairs, sync, found), found)
+    summary = verdict(pairs, metadata, grouped=bool(config.sync.groups)) if sync is not None else ""
+    return CheckReport(reports, pairs, metadata, ok, _verdict(reports, summary, sync, found), found)
 
 
 def _findings(config: Config, sync: SyncReport | None) -> Verdict:
@@ -126,19 +127,15 @@ def _sync(
 
 
 def _verdict(
-    reports: Sequence[ConnectionReport],
-    pairs: Sequence[Pair],
-    sync: SyncReport | None,
-    found: Verdict,
+    reports: Sequence[ConnectionReport], summary: str, sync: SyncReport | None, found: Verdict
 ) -> str:
     """The first failed connection, else the failed pairs, else the findings, else OK with the first
-    warning.
+    warning. `summary` is the result of the sync test.
     """
     for report in reports:
         if report.failed is not None:
             return f"NOT OK: {report.name} fails at {report.failed.name}: {report.failed.detail}"
-    summary = verdict(pairs, sync.metadata) if sync is not None else ""
-    if any(pair.passed is False for pair in pairs):
+    if sync is not None and any(pair.passed is False for pair in sync.pairs):
         return f"NOT OK: {summary}"
     if found.status is Status.CRITICAL:
         return f"NOT OK: {found.headline}"

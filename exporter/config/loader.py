@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from exporter.config.environment import connections_from, interpolate
 from exporter.config.errors import ConfigError, ConfigProblem, masked
 from exporter.config.files import load_files
+from exporter.config.groups import group_problems
 from exporter.config.models import Config, split_host_port
 from exporter.config.regular_file import MAX_YAML_BYTES, read_text
 from exporter.config.secret import MASK
@@ -67,7 +68,7 @@ def load(path: Path | None, environ: Mapping[str, str], listen: str | None = Non
         complete, file_problems = load_files(config)
         problems += [
             ConfigProblem(".".join(path), message, document.line_of(path))
-            for path, message in file_problems
+            for path, message in (*file_problems, *group_problems(config))
         ]
         if not problems:
             return complete
@@ -176,7 +177,8 @@ def _keys_at(path: tuple[str, ...]) -> set[str]:
     for part in path:
         if model is Config and part == "connections":
             continue
-        model = _section(model, part) or _section(Config, "connections") or model
+        of_a_connection = _section(Config, "connections") if model is Config else None
+        model = _section(model, part) or of_a_connection or model
     return set(model.model_fields)
 
 

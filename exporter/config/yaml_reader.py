@@ -59,14 +59,14 @@ _CoreSchemaLoader.add_constructor(_TAG + "float", lambda _, node: float(node.val
 
 @dataclass(slots=True)
 class Document:
-    """A YAML document as plain values, with the line of every key and the errors found."""
+    """A YAML document as plain values, with the line of every key and item and the errors found."""
 
     data: Any = None
     lines: dict[Path, int] = field(default_factory=dict)
     problems: list[ConfigProblem] = field(default_factory=list)
 
     def line_of(self, path: Path) -> int | None:
-        """The line of the key, or of the nearest one above it."""
+        """The line of the key or item, or of the nearest one above it."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path)
@@ -138,9 +138,13 @@ class _Builder:
         try:
             if isinstance(node, yaml.MappingNode):
                 return self._mapping(node, path)
-            return [self.value(item, (*path, str(i))) for i, item in enumerate(node.value)]
+            return [self._item(item, (*path, str(i))) for i, item in enumerate(node.value)]
         finally:
             self._open.discard(id(node))
+
+    def _item(self, node: yaml.Node, path: Path) -> Any:
+        self._document.lines[path] = node.start_mark.line + 1
+        return self.value(node, path)
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
         loader = _CoreSchemaLoader("")

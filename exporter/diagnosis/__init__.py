@@ -13,7 +13,7 @@ from exporter.diagnosis.blocked import (
 from exporter.diagnosis.cluster import one_node
 from exporter.diagnosis.databases import databases_of
 from exporter.diagnosis.hints import hint
-from exporter.diagnosis.sync import differing, explain_pair, verdict
+from exporter.diagnosis.sync import differing, explain_pair, groups_hint, verdict
 
 __all__ = [
     "Database",
@@ -25,6 +25,7 @@ __all__ = [
     "diagnose",
     "differing",
     "explain_pair",
+    "groups_hint",
     "hint",
     "known_workers",
     "one_node",

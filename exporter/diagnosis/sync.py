@@ -74,8 +74,25 @@ def _server(metadata: Metadata) -> str:
     return f"{run_id}host {metadata.address}/{metadata.db}"
 
 
-def verdict(pairs: Sequence[Pair], metadata: Mapping[str, Metadata]) -> str:
-    """All results in one line: the first cause of failure and the number of other causes."""
+def groups_hint(pair: Pair, metadata: Mapping[str, Metadata]) -> str:
+    """How to declare that a pair is separate on purpose; empty if it fails for another reason."""
+    writer, reader = metadata.get(pair.writer), metadata.get(pair.reader)
+    check = pair.checks.get("same_database")
+    if pair.writer == pair.reader or writer is None or reader is None or check is None:
+        return ""
+    if check.ok or writer.same_keyspace(reader):
+        return ""
+    example = f"[[{pair.writer}, …], [{pair.reader}, …]]"
+    return f"if they are separate on purpose, set sync.groups: {example}"
+
+
+def verdict(
+    pairs: Sequence[Pair], metadata: Mapping[str, Metadata], *, grouped: bool = False
+) -> str:
+    """All results in one line: the first cause of failure and the number of other causes.
+
+    `grouped`: whether `sync.groups` is set, so that not all pairs are tested.
+    """
     failed = [pair for pair in pairs if pair.passed is False]
     if not failed:
         tested = sum(pair.passed is True for pair in pairs)
@@ -84,11 +101,13 @@ def verdict(pairs: Sequence[Pair], metadata: Mapping[str, Metadata]) -> str:
         if len({pair.writer for pair in pairs}) == 1:
             name = pairs[0].writer
             return f"{name} sees what it writes; add the other services' Redis URLs to compare them"
-        return "every connection sees what the others write"
+        others = "the others of its group" if grouped else "the others"
+        return f"every connection sees what {others} write"
     # both directions of a pair have one cause, and a dead connection fails all its pairs
     causes = list(dict.fromkeys(explain_pair(pair, metadata) for pair in _one_direction(failed)))
     more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
-    return causes[0] + more
+    hint = "" if grouped else next(filter(None, (groups_hint(p, metadata) for p in failed)), "")
+    return causes[0] + more + (f"; {hint}" if hint else "")
 
 
 def _one_direction(pairs: Sequence[Pair]) -> list[Pair]:

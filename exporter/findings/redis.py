@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 
-from exporter.diagnosis import explain_pair
+from exporter.diagnosis import explain_pair, groups_hint
 from exporter.findings.model import Hit, Limits
 from exporter.state.history import growth, window
 from exporter.state.queue_table import QueueTable
@@ -109,5 +109,7 @@ def sync_test_failing(moment: Moment, _: Limits) -> Iterator[Hit]:
     down = {s.connection for s in moment.snapshots if not moment.is_up(s)}
     for pair in moment.sync.pairs:
         if pair.passed is False and not {pair.writer, pair.reader} & down:
-            detail = printable(explain_pair(pair, moment.sync.metadata))
-            yield Hit({"writer": pair.writer, "reader": pair.reader}, 0.0, detail)
+            detail = explain_pair(pair, moment.sync.metadata)
+            if not moment.config.sync.groups and (hint := groups_hint(pair, moment.sync.metadata)):
+                detail = f"{detail}; {hint}"
+            yield Hit({"writer": pair.writer, "reader": pair.reader}, 0.0, printable(detail))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import replace
 
 from exporter.collectors import SyncTest
 from exporter.config.models import Config
@@ -44,6 +45,10 @@ class SyncRunner:
         self._interval = config.sync.interval_seconds
         self._test.change(config.connections, config.sync)
         self._changed.set()
+        report = self._store.sync
+        if report is not None:
+            pairs = tuple(p for p in report.pairs if config.sync.compares(p.writer, p.reader))
+            self._store.publish_sync(replace(report, pairs=pairs))
 
     def join(self, timeout: float) -> None:
         """Wait for the thread to end, at most `timeout` seconds."""

@@ -52,8 +52,8 @@ ENDPOINTS: Final = (
         "sync",
         "/health/redis/sync",
         "which connections see the same data",
-        "The sync test: whether every connection sees what the others write, check by check, and "
-        "how they differ. 200 if all passed, else 503; 404 if it is disabled.",
+        "The sync test: whether every connection sees what the others of its group write, check by "
+        "check, and how they differ. 200 if all passed, else 503; 404 if it is disabled.",
         "application/json",
     ),
     HttpEndpoint(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Any
 
+from exporter.config.models import Sync
 from exporter.diagnosis import differing, explain_pair, verdict
 from exporter.state.snapshots import Pair, SyncReport
 from exporter.views.moment import Moment
@@ -24,7 +25,7 @@ def sync_health(moment: Moment) -> tuple[dict[str, Any], bool]:
     status = "failed" if failed else "passed" if permitted else "not permitted"
     health = {
         "status": status if fresh else "stale",
-        "verdict": verdict(report.pairs, report.metadata),
+        "verdict": verdict(report.pairs, report.metadata, grouped=bool(moment.config.sync.groups)),
         "age_seconds": round(moment.now - report.at, 3),
         "finished_at": shown_time(report.time),
         "duration_seconds": round(report.seconds, 3),
@@ -32,7 +33,7 @@ def sync_health(moment: Moment) -> tuple[dict[str, Any], bool]:
         "connections": {
             name: shown_metadata(metadata) for name, metadata in report.metadata.items()
         },
-        "differences": _differences(report),
+        "differences": _differences(report, moment.config.sync),
     }
     return health, fresh and not failed
 
@@ -54,10 +55,14 @@ def _pair(pair: Pair, report: SyncReport) -> dict[str, Any]:
     }
 
 
-def _differences(report: SyncReport) -> list[dict[str, Any]]:
-    """For each pair of connections, the metadata fields that differ, with both values."""
+def _differences(report: SyncReport, settings: Sync) -> list[dict[str, Any]]:
+    """For each pair of connections that is tested, the metadata fields that differ, with both
+    values.
+    """
     differences = []
     for (a, known_a), (b, known_b) in combinations(report.metadata.items(), 2):
+        if not settings.compares(a, b):
+            continue
         fields = differing(known_a, known_b)
         values = {name: [getattr(known_a, name), getattr(known_b, name)] for name in fields}
         same = known_a.same_keyspace(known_b)

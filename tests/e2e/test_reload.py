@@ -259,6 +259,19 @@ def test_the_sync_test_can_be_turned_off_and_on(running: Daemon, a: Server) -> N
     wait_for(lambda: running.get("/health/redis/sync").status == 200, "a round")
 
 
+def test_separate_databases_are_declared_without_a_restart(running: Daemon, a: Server) -> None:
+    other = a.url.rpartition("/")[0] + "/1"
+    reload(running, text({"api": a.url, "mail": other}))
+    name, health = "bullmq_sync_success", "/health/redis/sync"
+    wait_for(lambda: 0 in every(running.samples(), name).values(), "they are compared")
+    assert "set sync.groups: [[api, …], [mail, …]]" in running.get(health).json["verdict"]
+    reload(running, text({"api": a.url, "mail": other}, sync="{groups: [[api], [mail]]}"))
+    wait_for(lambda: running.get(health).status == 200, "only each of them is tested")
+    assert len(running.get(health).json["pairs"]) == 2
+    assert running.get(health).json["differences"] == []
+    wait_for(lambda: len(every(running.samples(), name)) == 2, "two pairs on the page")
+
+
 def test_many_reloads_leave_nothing_behind(a: Server, tmp_path: Path) -> None:
     one = {"api": a.url}
     two = one | {"gone": f"redis://127.0.0.1:{free_port()}", "db": a.url.replace("/0", "/1")}

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import pytest
 import redis
+from exporter.web.status.findings import Level, findings
 from redis.crc import key_slot
 
 from exporter.collectors import Context, Discovery
@@ -25,7 +26,6 @@ from exporter.connection import (
 from exporter.connection.node import NodeClient
 from exporter.views.moment import moment_of
 from exporter.views.overview import overview
-from exporter.web.status.findings import Level, findings
 from tests.support.cluster import Cluster
 from tests.support.keyspaces import expected_jobs, keyspace, load_keyspace
 from tests.support.pages import Samples, every, jobs, value

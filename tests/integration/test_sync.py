@@ -14,7 +14,7 @@ import redis
 from exporter.collectors import SyncTest
 from exporter.collectors.sync import steps
 from exporter.config.loader import load
-from exporter.config.models import Sync
+from exporter.config.models import Connection, Sync
 from exporter.diagnosis import explain_pair, verdict
 from exporter.state.snapshots import SYNC_CHECKS, SyncReport
 from tests.support.proxy import Proxy
@@ -39,12 +39,14 @@ def _tolerant(monkeypatch: pytest.MonkeyPatch) -> None:
 def sync_test(
     options: Sync = OPTIONS, worker_timeout: float = LIMIT_SECONDS, **urls: str
 ) -> SyncTest:
+    return SyncTest(connections_of(worker_timeout, **urls), options)
+
+
+def connections_of(worker_timeout: float = LIMIT_SECONDS, **urls: str) -> dict[str, Connection]:
     environ = {f"REDIS_URL_{name.upper()}": url for name, url in urls.items()}
     connections = load(None, environ).connections
     timeouts = dict.fromkeys(connections, LIMIT_SECONDS) | {"worker": worker_timeout}
-    return SyncTest(
-        {name: patient(known, timeouts[name]) for name, known in connections.items()}, options
-    )
+    return {name: patient(known, timeouts[name]) for name, known in connections.items()}
 
 
 def outcome(report: SyncReport, writer: str, reader: str) -> dict[str, bool]:
@@ -128,8 +130,39 @@ def test_two_servers(real_server: Server) -> None:
             f"run_id {ids[0]}… at host 127.0.0.1:{real_server.port}/0, "
             f"run_id {ids[1]}… at host 127.0.0.1:{other.port}/0"
         )
-        assert verdict(report.pairs, report.metadata) == words(report, "api", "worker")
+        assert verdict(report.pairs, report.metadata) == (
+            words(report, "api", "worker")
+            + "; if they are separate on purpose, set sync.groups: [[api, …], [worker, …]]"
+        )
         no_keys_left(real_server, other)
+
+
+def test_only_members_of_a_group_are_compared(server: Server) -> None:
+    """The others are neither written nor read for one another."""
+    groups = OPTIONS.model_copy(update={"groups": (("api", "worker"), ("mail",))})
+    with valkey() as other:
+        host = server.url.replace("127.0.0.1", "localhost")
+        connections = connections_of(api=server.url, worker=host, mail=other.url, alone=other.url)
+        tester = SyncTest(connections, groups)
+        other.client().config_resetstat()
+        report = tester.run()
+        assert {(pair.writer, pair.reader) for pair in report.pairs} == {
+            *((a, b) for a in ("api", "worker") for b in ("api", "worker")),
+            *(("mail", "mail"), ("alone", "alone")),
+        }
+        assert all(pair.passed for pair in report.pairs)
+        assert verdict(report.pairs, report.metadata, grouped=True) == (
+            "every connection sees what the others of its group write"
+        )
+        # its own value, payload and short key, and nothing of the others
+        assert other.client().info("commandstats")["cmdstat_set"]["calls"] == 3
+        misses = other.client().info("stats")["keyspace_misses"]
+        tester.change(connections, OPTIONS)
+        assert len(tester.run().pairs) == 16
+        assert other.client().info("stats")["keyspace_misses"] > misses
+        tester.change(connections, groups)
+        assert len(tester.run().pairs) == 6
+        no_keys_left(server, other)
 
 
 def test_two_databases_of_one_server(real_server: Server) -> None:

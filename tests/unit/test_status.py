@@ -79,6 +79,9 @@ class TestConnections:
         api, worker = connection_views(moment(*both, sync=sync))
         assert api.sync_level is Status.CRITICAL
         assert worker.sync == "all 2 connections see its writes after 0.4 ms"
+        grouped = config("api", "worker", sync={"groups": [["api", "worker"]]})
+        _, worker = connection_views(moment(*both, sync=sync, settings=grouped))
+        assert worker.sync == "all 2 connections of its group see its writes after 0.4 ms"
 
     def test_one_that_is_away_shows_no_latency(self) -> None:
         view = connection_views(moment(snapshot(up=False, last_error=refused(), ago=60)))[0]

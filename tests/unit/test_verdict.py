@@ -163,6 +163,22 @@ class TestEveryAlert:
         assert names(found) == ["SyncTestFailing"]
         assert "api" in found.findings[0].explanation
 
+    def test_separate_databases_say_how_to_declare_them(self) -> None:
+        both = [snapshot(name, {MAIL: {}}) for name in ("api", "mail")]
+        report = sync_report(["api", "mail"], [("api", "mail")])
+        pairs = [
+            replace(p, checks=p.checks | {"same_database": p.checks["set_get"]})
+            for p in report.pairs
+        ]
+        failed = replace(report, pairs=tuple(pairs))
+        (finding,) = verdict(*both, sync=failed).findings
+        assert finding.explanation.endswith(
+            "if they are separate on purpose, set sync.groups: [[api, …], [mail, …]]"
+        )
+        grouped = config("api", "mail", sync={"groups": [["api", "mail"]]})
+        (finding,) = verdict(*both, sync=failed, settings=grouped).findings
+        assert "sync.groups" not in finding.explanation
+
     def test_a_page_that_could_not_be_rendered(self) -> None:
         store = SnapshotStore(["api"])
         store.publish(snapshot(queues={MAIL: {}}))
@@ -207,6 +223,65 @@ class TestHistory:
             return snapshot(queues={MAIL: {}}, reports={"events": report})
 
         assert names(after_a_minute(clock, failing)) == ["CollectionErrors"]
+
+
+def etl(**target: float) -> Config:
+    """Targets of queues named m*; later patterns do not count."""
+    return config("api", queues={"targets": {"m*": target, "*": {"wait_seconds": 1}}})
+
+
+class TestTargets:
+    @pytest.mark.parametrize(
+        ("target", "seconds", "expected"),
+        [
+            (14_400, 14_400, []),
+            (14_400, 14_401, ["JobsWaitingTooLong"]),
+            (14_400, 12 * 14_400 + 1, ["JobsWaitingFarTooLong"]),
+            (60, 61, ["JobsWaitingTooLong"]),
+            (60, 721, ["JobsWaitingFarTooLong"]),
+        ],
+    )
+    def test_waiting(self, target: float, seconds: float, expected: list[str]) -> None:
+        assert names(verdict(aged(seconds), settings=etl(wait_seconds=target))) == expected
+
+    def test_the_first_pattern_counts_even_without_a_value(self) -> None:
+        assert names(verdict(aged(299), settings=etl(run_seconds=5))) == []
+
+    def test_running(self) -> None:
+        busy = row(oldest_active_seconds=3601, **BUSY)
+        assert names(verdict(busy, settings=etl(run_seconds=7200))) == []
+        assert names(verdict(busy, settings=etl(run_seconds=3600))) == ["ActiveJobTooLong"]
+
+    @pytest.mark.parametrize(
+        ("ratio", "expected"), [(0.8, []), (0.5, ["HighFailureRatio"]), (0, ["HighFailureRatio"])]
+    )
+    def test_failing(self, ratio: float, expected: list[str], clock: StoppedClock) -> None:
+        store = SnapshotStore(["api"])
+        store.publish(told(completed=10, failed=10))
+        clock.move(60)
+        store.publish(told(completed=39, failed=125))
+        found = verdict_of(moment_of(store, etl(failure_ratio=ratio)))
+        assert names(found) == expected
+        assert found.symptoms == ()
+
+    @pytest.mark.parametrize(("seconds", "expected"), [(60, []), (61, ["QueueSilent"])])
+    def test_silent(self, seconds: float, expected: list[str]) -> None:
+        snapshot = added(time.time() - seconds)
+        assert names(verdict(snapshot, settings=etl(silent_seconds=60))) == expected
+        assert names(verdict(snapshot)) == []
+
+    def test_a_last_job_that_was_not_seen_is_unknown(self) -> None:
+        found = verdict(added(None), settings=etl(silent_seconds=60))
+        assert found.groups[0].headline == "Last added job unknown: 1 queue of api"
+        assert found.status is Status.INFO
+
+
+def added(at: float | None) -> Snapshot:
+    """A queue to which the last job was added then."""
+    jobs = JobEvents(0, 0, 0, 0, 0, 0, NO_DURATIONS, {})
+    facts = EventFacts({queue_of(*MAIL): QueueEvents(0, 0, {"": jobs}, at)}, 0, 0)
+    known = snapshot(queues={MAIL: {}}, workers=WORKS)
+    return replace(known, facts={**known.facts, EventFacts: Dated(facts, known.at)})
 
 
 class TestCauses:

@@ -1,4 +1,4 @@
-"""The sync test: does every connection see what every other connection writes?
+"""The sync test: does every connection see what the others of its group write?
 
 The only part of the exporter that writes: its own keys, always with a TTL.
 """

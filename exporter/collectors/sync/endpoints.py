@@ -8,7 +8,7 @@ from exporter.config.models import Connection
 from exporter.connection import Client, Metadata, RedisFailure, open_client
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Endpoint:
     """A distinct connection to Redis, with all connection names that share its settings."""
 

@@ -1,4 +1,4 @@
-"""A round of the sync test: every connection writes once, and all connections read it."""
+"""A round of the sync test: every connection writes once, and those of its group read it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PairNames = tuple[str, str]
 
 
 class SyncTest:
-    """Tests all pairs of connections, and counts runs and failures over all rounds.
+    """Tests the pairs of connections that must share a database, and counts runs and failures.
 
     The duration of a round is limited: every call has its connection's timeout, a connection that
     failed is not used again, and no writer starts after `interval_seconds`. Writers that did not
@@ -80,7 +80,9 @@ class SyncTest:
         before, (self._connections, self._options) = self._connections, self._requested
         unchanged = {name for name, new in self._connections.items() if before.get(name) == new}
         self._pairs = {
-            names: pair for names, pair in self._pairs.items() if unchanged >= set(names)
+            names: pair
+            for names, pair in self._pairs.items()
+            if unchanged >= set(names) and self._options.compares(*names)
         }
 
     def _test_writers(self, pool: Executor, deadline: float) -> None:
@@ -102,21 +104,28 @@ class SyncTest:
             endpoint.abort()
 
     def _write_and_read(self, pool: Executor, writer: Endpoint) -> None:
-        """Test one writer with all readers."""
+        """Test one writer with all its readers."""
         started = time.monotonic()
-        results = {endpoint.name: PairResult() for endpoint in self._endpoints}
+        pairs = {endpoint: self._names_of(writer, endpoint) for endpoint in self._endpoints}
+        readers = [endpoint for endpoint, names in pairs.items() if names]
+        results = {reader.name: PairResult() for reader in readers}
         keys = new_keys(self._options.key_prefix)
         if self._write(writer, keys, results.values()):
             written_at = time.monotonic()
             try:
                 read = partial(self._read, writer, keys, written_at, results)
-                list(pool.map(read, self._endpoints))
+                list(pool.map(read, readers))
             finally:
-                self._clean_up(pool, writer, keys, results)
-        for reader in self._endpoints:
-            for names in product(writer.names, reader.names):
+                self._clean_up(pool, writer, keys, readers, results)
+        for reader in readers:
+            for names in pairs[reader]:
                 seconds = time.monotonic() - started
                 self._pairs[names] = self._pair(names, results[reader.name], seconds)
+
+    def _names_of(self, writer: Endpoint, reader: Endpoint) -> list[PairNames]:
+        """The pairs of names that the endpoints stand for; none if no group has both."""
+        pairs = product(writer.names, reader.names)
+        return [names for names in pairs if self._options.compares(*names)]
 
     def _write(self, writer: Endpoint, keys: Keys, results: Iterable[PairResult]) -> bool:
         started = time.monotonic()
@@ -153,7 +162,12 @@ class SyncTest:
             result.record("same_database", time.monotonic(), *verdict)
 
     def _clean_up(
-        self, pool: Executor, writer: Endpoint, keys: Keys, results: dict[str, PairResult]
+        self,
+        pool: Executor,
+        writer: Endpoint,
+        keys: Keys,
+        readers: list[Endpoint],
+        results: dict[str, PairResult],
     ) -> None:
         started = time.monotonic()
         try:
@@ -167,10 +181,8 @@ class SyncTest:
                 result.record("cleanup", started, problem, "")
         else:
             # only readers that saw the keys can confirm the deletion
-            readers = [
-                e for e in self._endpoints if results[e.name].propagation_seconds is not None
-            ]
-            list(pool.map(lambda e: self._confirm(e, keys, started, results[e.name]), readers))
+            saw = [e for e in readers if results[e.name].propagation_seconds is not None]
+            list(pool.map(lambda e: self._confirm(e, keys, started, results[e.name]), saw))
 
     def _confirm(self, reader: Endpoint, keys: Keys, started: float, result: PairResult) -> None:
         try:

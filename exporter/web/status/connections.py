@@ -114,4 +114,5 @@ def _sync(name: str, moment: Moment) -> tuple[str, Status]:
     slowest = max((pair.propagation_seconds or 0.0) for pair in pairs) * 1000
     if [pair.reader for pair in pairs] == [name]:
         return f"sees its own writes after {slowest:.1f} ms", Status.OK
-    return f"all {len(pairs)} connections see its writes after {slowest:.1f} ms", Status.OK
+    whose = " of its group" if moment.config.sync.groups else ""
+    return f"all {len(pairs)} connections{whose} see its writes after {slowest:.1f} ms", Status.OK
