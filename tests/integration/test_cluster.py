@@ -10,7 +10,6 @@ from typing import NoReturn
 
 import pytest
 import redis
-from exporter.web.status.findings import Level, findings
 from redis.crc import key_slot
 
 from exporter.collectors import Context, Discovery
@@ -24,8 +23,8 @@ from exporter.connection import (
     pack,
 )
 from exporter.connection.node import NodeClient
+from exporter.findings import Status, verdict_of
 from exporter.views.moment import moment_of
-from exporter.views.overview import overview
 from tests.support.cluster import Cluster
 from tests.support.keyspaces import expected_jobs, keyspace, load_keyspace
 from tests.support.pages import Samples, every, jobs, value
@@ -279,11 +278,8 @@ class TestWithoutTheSetting:
             watch.discover_and_poll()
         warnings = [r for r in caplog.records if r.levelno >= logging.WARNING]
         assert [record.message for record in warnings] == [ONE_NODE]
-        moment = moment_of(watch.store, watch.config)
-        shown = overview(moment)
-        assert shown.verdict == f"default: {ONE_NODE}"
-        first = findings(moment, shown)[0]
-        assert (first.level, first.details) == (Level.BAD, (ONE_NODE,))
+        first = verdict_of(moment_of(watch.store, watch.config)).findings[0]
+        assert (first.status, first.explanation) == (Status.CRITICAL, ONE_NODE)
 
     def test_nor_if_the_slots_are_hidden(
         self, nodes: Cluster, caplog: pytest.LogCaptureFixture
