@@ -57,5 +57,5 @@ class CheckReport:
     metadata: Mapping[str, Metadata]
     ok: bool
     verdict: str
-    findings: Verdict
-    """What the exporter would report of these connections."""
+    findings: Verdict | None
+    """What the exporter would report of these connections; None if they cannot be compared."""

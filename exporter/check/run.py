@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -48,10 +49,10 @@ def run_checks(config: Config, names: Sequence[str], listener: Listener) -> Chec
     sync = _sync(config, connections, listener)
     pairs = sync.pairs if sync is not None else ()
     metadata = sync.metadata if sync is not None else {}
-    found = _findings(config.model_copy(update={"connections": connections}), sync)
     ok = not any(report.failed for report in reports)
     ok = ok and not any(pair.passed is False for pair in pairs)
-    ok = ok and found.status is not Status.CRITICAL
+    found = _findings(config.model_copy(update={"connections": connections}), sync) if ok else None
+    ok = ok and (found is None or found.status is not Status.CRITICAL)
     summary = verdict(pairs, metadata, grouped=bool(config.sync.groups)) if sync is not None else ""
     return CheckReport(reports, pairs, metadata, ok, _verdict(reports, summary, sync, found), found)
 
@@ -61,8 +62,12 @@ def _findings(config: Config, sync: SyncReport | None) -> Verdict:
     store = SnapshotStore(list(config.connections))
     store.sync = sync
     pollers = PollerPool(config, store)
-    pollers.poll_once()
-    pollers.close()
+    logging.disable(logging.ERROR)  # the steps above have said it
+    try:
+        pollers.poll_once()
+        pollers.close()
+    finally:
+        logging.disable(logging.NOTSET)
     return verdict_of(moment_of(store, config))
 
 
@@ -137,7 +142,7 @@ def _verdict(
             return f"NOT OK: {report.name} fails at {report.failed.name}: {report.failed.detail}"
     if sync is not None and any(pair.passed is False for pair in sync.pairs):
         return f"NOT OK: {summary}"
-    if found.status is Status.CRITICAL:
+    if found is not None and found.status is Status.CRITICAL:
         return f"NOT OK: {found.headline}"
     if sync is None:
         return "OK as far as tested: the sync test is disabled in the configuration"
@@ -147,6 +152,7 @@ def _verdict(
         for step in report.steps
         if step.outcome is Outcome.WARNING
     ]
-    warned += [found.headline] if found.status is Status.WARNING else []
+    if found is not None and found.status is Status.WARNING:
+        warned.append(found.headline)
     warning = f"; warning: {warned[0]}" if warned else ""
     return f"OK: {summary}{warning}"

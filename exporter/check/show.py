@@ -61,7 +61,7 @@ class Printer:
 
     def verdict(self, report: CheckReport) -> None:
         """Print the findings, and the verdict as the last line."""
-        for line in report.findings.lines()[:-1]:
+        for line in report.findings.lines()[:-1] if report.findings is not None else ():
             self._write(line)
         self._write(f"\n{report.verdict}")
 
@@ -74,7 +74,7 @@ def as_json(report: CheckReport) -> dict[str, Any]:
     return {
         "ok": report.ok,
         "verdict": report.verdict,
-        "findings": report.findings.as_json()["findings"],
+        "findings": report.findings.as_json()["findings"] if report.findings is not None else [],
         "connections": {
             connection.name: {
                 "url": connection.url,

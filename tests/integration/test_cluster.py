@@ -294,7 +294,8 @@ class TestWithoutTheSetting:
             watch.discover_and_poll()
         warnings = [r for r in caplog.records if r.levelno >= logging.WARNING]
         assert [record.message for record in warnings] == [ONE_NODE]
-        assert overview(moment_of(watch.store, watch.config)).verdict == f"default: {ONE_NODE}"
+        found = verdict_of(moment_of(watch.store, watch.config)).findings
+        assert found[0].explanation == ONE_NODE
 
     def test_a_cluster_of_one_master_is_read_as_a_server(self) -> None:
         options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
@@ -304,8 +305,8 @@ class TestWithoutTheSetting:
             add_queues(server.client(), "mail")
             watch = Watch(server.url)
             assert waiting(watch.discover_and_poll()) == {"mail": 1}
-            shown = overview(moment_of(watch.store, watch.config))
-            assert shown.verdict == "1 queue, none blocked"
+            found = verdict_of(moment_of(watch.store, watch.config)).findings
+            assert [finding.name for finding in found] == ["NoWorkers"]
 
 
 class TestDatabases:
