@@ -162,6 +162,7 @@ def fill(client: redis.Redis) -> None:
     client.zadd("bull:mail:delayed", {"4": 4096})
     client.zadd("bull:mail:repeat", {"schedule": 1})
     client.set("bull:mail:limiter", 1, ex=60)
+    client.xadd("bull:mail:events", {"event": "x"})
     client.set("bull:ghost:stalled-check", 1)
 
 

@@ -130,7 +130,7 @@ class TestPermissions:
         server.client().execute_command("ACL", "SETUSER", "monitor", *rules)
         done = command("check", REDIS_URL=url)
         assert done.returncode == 0
-        assert "  warn  permissions    2 of 24 commands are refused" in done.stdout
+        assert "  warn  permissions    2 of 25 commands are refused" in done.stdout
         assert "xlen is refused; missing: bullmq_queue_events_stream_length" in done.stdout
         assert "client|id is refused" in done.stdout
 
