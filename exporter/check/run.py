@@ -14,7 +14,7 @@ from exporter.collectors import SyncTest
 from exporter.config.models import Config, Connection
 from exporter.connection import ClientRegistry
 from exporter.diagnosis import verdict
-from exporter.findings import Status, Verdict, verdict_of
+from exporter.findings import Verdict, verdict_of
 from exporter.polling import PollerPool
 from exporter.state.snapshots import SyncReport
 from exporter.state.store import SnapshotStore
@@ -52,7 +52,6 @@ def run_checks(config: Config, names: Sequence[str], listener: Listener) -> Chec
     ok = not any(report.failed for report in reports)
     ok = ok and not any(pair.passed is False for pair in pairs)
     found = _findings(config.model_copy(update={"connections": connections}), sync) if ok else None
-    ok = ok and (found is None or found.status is not Status.CRITICAL)
     summary = verdict(pairs, metadata, grouped=bool(config.sync.groups)) if sync is not None else ""
     return CheckReport(reports, pairs, metadata, ok, _verdict(reports, summary, sync, found), found)
 
@@ -132,7 +131,10 @@ def _sync(
 
 
 def _verdict(
-    reports: Sequence[ConnectionReport], summary: str, sync: SyncReport | None, found: Verdict
+    reports: Sequence[ConnectionReport],
+    summary: str,
+    sync: SyncReport | None,
+    found: Verdict | None,
 ) -> str:
     """The first failed connection, else the failed pairs, else the findings, else OK with the first
     warning. `summary` is the result of the sync test.
@@ -142,8 +144,6 @@ def _verdict(
             return f"NOT OK: {report.name} fails at {report.failed.name}: {report.failed.detail}"
     if sync is not None and any(pair.passed is False for pair in sync.pairs):
         return f"NOT OK: {summary}"
-    if found is not None and found.status is Status.CRITICAL:
-        return f"NOT OK: {found.headline}"
     if sync is None:
         return "OK as far as tested: the sync test is disabled in the configuration"
     warned = [
@@ -152,7 +152,7 @@ def _verdict(
         for step in report.steps
         if step.outcome is Outcome.WARNING
     ]
-    if found is not None and found.status is Status.WARNING:
-        warned.append(found.headline)
     warning = f"; warning: {warned[0]}" if warned else ""
-    return f"OK: {summary}{warning}"
+    # the connections are what is tested, but what is wrong behind them is never left out
+    beyond = f"; but {found.headline}" if found is not None and not found.ok else ""
+    return f"OK: {summary}{warning}{beyond}"

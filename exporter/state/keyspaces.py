@@ -61,9 +61,13 @@ class Keyspaces:
         now: float,
         stale_after: float,
         sync: SyncReport | None = None,
+        *,
+        remember: bool = True,
     ) -> Mapping[str, str]:
         """For each connection, the connection that owns its keyspace; itself if that is unknown.
 
+        A caller whose snapshots are not all published must not `remember` the answer: others would
+        see a connection come and go.
         `snapshots` are in the order of the configuration. A connection whose facts and whose last
         contact with Redis are more than `stale_after` seconds old owns only itself.
         """
@@ -79,9 +83,12 @@ class Keyspaces:
                 owner = self._owner(group)
                 readers.add(owner)
                 owners |= {member.name: owner for member in group}
+                if not remember:
+                    continue
                 self._superseded.update(*(pair - {owner} for pair in self._proven if owner in pair))
-            self._readers = readers
-            self._known |= {member.name for member in live}
+            if remember:
+                self._readers = readers
+                self._known |= {member.name for member in live}
             return owners
 
     def resume(self, name: str) -> bool:

@@ -109,7 +109,8 @@ class SnapshotStore:
         """The connection that owns the keyspace of `own`, which need not be published yet."""
         known = self._snapshots | {own.connection: own}
         snapshots = [known[name] for name in self.connections if name in known]
-        return self.owners(snapshots, own.at, stale_after).get(own.connection, own.connection)
+        owners = self._keyspaces.owners(snapshots, own.at, stale_after, self.sync, remember=False)
+        return owners.get(own.connection, own.connection)
 
     def resume(self, name: str) -> bool:
         """Whether another connection has read an owner's keyspace meanwhile: `Keyspaces.resume`."""

@@ -174,6 +174,7 @@ def test_the_exporter_sends_only_what_it_says(server: Server, tmp_path: Path) ->
         wait_for(lambda: every(running.samples(), "bullmq_sync_success"), "a sync round")
         name = "bullmq_connection_ping_seconds_count"
         wait_for(lambda: (value(running.samples(), name) or 0) > 3, "some polls")
+        wait_for(lambda: "memory|usage" in str(server.client().info("commandstats")), "a rotation")
         sent = {
             name.removeprefix("cmdstat_")
             for name in server.client().info("commandstats")

@@ -107,11 +107,14 @@ def on_a_terminal(*arguments: str, **extra: str) -> str:
 RED = "\x1b[31m"
 
 
-def test_blocked_queues_are_red_unless_colours_are_unwanted(server: Server) -> None:
+def test_blocked_queues_are_red_unless_colours_are_unwanted(server: Server, tmp_path: Path) -> None:
     add_queues(server.client(), "mail")
-    look = ("queues", "--once")
-    assert RED in on_a_terminal(*look, REDIS_URL=server.url)
-    assert RED not in on_a_terminal(*look, REDIS_URL=server.url, NO_COLOR="1")
+    file = tmp_path / "config.yaml"
+    poll = "{interval_seconds: 0.5, blocked_after_seconds: 0.5}"
+    file.write_text(f"connections: {{default: {{url: {server.url}}}}}\npoll: {poll}")
+    look = ("queues", "--once", "--config", str(file))
+    assert RED in on_a_terminal(*look)
+    assert RED not in on_a_terminal(*look, NO_COLOR="1")
 
 
 def test_a_terminal_is_told_what_takes_time_and_keeps_none_of_it(

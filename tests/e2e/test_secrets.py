@@ -48,6 +48,8 @@ def locked() -> Iterator[Server]:
         admin = server.client()
         admin.execute_command("ACL", "SETUSER", "filed", "on", "~*", "+@all", f">{FILE_PASSWORD}")
         admin.execute_command("ACL", "SETUSER", "default", "resetpass", f">{PASSWORD}")
+        admin = server.client(password=PASSWORD)
+        admin.set("bull:mail:id", 1)
         yield server
 
 

@@ -60,6 +60,17 @@ def test_the_order_of_start_does_not_matter() -> None:
     assert owners(keyspaces, connection("a"), connection("b")) == "a a"
 
 
+def test_a_question_about_what_is_not_published_changes_nothing() -> None:
+    keyspaces = Keyspaces()
+    b = connection("b")
+    owners(keyspaces, b)
+    now = time.monotonic()
+    asked = keyspaces.owners([connection("a"), b], now, STALE_AFTER, remember=False)
+    assert asked == {"a": "a", "b": "a"}
+    assert owners(keyspaces, b) == "b"
+    assert owners(keyspaces, connection("a"), b) == "a a"
+
+
 class TestSuccession:
     def test_an_owner_is_succeeded_when_its_samples_are_stale(self) -> None:
         keyspaces = Keyspaces()
