@@ -457,6 +457,35 @@ QUEUE_GROUPS = _queue_gauge(
     "other metric. Up to a minute old.",
     "max by (connection, prefix, queue) (bullmq_queue_groups)",
 )
+QUEUE_TARGET_WAIT = _gauge(
+    "bullmq_queue_target_wait_seconds",
+    _QUEUE,
+    "How long a ready job of the queue may wait (queues.targets); absent without a target.",
+    "bullmq_queue_oldest_waiting_seconds / bullmq_queue_target_wait_seconds",
+    "seconds",
+)
+QUEUE_TARGET_RUN = _gauge(
+    "bullmq_queue_target_run_seconds",
+    _QUEUE,
+    "How long a job of the queue may run (queues.targets); absent without a target.",
+    "bullmq_queue_oldest_active_seconds / bullmq_queue_target_run_seconds",
+    "seconds",
+)
+QUEUE_TARGET_FAILURE = _gauge(
+    "bullmq_queue_target_failure_ratio",
+    _QUEUE,
+    "The share of finished jobs of the queue that may fail (queues.targets), 0 to 1; absent "
+    "without a target.",
+    "max by (connection, prefix, queue) (bullmq_queue_target_failure_ratio)",
+    "ratio",
+)
+QUEUE_TARGET_SILENT = _gauge(
+    "bullmq_queue_target_silent_seconds",
+    _QUEUE,
+    "How long no job may be added to the queue (queues.targets); absent without a target.",
+    "time() - bullmq_queue_last_added_timestamp_seconds > bullmq_queue_target_silent_seconds",
+    "seconds",
+)
 QUEUE_INFO = _row(
     Family(
         "bullmq_queue_info",
@@ -530,6 +559,13 @@ JOB_RUN = _histogram(
     "queue's first event.",
     "sum by (prefix, queue) (rate(bullmq_queue_job_run_seconds_sum[5m])) / sum by (prefix, "
     "queue) (rate(bullmq_queue_job_run_seconds_count[5m]))",
+)
+QUEUE_LAST_ADDED = _gauge(
+    "bullmq_queue_last_added_timestamp_seconds",
+    _QUEUE,
+    "Unix time when a job was last added to the queue; absent until the exporter has seen one.",
+    "time() - bullmq_queue_last_added_timestamp_seconds",
+    "seconds",
 )
 EVENTS_READ = _counter(
     "bullmq_queue_events_read_total",

@@ -26,6 +26,7 @@ from grafana.promql import (
     QUEUE,
     READY,
     buckets,
+    failure_ratio,
     finished,
     gauge,
     increase,
@@ -41,6 +42,7 @@ _NAMES: Final = 'job_name=~"$job_name"'
 _BY_NAME: Final = f"{BY_QUEUE}, job_name"
 _NO_NAMES: Final = "Needs events.job_names"
 _NO_EVENTS: Final = "Needs events.enabled"
+_TARGET: Final = {"target": "red"}
 _QUANTILES: Final = (0.5, 0.95, 0.99)
 
 
@@ -60,7 +62,7 @@ def dashboard() -> str:
             Row("Failures", _failures()),
             Row("Capacity", _capacity()),
             Row("By job name", _by_name(), collapsed=True),
-            Row("Delayed and scheduled", _timed(), collapsed=True),
+            Row("Added, delayed and scheduled", _timed(), collapsed=True),
             Row("Storage", _storage(), collapsed=True),
         ],
         # without events.job_names, the only job name is the empty string
@@ -166,8 +168,10 @@ def _latency() -> list[Panel]:
             "Oldest waiting job",
             "How late is the oldest job, and where is the alert threshold?",
             Query(gauge("bullmq_queue_oldest_waiting_seconds"), "{{connection}}"),
+            Query(f"max({gauge('bullmq_queue_target_wait_seconds')})", "target"),
             unit="s",
             limit=thresholds.LATE_SECONDS,
+            colors=_TARGET,
         ),
         heat("Run time", "How are run times distributed?", buckets(run, _NAMES)),
         _quantiles("Run time, quantiles", "How long do jobs run?", run, "No job has finished"),
@@ -175,8 +179,10 @@ def _latency() -> list[Panel]:
             "Longest active job",
             "Is a job stuck?",
             Query(gauge("bullmq_queue_oldest_active_seconds"), "{{connection}}"),
+            Query(f"max({gauge('bullmq_queue_target_run_seconds')})", "target"),
             unit="s",
             limit=thresholds.LONG_SECONDS,
+            colors=_TARGET,
         ),
     ]
 
@@ -197,12 +203,26 @@ def _failures() -> list[Panel]:
             unit="cps",
             no_value="No job has finished",
             colors={"completed": "green", "failed": "red", "retried": "orange"},
+            width=6,
+        ),
+        lines(
+            "Failure ratio",
+            "Which share of the finished jobs fails for good?",
+            Query(failure_ratio(), "{{connection}}"),
+            Query(f"max({gauge('bullmq_queue_target_failure_ratio')})", "target"),
+            unit="percentunit",
+            no_value="No job has finished",
+            limit=thresholds.HIGH_RATIO,
+            colors=_TARGET,
+            maximum=1,
+            width=6,
         ),
         lines(
             "Attempts per finished job",
             "How many attempts does a job need?",
             Query(f"sum({started}) / (sum({finished(_NAMES)}) > 0)", "attempts"),
             no_value="No job has finished",
+            width=6,
         ),
         lines(
             "Stalled",
@@ -211,6 +231,7 @@ def _failures() -> list[Panel]:
             no_value=_NO_EVENTS,
             bars=True,
             colors={"stalled": "red"},
+            width=6,
         ),
     ]
 
@@ -303,19 +324,32 @@ def _total(what: str) -> str:
 
 
 def _timed() -> list[Panel]:
+    last = gauge("bullmq_queue_last_added_timestamp_seconds")
     return [
+        lines(
+            "Time since the last added job",
+            "Is the producer silent?",
+            Query(f"time() - {last}", "{{connection}}"),
+            Query(f"max({gauge('bullmq_queue_target_silent_seconds')})", "target"),
+            unit="s",
+            no_value="No added job seen",
+            colors=_TARGET,
+            width=6,
+        ),
         lines(
             "Delayed jobs overdue",
             "Are due jobs promoted? How overdue the most overdue one is.",
             Query(gauge("bullmq_queue_delayed_overdue_seconds"), "{{connection}}"),
             unit="s",
             limit=thresholds.OVERDUE_SECONDS,
+            width=6,
         ),
         gauges(
             "Schedulers",
             "Did a repeating job miss an iteration?",
             Query(f"sum({gauge('bullmq_queue_schedulers')})", "schedulers"),
             Query(f"sum({gauge('bullmq_queue_schedulers_overdue')})", "overdue"),
+            width=6,
         ),
         lines(
             "Schedulers overdue",
@@ -323,6 +357,7 @@ def _timed() -> list[Panel]:
             Query(gauge("bullmq_queue_schedulers_overdue_seconds"), "{{connection}}"),
             unit="s",
             limit=thresholds.SCHEDULER_OVERDUE_SECONDS,
+            width=6,
         ),
     ]
 

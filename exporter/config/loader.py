@@ -177,7 +177,8 @@ def _keys_at(path: tuple[str, ...]) -> set[str]:
     for part in path:
         if model is Config and part == "connections":
             continue
-        model = _section(model, part) or _section(Config, "connections") or model
+        of_a_connection = _section(Config, "connections") if model is Config else None
+        model = _section(model, part) or of_a_connection or model
     return set(model.model_fields)
 
 

@@ -8,11 +8,13 @@ The string below a field is its description in docs/configuration.md.
 
 from __future__ import annotations
 
+import fnmatch
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -143,8 +145,13 @@ def _short(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _glob(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(pattern))
+
+
 Shown = PlainSerializer(str, return_type=str)
 Seconds = Annotated[float, Field(gt=0, le=86400)]
+TargetSeconds = Annotated[float, Field(gt=0, le=31_536_000)]
 ShardSpec = Annotated[Shard, BeforeValidator(_parsed_shard), Shown]
 URL = Annotated[RedisURL, BeforeValidator(_parsed_url), Shown]
 NodeAddress = Annotated[str, AfterValidator(_node_address)]
@@ -244,8 +251,34 @@ class Connection(Section):
         return Secret(read_text(self.password_file).rstrip("\r\n"))
 
 
+class Target(Section):
+    """What is normal for the queues that a glob pattern in `queues.targets` matches; the first
+    pattern that matches a name wins. A value that is not set leaves the alerts' default.
+    """
+
+    wait_seconds: TargetSeconds | None = None
+    """How long a ready job may wait before BullMQJobsWaitingTooLong fires; twelve times that is far
+    too long.
+    """
+    run_seconds: TargetSeconds | None = None
+    """How long a job may run before BullMQActiveJobTooLong fires."""
+    failure_ratio: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The share of finished jobs that may fail for good before BullMQHighFailureRatio fires;
+    BullMQVeryHighFailureRatio then does not apply.
+    """
+    silent_seconds: TargetSeconds | None = None
+    """How long no job may be added before BullMQQueueSilent fires; needs `events.enabled`."""
+
+
+NO_TARGET: Final = Target()
+
+
+def _first_match(name: str, patterns: Iterable[tuple[re.Pattern[str], Target]]) -> Target | None:
+    return next((target for pattern, target in patterns if pattern.match(name)), None)
+
+
 class Queues(Section):
-    """Which queues are watched, and how they are discovered."""
+    """Which queues are watched, how they are discovered, and what is normal for them."""
 
     prefixes: Annotated[ShortStrings, AfterValidator(_distinct)] = ("bull",)
     """BullMQ's key prefixes. They may contain `:`, hash tags (`{bull}`) and glob characters; the
@@ -272,6 +305,15 @@ class Queues(Section):
     `${POD_NAME}/5` uses the ordinal of a StatefulSet's pod:
     [Sharding](operations.md#sharding).
     """
+    targets: dict[Annotated[str, Field(min_length=1)], Target] = {}
+
+    def targets_of(self, names: Iterable[str]) -> dict[str, Target]:
+        """The targets of the named queues that have any, by the queue's name."""
+        patterns = [(_glob(pattern), target) for pattern, target in self.targets.items()]
+        if not patterns:
+            return {}
+        found = ((name, _first_match(name, patterns)) for name in names)
+        return {name: target for name, target in found if target is not None}
 
     @property
     def first_shard(self) -> bool:

@@ -19,6 +19,8 @@ VARIABLES = {
 }
 """Settings that the environment sets without a `${NAME}` in the file, with their variables."""
 
+_NAMES = {"connections": "<name>", "queues.targets": "<pattern>"}
+"""What the keys of a mapping are, by its path."""
 _UNITS = {"_seconds": " of seconds", "_buckets": " of seconds", "_bytes": " of bytes"}
 _TYPES = {
     "integer": "integer",
@@ -53,7 +55,7 @@ Without any of them, the connection `default` uses `redis://localhost:6379/0`.""
 
 @dataclass(frozen=True, slots=True)
 class DocumentedKey:
-    """One key: its path, with `<name>` for a connection name, and its description."""
+    """One key: its path, with `<name>` for a connection and `<pattern>` for a glob; its meaning."""
 
     path: str
     default: str
@@ -112,7 +114,7 @@ def _groups(model: dict[str, Any], path: str, models: dict[str, Any]) -> Iterato
         if section is None:
             settings.append(_setting(here, key, field, required=key in model.get("required", ())))
         else:
-            name = ".<name>" if "additionalProperties" in field else ""
+            name = f".{_NAMES[here]}" if "additionalProperties" in field else ""
             inner.append((models[section], here + name))
     yield Group(path, model["description"], tuple(settings))
     for section_model, here in inner:

@@ -49,6 +49,7 @@ class _EventLayout:
         rows, job_rows = escape_percent(streams), escape_percent(self.jobs)
         self.read = SampleColumn(metrics.EVENTS_READ, "", rows)
         self.lost = SampleColumn(metrics.EVENTS_LOST, "", rows)
+        self.last_added = SampleColumn(metrics.QUEUE_LAST_ADDED, "", rows)
         self.counters = [
             (family, attrgetter(name), SampleColumn(family, "", job_rows))
             for family, name in _COUNTERS
@@ -189,6 +190,8 @@ class EventWriter:
         layout = self._layout
         yield metrics.EVENTS_READ, layout.read.lines([events.read for events in shown.values()])
         yield metrics.EVENTS_LOST, layout.lost.lines([events.lost for events in shown.values()])
+        added = [events.last_added for events in known.values()]
+        yield metrics.QUEUE_LAST_ADDED, layout.last_added.lines(added)
         jobs = [job_events for events in shown.values() for job_events in events.jobs.values()]
         for family, counter, column in layout.counters:
             yield family, column.lines(list(map(counter, jobs)))

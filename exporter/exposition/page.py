@@ -89,6 +89,7 @@ class PageWriter:
         self, moment: Moment, shown: Mapping[str, tuple[Queue, ...]]
     ) -> Iterator[tuple[Family, Chunk | None]]:
         databases = {database.connection: database for database in moment.databases}
+        settings = moment.config.queues
         for snapshot in moment.snapshots:
             name = snapshot.connection
             if name in shown:
@@ -96,11 +97,11 @@ class PageWriter:
                 database = databases.get(name)
                 if database is not None:
                     workers = known_workers(database, moment.now, moment.blocked_after)
-                    yield from writer.lines(shown[name], database.table, workers)
+                    yield from writer.lines(shown[name], database.table, workers, settings)
                 else:
                     facts = moment.facts(snapshot, WorkerFacts)
                     totals = [facts.of(queue).total if facts else None for queue in shown[name]]
-                    yield from writer.lines(shown[name], None, totals)
+                    yield from writer.lines(shown[name], None, totals, settings)
 
     def _event_lines(
         self, moment: Moment, shown: Mapping[str, tuple[Queue, ...]]

@@ -7,11 +7,13 @@ written again, each with one template.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Final
 
 from exporter import metrics
 from exporter.bullmq import Queue
 from exporter.collectors.queues.subjects.settings import LIBRARY_VERSION
+from exporter.config.models import NO_TARGET, Queues
 from exporter.exposition.chunks import Chunk, deflate
 from exporter.exposition.sample_column import SampleColumn, escape_percent
 from exporter.exposition.text import escape, labels
@@ -26,6 +28,13 @@ _NUMBERS: Final = tuple(
     if family is not metrics.QUEUE_INFO
 )
 """The numeric columns, each with its family."""
+_TARGETS: Final = (
+    (metrics.QUEUE_TARGET_WAIT, "wait_seconds"),
+    (metrics.QUEUE_TARGET_RUN, "run_seconds"),
+    (metrics.QUEUE_TARGET_FAILURE, "failure_ratio"),
+    (metrics.QUEUE_TARGET_SILENT, "silent_seconds"),
+)
+"""The families of targets, each with its setting."""
 
 
 class _QueueLayout:
@@ -41,6 +50,13 @@ class _QueueLayout:
             for family, shown in _NUMBERS
         ]
         self.workers = SampleColumn(metrics.QUEUE_WORKERS, "", rows)
+        self.targets = [
+            (family, attrgetter(setting), SampleColumn(family, "", rows))
+            for family, setting in _TARGETS
+        ]
+        self.settings: Queues | None = None
+        """Whose targets `target_lines` shows."""
+        self.target_lines: list[tuple[Family, Chunk | None]] = []
         self.versions: Sequence[str | None] = ()
         self.info: Chunk | None = None
         """The lines of `bullmq_queue_info` for `versions`."""
@@ -54,7 +70,11 @@ class QueueWriter:
         self._layout = _QueueLayout(connection, ())
 
     def lines(
-        self, queues: tuple[Queue, ...], table: QueueTable | None, workers: Sequence[int | None]
+        self,
+        queues: tuple[Queue, ...],
+        table: QueueTable | None,
+        workers: Sequence[int | None],
+        settings: Queues,
     ) -> Iterator[tuple[Family, Chunk | None]]:
         """Each family that is known with its lines. A family with several columns is repeated.
 
@@ -64,12 +84,22 @@ class QueueWriter:
             self._layout = _QueueLayout(self._connection, queues)
         layout = self._layout
         yield metrics.QUEUE_WORKERS, layout.workers.lines(workers)
+        if settings is not layout.settings:
+            layout.settings, layout.target_lines = settings, list(self._targets(settings))
+        yield from layout.target_lines
         if table is None:
             return
         for family, column, sample_column in layout.numbers:
             yield family, sample_column.lines(table.column(column))
         if queues:
             yield metrics.QUEUE_INFO, self._info(table.column(LIBRARY_VERSION))
+
+    def _targets(self, settings: Queues) -> Iterator[tuple[Family, Chunk | None]]:
+        layout = self._layout
+        found = settings.targets_of(queue.name for queue in layout.queues)
+        targets = [found.get(queue.name, NO_TARGET) for queue in layout.queues]
+        for family, value_of, column in layout.targets:
+            yield family, column.lines([value_of(target) for target in targets])
 
     def _info(self, versions: Sequence[str | None]) -> Chunk | None:
         layout = self._layout

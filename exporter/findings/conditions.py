@@ -27,8 +27,9 @@ CONDITIONS: Final[Mapping[str, Condition]] = {
     "BacklogGrowing": queues.backlog_growing,
     "NoWorkers": queues.no_workers,
     "QueuePausedTooLong": queues.queue_paused,
+    "QueueSilent": queues.queue_silent,
     "HighFailureRatio": queues.failure_ratio,
-    "VeryHighFailureRatio": queues.failure_ratio,
+    "VeryHighFailureRatio": queues.very_high_failure_ratio,
     "JobsStalled": queues.jobs_stalled,
     "DelayedJobsOverdue": queues.delayed_overdue,
     "SchedulerOverdue": queues.scheduler_overdue,
@@ -60,8 +61,9 @@ CAUSES: Final[Mapping[str, frozenset[str]]] = {
     "RedisWritesRefused": frozenset(
         {"RedisPersistenceFailing", "SyncTestFailing", "QueueBlocked", "RedisMemoryNearLimit"}
         | {"JobsWaitingTooLong", "JobsWaitingFarTooLong", "QueueNotDraining", "BacklogGrowing"}
-        | {"DelayedJobsOverdue", "SchedulerOverdue"}
+        | {"DelayedJobsOverdue", "SchedulerOverdue", "QueueSilent"}
     ),
+    "EventsLagging": frozenset({"QueueSilent"}),
     "WorkerIsolation": frozenset(
         {"NoWorkers", "QueueBlocked", "SyncTestFailing", "JobsWaitingTooLong"}
         | {"JobsWaitingFarTooLong", "QueueNotDraining", "BacklogGrowing"}

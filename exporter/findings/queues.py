@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from math import inf
+from types import MappingProxyType
 from typing import Any
 
 from exporter.bullmq import Queue
@@ -13,6 +15,7 @@ from exporter.collectors.queues.subjects.scheduled import (
     SCHEDULERS_OVERDUE_SECONDS,
 )
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
+from exporter.config.models import Target
 from exporter.diagnosis import Database, Reason, hint, known_workers, queue_facts
 from exporter.findings.model import Hit, Limits
 from exporter.state.history import Counts, Past, counts_of, growth, window
@@ -26,7 +29,9 @@ _WISHES = {Reason.PAUSED, Reason.RATE_LIMITED, Reason.CONCURRENCY_LIMIT}
 
 
 def jobs_waiting(moment: Moment, limits: Limits) -> Iterator[Hit]:
-    yield from _above(moment, OLDEST_WAITING, limits)
+    factor = limits.get("target_factor", 1.0)
+    targets = _targets(moment, lambda target: target.wait_seconds, factor)
+    yield from _above(moment, OLDEST_WAITING, limits, targets)
 
 
 def delayed_overdue(moment: Moment, limits: Limits) -> Iterator[Hit]:
@@ -38,19 +43,36 @@ def scheduler_overdue(moment: Moment, limits: Limits) -> Iterator[Hit]:
 
 
 def active_job_too_long(moment: Moment, limits: Limits) -> Iterator[Hit]:
-    yield from _above(moment, OLDEST_ACTIVE, limits, paused=True)
+    targets = _targets(moment, lambda target: target.run_seconds)
+    yield from _above(moment, OLDEST_ACTIVE, limits, targets, paused=True)
 
 
 def _above(
-    moment: Moment, column: Column[Any], limits: Limits, *, paused: bool = False
+    moment: Moment,
+    column: Column[Any],
+    limits: Limits,
+    targets: Mapping[str, float] = MappingProxyType({}),
+    *,
+    paused: bool = False,
 ) -> Iterator[Hit]:
-    """The queues above the limit, without paused ones unless `paused`."""
-    limit = limits["above_seconds"]
+    """The queues above their target, else the limit; without paused ones unless `paused`."""
+    default = limits["above_seconds"]
     for database in moment.databases:
+        queues = database.table.queues
         values = zip(database.table.column(column), database.table.column(PAUSED), strict=True)
         for index, (value, is_paused) in enumerate(values):
-            if value is not None and value > limit and (paused or not is_paused):
+            if value is None or (is_paused and not paused):
+                continue
+            if value > targets.get(queues[index].name, default):
                 yield _hit(database, index, value)
+
+
+def _targets(
+    moment: Moment, value_of: Callable[[Target], float | None], factor: float = 1.0
+) -> dict[str, float]:
+    """One kind of target, by the name of the queues that have it; multiplied by `factor`."""
+    values = ((name, value_of(target)) for name, target in moment.targets.items())
+    return {name: value * factor for name, value in values if value is not None}
 
 
 def no_workers(moment: Moment, _: Limits) -> Iterator[Hit]:
@@ -98,7 +120,33 @@ def worker_isolation(moment: Moment, _: Limits) -> Iterator[Hit]:
         )
 
 
+def queue_silent(moment: Moment, _: Limits) -> Iterator[Hit]:
+    silent = _targets(moment, lambda target: target.silent_seconds)
+    for database in moment.databases if silent else ():
+        facts = moment.facts(moment.known[database.connection], EventFacts)
+        for queue, events in facts.queues.items() if facts is not None else ():
+            target = silent.get(queue.name)
+            if target is None or events.last_added is None:
+                continue
+            age = moment.time - events.last_added
+            if age > target:
+                yield _hit_of(database, queue, age)
+
+
 def failure_ratio(moment: Moment, limits: Limits) -> Iterator[Hit]:
+    targets = _targets(moment, lambda target: target.failure_ratio)
+    yield from _failing(moment, limits, lambda name: targets.get(name, limits["above_ratio"]))
+
+
+def very_high_failure_ratio(moment: Moment, limits: Limits) -> Iterator[Hit]:
+    targets = _targets(moment, lambda target: target.failure_ratio)
+    yield from _failing(
+        moment, limits, lambda name: inf if name in targets else limits["above_ratio"]
+    )
+
+
+def _failing(moment: Moment, limits: Limits, limit_of: Callable[[str], float]) -> Iterator[Hit]:
+    """The queues whose failure ratio is above the limit of their name."""
     for database, queue, events, past in _events(moment, limits):
         grown = _grown(past, queue, events)
         if grown is None:
@@ -106,7 +154,7 @@ def failure_ratio(moment: Moment, limits: Limits) -> Iterator[Hit]:
         finished = grown.completed + grown.failed
         if finished and grown.failed > limits["above_jobs"]:
             ratio = grown.failed / finished
-            if ratio > limits["above_ratio"]:
+            if ratio > limit_of(queue.name):
                 detail = f"{grown.failed:,} of {finished:,} jobs failed"
                 yield _hit_of(database, queue, ratio, detail)
 

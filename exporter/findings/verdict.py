@@ -9,13 +9,14 @@ from typing import Any, Final
 
 from exporter.collectors.queues.subjects.movement import READY_SINCE, STILL_SINCE
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
+from exporter.config.models import NO_TARGET
 from exporter.findings.conditions import CAUSES, CONDITIONS
 from exporter.findings.model import Finding, Hit, Status
 from exporter.findings.text import fill
 from exporter.rules.alerts import ALERTS
 from exporter.rules.model import Alert, Severity
 from exporter.state.queue_table import QueueTable
-from exporter.state.snapshots import Discovered, Snapshot
+from exporter.state.snapshots import Discovered, EventFacts, Snapshot
 from exporter.views.formatting import counted, printable
 from exporter.views.moment import Moment
 
@@ -124,6 +125,7 @@ def _unknown(moment: Moment) -> Iterator[Finding]:
         if moment.owners[name] == name and moment.is_up(snapshot):
             yield from _unread(snapshot, moment)
     yield from _unreadable_counts(moment)
+    yield from _never_added(moment)
     yield from _watching(moment)
 
 
@@ -159,6 +161,28 @@ def _unreadable_counts(moment: Moment) -> Iterator[Finding]:
                 Status.UNKNOWN,
                 f"Ready jobs unknown: {counted(len(unknown), 'queue')} of {database.connection}",
                 f"the numbers of jobs of {_list(unknown)} could not be read; the log has the error",
+                labels={"connection": database.connection},
+            )
+
+
+def _never_added(moment: Moment) -> Iterator[Finding]:
+    """Queues that must not be silent, and of which no added job was seen yet."""
+    for database in moment.databases:
+        facts = moment.facts(moment.known[database.connection], EventFacts)
+        events = facts.queues if facts is not None else {}
+        unknown = [
+            printable(queue.name)
+            for queue in (database.table.queues if moment.targets else ())
+            if moment.targets.get(queue.name, NO_TARGET).silent_seconds is not None
+            and (queue not in events or events[queue].last_added is None)
+        ]
+        if unknown:
+            yield Finding(
+                Status.INFO,
+                f"Last added job unknown: {counted(len(unknown), 'queue')} of "
+                f"{database.connection}",
+                f"whether {_list(unknown)} have been silent too long is known from the next "
+                "added job on, if events are read",
                 labels={"connection": database.connection},
             )
 

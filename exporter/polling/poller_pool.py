@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from exporter.collectors import collectors_for
-from exporter.config.models import Config, Connection, Events, Poll, Queues
+from exporter.config.models import Config, Connection, Events, Poll
 from exporter.connection import ClientRegistry
 from exporter.polling.poller import Poller
 from exporter.state.store import SnapshotStore
@@ -21,7 +21,8 @@ class _PollerKey:
 
     name: str
     connection: Connection
-    queues: Queues
+    queues: tuple[object, ...]
+    """The settings of queues, without the targets: only pages and alerts use them."""
     poll: Poll
     events: Events
 
@@ -107,8 +108,9 @@ def _assign(config: Config) -> _Assignment:
     names: dict[Connection, list[str]] = {}
     for name, connection in config.connections.items():
         names.setdefault(connection, []).append(name)
+    queues = tuple(value for name, value in config.queues if name != "targets")
     return {
-        _PollerKey(shared[0], connection, config.queues, config.poll, config.events): tuple(shared)
+        _PollerKey(shared[0], connection, queues, config.poll, config.events): tuple(shared)
         for connection, shared in names.items()
     }
 

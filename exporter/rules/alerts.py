@@ -36,7 +36,27 @@ def _counted(*counters: str) -> str:
 
 _FAILED = _counted("bullmq_queue_jobs_failed_total")
 _FINISHED = _counted("bullmq_queue_jobs_completed_total", "bullmq_queue_jobs_failed_total")
-_RATIO = f"{_FAILED} / ({_FINISHED} > 0) > %above_ratio and on (%queue) {_FAILED} > %above_jobs"
+_RATIO = f"{_FAILED} / ({_FINISHED} > 0)"
+_ENOUGH_FAILED = f"and on (%queue) {_FAILED} > %above_jobs"
+
+
+def _target(name: str) -> str:
+    """The target of each queue that has one in `queues.targets`."""
+    return f"max by (%queue) (bullmq_queue_target_{name})"
+
+
+def _above(value: str, default: str, target: str, factor: str = "") -> str:
+    """Above the queue's own target if there is one, else above the default."""
+    limit = _target(target)
+    return (
+        f"({value} > on (%queue) {factor}{limit} "
+        f"or ({value} unless on (%queue) {limit}) > {default})"
+    )
+
+
+_WAITING = "max by (%queue) (bullmq_queue_oldest_waiting_seconds)"
+_RUNNING = "max by (%queue) (bullmq_queue_oldest_active_seconds)"
+_SILENT = "time() - max by (%queue) (bullmq_queue_last_added_timestamp_seconds)"
 _UNREACHABLE = (
     'label_replace(max by (%connection) (bullmq_up) == 0, "{0}", "$1", "connection", "(.*)")'
 )
@@ -195,7 +215,7 @@ ALERTS: Final = (
     Alert(
         "JobsWaitingTooLong",
         Severity.WARNING,
-        f"max by (%queue) (bullmq_queue_oldest_waiting_seconds) > %above_seconds {_NOT_PAUSED}",
+        f"{_above(_WAITING, '%above_seconds', 'wait_seconds')} {_NOT_PAUSED}",
         f"Jobs waiting too long: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
         f"The oldest ready job of {_QUEUE_NAME} has been waiting for "
         "{{ $value | humanizeDuration }}.",
@@ -206,13 +226,13 @@ ALERTS: Final = (
     Alert(
         "JobsWaitingFarTooLong",
         Severity.CRITICAL,
-        f"max by (%queue) (bullmq_queue_oldest_waiting_seconds) > %above_seconds {_NOT_PAUSED}",
+        f"{_above(_WAITING, '%above_seconds', 'wait_seconds', '%target_factor * ')} {_NOT_PAUSED}",
         f"Jobs waiting far too long: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
         f"The oldest ready job of {_QUEUE_NAME} has been waiting for "
         "{{ $value | humanizeDuration }}. Treat this as an outage.",
         QUEUE,
         seconds(10 * MINUTE),
-        {"above_seconds": seconds(HOUR)},
+        {"above_seconds": seconds(HOUR), "target_factor": Setting(12)},
     ),
     Alert(
         "QueueNotDraining",
@@ -258,9 +278,19 @@ ALERTS: Final = (
         seconds(HOUR),
     ),
     Alert(
+        "QueueSilent",
+        Severity.WARNING,
+        f"{_SILENT} > on (%queue) {_target('silent_seconds')}",
+        f"No job is added: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
+        f"The last job was added to {_QUEUE_NAME} {{{{ $value | humanizeDuration }}}} ago, longer "
+        "than the silent_seconds of its target. Its producer may be down.",
+        QUEUE,
+        seconds(5 * MINUTE),
+    ),
+    Alert(
         "HighFailureRatio",
         Severity.WARNING,
-        _RATIO,
+        f"{_above(_RATIO, '%above_ratio', 'failure_ratio')} {_ENOUGH_FAILED}",
         f"High failure ratio: {_QUEUE_NAME} ({{{{ $value | humanizePercentage }}}})",
         f"{{{{ $value | humanizePercentage }}}} of the finished jobs of {_QUEUE_NAME} "
         "failed permanently, after all their attempts.",
@@ -271,7 +301,7 @@ ALERTS: Final = (
     Alert(
         "VeryHighFailureRatio",
         Severity.CRITICAL,
-        _RATIO,
+        f"{_RATIO} > %above_ratio unless on (%queue) {_target('failure_ratio')} {_ENOUGH_FAILED}",
         f"Very high failure ratio: {_QUEUE_NAME} ({{{{ $value | humanizePercentage }}}})",
         f"{{{{ $value | humanizePercentage }}}} of the finished jobs of {_QUEUE_NAME} "
         "failed permanently, after all their attempts. Most of the work is lost.",
@@ -315,7 +345,7 @@ ALERTS: Final = (
     Alert(
         "ActiveJobTooLong",
         Severity.WARNING,
-        "max by (%queue) (bullmq_queue_oldest_active_seconds) > %above_seconds",
+        _above(_RUNNING, "%above_seconds", "run_seconds"),
         f"Job running too long: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
         f"The oldest active job of {_QUEUE_NAME} started {{{{ $value | humanizeDuration }}}} ago. "
         "It is stuck or has no timeout.",

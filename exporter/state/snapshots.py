@@ -105,6 +105,8 @@ class QueueEvents:
     """Number of events trimmed from the stream before they were read."""
     jobs: Mapping[str, JobEvents]
     """By job name; all jobs under the empty name if `events.job_names` is off."""
+    last_added: float | None = None
+    """Unix time by the server's clock when a job was last added; None if none was seen."""
 
 
 @dataclass(frozen=True, slots=True)

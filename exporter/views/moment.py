@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from exporter.config.models import Config
+from exporter.config.models import Config, Target
 from exporter.diagnosis import Database, Diagnosis, databases_of, diagnose
 from exporter.state.history import Past
 from exporter.state.snapshots import Facts, Reload, Snapshot, SyncReport
@@ -60,6 +60,13 @@ class Moment:
     def databases(self) -> Sequence[Database]:
         """The databases with fresh facts."""
         return databases_of(self.snapshots, self.owners, self.now, self.stale_after, self.sync)
+
+    @cached_property
+    def targets(self) -> Mapping[str, Target]:
+        """The targets of the queues that have any, by the queue's name."""
+        return self.config.queues.targets_of(
+            queue.name for database in self.databases for queue in database.table.queues
+        )
 
     @cached_property
     def diagnosis(self) -> Diagnosis:

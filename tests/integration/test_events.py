@@ -92,6 +92,22 @@ def test_history_is_no_news(any_server: Any_) -> None:
     assert follower.queue().jobs[""].added == 1
 
 
+@pytest.mark.parametrize("job_names", [False, True])
+def test_when_the_last_job_was_added(any_server: Any_, *, job_names: bool) -> None:
+    """Unknown until one is seen: what was in the stream at the start is not read."""
+    client = any_server.client()
+    add_event(client, "added")
+    follower = Follower(any_server, "q", job_names=job_names)
+    assert follower.queue().last_added is None
+    add_event(client, "added", 2, name="resize")
+    last = server_ms(any_server) + 60_000
+    add_event(client, "added", 3, entry_id=f"{last}-0", name="welcome")
+    add_event(client, "waiting", 3)
+    assert follower.queue().last_added == last / 1000
+    add_event(client, "completed", 3)
+    assert follower.queue().last_added == last / 1000
+
+
 def test_a_stream_that_comes_later_is_read_from_its_beginning(any_server: Any_) -> None:
     follower = Follower(any_server, "q")
     assert follower.collect().queues == {}

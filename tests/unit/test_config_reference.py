@@ -16,17 +16,23 @@ ROOT = Path(__file__).parents[2]
 SETTINGS: dict[str, DocumentedKey] = {
     each.path: each for group in groups() for each in group.settings
 }
+TARGETS = {"targets": {"etl-*": {"wait_seconds": 14400}}}
 SENTINEL = {"master": "m", "nodes": ["s:26379"]}
 
 
 def leaves(data: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     """Every key of a configuration without sections under it, with `<name>` for a connection's."""
+    names = {"connections": "<name>", "queues.targets": "<pattern>"}
     for key, value in data.items():
-        here = f"{path}.{'<name>' if path == 'connections' else key}".removeprefix(".")
+        here = f"{path}.{names.get(path, key)}".removeprefix(".")
         if isinstance(value, dict) and value:
             yield from leaves(value, here)
         else:
             yield here, value
+
+
+def is_example(path: str) -> bool:
+    return ".sentinel." in path or ".targets." in path
 
 
 def in_force(**environ: str) -> dict[str, Any]:
@@ -40,7 +46,7 @@ def test_the_page_is_as_generated() -> None:
 def test_it_has_every_key_of_a_configuration(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     connection = {"url": "redis://h", "sentinel": SENTINEL}
-    file.write_text(yaml.safe_dump({"connections": {"a": connection}}))
+    file.write_text(yaml.safe_dump({"connections": {"a": connection}, "queues": TARGETS}))
     assert set(dict(leaves(load(file, {}).model_dump(mode="json")))) == set(SETTINGS)
 
 
@@ -48,15 +54,15 @@ def test_the_example_has_every_key() -> None:
     example = yaml.safe_load((ROOT / "config.yaml").read_text())
     sections = {path.rpartition(".")[0] for path in SETTINGS}
     known = {path for path, _ in leaves(example)}
-    assert known <= set(SETTINGS) | sections
-    # a sentinel is an example in a comment, since it has no default
-    assert {path for path in SETTINGS if ".sentinel." not in path} <= known
+    assert known <= set(SETTINGS) | sections | {"queues.targets"}
+    # a sentinel and a target are examples in comments, since they have no defaults
+    assert {path for path in SETTINGS if not is_example(path)} <= known
 
 
 def test_defaults_are_those_in_force() -> None:
     found = in_force()
     for path, setting in SETTINGS.items():
-        if setting.default != "required" and ".sentinel" not in path:
+        if setting.default != "required" and not is_example(path):
             assert yaml.safe_load(setting.default.strip("`")) == found[path], path
 
 

@@ -16,6 +16,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from exporter.bullmq import queue_of
 from exporter.collectors.queues import STATES
+from exporter.config.models import Config
 from exporter.connection import ErrorClass, Metadata
 from exporter.exposition import (
     Format,
@@ -46,7 +47,7 @@ from exporter.state.snapshots import (
     WorkerCount,
     WorkerFacts,
 )
-from tests.support.factories import moment, snapshot_of
+from tests.support.factories import config, moment, snapshot_of
 from tests.support.pages import every, jobs, parse, value
 from tests.support.tables import queue_table
 
@@ -94,8 +95,9 @@ def page(
     form: Format = Format.TEXT,
     sync: SyncReport | None = None,
     reload: Reload | None = None,
+    settings: Config | None = None,
 ) -> str:
-    made = PageWriter().write(moment(*snapshots, sync=sync, reload=reload))
+    made = PageWriter().write(moment(*snapshots, sync=sync, reload=reload, settings=settings))
     return made.body(Variant(form, gzip=False)).decode()
 
 
@@ -118,7 +120,7 @@ def full(columns: Iterable[str] = EVERY_COLUMN) -> Snapshot:
     found = Discovered((), {"bull": PrefixCount(1, 2)})
     workers = WorkerFacts({queue_of("bull", "mail"): WorkerCount(3, 1)})
     run = Histogram((0.5, 5.0), (1, 2), 3.5, 3)
-    events = QueueEvents(40, 3, {"": JobEvents(9, 8, 5, 1, 2, 1, run, {"completed": run})})
+    events = QueueEvents(40, 3, {"": JobEvents(9, 8, 5, 1, 2, 1, run, {"completed": run})}, 1e9)
     facts = (
         table(["mail"], **values),
         EventFacts({queue_of("bull", "mail"): events}, 0.5, 7),
@@ -127,6 +129,12 @@ def full(columns: Iterable[str] = EVERY_COLUMN) -> Snapshot:
         found,
     )
     return snapshot("api", *facts, reports={"queues": report})
+
+
+def targets(pattern: str = "ma*") -> Config:
+    """Every target, for the queues that match."""
+    values = {"wait_seconds": 60, "run_seconds": 70, "failure_ratio": 0.5, "silent_seconds": 80}
+    return config("api", queues={"targets": {pattern: values, "*": {"wait_seconds": 5}}})
 
 
 def isolated() -> tuple[Snapshot, Snapshot]:
@@ -142,10 +150,29 @@ def isolated() -> tuple[Snapshot, Snapshot]:
     )
 
 
+def test_only_queues_with_a_target_have_one() -> None:
+    name, jobs = "bullmq_queue_target_{}".format, table(["mail", "images"])
+    samples = parse(page(snapshot("api", jobs), settings=targets()))
+    mail = {"wait_seconds": 60, "run_seconds": 70, "failure_ratio": 0.5, "silent_seconds": 80}
+    for target, expected in mail.items():
+        assert value(samples, name(target), queue="mail") == expected
+        assert value(samples, name(target), queue="images") == {"wait_seconds": 5}.get(target)
+
+
+def test_a_reload_changes_targets() -> None:
+    writer, api = PageWriter(), snapshot("api", table(["mail"]))
+    name = "bullmq_queue_target_wait_seconds"
+    for settings, expected in ((targets(), 60), (targets("x*"), 5), (config("api"), None)):
+        made = writer.write(moment(api, settings=settings))
+        assert value(parse(made.body(Variant(Format.TEXT, gzip=False)).decode()), name) == expected
+
+
 @pytest.mark.parametrize("form", list(Format))
 def test_every_family_of_the_catalogue_is_on_a_full_page(form: Format) -> None:
     reload = Reload(successful=True, success_time=1e9)
-    text = page(*isolated(), full(), form=form, sync=sync_report(), reload=reload)
+    text = page(
+        *isolated(), full(), form=form, sync=sync_report(), reload=reload, settings=targets()
+    )
     samples = parse(text, form="text" if form is Format.TEXT else "openmetrics")
     shown = {name for name, _ in samples}
     for family in CATALOGUE:
@@ -159,7 +186,7 @@ def _family(name: str, form: Format) -> str:
 
 
 def test_labels_are_those_of_the_catalogue() -> None:
-    samples = parse(page(*isolated(), full(), sync=sync_report()))
+    samples = parse(page(*isolated(), full(), sync=sync_report(), settings=targets()))
     for family in CATALOGUE:
         for name, labels in samples:
             if name == family.name:
@@ -214,6 +241,7 @@ def test_a_golden_page() -> None:
         f"bullmq_queue_events_stream_bytes{{{q}}} 1",
         f"bullmq_queue_groups{{{q}}} 1",
         f'bullmq_queue_info{{{q},library_version="bullmq:5.0.0"}} 1',
+        f"bullmq_queue_last_added_timestamp_seconds{{{q}}} 1000000000.0",
     ]
 
 

@@ -98,7 +98,7 @@ class TestChanges:
                 *("--set", "BullMQJobsWaitingTooLong.for=90"),
             )
         )["BullMQJobsWaitingTooLong"]
-        assert "> 600 unless" in rule["expr"]
+        assert ") > 600) unless" in rule["expr"]
         assert rule["for"] == "90s"
 
     def test_a_window_a_ratio_and_a_severity(self) -> None:
@@ -109,8 +109,8 @@ class TestChanges:
                 *("--set", "HighFailureRatio.severity=critical"),
             )
         )["BullMQHighFailureRatio"]
-        assert rule["expr"].count("[1h]") == 4
-        assert "> 0.2 and" in rule["expr"]
+        assert rule["expr"].count("[1h]") == 7
+        assert "> 0.2) and" in rule["expr"]
         assert rule["labels"]["severity"] == "critical"
 
     def test_without(self) -> None:
@@ -154,7 +154,7 @@ class TestChanges:
 
     def test_for_a_demonstration(self) -> None:
         rule = alerts_of(yaml.safe_load(rules_file(scaled(ALERTS, 1 / 20, 20))))
-        assert "> 15 unless" in rule["BullMQJobsWaitingTooLong"]["expr"]
+        assert ") > 15) unless" in rule["BullMQJobsWaitingTooLong"]["expr"]
         assert rule["BullMQJobsWaitingTooLong"]["for"] == "15s"
         assert rule["BullMQQueuePausedTooLong"]["for"] == "20s"
         assert "> 1000 and" in rule["BullMQBacklogGrowing"]["expr"]

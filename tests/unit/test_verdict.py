@@ -225,6 +225,65 @@ class TestHistory:
         assert names(after_a_minute(clock, failing)) == ["CollectionErrors"]
 
 
+def etl(**target: float) -> Config:
+    """Targets of queues named m*; later patterns do not count."""
+    return config("api", queues={"targets": {"m*": target, "*": {"wait_seconds": 1}}})
+
+
+class TestTargets:
+    @pytest.mark.parametrize(
+        ("target", "seconds", "expected"),
+        [
+            (14_400, 14_400, []),
+            (14_400, 14_401, ["JobsWaitingTooLong"]),
+            (14_400, 12 * 14_400 + 1, ["JobsWaitingFarTooLong"]),
+            (60, 61, ["JobsWaitingTooLong"]),
+            (60, 721, ["JobsWaitingFarTooLong"]),
+        ],
+    )
+    def test_waiting(self, target: float, seconds: float, expected: list[str]) -> None:
+        assert names(verdict(aged(seconds), settings=etl(wait_seconds=target))) == expected
+
+    def test_the_first_pattern_counts_even_without_a_value(self) -> None:
+        assert names(verdict(aged(299), settings=etl(run_seconds=5))) == []
+
+    def test_running(self) -> None:
+        busy = row(oldest_active_seconds=3601, **BUSY)
+        assert names(verdict(busy, settings=etl(run_seconds=7200))) == []
+        assert names(verdict(busy, settings=etl(run_seconds=3600))) == ["ActiveJobTooLong"]
+
+    @pytest.mark.parametrize(
+        ("ratio", "expected"), [(0.8, []), (0.5, ["HighFailureRatio"]), (0, ["HighFailureRatio"])]
+    )
+    def test_failing(self, ratio: float, expected: list[str], clock: StoppedClock) -> None:
+        store = SnapshotStore(["api"])
+        store.publish(told(completed=10, failed=10))
+        clock.move(60)
+        store.publish(told(completed=39, failed=125))
+        found = verdict_of(moment_of(store, etl(failure_ratio=ratio)))
+        assert names(found) == expected
+        assert found.symptoms == ()
+
+    @pytest.mark.parametrize(("seconds", "expected"), [(60, []), (61, ["QueueSilent"])])
+    def test_silent(self, seconds: float, expected: list[str]) -> None:
+        snapshot = added(time.time() - seconds)
+        assert names(verdict(snapshot, settings=etl(silent_seconds=60))) == expected
+        assert names(verdict(snapshot)) == []
+
+    def test_a_last_job_that_was_not_seen_is_unknown(self) -> None:
+        found = verdict(added(None), settings=etl(silent_seconds=60))
+        assert found.groups[0].headline == "Last added job unknown: 1 queue of api"
+        assert found.status is Status.INFO
+
+
+def added(at: float | None) -> Snapshot:
+    """A queue to which the last job was added then."""
+    jobs = JobEvents(0, 0, 0, 0, 0, 0, NO_DURATIONS, {})
+    facts = EventFacts({queue_of(*MAIL): QueueEvents(0, 0, {"": jobs}, at)}, 0, 0)
+    known = snapshot(queues={MAIL: {}}, workers=WORKS)
+    return replace(known, facts={**known.facts, EventFacts: Dated(facts, known.at)})
+
+
 class TestCauses:
     def test_what_an_unreachable_redis_explains(self) -> None:
         lost = snapshot("worker", up=False, last_error=refused())

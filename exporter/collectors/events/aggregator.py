@@ -39,6 +39,8 @@ class EventAggregator:
         self.retried = self.stalled = 0
         self.last_start_ms = 0
         """Unix ms of the last `active` event; 0 before the first."""
+        self.last_added_ms = 0
+        """Unix ms of the last `added` event; 0 before the first."""
         self._wait = Buckets(wait_bounds)
         self._runs = {outcome: Buckets(run_bounds) for outcome in OUTCOMES}
         # ordered: the first entry of a dict that had many first entries removed is slow to find
@@ -127,8 +129,9 @@ class EventAggregator:
 
     # --- event handlers ----------------------------------------------------------------------
 
-    def _added(self, _: bytes, __: int, ___: Sequence[bytes]) -> None:
+    def _added(self, _: bytes, at: int, __: Sequence[bytes]) -> None:
         self.added += 1
+        self.last_added_ms = at
 
     def _waiting(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
         if self._possible_retry is not None:

@@ -139,7 +139,7 @@ class TotalAggregator:
 
     def frozen(self) -> QueueEvents:
         jobs = self._empty if self._aggregator is None else {"": self._aggregator.frozen()}
-        return QueueEvents(self.read, self.lost, jobs)
+        return QueueEvents(self.read, self.lost, jobs, _last_added(self.parts))
 
 
 class JobNameAggregator:
@@ -214,7 +214,7 @@ class JobNameAggregator:
 
     def frozen(self) -> QueueEvents:
         jobs = {name: each.frozen() for name, each in self._by_name.items()}
-        return QueueEvents(self.read, self.lost, jobs)
+        return QueueEvents(self.read, self.lost, jobs, _last_added(self.parts))
 
     def _checked(self, name: bytes) -> str:
         """The name as shown; `OTHER` if it is missing or too long."""
@@ -233,6 +233,12 @@ class JobNameAggregator:
         if aggregator is None:
             aggregator = self._by_name[name] = EventAggregator(*self._bounds)
         return aggregator
+
+
+def _last_added(parts: Collection[EventAggregator]) -> float | None:
+    """Unix time of the last `added` event; None if none was seen."""
+    last = max((part.last_added_ms for part in parts), default=0)
+    return last / 1000 if last else None
 
 
 def _name_of(fields: Sequence[bytes]) -> bytes:
