@@ -6,18 +6,24 @@ import re
 from pathlib import Path
 
 from exporter.check.permissions import acl_commands
+from exporter.findings.inhibitions import inhibit_rules
 from exporter.web import endpoints
 
 ROOT = Path(__file__).parents[1]
 _ACL = re.compile(r"^(ACL SETUSER monitor on >password )(.*)$", re.MULTILINE)
+_CAUSES = re.compile(r"(  # <causes>\n).*(  # </causes>)", re.DOTALL)
 _ENDPOINTS = re.compile(r"(<!-- endpoints -->\n)[^<]*(<!-- end -->)")
 
 
 def pages() -> dict[Path, str]:
     """Path → the page with up-to-date generated parts."""
     readme, operations = ROOT / "README.md", ROOT / "docs" / "operations.md"
+    alertmanager = ROOT / "prometheus" / "alertmanager.yml"
     return {
         readme: _ENDPOINTS.sub(rf"\1{endpoints.markdown()}\n\2", readme.read_text()),
+        alertmanager: _CAUSES.sub(
+            lambda found: f"{found[1]}{inhibit_rules()}\n{found[2]}", alertmanager.read_text()
+        ),
         operations: _ACL.sub(_acl_line, operations.read_text()),
     }
 

@@ -129,6 +129,11 @@ COMMAND_HELP = {
                 "Change a duration, omit an alert, and add a label to all alerts.",
             ),
             Example(
+                "bullmq-exporter rules --status-url https://bullmq.example "
+                "--runbook-url https://wiki.example/bullmq",
+                "Link alerts to your exporter and runbook.",
+            ),
+            Example(
                 "bullmq-exporter rules --format prometheusrule --namespace monitoring",
                 "Print a PrometheusRule; pipe it to kubectl apply -f -.",
             ),

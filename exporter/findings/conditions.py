@@ -53,10 +53,12 @@ NO_CONDITION: Final[Mapping[str, str]] = {
 }
 """Alerts that only Prometheus can evaluate, with the reason."""
 
+_ABOUT_A_REDIS: Final = frozenset(
+    alert.name for alert in ALERTS if "$labels.connection " in alert.description
+)
+
 CAUSES: Final[Mapping[str, frozenset[str]]] = {
-    "RedisUnreachable": frozenset(
-        {"CollectionStale", "CollectionErrors", "SyncTestFailing", "NoQueuesFound"}
-    ),
+    "RedisUnreachable": _ABOUT_A_REDIS - {"RedisUnreachable"} | {"SyncTestFailing"},
     "DiscoveryRefused": frozenset({"NoQueuesFound"}),
     "RedisWritesRefused": frozenset(
         {"RedisPersistenceFailing", "SyncTestFailing", "QueueBlocked", "RedisMemoryNearLimit"}
@@ -80,7 +82,9 @@ CAUSES: Final[Mapping[str, frozenset[str]]] = {
     "VeryHighFailureRatio": frozenset({"HighFailureRatio"}),
     "JobsWaitingFarTooLong": frozenset({"JobsWaitingTooLong"}),
 }
-"""What an alert explains, if it is about the same queue or connection."""
+"""What an alert explains, if it is about the same queue or connection. Alertmanager's inhibition
+rules are generated from it.
+"""
 
 
 def _check() -> None:

@@ -5,6 +5,7 @@ from exporter.rules.change import RuleError, changed, label_names, label_pairs, 
 from exporter.rules.model import Alert, Severity
 from exporter.rules.recordings import RECORDINGS
 from exporter.rules.render import (
+    DEFAULT_RUNBOOK_URL,
     Options,
     prometheus_rule,
     rules_file,
@@ -13,6 +14,7 @@ from exporter.rules.render import (
 
 __all__ = [
     "ALERTS",
+    "DEFAULT_RUNBOOK_URL",
     "RECORDINGS",
     "Alert",
     "Options",

@@ -57,9 +57,23 @@ def _above(value: str, default: str, target: str, factor: str = "") -> str:
 _WAITING = "max by (%queue) (bullmq_queue_oldest_waiting_seconds)"
 _RUNNING = "max by (%queue) (bullmq_queue_oldest_active_seconds)"
 _SILENT = "time() - max by (%queue) (bullmq_queue_last_added_timestamp_seconds)"
+_REFUSES_WRITES = (
+    "label_replace(max by (%connection) (bullmq_connection_writes_refused) == 1, "
+    '"writer", "$1", "connection", "(.*)")'
+)
 _UNREACHABLE = (
     'label_replace(max by (%connection) (bullmq_up) == 0, "{0}", "$1", "connection", "(.*)")'
 )
+
+
+def _both(one: str, other: str) -> str:
+    """Both connections in alphabetical order, so that alerts about a pair have one label."""
+    a, b = f"$labels.{one}", f"$labels.{other}"
+    return (
+        f"{{{{ if lt {a} {b} }}}}{{{{ {a} }}}},{{{{ {b} }}}}"
+        f"{{{{ else }}}}{{{{ {b} }}}},{{{{ {a} }}}}{{{{ end }}}}"
+    )
+
 
 _QUEUE_NAME = "{{ $labels.prefix }}:{{ $labels.queue }} on {{ $labels.connection }}"
 
@@ -453,19 +467,25 @@ ALERTS: Final = (
         "the same Redis URL.",
         REDIS,
         seconds(2 * MINUTE),
+        labels={
+            "connection": "{{ $labels.producer_connection }}",
+            "connections": _both("producer_connection", "worker_connection"),
+        },
     ),
     Alert(
         "SyncTestFailing",
         Severity.CRITICAL,
         "min by (%pair) (bullmq_sync_success) == 0 "
         f"unless on (%writer) {_UNREACHABLE.format('writer')} "
-        f"unless on (%reader) {_UNREACHABLE.format('reader')}",
+        f"unless on (%reader) {_UNREACHABLE.format('reader')} "
+        f"unless on (%writer) {_REFUSES_WRITES}",
         "Sync test failing: {{ $labels.writer }} to {{ $labels.reader }}",
         "{{ $labels.reader }} does not see what {{ $labels.writer }} writes: they reach different "
         "Redis databases, or the database is not writable. /health/redis/sync of the exporter "
         "shows the cause. If they are separate on purpose, declare sync.groups.",
         REDIS,
         seconds(2 * MINUTE),
+        labels={"connections": _both("writer", "reader")},
     ),
     Alert(
         "QueueBlocked",
@@ -475,7 +495,7 @@ ALERTS: Final = (
         f"Queue blocked: {_QUEUE_NAME} ({{{{ $labels.reason }}}})",
         f"{_QUEUE_NAME} has ready jobs, but none of them starts. Reason: {{{{ $labels.reason }}}}.",
         QUEUE,
-        seconds(2 * MINUTE),
+        seconds(5 * MINUTE),  # not before NoWorkers and WorkerIsolation, which explain it
     ),
 )
 """In the order of the rules file and of the runbook."""

@@ -56,6 +56,8 @@ class Alert:
     wait: Setting
     """How long the condition must hold (`for`)."""
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """More labels, with Prometheus templates, by which Alertmanager compares alerts."""
 
     @property
     def full_name(self) -> str:

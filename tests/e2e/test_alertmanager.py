@@ -1,14 +1,17 @@
-"""The example's inhibitions, by a real Alertmanager: what is left to be told of several alerts."""
+"""The example by a real Alertmanager: what its grouping and inhibitions leave of several alerts."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import threading
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support.alert_tests import FOLDER, firing_labels
 from tests.support.requirements import require
@@ -18,14 +21,48 @@ from tests.support.waiting import wait_for
 Alert = dict[str, Any]
 
 
+class Pager(ThreadingHTTPServer):
+    """The receiver of critical alerts: every notification that it gets, in order."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Receive)
+        self.notifications: list[list[Alert]] = []
+
+
+class _Receive(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert isinstance(self.server, Pager)
+        self.server.notifications.append(body["alerts"])
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the notifications are the log."""
+
+
 @pytest.fixture(scope="module")
-def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of its alerts."""
+def pager() -> Iterator[Pager]:
+    with Pager() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def alertmanager(tmp_path_factory: pytest.TempPathFactory, pager: Pager) -> Iterator[str]:
+    """The address of its alerts. The example, with a pager that can be read."""
     program = require("prometheus-alertmanager")
     folder = tmp_path_factory.mktemp("alertmanager")
     port = free_port()
+    example = yaml.safe_load((FOLDER / "alertmanager.yml").read_text())
+    example["route"] |= {"group_wait": "3s", "group_interval": "1h"}
+    webhook = {"url": f"http://127.0.0.1:{pager.server_port}/", "send_resolved": False}
+    (receiver,) = (each for each in example["receivers"] if each["name"] == "pager")
+    receiver["webhook_configs"] = [webhook]
+    (folder / "alertmanager.yml").write_text(yaml.safe_dump(example))
     arguments = [
-        f"--config.file={FOLDER}/alertmanager.yml",
+        f"--config.file={folder}/alertmanager.yml",
         f"--storage.path={folder}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--cluster.listen-address=",
@@ -74,7 +111,16 @@ def now_at(alertmanager: str) -> list[Alert]:
 
 def alert(name: str, **labels: str) -> Alert:
     """An alert as its rule makes it, but for these labels."""
-    return {"labels": firing_labels()[f"BullMQ{name}"] | labels}
+    return {"labels": {**firing_labels()[f"BullMQ{name}"], **labels}}
+
+
+def about_one_redis() -> list[Alert]:
+    """Every alert about the connection `api` alone, or a queue of it."""
+    return [
+        {"labels": labels}
+        for labels in firing_labels().values()
+        if labels.get("connection") == "api" and "worker_connection" not in labels
+    ]
 
 
 def leaves(alertmanager: str, alerts: list[Alert], expected: set[str]) -> None:
@@ -118,10 +164,10 @@ def test_one_of_two_exporters_that_is_down_hides_nothing(alertmanager: str) -> N
 
 
 def test_a_redis_that_is_down_explains_all_that_is_about_it(alertmanager: str) -> None:
-    about = [labels for labels in firing_labels().values() if labels.get("connection") == "api"]
+    about = about_one_redis()
     assert len(about) > 15
     alerts = [
-        *({"labels": labels} for labels in about),
+        *about,
         alert("QueueNotDraining", connection="elsewhere", of=" elsewhere"),
         alert("RedisUnreachable", connection="elsewhere", job="other", of=" of another job"),
         alert("SyncTestFailing"),
@@ -154,7 +200,7 @@ def test_isolation_explains_what_waits(alertmanager: str) -> None:
     )
 
 
-def test_a_blocked_queue_explains_what_waits(alertmanager: str) -> None:
+def test_missing_workers_or_a_blocked_queue_explain_what_waits(alertmanager: str) -> None:
     alerts = [
         alert("QueueBlocked", reason="no_workers"),
         alert("NoWorkers"),
@@ -162,7 +208,13 @@ def test_a_blocked_queue_explains_what_waits(alertmanager: str) -> None:
         alert("DelayedJobsOverdue"),
         alert("NoWorkers", queue="other", of=" of another queue"),
     ]
-    leaves(alertmanager, alerts, {"QueueBlocked", "NoWorkers of another queue"})
+    leaves(alertmanager, alerts, {"NoWorkers", "NoWorkers of another queue"})
+    blocked = [alert("QueueBlocked", queue="idle"), alert("QueueNotDraining", queue="idle")]
+    leaves(
+        alertmanager,
+        [*alerts, *blocked],
+        {"NoWorkers", "NoWorkers of another queue", "QueueBlocked"},
+    )
 
 
 def test_the_worse_of_two_about_the_same_queue(alertmanager: str) -> None:
@@ -172,6 +224,64 @@ def test_the_worse_of_two_about_the_same_queue(alertmanager: str) -> None:
         alert("JobsStalled", queue="other"),
     ]
     leaves(alertmanager, alerts, {"VeryHighFailureRatio", "JobsStalled"})
+
+
+def test_isolation_explains_the_sync_test_of_its_pair(alertmanager: str) -> None:
+    """In both directions, and of no other pair."""
+    alerts = [
+        alert("WorkerIsolation"),
+        alert("SyncTestFailing"),
+        alert("SyncTestFailing", writer="worker", reader="api", of=" back"),
+        alert("SyncTestFailing", reader="mail", connections="api,mail", of=" of another pair"),
+    ]
+    leaves(alertmanager, alerts, {"WorkerIsolation", "SyncTestFailing of another pair"})
+
+
+def pages(alertmanager: str, pager: Pager, job: str, alerts: list[Alert]) -> list[list[str]]:
+    """The names of the alerts in each notification about the job.
+
+    Notifications come in the order in which groups began, so that of an alert that is sent later
+    proves that no other is to come.
+    """
+    send(alertmanager, [{"labels": each["labels"] | {"job": job}} for each in alerts])
+    wait_for(lambda: len(now_at(alertmanager)) == len(alerts), "the alerts are taken")
+    last = alert("PageNotRendered", job=f"after-{job}")
+    send(alertmanager, [last])
+
+    def jobs() -> list[str]:
+        return [told[0]["labels"]["job"] for told in pager.notifications]
+
+    wait_for(lambda: last["labels"]["job"] in jobs(), "the last notification")
+    return [
+        [name(each) for each in told]
+        for told in pager.notifications
+        if told[0]["labels"]["job"] == job
+    ]
+
+
+def test_a_stopped_fleet_is_one_page(alertmanager: str, pager: Pager) -> None:
+    symptoms = ("JobsWaitingTooLong", "JobsWaitingFarTooLong", "QueueNotDraining", "BacklogGrowing")
+    alerts = [
+        alert(each, queue=f"queue-{number}", reason="no_workers")
+        for number in range(60)
+        for each in ("NoWorkers", "QueueBlocked", *symptoms, "DelayedJobsOverdue")
+    ]
+    assert pages(alertmanager, pager, "fleet", alerts) == [["NoWorkers"] * 60]
+
+
+def test_a_redis_that_is_down_is_one_page(alertmanager: str, pager: Pager) -> None:
+    assert pages(alertmanager, pager, "down", about_one_redis()) == [["RedisUnreachable"]]
+
+
+def test_workers_on_another_redis_are_one_page(alertmanager: str, pager: Pager) -> None:
+    alerts = [
+        *(alert("WorkerIsolation", queue=queue) for queue in ("mail", "images")),
+        *(alert("NoWorkers", queue=queue) for queue in ("mail", "images")),
+        *(alert("QueueBlocked", queue=queue) for queue in ("mail", "images")),
+        alert("SyncTestFailing"),
+        alert("SyncTestFailing", writer="worker", reader="api"),
+    ]
+    assert pages(alertmanager, pager, "isolated", alerts) == [["WorkerIsolation"] * 2]
 
 
 def test_a_redis_that_fills_up_hides_nothing_else_of_it(alertmanager: str) -> None:

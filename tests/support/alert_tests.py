@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ def checks() -> Iterator[tuple[str, dict[str, Any]]]:
                 yield test["name"], check
 
 
-def firing_labels() -> dict[str, dict[str, str]]:
+@cache
+def firing_labels() -> Mapping[str, Mapping[str, str]]:
     """The labels with which each alert fires, by its name."""
-    found = {}
+    found: dict[str, dict[str, str]] = {}
     for _, check in checks():
         for sample in check["exp_samples"]:
             labels = dict(re.findall(r'(\w+)="([^"]*)"', sample["labels"]))

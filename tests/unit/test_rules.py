@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import promql_parser
 import pytest
@@ -15,6 +16,7 @@ from exporter.collectors.queues import STATES
 from exporter.diagnosis import Reason
 from exporter.metrics import CATALOGUE, MetricType
 from exporter.rules import ALERTS, RECORDINGS, RuleError, Severity, changed, rules_file, scaled
+from exporter.web.status.query import Query
 from tests.support.command import command
 from tests.support.promql import selectors
 
@@ -75,7 +77,7 @@ class TestConventions:
         assert re.fullmatch("BullMQ([A-Z][a-z]+)+", rule["alert"])
 
     def test_everything_is_said(self, rule: dict[str, Any]) -> None:
-        assert set(rule["labels"]) == {"severity"}
+        assert set(rule["labels"]) - {"connection", "connections"} == {"severity"}
         assert rule["labels"]["severity"] in set(Severity)
         notes = rule["annotations"]
         assert list(notes) == ["summary", "description", "runbook_url", "dashboard_url"]
@@ -129,6 +131,35 @@ class TestChanges:
         notes = rule["annotations"]
         assert notes["runbook_url"] == "https://wiki.example/bullmq#bullmqnoworkers"
         assert notes["dashboard_url"].startswith("https://grafana.example/d/bullmq-queue?var-conn")
+
+    def test_links_to_the_status_page(self) -> None:
+        """Its own parameters, with the labels of the alert."""
+        rules = alerts_of(printed("--status-url", "https://bullmq.example/base/"))
+        links = {name: rule["annotations"].get("status_url") for name, rule in rules.items()}
+        base = "https://bullmq.example/base/"
+        queue = (
+            "?q={{ $labels.queue | urlquery }}&prefix={{ $labels.prefix | urlquery }}&connection="
+        )
+        assert links["BullMQNoWorkers"] == base + queue + "{{ $labels.connection | urlquery }}"
+        assert links["BullMQWorkerIsolation"] == (
+            base + queue + "{{ $labels.producer_connection | urlquery }}"
+        )
+        assert links["BullMQRedisUnreachable"] == (
+            base + "?connection={{ $labels.connection | urlquery }}"
+        )
+        assert links["BullMQSyncTestFailing"] == base
+        assert {name for name, link in links.items() if link is None} == {
+            *("BullMQExporterDown", "BullMQExporterAbsent"),
+        }
+        for link in filter(None, links.values()):
+            parameters = dict(parse_qsl(urlsplit(re.sub(r"\{\{.*?\}\}", "x", link)).query))
+            assert set(parameters) <= set(Query.__slots__)
+
+    def test_a_runbook_that_is_not_published_is_a_warning(self) -> None:
+        done = command("rules")
+        assert "warning: runbook links begin with the placeholder https://OWNER" in done.stderr
+        assert command("rules", "--runbook-url", "https://wiki.example/x").stderr == ""
+        assert command("rules", "--list").stderr == ""
 
     def test_a_label_that_is_kept_is_in_every_list(self) -> None:
         content = printed("--keep-label", "namespace")

@@ -51,10 +51,14 @@ from exporter.cli.help_text import COMMAND_HELP
 )
 @click.option(
     "--runbook-url",
-    default="docs/runbook.md",
-    show_default=True,
     metavar="URL",
-    help="URL of the runbook.",
+    help="URL of the published runbook; without it, links have a placeholder.",
+)
+@click.option(
+    "--status-url",
+    default="",
+    metavar="URL",
+    help="URL of the exporter, for links to the queue on its status page.",
 )
 @click.option(
     "--grafana-url", default="", metavar="URL", help="URL of Grafana, for dashboard links."
@@ -69,7 +73,8 @@ def command(
     unwanted: tuple[str, ...],
     labels: tuple[str, ...],
     keep: tuple[str, ...],
-    runbook_url: str,
+    runbook_url: str | None,
+    status_url: str,
     grafana_url: str,
     name: str,
     namespace: str | None,
@@ -79,6 +84,7 @@ def command(
     """Print alert and recording rules with your own thresholds."""
     from exporter.rules import (
         ALERTS,
+        DEFAULT_RUNBOOK_URL,
         Options,
         RuleError,
         changed,
@@ -92,9 +98,21 @@ def command(
 
     try:
         alerts = without(changed(ALERTS, changes), unwanted)
-        options = Options(label_pairs(labels), label_names(keep), runbook_url, grafana_url)
+        options = Options(
+            label_pairs(labels),
+            label_names(keep),
+            runbook_url or DEFAULT_RUNBOOK_URL,
+            grafana_url,
+            status_url,
+        )
     except RuleError as error:
         fail(str(error), CONFIG_ERROR)
+    if not (list_ or runbook_url):
+        click.echo(
+            f"warning: runbook links begin with the placeholder {DEFAULT_RUNBOOK_URL}; set "
+            "--runbook-url",
+            err=True,
+        )
     if list_:
         click.echo(settings_table(alerts))
     elif format_ == "prometheus":
