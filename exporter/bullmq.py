@@ -237,7 +237,8 @@ def ready_since_ms(
 
     `values` is the reply to HMGET of `JOB_TIMES`. `waiting_ms` is the time of the job's last
     `waiting` event, if it is known; `put_back`, whether the job had finished before. For a job that
-    was tried, the event has the exact time, unless the job was added or started since.
+    was tried, the event has the exact time, unless the job was added or started since. It also has
+    it for a job without a delay whose producer's clock differs from the server's.
 
     Otherwise the time is the end of the job's delay or, if it is retried, that of the back-off
     after the start of its last attempt, whichever is later. The ID of a scheduler's iteration
@@ -253,11 +254,35 @@ def ready_since_ms(
     if attempts >= 1 and not started:
         return None
     latest = max(started, default=0) + (_backoff_of(values[2], attempts) if started else 0)
+    skew = clock_skew_ms(job_id, values, waiting_ms)
+    if waiting_ms is not None and skew is not None and not tried and skew:
+        return waiting_ms
     if job_id.startswith(b"repeat:") and (due := time_ms(job_id.rpartition(b":")[2])):
         return max(due, latest)
     if created is None:
         return None
     return max(created + _delay_of(values[2]), latest)
+
+
+CLOCK_TOLERANCE_MS: Final = 5000.0
+"""Clocks that differ by less are the same, as far as ages of jobs are concerned."""
+
+
+def clock_skew_ms(
+    job_id: bytes, values: Sequence[object], waiting_ms: float | None
+) -> float | None:
+    """How far the clock of a waiting job's producer is ahead of the server's; None if unknown.
+
+    The producer writes `timestamp`, and the server gives the `waiting` event of a job without a
+    delay its time. Differences up to `CLOCK_TOLERANCE_MS` count as none.
+    """
+    created = time_ms(values[0])
+    if created is None or waiting_ms is None or job_id.startswith(b"repeat:"):
+        return None
+    if time_ms(values[1]) is not None or _delay_of(values[2]):
+        return None
+    skew = created - waiting_ms
+    return skew if abs(skew) > CLOCK_TOLERANCE_MS else 0.0
 
 
 def time_ms(value: object) -> float | None:

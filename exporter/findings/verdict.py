@@ -9,7 +9,7 @@ from math import inf
 from typing import Any, Final
 
 from exporter.collectors.queues.subjects.movement import READY_SINCE, STILL_SINCE
-from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
+from exporter.collectors.queues.subjects.waiting import CLOCK_SKEW, OLDEST_WAITING
 from exporter.config.models import NO_TARGET
 from exporter.diagnosis import one_node
 from exporter.findings.conditions import CAUSES, CONDITIONS
@@ -128,6 +128,7 @@ def _unknown(moment: Moment) -> Iterator[Finding]:
             yield from _one_node(snapshot)
             yield from _unread(snapshot, moment)
     yield from _unreadable_counts(moment)
+    yield from _clocks(moment)
     yield from _never_added(moment)
     yield from _watching(moment)
 
@@ -194,6 +195,24 @@ def _never_added(moment: Moment) -> Iterator[Finding]:
                 f"{database.connection}",
                 f"whether {_list(unknown)} have been silent too long is known from the next "
                 "added job on, if events are read",
+                labels={"connection": database.connection},
+            )
+
+
+def _clocks(moment: Moment) -> Iterator[Finding]:
+    """No alert: jobs run all the same; ages that other clocks make wrong are not shown."""
+    for database in moment.databases:
+        skews = zip(database.table.queues, database.table.column(CLOCK_SKEW), strict=True)
+        found = [(queue, skew) for queue, skew in skews if skew is not None]
+        if found:
+            queue, skew = max(found, key=lambda each: abs(each[1]))
+            where = "ahead of" if skew > 0 else "behind"
+            yield Finding(
+                Status.WARNING,
+                f"Clocks differ: a producer of {printable(queue.name)} is {abs(skew):,.0f} s "
+                f"{where} the Redis of {database.connection}",
+                "set the clocks of all services and of Redis by NTP; ages of these jobs are by the "
+                "clock of Redis, or unknown",
                 labels={"connection": database.connection},
             )
 

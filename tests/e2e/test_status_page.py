@@ -277,7 +277,9 @@ def test_of_many_queues_only_what_differs_is_touched(tmp_path: Path, look: Open)
         rarely = OPTIONS.replace("poll: {interval_seconds: 0.5", "poll: {interval_seconds: 2")
         config = f"connections: {{api: {{url: {server.url}}}}}\n{rarely}"
         with daemon(tmp_path, config) as running:
-            wait_for(lambda: "No worker connected: 2 queues" in running.get("/").text, "all of them")
+            wait_for(
+                lambda: "No worker connected: 2 queues" in running.get("/").text, "all of them"
+            )
             screen = look(running)
             page, rows = screen.page, screen.page.locator("#table tbody tr")
             assert "showing the first 2,000" in page.locator("#count").inner_text()

@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from exporter.bullmq import JOB_TIMES, Queue, is_marker, ready_since_ms, time_ms
+from exporter.bullmq import (
+    CLOCK_TOLERANCE_MS,
+    JOB_TIMES,
+    Queue,
+    clock_skew_ms,
+    is_marker,
+    ready_since_ms,
+    time_ms,
+)
 from exporter.collectors.queues.arithmetic import ages, sums
 from exporter.collectors.queues.memory import PerRow, ReplyCache
 from exporter.collectors.queues.poll import BatchPoll
@@ -28,6 +36,10 @@ WAITING: Final = Column[int]("waiting")
 """Number of jobs in the lists `wait` and `paused`."""
 OLDEST_WAITING: Final = Column[float]("oldest_waiting_seconds")
 """Age of the oldest ready job, including prioritized jobs; 0 if no job is ready."""
+
+CLOCK_SKEW: Final = Column[float]("clock_skew_seconds", internal=True)
+"""How far a producer's clock is ahead of the server's (behind, if negative), as far as the ready
+jobs that were read show; None if they do not differ, or if it is unknown."""
 
 # both lists in every version: an upgrade from 5 to 6 leaves the jobs of a paused queue in `paused`
 _NUMBER: Final = "the number of waiting and of active jobs"
@@ -60,7 +72,7 @@ class Waiting(Subject):
 
     counts = (WAIT_LIST, PAUSED_LIST)
     commands = (_WAIT_TAIL, _WAIT_HEAD, _PAUSED_TAIL, _PAUSED_HEAD, _JOB)
-    columns = (WAITING, OLDEST_WAITING)
+    columns = (WAITING, OLDEST_WAITING, CLOCK_SKEW)
 
     def __init__(self, queues: Sequence[Queue], markers: Markers, prioritized: Prioritized) -> None:
         super().__init__(queues)
@@ -83,6 +95,8 @@ class Waiting(Subject):
         """The index of the oldest of them; None if any of their times is unknown."""
         self._oldest_ms = PerRow[float | None](size, initial=None)
         """Since when it is ready, in Unix ms."""
+        self._skew = PerRow[float | None](size, initial=None)
+        """How far a producer's clock is ahead, in seconds; None if it is not."""
         self._mark = PerRow[EventsMark | None](size, initial=None)
         """The mark of the events when the times were last read."""
         self._events_read = PerRow[int](size, initial=-1)
@@ -208,6 +222,7 @@ class Waiting(Subject):
         jobs, events = self.jobs[row], poll.times.by_queue.get(self.queues[row])
         self._events_read[row] = -1 if events is None else events.events_read
         seen: dict[bytes, float] = {}
+        skews: list[float] = []
         since: list[float | None] = []
         for job, times in zip(jobs, self._times[row], strict=True):
             known = None
@@ -215,10 +230,17 @@ class Waiting(Subject):
                 waiting = None if events is None else events.waiting_since_ms(job)
                 put_back = events is not None and events.was_put_back(job)
                 known = ready_since_ms(job, times, waiting, put_back=put_back)
-                if known is None and time_ms(times[0]) is not None:
+                skew = clock_skew_ms(job, times, waiting)
+                ahead = (time_ms(times[0]) or 0.0) - poll.now_ms
+                if skew is None and ahead > CLOCK_TOLERANCE_MS:
+                    skew, known = ahead, None  # at least that; since when it is ready is unknown
+                elif known is None and time_ms(times[0]) is not None:
                     known = seen[job] = self._first_seen[row].get(job, poll.now_ms)
+                skews.append(skew or 0.0)
             since.append(known)
         self._first_seen[row] = seen
+        largest = max(skews, key=abs, default=0.0)
+        self._skew[row] = largest / 1000 if largest else None
         known_since = [ms for ms in since if ms is not None]
         oldest = self._oldest_ms[row] = min(known_since, default=None)
         complete = len(known_since) == len(since)
@@ -235,7 +257,9 @@ class Waiting(Subject):
                 self._find_oldest(poll, row)
         waiting = sums(poll.counts[WAIT_LIST], poll.counts[PAUSED_LIST])
         ready = sums(waiting, poll.counts[PRIORITIZED_JOBS])
-        return {WAITING: waiting, OLDEST_WAITING: ages(poll, ready, self._oldest_ms)}
+        skew = [each if count else None for each, count in zip(self._skew, ready, strict=True)]
+        oldest = ages(poll, ready, self._oldest_ms)
+        return {WAITING: waiting, OLDEST_WAITING: oldest, CLOCK_SKEW: skew}
 
 
 def _beyond_tail(poll: BatchPoll, lengths: Sequence[Reply]) -> list[int]:

@@ -1,0 +1,69 @@
+"""Producers whose clock differs from that of Redis."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import redis
+
+from exporter.findings import verdict_of
+from exporter.views.moment import moment_of
+from tests.support.pages import value
+from tests.support.redis_data import add_event, add_queues
+from tests.support.servers import Server
+from tests.support.watch import Watch
+
+AGE = "bullmq_queue_oldest_waiting_seconds"
+
+
+def add_job(client: redis.Redis, job: int, ahead: float) -> None:
+    """As an `add` does, by a producer whose clock is this many seconds ahead."""
+    client.hset(f"bull:q:{job}", mapping={"timestamp": int((time.time() + ahead) * 1000)})
+    client.lpush("bull:q:wait", job)
+    add_event(client, "added", job)
+    add_event(client, "waiting", job)
+
+
+def headlines(watch: Watch) -> list[str]:
+    findings = verdict_of(moment_of(watch.store, watch.config)).findings
+    return [each.headline for each in findings if "Clocks" in each.headline]
+
+
+@pytest.mark.parametrize("ahead", [600, -600])
+def test_the_events_have_the_right_time(real_server: Server, ahead: float) -> None:
+    client = real_server.client()
+    add_queues(client, "q")
+    client.delete("bull:q:wait")
+    watch = Watch(real_server.url)
+    watch.discover_and_poll()
+    add_job(client, 2, ahead)
+    watch.poll_unseen()
+    samples = watch.poll()
+    age = value(samples, AGE, queue="q")
+    assert age is not None
+    assert age < 300
+    (headline,) = headlines(watch)
+    assert "600 s ahead of" in headline or "600 s behind" in headline
+
+
+def test_without_events_a_time_in_the_future_is_no_age(real_server: Server) -> None:
+    client = real_server.client()
+    add_queues(client, "q")
+    add_job(client, 1, ahead=600)
+    client.ltrim("bull:q:wait", 0, 0)
+    watch = Watch(real_server.url)
+    samples = watch.discover_and_poll()
+    assert value(samples, AGE, queue="q") is None
+    assert headlines(watch)[0].startswith("Clocks differ: a producer of q is ")
+
+
+def test_equal_clocks(real_server: Server) -> None:
+    client = real_server.client()
+    add_queues(client, "q")
+    watch = Watch(real_server.url)
+    watch.discover_and_poll()
+    add_job(client, 2, ahead=-2)
+    watch.poll_unseen()
+    assert value(watch.poll(), AGE, queue="q") is not None
+    assert headlines(watch) == []
