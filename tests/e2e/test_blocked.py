@@ -196,15 +196,17 @@ def test_the_founding_case(real_server: Server, tmp_path: Path) -> None:
         assert page["isolations"] == [
             {"prefix": "bull", "queue": "mail", "producer": "api", "worker": "worker"}
         ]
-        assert (
-            "its workers listen on the Redis of worker; give both the same URL" in page["verdict"]
-        )
+        isolated = "Jobs and workers in different Redis databases: bull:mail"
+        assert page["verdict"] == isolated
+        assert "give both services the same Redis URL" in page["findings"][0]["detail"]
         # the worker is pointed right
         worker.kill()
         act("worker")
         wait_for(lambda: not every(running.samples(), name), "the isolation is over")
         wait_for(lambda: not reasons(running), "nothing is blocked any more")
-        assert running.get("/health/queues").json["verdict"].endswith("none blocked")
+        # what is left is the cause: the two services still reach different servers
+        left = running.get("/health/queues").json["findings"]
+        assert {each["alert"] for each in left} == {"BullMQSyncTestFailing"}
 
 
 # --- a healthy system ----------------------------------------------------------------------------
