@@ -14,7 +14,7 @@ from exporter.views.moment import Moment
 def page_not_rendered(moment: Moment, limits: Limits) -> Iterator[Hit]:
     failed_at = moment.stored.render_failed_at
     if failed_at is not None and moment.now - failed_at < limits["window"]:
-        yield Hit({}, since=failed_at)
+        yield Hit({})
 
 
 def config_reload_failed(moment: Moment, _: Limits) -> Iterator[Hit]:

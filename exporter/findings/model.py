@@ -24,8 +24,6 @@ class Hit:
     """The proof, or what is known beyond the alert's own text; a function if it is costly."""
     impact: float = 0.0
     """For sorting: ready jobs times the age of the oldest in seconds."""
-    since: float | None = None
-    """Monotonic time since when this holds, if that is known."""
 
 
 Condition = Callable[[Moment, Limits], Iterable[Hit]]
@@ -54,8 +52,6 @@ class Finding:
     """None for what is not known: nobody is woken up for that."""
     labels: Mapping[str, str] = field(default_factory=dict)
     impact: float = 0.0
-    since: float | None = None
-    """Monotonic time."""
 
     @property
     def explanation(self) -> str:

@@ -171,8 +171,9 @@ def event_gap(moment: Moment, limits: Limits) -> Iterator[Hit]:
         if not events.lost:
             continue
         first = next((entry for entry in past if queue in entry.queues), None)
-        if first is not None and growth(first.lost.get(queue, 0), events.lost) > 0:
-            yield _hit_of(database, queue, growth(first.lost.get(queue, 0), events.lost))
+        lost = growth(first.lost.get(queue, 0), events.lost) if first is not None else 0
+        if lost > 0:
+            yield _hit_of(database, queue, lost)
 
 
 def queue_not_draining(moment: Moment, limits: Limits) -> Iterator[Hit]:

@@ -18,8 +18,7 @@ def redis_unreachable(moment: Moment, _: Limits) -> Iterator[Hit]:
     for snapshot in moment.snapshots:
         if not moment.is_up(snapshot):
             labels = {"connection": snapshot.connection}
-            detail = _why_down(snapshot, moment)
-            yield Hit(labels, 0.0, detail, impact=inf, since=snapshot.reached_at)
+            yield Hit(labels, 0.0, _why_down(snapshot, moment), impact=inf)
 
 
 def _why_down(snapshot: Snapshot, moment: Moment) -> str:

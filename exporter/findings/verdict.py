@@ -40,7 +40,6 @@ class Group:
     status: Status
     headline: str
     details: tuple[str, ...]
-    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,6 @@ def _finding(alert: Alert, hit: Hit) -> Finding:
         alert,
         hit.labels,
         hit.impact,
-        hit.since,
     )
 
 
@@ -300,7 +298,6 @@ def _groups(findings: Sequence[Finding], moment: Moment) -> Iterator[Group]:
             first.status,
             first.headline if len(members) == 1 else _together(members, moment),
             tuple(_details(members, moment)),
-            tuple(members),
         )
 
 

@@ -67,11 +67,6 @@ class Overview:
             "isolations": [asdict(isolation) for isolation in self.isolations],
         }
 
-    @property
-    def blocked(self) -> list[QueueView]:
-        """The blocked queues."""
-        return [view for view in self.queues if view.reason is not None]
-
 
 def overview(moment: Moment) -> Overview:
     """Every queue with fresh facts."""
