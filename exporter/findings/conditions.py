@@ -57,28 +57,22 @@ _ABOUT_A_REDIS: Final = frozenset(
     alert.name for alert in ALERTS if "$labels.connection " in alert.description
 )
 
+_NOTHING_MOVES: Final = frozenset(
+    {"JobsWaitingTooLong", "JobsWaitingFarTooLong", "QueueNotDraining", "BacklogGrowing"}
+    | {"DelayedJobsOverdue", "SchedulerOverdue"}
+)
+"""What follows when no job of a queue is started."""
+
 CAUSES: Final[Mapping[str, frozenset[str]]] = {
     "RedisUnreachable": _ABOUT_A_REDIS - {"RedisUnreachable"} | {"SyncTestFailing"},
     "DiscoveryRefused": frozenset({"NoQueuesFound"}),
-    "RedisWritesRefused": frozenset(
-        {"RedisPersistenceFailing", "SyncTestFailing", "QueueBlocked", "RedisMemoryNearLimit"}
-        | {"JobsWaitingTooLong", "JobsWaitingFarTooLong", "QueueNotDraining", "BacklogGrowing"}
-        | {"DelayedJobsOverdue", "SchedulerOverdue", "QueueSilent"}
-    ),
+    "RedisWritesRefused": _NOTHING_MOVES
+    | {"RedisPersistenceFailing", "RedisMemoryNearLimit", "SyncTestFailing"}
+    | {"QueueBlocked", "QueueSilent"},
     "EventsLagging": frozenset({"QueueSilent"}),
-    "WorkerIsolation": frozenset(
-        {"NoWorkers", "QueueBlocked", "SyncTestFailing", "JobsWaitingTooLong"}
-        | {"JobsWaitingFarTooLong", "QueueNotDraining", "BacklogGrowing"}
-        | {"DelayedJobsOverdue", "SchedulerOverdue"}
-    ),
-    "NoWorkers": frozenset(
-        {"QueueBlocked", "JobsWaitingTooLong", "JobsWaitingFarTooLong", "QueueNotDraining"}
-        | {"BacklogGrowing", "DelayedJobsOverdue", "SchedulerOverdue", "ActiveJobTooLong"}
-    ),
-    "QueueBlocked": frozenset(
-        {"JobsWaitingTooLong", "JobsWaitingFarTooLong", "QueueNotDraining", "BacklogGrowing"}
-        | {"DelayedJobsOverdue", "SchedulerOverdue"}
-    ),
+    "WorkerIsolation": _NOTHING_MOVES | {"NoWorkers", "QueueBlocked", "SyncTestFailing"},
+    "NoWorkers": _NOTHING_MOVES | {"QueueBlocked", "ActiveJobTooLong"},
+    "QueueBlocked": _NOTHING_MOVES,
     "VeryHighFailureRatio": frozenset({"HighFailureRatio"}),
     "JobsWaitingFarTooLong": frozenset({"JobsWaitingTooLong"}),
 }
