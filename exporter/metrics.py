@@ -577,7 +577,7 @@ EVENTS_LOST = _counter(
     "bullmq_queue_events_lost_total",
     _QUEUE,
     "Events trimmed from the stream before they were read; the counters above miss them. Before "
-    "Redis 7 their number is unknown, and each loss counts as one; one that cannot be told from a "
+    "Redis 7 their number is unknown, and each loss counts as one; one that looks like a "
     "trim of read events is not counted.",
     "increase(bullmq_queue_events_lost_total[1h]) > 0",
 )

@@ -136,8 +136,8 @@ def _verdict(
     sync: SyncReport | None,
     found: Verdict | None,
 ) -> str:
-    """The first failed connection, else the failed pairs, else the findings, else OK with the first
-    warning. `summary` is the result of the sync test.
+    """The first failed connection, else the failed pairs, else OK with the first warning and with
+    what was found beyond the connections. `summary` is the result of the sync test.
     """
     for report in reports:
         if report.failed is not None:

@@ -69,7 +69,7 @@ class _BoundedParser(_HiredisParser):
     """redis-py's parser, with a bound for all replies until the connection is ours."""
 
     def on_connect(self, connection: Any, **options: Any) -> None:
-        super().on_connect(connection, **options)  # type: ignore[no-untyped-call]
+        super().on_connect(connection, **options)  # type: ignore[no-untyped-call] # untyped there
         self._sock: Any = _BoundedSocket(self._sock)
 
 
@@ -155,7 +155,7 @@ def _prepare(settings: Connection, password: str | None) -> RedisConnection:
         "socket_read_size": 1024,
     }
     if url.scheme == "unix":
-        return _UnixConnection(path=url.path, **options)  # type: ignore[no-untyped-call]
+        return _UnixConnection(path=url.path, **options)  # type: ignore[no-untyped-call] # untyped there
     options |= {"host": url.host, "port": url.port}
     if url.scheme == "rediss":
         return _TLSConnection(settings.tls, **options)

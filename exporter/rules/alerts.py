@@ -199,7 +199,7 @@ ALERTS: Final = (
         "({{ $value | humanize }})",
         "{{ $value | humanize }} queues under the prefix {{ $labels.prefix }} on connection "
         "{{ $labels.connection }} are not watched: there are more than queues.max, or their names "
-        "are too long or cannot be told apart.",
+        "are too long or cannot be distinguished.",
         EXPORTER,
         seconds(15 * MINUTE),
     ),

@@ -1,4 +1,4 @@
-"""What the event streams tell about jobs, for the other collectors of the same connection.
+"""Times of jobs from the event streams, for the other collectors of the same connection.
 
 The hash of a job loses times: `retry` deletes those of its attempts, and a job with the same ID may
 be another one. The events have them all. A poller's collectors share one `EventTimes`, which only

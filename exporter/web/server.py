@@ -83,7 +83,7 @@ class WebServer:
         limits = ConnectionLimits(max_concurrent_requests)
         config = uvicorn.Config(
             app,
-            # a class is what it is called like
+            # uvicorn declares a class here, but only calls it, which a partial serves as well
             http=partial(GuardedProtocol, limits=limits),  # type: ignore[arg-type]
             ws="none",
             log_config=None,

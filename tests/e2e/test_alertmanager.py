@@ -124,7 +124,7 @@ def about_one_redis() -> list[Alert]:
 
 
 def leaves(alertmanager: str, alerts: list[Alert], expected: set[str]) -> None:
-    """Fails unless these of the alerts, and no others, come to be told, and stay so.
+    """Fails unless these of the alerts, and no others, are notified, and stay so.
 
     Alertmanager takes alerts in one thread and inhibits in another, so one look is not enough.
     """
@@ -249,13 +249,13 @@ def pages(alertmanager: str, pager: Pager, job: str, alerts: list[Alert]) -> lis
     send(alertmanager, [last])
 
     def jobs() -> list[str]:
-        return [told[0]["labels"]["job"] for told in pager.notifications]
+        return [sent[0]["labels"]["job"] for sent in pager.notifications]
 
     wait_for(lambda: last["labels"]["job"] in jobs(), "the last notification")
     return [
-        [name(each) for each in told]
-        for told in pager.notifications
-        if told[0]["labels"]["job"] == job
+        [name(each) for each in sent]
+        for sent in pager.notifications
+        if sent[0]["labels"]["job"] == job
     ]
 
 

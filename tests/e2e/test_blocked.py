@@ -236,7 +236,7 @@ def finished(samples: Samples, queue: str) -> float:
 def test_a_healthy_busy_system_raises_no_alarm(stage: Stage) -> None:
     """There is always more work than the workers can do at once, and it moves.
 
-    On a machine that is busy itself, a worker may truly stand still. So an alarm is false where
+    On a busy machine, a worker may really make no progress. So an alarm is false where
     attempts have ended later than it says, in the exporter's own time: up to a poll after the last
     page without them, and with half a second for the page to be made.
     """

@@ -38,7 +38,7 @@ class BatchPoll:
         self.now_ms = now_ms
         """Unix time by the server's clock, in milliseconds."""
         self.times = times
-        """What the event streams told up to the last poll."""
+        """What the event streams have shown up to the last poll."""
         self.ready = _any_of([c for count, c in counts.items() if count.ready], len(queues))
         """Whether there are jobs that a worker could start; updated when markers are subtracted."""
         proofs = _any_of([c for count, c in counts.items() if count.proves_existence], len(queues))

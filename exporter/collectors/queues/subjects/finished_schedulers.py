@@ -14,7 +14,7 @@ from exporter.parsing import finite
 MAX_CHECKS: Final = 10
 """Maximum number of schedulers of a queue that are looked at in one poll."""
 _MAX_TRACKED: Final = 1000
-"""Maximum number of overdue schedulers of a queue that are told apart; further ones are late."""
+"""Maximum number of overdue schedulers of a queue that are tracked; further ones are late."""
 
 _COST: Final = "overdue schedulers"
 OVERDUE: Final = Command("ZRANGEBYSCORE", "repeat", ("-inf",), list, _COST, probe=(KEY, 0, 0))
