@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from exporter.bullmq import Queue
 from exporter.collectors.queues.subjects.active import ACTIVE
@@ -22,6 +24,7 @@ from exporter.collectors.queues.subjects.prioritized import PRIORITIZED
 from exporter.collectors.queues.subjects.scheduled import DELAYED
 from exporter.collectors.queues.subjects.settings import CONCURRENCY_LIMIT, LIBRARY_VERSION
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING, WAITING
+from exporter.diagnosis.names import alike
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import WorkerCount, WorkerFacts
 
@@ -40,7 +43,7 @@ class Reason(StrEnum):
     WORKERS_IDLE = "workers_idle"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Database:
     """A keyspace as last read through the connection that owns it."""
 
@@ -51,6 +54,18 @@ class Database:
     """None if unknown."""
     writes_refused: str = ""
     """Why Redis refuses writes, in its own words; empty if it does not, as far as is known."""
+
+    @cached_property
+    def queues_with_workers(self) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """Prefix and name of the queues with workers, watched or not, by `alike` of their name."""
+        found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        if self.workers is not None:
+            known = {(q.prefix, q.name): count for q, count in self.workers.counts.items()}
+            known |= self.workers.elsewhere
+            for (prefix, name), count in known.items():
+                if count.total:
+                    found[alike(name)].append((prefix, name))
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Final
 
 from exporter.bullmq import Queue
 from exporter.diagnosis.blocked import Database, Isolation, QueueFacts, Reason
+from exporter.diagnosis.names import alike
 
 _HINTS = {
     Reason.PAUSED: "the queue is paused; resume it if that is not intended",
@@ -47,28 +47,13 @@ def hint(
 def twins(database: Database, queue: Queue) -> list[tuple[str, str]]:
     """Prefix and name of the queues with workers in the same database whose names are like this.
 
-    Names are alike if they differ only in case, in blanks around them, in `-`, `_` and `.`, in the
-    braces of a hash tag, or in the prefix. The exact name under another prefix comes first.
+    Prefixes may differ. The exact name under another prefix comes first.
     """
-    if database.workers is None:
-        return []
     own = (queue.prefix, queue.name)
-    known = {(q.prefix, q.name): count for q, count in database.workers.counts.items()}
-    known |= database.workers.elsewhere
     found = [
-        other
-        for other, count in known.items()
-        if count.total and other != own and _alike(other[1]) == _alike(queue.name)
+        other for other in database.queues_with_workers.get(alike(queue.name), ()) if other != own
     ]
     return sorted(found, key=lambda other: (other[1] != queue.name, other[0] != queue.prefix))
-
-
-def _alike(name: str) -> str:
-    """What names that people confuse have in common."""
-    return _SEPARATORS.sub("", name.casefold())
-
-
-_SEPARATORS: Final = re.compile(r"[\s\-_.{}]+")
 
 
 def _named(found: Sequence[tuple[str, str]]) -> str:
