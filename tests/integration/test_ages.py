@@ -265,24 +265,16 @@ class TestPutBack:
         client.rpush("bull:q:wait", "1")
         job(client, "1", 3 * 86_400, atm=3, **fields)
 
-    def test_counts_from_its_event(self, any_server: Server) -> None:
+    @pytest.mark.parametrize("attempts_are_reset", [False, True])
+    def test_counts_from_its_event(self, any_server: Server, *, attempts_are_reset: bool) -> None:
         client = any_server.client()
         client.hset("bull:q:meta", "opts.maxLenEvents", 10000)
         watch = Watch(any_server.url)
         watch.discover_and_poll()
         add_event(client, "waiting", entry_id=f"{ago(7)}-0", prev="failed")
         self.failed_job(client)
-        watch.poll()
-        assert near(value(watch.poll(), OLDEST), 7)
-
-    def test_also_if_its_attempts_were_reset(self, any_server: Server) -> None:
-        client = any_server.client()
-        client.hset("bull:q:meta", "opts.maxLenEvents", 10000)
-        watch = Watch(any_server.url)
-        watch.discover_and_poll()
-        add_event(client, "waiting", entry_id=f"{ago(7)}-0", prev="failed")
-        self.failed_job(client)
-        client.hdel("bull:q:1", "atm")
+        if attempts_are_reset:
+            client.hdel("bull:q:1", "atm")
         watch.poll()
         assert near(value(watch.poll(), OLDEST), 7)
 
