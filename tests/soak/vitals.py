@@ -14,6 +14,7 @@ from tests.support.pages import Samples, every, parse, value
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PAUSE_SECONDS = 0.5
+_FROM_EVENTS = ("bullmq_queue_jobs_", "bullmq_queue_job_")
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Observer:
         vitals.scrapes.append(answer.seconds)
         samples = parse(answer.text)
         # those of Redis itself begin anew with its process
-        ours = {key: value for key, value in samples.items() if key[0].startswith("bullmq_job")}
+        ours = {key: value for key, value in samples.items() if key[0].startswith(_FROM_EVENTS)}
         vitals.wrong += decreased_since(self._before, ours)
         for at in every(
             samples, "bullmq_exporter_collector_last_success_timestamp_seconds", collector="queues"
