@@ -99,8 +99,9 @@ class Poller:
         return self._supervisor.failure is None
 
     def _run(self) -> None:
+        next_poll = time.monotonic()
         while not self._stop.is_set():
-            next_poll = time.monotonic() + self._poll_options.interval_seconds
+            next_poll = next_start(next_poll, time.monotonic(), self._poll_options.interval_seconds)
             was_complete = self._discovery.complete
             try:
                 self.poll()
@@ -195,3 +196,13 @@ class Poller:
             reports=self._recorder.reports,
             facts={type(dated.facts): dated for dated in self._facts.values()},
         )
+
+
+def next_start(planned: float, started: float, interval: float) -> float:
+    """When the poll after one that was planned for a time, and started at another, is due.
+
+    A thread wakes up a little late each time. Counting from the plan keeps that from adding up to
+    fewer polls. A poll that started early, or more than an interval late, begins a new plan.
+    """
+    late = started - planned
+    return (planned if 0 <= late < interval else started) + interval
