@@ -8,6 +8,7 @@ from typing import Final
 from exporter.findings import exporter, queues, redis
 from exporter.findings.model import Condition
 from exporter.rules.alerts import ALERTS
+from exporter.rules.model import Subject
 
 CONDITIONS: Final[Mapping[str, Condition]] = {
     "PageNotRendered": exporter.page_not_rendered,
@@ -54,7 +55,7 @@ NO_CONDITION: Final[Mapping[str, str]] = {
 """Alerts that only Prometheus can evaluate, with the reason."""
 
 _ABOUT_A_REDIS: Final = frozenset(
-    alert.name for alert in ALERTS if "$labels.connection " in alert.description
+    alert.name for alert in ALERTS if alert.subject in {Subject.CONNECTION, Subject.QUEUE}
 )
 
 _NOTHING_MOVES: Final = frozenset(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from exporter.findings.conditions import CAUSES
 from exporter.rules.alerts import ALERTS, BY_NAME
-from exporter.rules.model import Alert
+from exporter.rules.model import Alert, Subject
 
 _CONNECTION = ("job", "connection")
 _QUEUE = (*_CONNECTION, "prefix", "queue")
@@ -25,16 +25,13 @@ def _rules_of(cause: Alert) -> Iterator[str]:
     connections that are down.
     """
     explained = [alert for alert in ALERTS if alert.name in CAUSES[cause.name]]
-    equal = _QUEUE if _is_about(cause, "queue") else _CONNECTION
-    single = [alert for alert in explained if not _is_about(alert, "writer")]
+    # an isolation has the labels of its queue except for the connection's name
+    equal = _QUEUE if cause.subject in {Subject.QUEUE, Subject.ISOLATION} else _CONNECTION
+    single = [alert for alert in explained if alert.subject is not Subject.PAIR]
     yield _rule(cause, single, equal)
     pairs = [alert for alert in explained if "connections" in cause.labels.keys() & alert.labels]
     if pairs:
         yield _rule(cause, pairs, _PAIR)
-
-
-def _is_about(alert: Alert, label: str) -> bool:
-    return f"$labels.{label} " in alert.description
 
 
 def _rule(cause: Alert, explained: Iterable[Alert], equal: Iterable[str]) -> str:

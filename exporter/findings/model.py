@@ -12,6 +12,14 @@ from exporter.views.moment import Moment
 Limits = Mapping[str, float]
 """The settings of an alert, by name."""
 
+Text = str | Callable[[], str]
+"""A text, or a function that makes it if that is costly."""
+
+
+def text_of(text: Text) -> str:
+    """The text itself."""
+    return text if isinstance(text, str) else text()
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -20,8 +28,8 @@ class Hit:
     labels: Mapping[str, str]
     value: float = 1.0
     """The value of the alert's expression."""
-    detail: str | Callable[[], str] = ""
-    """The proof, or what is known beyond the alert's own text; a function if it is costly."""
+    detail: Text = ""
+    """The proof, or what is known beyond the alert's own text; empty for the alert's own text."""
     impact: float = 0.0
     """For sorting: ready jobs times the age of the oldest in seconds."""
 
@@ -47,7 +55,7 @@ class Finding:
 
     status: Status
     headline: str
-    detail: str | Callable[[], str] = ""
+    detail: Text = ""
     alert: Alert | None = None
     """None for what is not known: nobody is woken up for that."""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -56,7 +64,7 @@ class Finding:
     @property
     def explanation(self) -> str:
         """The detail as text."""
-        return self.detail if isinstance(self.detail, str) else self.detail()
+        return text_of(self.detail)
 
     @property
     def name(self) -> str:

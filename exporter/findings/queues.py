@@ -17,7 +17,7 @@ from exporter.collectors.queues.subjects.scheduled import (
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
 from exporter.config.models import Target
 from exporter.diagnosis import Database, Reason, hint, known_workers, queue_facts
-from exporter.findings.model import Hit, Limits
+from exporter.findings.model import Hit, Limits, Text
 from exporter.state.history import Counts, Past, counts_of, growth, window
 from exporter.state.queue_table import Column
 from exporter.state.snapshots import EventFacts, QueueEvents
@@ -225,7 +225,7 @@ def _hit(
     database: Database,
     index: int,
     value: float,
-    detail: str | Callable[[], str] = "",
+    detail: Text = "",
     **labels: str,
 ) -> Hit:
     queue, table = database.table.queues[index], database.table
@@ -241,7 +241,7 @@ def _labels(database: Database, queue: Queue) -> dict[str, str]:
     return {"connection": database.connection, "prefix": queue.prefix, "queue": queue.name}
 
 
-def _why(moment: Moment, database: Database, index: int) -> Callable[[], str]:
+def _why(moment: Moment, database: Database, index: int) -> Text:
     """The hint of the queue's reason; empty if it is not blocked."""
 
     def explain() -> str:

@@ -13,7 +13,7 @@ from exporter.collectors.queues.subjects.waiting import CLOCK_SKEW, OLDEST_WAITI
 from exporter.config.models import NO_TARGET
 from exporter.diagnosis import one_node
 from exporter.findings.conditions import CAUSES, CONDITIONS
-from exporter.findings.model import Finding, Hit, Status
+from exporter.findings.model import Finding, Hit, Status, text_of
 from exporter.findings.text import fill
 from exporter.rules.alerts import ALERTS
 from exporter.rules.model import Alert, Severity
@@ -107,7 +107,7 @@ def _finding(alert: Alert, hit: Hit) -> Finding:
     return Finding(
         _STATUS[alert.severity],
         fill(alert.summary, hit.labels, hit.value),
-        hit.detail or fill(alert.description, hit.labels, hit.value),
+        lambda: text_of(hit.detail) or fill(alert.description, hit.labels, hit.value),
         alert,
         hit.labels,
         hit.impact,

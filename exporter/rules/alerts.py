@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from exporter.rules.model import Alert, Setting, Severity, seconds
+from exporter.rules.model import Alert, Setting, Severity, Subject, seconds
 from exporter.rules.recordings import READY
 
 OVERVIEW, QUEUE, REDIS, EXPORTER = (
@@ -81,6 +81,7 @@ ALERTS: Final = (
     Alert(
         "ExporterDown",
         Severity.CRITICAL,
+        Subject.EXPORTER,
         "up == 0 and on (job, instance) last_over_time(bullmq_exporter_build_info[%window])",
         "BullMQ exporter down: {{ $labels.instance }}",
         "Prometheus cannot scrape {{ $labels.instance }} (job {{ $labels.job }}), which was a "
@@ -92,6 +93,7 @@ ALERTS: Final = (
     Alert(
         "ExporterAbsent",
         Severity.CRITICAL,
+        Subject.EXPORTER,
         "absent(bullmq_exporter_build_info)",
         "No BullMQ exporter is being scraped",
         "Prometheus scrapes no BullMQ exporter, so no other BullMQ alert can fire.",
@@ -101,6 +103,7 @@ ALERTS: Final = (
     Alert(
         "PageNotRendered",
         Severity.CRITICAL,
+        Subject.EXPORTER,
         "increase(bullmq_exporter_render_failures_total[%window]) > 0",
         "BullMQ exporter cannot show its metrics: {{ $labels.instance }}",
         "A bug keeps the exporter {{ $labels.instance }} (job {{ $labels.job }}) from rendering "
@@ -112,6 +115,7 @@ ALERTS: Final = (
     Alert(
         "ConfigReloadFailed",
         Severity.WARNING,
+        Subject.EXPORTER,
         "bullmq_exporter_config_last_reload_successful == 0",
         "Configuration reload failed: {{ $labels.instance }}",
         "The exporter {{ $labels.instance }} (job {{ $labels.job }}) keeps its previous "
@@ -122,6 +126,7 @@ ALERTS: Final = (
     Alert(
         "RedisUnreachable",
         Severity.CRITICAL,
+        Subject.CONNECTION,
         "max by (%connection) (bullmq_up) == 0",
         "Redis unreachable: {{ $labels.connection }}",
         "The exporter is running but cannot reach the Redis of connection "
@@ -132,6 +137,7 @@ ALERTS: Final = (
     Alert(
         "CollectionStale",
         Severity.WARNING,
+        Subject.CONNECTION,
         # discovery has its own interval, which may be long
         "time() - max by (%connection, collector) "
         '(bullmq_exporter_collector_last_success_timestamp_seconds{collector!="discovery"}) '
@@ -146,6 +152,7 @@ ALERTS: Final = (
     Alert(
         "CollectionErrors",
         Severity.WARNING,
+        Subject.CONNECTION,
         "max by (%connection, collector, error) "
         "(rate(bullmq_exporter_collector_errors_total[%window])) > 0",
         "Collector errors: {{ $labels.collector }} of {{ $labels.connection }} "
@@ -160,6 +167,7 @@ ALERTS: Final = (
     Alert(
         "DiscoveryRefused",
         Severity.CRITICAL,
+        Subject.CONNECTION,
         "max by (%connection) "
         '(bullmq_exporter_collector_refused_commands{collector="discovery"}) > 0',
         "Queues cannot be discovered: {{ $labels.connection }}",
@@ -171,6 +179,7 @@ ALERTS: Final = (
     Alert(
         "CommandsRefused",
         Severity.WARNING,
+        Subject.CONNECTION,
         "max by (%connection, collector) "
         '(bullmq_exporter_collector_refused_commands{collector=~"queues|events"}) > 0',
         "Redis refuses commands: {{ $labels.collector }} of {{ $labels.connection }}",
@@ -183,6 +192,7 @@ ALERTS: Final = (
     Alert(
         "NoQueuesFound",
         Severity.WARNING,
+        Subject.CONNECTION,
         "max by (%connection, prefix) (bullmq_exporter_queues) == 0",
         "No queues found: prefix {{ $labels.prefix }} on {{ $labels.connection }}",
         "The exporter finds no queue under the prefix {{ $labels.prefix }} on connection "
@@ -194,6 +204,7 @@ ALERTS: Final = (
     Alert(
         "QueuesDropped",
         Severity.WARNING,
+        Subject.CONNECTION,
         "max by (%connection, prefix) (bullmq_exporter_queues_dropped) > 0",
         "Queues not watched: prefix {{ $labels.prefix }} on {{ $labels.connection }} "
         "({{ $value | humanize }})",
@@ -206,6 +217,7 @@ ALERTS: Final = (
     Alert(
         "EventsLagging",
         Severity.WARNING,
+        Subject.CONNECTION,
         "max by (%connection) (bullmq_exporter_events_lag_seconds) > %above_seconds",
         "Events lag behind: {{ $labels.connection }} ({{ $value | humanizeDuration }})",
         "The exporter reads the events of connection {{ $labels.connection }} with a delay of "
@@ -218,6 +230,7 @@ ALERTS: Final = (
     Alert(
         "EventGap",
         Severity.INFO,
+        Subject.QUEUE,
         "max by (%queue) (increase(bullmq_queue_events_lost_total[%window])) > 0",
         f"Events lost: {_QUEUE_NAME}",
         f"About {{{{ $value | humanize }}}} events of {_QUEUE_NAME} were trimmed from the stream "
@@ -229,6 +242,7 @@ ALERTS: Final = (
     Alert(
         "JobsWaitingTooLong",
         Severity.WARNING,
+        Subject.QUEUE,
         f"{_above(_WAITING, '%above_seconds', 'wait_seconds')} {_NOT_PAUSED}",
         f"Jobs waiting too long: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
         f"The oldest ready job of {_QUEUE_NAME} has been waiting for "
@@ -240,6 +254,7 @@ ALERTS: Final = (
     Alert(
         "JobsWaitingFarTooLong",
         Severity.CRITICAL,
+        Subject.QUEUE,
         f"{_above(_WAITING, '%above_seconds', 'wait_seconds', '%target_factor * ')} {_NOT_PAUSED}",
         f"Jobs waiting far too long: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
         f"The oldest ready job of {_QUEUE_NAME} has been waiting for "
@@ -251,6 +266,7 @@ ALERTS: Final = (
     Alert(
         "QueueNotDraining",
         Severity.CRITICAL,
+        Subject.QUEUE,
         f"{READY} > 0 and on (%queue) {_FINISHED} == 0 {_NOT_PAUSED}",
         f"No job finishes: {_QUEUE_NAME} ({{{{ $value | humanize }}}} ready)",
         f"{_QUEUE_NAME} has ready jobs ({{{{ $value | humanize }}}}), but no job has finished "
@@ -262,6 +278,7 @@ ALERTS: Final = (
     Alert(
         "BacklogGrowing",
         Severity.WARNING,
+        Subject.QUEUE,
         f"{READY} > %above_jobs and on (%queue) deriv({READY}[%window]) > 0 {_NOT_PAUSED}",
         f"Backlog growing: {_QUEUE_NAME} ({{{{ $value | humanize }}}} ready)",
         f"{_QUEUE_NAME} has {{{{ $value | humanize }}}} ready jobs, and the number keeps growing: "
@@ -273,6 +290,7 @@ ALERTS: Final = (
     Alert(
         "NoWorkers",
         Severity.CRITICAL,
+        Subject.QUEUE,
         "sum by (%queue) "
         '(max by (%queue, state) (bullmq_queue_size{state=~"waiting|prioritized|active"})) > 0 '
         f"and on (%queue) max by (%queue) (bullmq_queue_workers) == 0 {_NOT_PAUSED}",
@@ -285,6 +303,7 @@ ALERTS: Final = (
     Alert(
         "QueuePausedTooLong",
         Severity.INFO,
+        Subject.QUEUE,
         "max by (%queue) (bullmq_queue_paused) == 1",
         f"Queue still paused: {_QUEUE_NAME}",
         f"{_QUEUE_NAME} has been paused for a long time. Resume it if that is not intended.",
@@ -294,6 +313,7 @@ ALERTS: Final = (
     Alert(
         "QueueSilent",
         Severity.WARNING,
+        Subject.QUEUE,
         f"{_SILENT} > on (%queue) {_target('silent_seconds')}",
         f"No job is added: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
         f"The last job was added to {_QUEUE_NAME} {{{{ $value | humanizeDuration }}}} ago, longer "
@@ -304,6 +324,7 @@ ALERTS: Final = (
     Alert(
         "HighFailureRatio",
         Severity.WARNING,
+        Subject.QUEUE,
         f"{_above(_RATIO, '%above_ratio', 'failure_ratio')} {_ENOUGH_FAILED}",
         f"High failure ratio: {_QUEUE_NAME} ({{{{ $value | humanizePercentage }}}})",
         f"{{{{ $value | humanizePercentage }}}} of the finished jobs of {_QUEUE_NAME} "
@@ -315,6 +336,7 @@ ALERTS: Final = (
     Alert(
         "VeryHighFailureRatio",
         Severity.CRITICAL,
+        Subject.QUEUE,
         f"{_RATIO} > %above_ratio unless on (%queue) {_target('failure_ratio')} {_ENOUGH_FAILED}",
         f"Very high failure ratio: {_QUEUE_NAME} ({{{{ $value | humanizePercentage }}}})",
         f"{{{{ $value | humanizePercentage }}}} of the finished jobs of {_QUEUE_NAME} "
@@ -326,6 +348,7 @@ ALERTS: Final = (
     Alert(
         "JobsStalled",
         Severity.WARNING,
+        Subject.QUEUE,
         f"{_counted('bullmq_queue_jobs_stalled_total')} > %above_jobs",
         f"Jobs stalled: {_QUEUE_NAME} ({{{{ $value | humanize }}}})",
         f"About {{{{ $value | humanize }}}} jobs of {_QUEUE_NAME} were put back because their "
@@ -337,6 +360,7 @@ ALERTS: Final = (
     Alert(
         "DelayedJobsOverdue",
         Severity.WARNING,
+        Subject.QUEUE,
         f"max by (%queue) (bullmq_queue_delayed_overdue_seconds) > %above_seconds {_NOT_PAUSED}",
         f"Delayed jobs overdue: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
         f"A delayed job of {_QUEUE_NAME} was due {{{{ $value | humanizeDuration }}}} ago, but no "
@@ -348,6 +372,7 @@ ALERTS: Final = (
     Alert(
         "SchedulerOverdue",
         Severity.WARNING,
+        Subject.QUEUE,
         f"max by (%queue) (bullmq_queue_schedulers_overdue_seconds) > %above_seconds {_NOT_PAUSED}",
         f"Job scheduler overdue: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
         f"A job scheduler of {_QUEUE_NAME} was due {{{{ $value | humanizeDuration }}}} ago: a "
@@ -359,6 +384,7 @@ ALERTS: Final = (
     Alert(
         "ActiveJobTooLong",
         Severity.WARNING,
+        Subject.QUEUE,
         _above(_RUNNING, "%above_seconds", "run_seconds"),
         f"Job running too long: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
         f"The oldest active job of {_QUEUE_NAME} started {{{{ $value | humanizeDuration }}}} ago. "
@@ -370,6 +396,7 @@ ALERTS: Final = (
     Alert(
         "RedisWritesRefused",
         Severity.CRITICAL,
+        Subject.CONNECTION,
         "max by (%connection) (bullmq_connection_writes_refused) == 1",
         "Redis refuses writes: {{ $labels.connection }}",
         "The Redis of {{ $labels.connection }} answers reads but refuses writes, so jobs can be "
@@ -380,6 +407,7 @@ ALERTS: Final = (
     Alert(
         "RedisPersistenceFailing",
         Severity.CRITICAL,
+        Subject.CONNECTION,
         "min by (%connection, kind) (bullmq_redis_persistence_ok) == 0",
         "Redis cannot save its data: {{ $labels.connection }} ({{ $labels.kind }})",
         "The last write of {{ $labels.kind }} by the Redis of {{ $labels.connection }} failed. A "
@@ -391,6 +419,7 @@ ALERTS: Final = (
     Alert(
         "RedisKeysEvicted",
         Severity.CRITICAL,
+        Subject.CONNECTION,
         "max by (%connection) (increase(bullmq_redis_evicted_keys_total[%window])) > 0",
         "Redis has deleted keys: {{ $labels.connection }} ({{ $value | humanize }})",
         "The Redis of {{ $labels.connection }} has evicted about {{ $value | humanize }} keys to "
@@ -402,6 +431,7 @@ ALERTS: Final = (
     Alert(
         "RedisReplicaLinkDown",
         Severity.WARNING,
+        Subject.CONNECTION,
         "min by (%connection) (bullmq_redis_master_link_up) == 0",
         "Replica without its master: {{ $labels.connection }}",
         "Connection {{ $labels.connection }} reaches a replica whose link to its master is down. "
@@ -412,6 +442,7 @@ ALERTS: Final = (
     Alert(
         "RedisClientsNearLimit",
         Severity.WARNING,
+        Subject.CONNECTION,
         "max by (%connection) (bullmq_redis_connected_clients / "
         "(bullmq_redis_max_clients > 0)) > %above_ratio",
         "Redis has nearly too many clients: {{ $labels.connection }} "
@@ -425,6 +456,7 @@ ALERTS: Final = (
     Alert(
         "RedisClientsRejected",
         Severity.CRITICAL,
+        Subject.CONNECTION,
         "max by (%connection) (increase(bullmq_redis_rejected_connections_total[%window])) > 0",
         "Redis rejects clients: {{ $labels.connection }} ({{ $value | humanize }})",
         "The Redis of {{ $labels.connection }} has rejected about {{ $value | humanize }} "
@@ -436,6 +468,7 @@ ALERTS: Final = (
     Alert(
         "RedisEvictionPolicyUnsafe",
         Severity.WARNING,
+        Subject.CONNECTION,
         "min by (%connection) (bullmq_redis_eviction_safe) == 0",
         "Redis may delete jobs: {{ $labels.connection }}",
         "The maxmemory-policy of {{ $labels.connection }} is not noeviction, so Redis may delete "
@@ -446,6 +479,7 @@ ALERTS: Final = (
     Alert(
         "RedisMemoryNearLimit",
         Severity.CRITICAL,
+        Subject.CONNECTION,
         "max by (%connection) (bullmq_redis_memory_used_bytes / "
         "(bullmq_redis_memory_max_bytes > 0)) > %above_ratio",
         "Redis memory nearly full: {{ $labels.connection }} ({{ $value | humanizePercentage }})",
@@ -459,6 +493,7 @@ ALERTS: Final = (
     Alert(
         "WorkerIsolation",
         Severity.CRITICAL,
+        Subject.ISOLATION,
         "max by (%isolation) (bullmq_worker_isolation) == 1",
         "Jobs and workers in different Redis databases: {{ $labels.prefix }}:{{ $labels.queue }}",
         "Jobs of {{ $labels.prefix }}:{{ $labels.queue }} wait in the database of "
@@ -475,6 +510,7 @@ ALERTS: Final = (
     Alert(
         "SyncTestFailing",
         Severity.CRITICAL,
+        Subject.PAIR,
         "min by (%pair) (bullmq_sync_success) == 0 "
         f"unless on (%writer) {_UNREACHABLE.format('writer')} "
         f"unless on (%reader) {_UNREACHABLE.format('reader')} "
@@ -490,6 +526,7 @@ ALERTS: Final = (
     Alert(
         "QueueBlocked",
         Severity.CRITICAL,
+        Subject.QUEUE,
         "max by (%queue, reason) "
         '(bullmq_queue_blocked{reason!~"paused|rate_limited|concurrency_limit"}) == 1',
         f"Queue blocked: {_QUEUE_NAME} ({{{{ $labels.reason }}}})",

@@ -19,6 +19,18 @@ class Severity(StrEnum):
     """Useful together with other alerts."""
 
 
+class Subject(StrEnum):
+    """What an alert is about, which its labels name."""
+
+    EXPORTER = "exporter"
+    CONNECTION = "connection"
+    QUEUE = "queue"
+    PAIR = "pair"
+    """A connection that writes and one that reads, in the sync test."""
+    ISOLATION = "isolation"
+    """A queue, and the connections of its producer and of its worker."""
+
+
 class RuleText(Template):
     """PromQL with %name placeholders, since Prometheus' own templates use $."""
 
@@ -46,6 +58,7 @@ class Alert:
     name: str
     """Name without the prefix BullMQ."""
     severity: Severity
+    subject: Subject
     expr: str
     """A `RuleText` whose placeholders are settings (%above_seconds) and label lists (%queue)."""
     summary: str

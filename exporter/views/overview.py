@@ -51,6 +51,11 @@ class QueueView:
         waiting, prioritized = self.jobs["waiting"], self.jobs["prioritized"]
         return None if waiting is None or prioritized is None else waiting + prioritized
 
+    @property
+    def impact(self) -> float:
+        """Ready jobs times the age of the oldest in seconds, at least one; 0 if unknown."""
+        return (self.ready or 0) * max(self.oldest_waiting_seconds or 0.0, 1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Overview:

@@ -15,9 +15,9 @@ def _name(view: QueueView) -> tuple[str, str, str]:
 
 
 _ASCENDING: Final[dict[str, Callable[[QueueView], Any]]] = {
-    "name": _name,
     # blocked queues come first
-    "reason": lambda view: (view.reason is None, view.reason or ""),
+    "impact": lambda view: (view.reason is None, -view.impact),
+    "name": _name,
 }
 _DESCENDING: Final[dict[str, Callable[[QueueView], float | None]]] = {
     "ready": lambda view: view.ready,
@@ -35,8 +35,10 @@ _DESCENDING: Final[dict[str, Callable[[QueueView], float | None]]] = {
     "completed-rate": lambda view: view.completed_per_minute,
     "failed-rate": lambda view: view.failed_per_minute,
 }
-SORTS: Final = ("name", "reason", *_DESCENDING)
-"""Sort keys: `name` and `reason` sort in ascending order, numbers in descending order."""
+SORTS: Final = ("impact", "name", *_DESCENDING)
+"""Sort keys, the default first: `impact` puts blocked queues first, and among them those where most
+jobs wait longest; `name` is in ascending order, numbers are in descending order.
+"""
 
 
 def in_order(views: Iterable[QueueView], sort: str, *, reverse: bool = False) -> list[QueueView]:

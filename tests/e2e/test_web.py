@@ -157,7 +157,7 @@ def test_the_status_page_is_compressed_on_request(running: Daemon) -> None:
 def test_a_mistake_in_the_address_is_told(running: Daemon) -> None:
     answer = running.get("/?sort=%3Cb%3E")
     assert answer.status == 400
-    assert answer.text.startswith("sort: unknown value; use one of name, reason")
+    assert answer.text.startswith("sort: unknown value; use one of impact, name")
     assert answer.headers["content-type"].startswith("text/plain")
 
 

@@ -63,7 +63,7 @@ ALL = Overview((MAIL, IMAGES, UNKNOWN), ())
 @pytest.mark.parametrize(
     ("sort", "first"),
     [("name", "images"), ("ready", "mail"), ("oldest", "mail"), ("active", "images")]
-    + [("failed", "images"), ("reason", "mail")],
+    + [("failed", "images"), ("impact", "mail")],
 )
 def test_sorting(sort: str, first: str) -> None:
     assert choose(ALL, sort, "*", blocked=False)[0].queue == first
@@ -75,6 +75,15 @@ def test_every_order_has_a_way_back(sort: str) -> None:
     forth = in_order(ALL.queues, sort)
     back = in_order(ALL.queues, sort, reverse=True)
     assert set(map(id, forth)) == set(map(id, back)) == set(map(id, ALL.queues))
+
+
+def test_impact_puts_blocked_queues_first_and_then_most_jobs_for_longest() -> None:
+    many = view("many", jobs=jobs(waiting=1000), oldest_waiting_seconds=1.0)
+    few = view("few", jobs=jobs(waiting=10), oldest_waiting_seconds=99.0)
+    old = view("old", jobs=jobs(waiting=2), oldest_waiting_seconds=7200.0, reason="no_workers")
+    new = view("new", jobs=jobs(waiting=3), oldest_waiting_seconds=70.0, reason="no_workers")
+    order = [each.queue for each in in_order([few, UNKNOWN, new, many, old], "impact")]
+    assert order == ["old", "new", "many", "few", UNKNOWN.queue]
 
 
 def test_what_is_not_known_comes_last_either_way() -> None:

@@ -125,7 +125,7 @@ class TestQuery:
     @pytest.mark.parametrize(
         ("parameters", "text"),
         [
-            ({"sort": "size"}, r"sort: unknown value; use one of name, reason, .*"),
+            ({"sort": "size"}, r"sort: unknown value; use one of impact, name, .*"),
             ({"order": "up"}, "order: unknown value; use one of back, or omit it"),
             ({"only": "x"}, "only: unknown value; use one of blocked, or omit it"),
             ({"q": "x" * 201}, "a parameter is longer than 200 characters"),

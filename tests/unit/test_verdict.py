@@ -152,6 +152,13 @@ class TestEveryAlert:
         assert "{{" not in finding.headline + finding.explanation
         assert found.status is (Status.INFO if name == "QueuePausedTooLong" else finding.status)
 
+    def test_the_alert_explains_what_is_not_blocked(self) -> None:
+        """Without proof beyond the alert's own text, the finding says what the alert says."""
+        active = {"active": 1, "active_locked": 0, "worker_alive": 0}
+        (finding,) = verdict(snapshot(queues={MAIL: active})).findings
+        assert finding.name == "NoWorkers"
+        assert finding.explanation.startswith("bull:mail on api has unfinished jobs")
+
     def test_a_rejected_configuration(self) -> None:
         refusal = Reload(successful=False, success_time=0.0)
         assert names(verdict(snapshot(queues={MAIL: {}}), reload=refusal)) == ["ConfigReloadFailed"]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--watch", is_flag=True, help="Refresh at every poll (default on a terminal).")
 @click.option("--json", "json_", is_flag=True, help="Print JSON objects instead of tables.")
 @click.option(
-    "--sort", type=click.Choice(SORTS), default="name", show_default=True, help="Sort order."
+    "--sort", type=click.Choice(SORTS), default=SORTS[0], show_default=True, help="Sort order."
 )
 @click.option(
     "--filter", "pattern", metavar="GLOB", default="*", help="Show only queues whose name matches."

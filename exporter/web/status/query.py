@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 from exporter.views.overview import QueueView
 from exporter.views.sorting import SORTS, in_order
 
-_DEFAULT_SORT: Final = "reason"
 _MAX_CHARACTERS: Final = 200
 
 
@@ -28,7 +27,7 @@ class Query:
     prefix: str = ""
     only: str = ""
     """`blocked`, or empty for all."""
-    sort: str = _DEFAULT_SORT
+    sort: str = SORTS[0]
     order: str = ""
     """`back` reverses the sort; empty for its default order."""
 
