@@ -563,7 +563,8 @@ JOB_RUN = _histogram(
 QUEUE_LAST_ADDED = _gauge(
     "bullmq_queue_last_added_timestamp_seconds",
     _QUEUE,
-    "Unix time when a job was last added to the queue; absent until the exporter has seen one.",
+    "Unix time when a job was last added to the queue. Events that were not read, from before the "
+    "exporter's start or lost, count as added jobs: it may be too late, never too early.",
     "time() - bullmq_queue_last_added_timestamp_seconds",
     "seconds",
 )

@@ -176,7 +176,7 @@ def _unreadable_counts(moment: Moment) -> Iterator[Finding]:
 
 
 def _never_added(moment: Moment) -> Iterator[Finding]:
-    """Queues that must not be silent, and of which no added job was seen yet."""
+    """Queues that must not be silent, and whose events are not read."""
     for database in moment.databases:
         facts = moment.facts(moment.known[database.connection], EventFacts)
         events = facts.queues if facts is not None else {}
@@ -188,11 +188,11 @@ def _never_added(moment: Moment) -> Iterator[Finding]:
         ]
         if unknown:
             yield Finding(
-                Status.INFO,
+                Status.UNKNOWN,
                 f"Last added job unknown: {counted(len(unknown), 'queue')} of "
                 f"{database.connection}",
-                f"whether {_list(unknown)} have been silent too long is known from the next "
-                "added job on, if events are read",
+                f"no event of {_list(unknown)} was read, so silent_seconds cannot be checked; see "
+                "events.enabled, and opts.maxLenEvents of the queue",
                 labels={"connection": database.connection},
             )
 

@@ -106,7 +106,8 @@ class QueueEvents:
     jobs: Mapping[str, JobEvents]
     """By job name; all jobs under the empty name if `events.job_names` is off."""
     last_added: float | None = None
-    """Unix time by the server's clock when a job was last added; None if none was seen."""
+    """Unix time by the server's clock when a job was last added, or of the last event that was not
+    read, if that is later: no job was added since. None if nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -94,18 +95,49 @@ def test_history_is_no_news(any_server: Any_) -> None:
 
 @pytest.mark.parametrize("job_names", [False, True])
 def test_when_the_last_job_was_added(any_server: Any_, *, job_names: bool) -> None:
-    """Unknown until one is seen: what was in the stream at the start is not read."""
+    """Events that were there at the start are not read, and may have been added jobs."""
     client = any_server.client()
-    add_event(client, "added")
+    start = 1_700_000_000_000
+    add_event(client, "added", entry_id=f"{start - 5}-0")
+    add_event(client, "completed", entry_id=f"{start}-0")
     follower = Follower(any_server, "q", job_names=job_names)
-    assert follower.queue().last_added is None
-    add_event(client, "added", 2, name="resize")
+    assert follower.queue().last_added == start / 1000
+    add_event(client, "waiting", entry_id=f"{start + 5}-0")
+    assert follower.queue().last_added == start / 1000
+    add_event(client, "added", 2, entry_id=f"{start + 6}-0", name="resize")
+    assert follower.queue().last_added == (start + 6) / 1000
     last = server_ms(any_server) + 60_000
     add_event(client, "added", 3, entry_id=f"{last}-0", name="welcome")
     add_event(client, "waiting", 3)
     assert follower.queue().last_added == last / 1000
     add_event(client, "completed", 3)
     assert follower.queue().last_added == last / 1000
+
+
+@pytest.mark.parametrize("job_names", [False, True])
+def test_a_queue_without_events_was_silent_since_it_is_watched(
+    any_server: Any_, *, job_names: bool
+) -> None:
+    before = int(time.time())
+    any_server.client().hset("bull:q:meta", "opts.maxLenEvents", 10_000)
+    follower = Follower(any_server, "q", job_names=job_names)
+    last_added = follower.queue().last_added
+    assert last_added is not None
+    assert before <= last_added <= time.time()
+
+
+def test_a_job_may_be_added_by_a_lost_event(server: Server) -> None:
+    client = server.client()
+    start = 1_700_000_000_000
+    add_event(client, "added", entry_id=f"{start}-0")
+    follower = Follower(server, "q")
+    follower.queue()
+    add_event(client, "added", 2, entry_id=f"{start + 5}-0")
+    add_event(client, "completed", 2, entry_id=f"{start + 9}-0")
+    client.xtrim("bull:q:events", maxlen=0)
+    for _ in range(follower.passes_per_check):
+        found = follower.queue()
+    assert (found.lost, found.last_added) == (2, (start + 9) / 1000)
 
 
 def test_a_stream_that_comes_later_is_read_from_its_beginning(any_server: Any_) -> None:

@@ -280,7 +280,7 @@ class TestTargets:
     def test_a_last_job_that_was_not_seen_is_unknown(self) -> None:
         found = verdict(added(None), settings=etl(silent_seconds=60))
         assert found.groups[0].headline == "Last added job unknown: 1 queue of api"
-        assert found.status is Status.INFO
+        assert found.status is Status.UNKNOWN
 
 
 def added(at: float | None) -> Snapshot:

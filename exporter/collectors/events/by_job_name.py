@@ -29,6 +29,8 @@ class StreamAggregator(Protocol):
     """Number of events trimmed before they were read."""
     oversized: int
     """Number of job names that were too long."""
+    unread_until_ms: int
+    """Unix ms of the last event that may not have been read; 0 if all events were read."""
 
     @property
     def inflight(self) -> int:
@@ -85,13 +87,13 @@ class StreamAggregator(Protocol):
 class TotalAggregator:
     """All jobs together. The aggregator is created by the first event: most queues are idle."""
 
-    __slots__ = ("_aggregator", "_create", "_empty", "lost", "oversized", "read")
+    __slots__ = ("_aggregator", "_create", "_empty", "lost", "oversized", "read", "unread_until_ms")
 
     def __init__(
         self, create: Callable[[], EventAggregator], empty: Mapping[str, JobEvents]
     ) -> None:
         """`empty` is shown until the first event."""
-        self.read = self.lost = self.oversized = 0
+        self.read = self.lost = self.oversized = self.unread_until_ms = 0
         self._create = create
         self._empty = empty
         self._aggregator: EventAggregator | None = None
@@ -139,18 +141,27 @@ class TotalAggregator:
 
     def frozen(self) -> QueueEvents:
         jobs = self._empty if self._aggregator is None else {"": self._aggregator.frozen()}
-        return QueueEvents(self.read, self.lost, jobs, _last_added(self.parts))
+        return QueueEvents(self.read, self.lost, jobs, _last_added(self))
 
 
 class JobNameAggregator:
     """By job name; names beyond the maximum are counted as `OTHER`."""
 
-    __slots__ = ("_bounds", "_by_name", "_max_names", "_names", "lost", "oversized", "read")
+    __slots__ = (
+        "_bounds",
+        "_by_name",
+        "_max_names",
+        "_names",
+        "lost",
+        "oversized",
+        "read",
+        "unread_until_ms",
+    )
 
     def __init__(
         self, wait_bounds: tuple[float, ...], run_bounds: tuple[float, ...], max_names: int
     ) -> None:
-        self.read = self.lost = self.oversized = 0
+        self.read = self.lost = self.oversized = self.unread_until_ms = 0
         self._bounds = (wait_bounds, run_bounds)
         self._max_names = max_names
         self._by_name: dict[str, EventAggregator] = {}
@@ -214,7 +225,7 @@ class JobNameAggregator:
 
     def frozen(self) -> QueueEvents:
         jobs = {name: each.frozen() for name, each in self._by_name.items()}
-        return QueueEvents(self.read, self.lost, jobs, _last_added(self.parts))
+        return QueueEvents(self.read, self.lost, jobs, _last_added(self))
 
     def _checked(self, name: bytes) -> str:
         """The name as shown; `OTHER` if it is missing or too long."""
@@ -235,9 +246,10 @@ class JobNameAggregator:
         return aggregator
 
 
-def _last_added(parts: Collection[EventAggregator]) -> float | None:
-    """Unix time of the last `added` event; None if none was seen."""
-    last = max((part.last_added_ms for part in parts), default=0)
+def _last_added(stream: StreamAggregator) -> float | None:
+    """Unix time of the last event that is `added`, or may be; None if there is none."""
+    seen = max((part.last_added_ms for part in stream.parts), default=0)
+    last = max(seen, stream.unread_until_ms)
     return last / 1000 if last else None
 
 

@@ -12,6 +12,7 @@ to that ID was read, those of them that were not read are lost. No quiet moment 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -22,6 +23,7 @@ from exporter.collectors.events.streams import (
     XREAD,
     Stream,
     StreamEnd,
+    id_ms,
     id_order,
     is_entry,
     is_id,
@@ -51,6 +53,7 @@ def locate(context: Context, streams: Sequence[Stream], *, other_server: bool) -
     for stream, end in _stream_ends(context, streams):
         if end.last == FIRST_ID:
             _start(stream, FIRST_ID, 0)
+            _note_unread(stream, int(time.time() * 1000))
         elif stream.position is None:
             young = end.first is not None and id_order(end.first)[0] > stream.since_ms
             _start(stream, *((FIRST_ID, 0) if young else (end.last, end.added)))
@@ -73,6 +76,7 @@ def _is_another(
 def _start(stream: Stream, position: bytes, added: int | None) -> None:
     """Read on after `position`, up to which `added` entries were added."""
     stream.aggregator.reset()
+    _note_unread(stream, id_ms(position))
     stream.position = stream.previous_position = position
     stream.added, stream.read, stream.end = added, 0, None
 
@@ -99,7 +103,7 @@ def look_up_ends(context: Context, streams: Sequence[Stream]) -> list[Stream]:
         if end.added is None:
             full = end.length >= (stream.max_length or DEFAULT_MAX_EVENTS)
             if gap and full and stream.previous_position != FIRST_ID:
-                stream.aggregator.lost += 1
+                _add_lost(stream, 1, end)
                 lost.append(stream)
         elif stream.added is not None and end.added < stream.added + stream.read:
             stream.aggregator.reset()
@@ -122,15 +126,25 @@ def count_losses(streams: Iterable[Stream]) -> list[Stream]:
         if not stream.reached_end:
             stream.position = end.last  # the entries up to there are gone
             if end.added is None:
-                stream.aggregator.lost += 1
+                _add_lost(stream, 1, end)
                 lost.append(stream)
         if end.added is not None and stream.added is not None:
             missing = end.added - stream.added - (stream.read - stream.beyond)
             if missing > 0:
-                stream.aggregator.lost += missing
+                _add_lost(stream, missing, end)
                 lost.append(stream)
         stream.added, stream.read, stream.end = end.added, stream.beyond, None
     return lost
+
+
+def _add_lost(stream: Stream, count: int, end: StreamEnd) -> None:
+    stream.aggregator.lost += count
+    _note_unread(stream, id_ms(end.last))
+
+
+def _note_unread(stream: Stream, until_ms: int) -> None:
+    """Remember that events up to then may not have been read."""
+    stream.aggregator.unread_until_ms = max(stream.aggregator.unread_until_ms, until_ms)
 
 
 def _is_after(entry_id: bytes | None, other: bytes) -> bool:
