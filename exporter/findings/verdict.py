@@ -122,6 +122,8 @@ def _unknown(moment: Moment) -> Iterator[Finding]:
         yield Finding(Status.UNKNOWN, f"Starting: {_list(waiting)} not tried yet")
     for snapshot in moment.snapshots:
         name = snapshot.connection
+        if moment.is_up(snapshot):
+            yield from _server_unknown(snapshot)
         if moment.owners[name] == name and moment.is_up(snapshot):
             yield from _one_node(snapshot)
             yield from _unread(snapshot, moment)
@@ -156,6 +158,18 @@ def _unread(snapshot: Snapshot, moment: Moment) -> Iterator[Finding]:
             Status.INFO,
             f"The number of workers of {name} is unknown",
             "Redis does not list its clients; workers are known by their locks and stalled-check",
+        )
+
+
+def _server_unknown(snapshot: Snapshot) -> Iterator[Finding]:
+    """No alert: CommandsRefused is about queues, and some providers refuse INFO for good."""
+    server = snapshot.reports.get("server")
+    if server is not None and "info" in server.not_available:
+        yield Finding(
+            Status.UNKNOWN,
+            f"The state of the Redis of {snapshot.connection} is unknown",
+            "it refuses INFO, so its memory, eviction policy and persistence cannot be checked",
+            labels={"connection": snapshot.connection},
         )
 
 

@@ -39,9 +39,16 @@ def found_by_prometheus(prometheus: Prometheus) -> set[Found]:
     }
 
 
-def disagreement(health: Mapping[str, Any], prometheus: Prometheus) -> dict[str, set[Found]]:
-    """What only one of both has found; empty if they agree."""
+def disagreement(
+    health: Mapping[str, Any], prometheus: Prometheus, *, connection: str = ""
+) -> dict[str, set[Found]]:
+    """What only one of both has found; empty if they agree.
+
+    With `connection`, only what Prometheus finds about that one is compared.
+    """
     ours, theirs = found_by_exporter(health), found_by_prometheus(prometheus)
+    if connection:
+        theirs = {found for found in theirs if ("connection", connection) in found[1]}
     missing = {found for found in theirs - ours if found[0] not in NEEDS_HISTORY}
     return {
         name: found for name, found in (("extra", ours - theirs), ("missing", missing)) if found
