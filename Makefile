@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 OPERATOR := deploy/kubernetes/components/prometheus-operator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit test-under-load lowest fuzz faults audit check fmt lint type docs site pictures bench soak clean
+.PHONY: help demo test unit test-under-load lowest fuzz compare faults audit check fmt lint type docs site pictures bench soak healthy clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ test-under-load: .make/dev ## Run the tests under CPU and disk load (RUNS=5)
 fuzz: .make/dev ## Fuzz every parser with 200,000 inputs (FUZZ_INPUTS=n, ARGS="-k name" selects)
 	FUZZ_INPUTS=$(or $(FUZZ_INPUTS),200000) $(BIN)/python -m pytest -q --numprocesses $(JOBS) \
 	  --dist load tests/fuzz $(ARGS)
+
+compare: .make/dev ## Compare a long-lived poller with new ones after random changes (SEEDS=1000)
+	SEEDS=$(or $(SEEDS),1000) $(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist load \
+	  -k new_exporter_shows tests/integration $(ARGS)
 
 faults: .make/dev ## Inject every fault and print what was measured
 	FAULT_REPORT=1 $(PYTEST) -q tests/faults $(ARGS)
@@ -88,6 +92,9 @@ bench: .make/dev ## Measure the cost of a poll and of a scrape (needs redis-serv
 
 soak: .make/dev ## Run an hour of traffic with random faults (ARGS="--minutes 5")
 	$(BIN)/python -m tests.soak $(ARGS)
+
+healthy: .make/dev ## Watch an hour of healthy traffic with restricted users (ARGS="--minutes 5")
+	$(BIN)/python -m tests.soak.healthy $(ARGS)
 
 clean: ## Remove everything that make created
 	rm -rf $(VENV) .make build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -8,7 +8,7 @@ import pytest
 
 from exporter.connection import ErrorClass, RedisFailure, Replies
 from tests.support.pages import every, value
-from tests.support.queue_changes import CHANGES, LEFT, NAMES, build, job, now_ms, shown
+from tests.support.queue_changes import CHANGES, LEFT, NAMES, SEEDS, build, job, now_ms, shown
 from tests.support.servers import FakeServer, Server
 from tests.support.stopped_clock import StoppedClock
 from tests.support.waiting import LIMIT_SECONDS
@@ -86,7 +86,7 @@ def test_a_poll_that_breaks_off_hides_nothing(
         assert found == pytest.approx(age)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_shown_is_what_a_new_exporter_shows(
     any_server: Any_, clock: StoppedClock, seed: int
 ) -> None:

@@ -17,7 +17,7 @@ from exporter.state.store import SnapshotStore
 from exporter.views.moment import moment_of
 from tests.support.pages import Samples, Series, every, parse
 from tests.support.proxy import Proxy
-from tests.support.queue_changes import CHANGES, LEFT, NAMES, build, now_ms, shown
+from tests.support.queue_changes import CHANGES, LEFT, NAMES, SEEDS, build, now_ms, shown
 from tests.support.redis_data import add_event
 from tests.support.servers import Server, valkey
 from tests.support.stopped_clock import StoppedClock
@@ -141,7 +141,7 @@ def of_queues(samples: Samples) -> Samples:
     }
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_whoever_reads_shows_what_a_new_exporter_shows(clock: StoppedClock, seed: int) -> None:
     """After changes of any kind, restarts of Redis, and changes of the reading connection."""
     rng = random.Random(seed)  # noqa: S311 - to repeat a failure

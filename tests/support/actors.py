@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -33,12 +34,18 @@ class Actors:
         """Start a part in a process of its own; returns when it has begun."""
         return self.play(part(role, queue, **more), library=library, port=port)
 
-    def play(self, *parts: Part, library: str = "bullmq6", port: int = 0) -> subprocess.Popen[str]:
-        """Start parts in one process, one after the other; returns when the last has begun."""
+    def play(
+        self, *parts: Part, library: str = "bullmq6", port: int = 0, password: str = ""
+    ) -> subprocess.Popen[str]:
+        """Start parts in one process, one after the other; returns when the last has begun.
+
+        `password` is that of the parts' `user`.
+        """
         process = subprocess.Popen(
             ["node", str(self._script), library, str(port or self._port), json.dumps(parts)],
             stdout=subprocess.PIPE,
             text=True,
+            env=os.environ | {"PASSWORD": password},
         )
         self._started.append(process)
         assert process.stdout is not None

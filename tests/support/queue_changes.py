@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -26,6 +27,8 @@ FAMILIES = (
     "bullmq_queue_events_stream_length",
 )
 NAMES = ("a", "b", "c")
+SEEDS = range(int(os.environ.get("SEEDS", "2")))
+"""Of random changes; `make compare` tries more."""
 
 
 def now_ms() -> int:

@@ -4,7 +4,8 @@
 // { role: "admin", queue, call, args }                 calls a method of the Queue and ends
 // They begin one after the other; a producer or admin is done then with what it does at once.
 // Prints "ready" when all have begun.
-// cluster: true has the port of a cluster's node; prefix: of the queue's keys
+// cluster: true has the port of a cluster's node; prefix: of the queue's keys; user: and PASSWORD
+// in the environment, to log in
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster } from 'ioredis';
 
@@ -13,9 +14,10 @@ const { Queue, Worker } = await import(library);
 const address = { host: '127.0.0.1', port: Number(port) };
 
 function optionsOf(part) {
+  const login = part.user ? { username: part.user, password: process.env.PASSWORD } : {};
   const connection = part.cluster
     ? new Cluster([address], { redisOptions: { maxRetriesPerRequest: null } })
-    : { ...address, maxRetriesPerRequest: null };
+    : { ...address, ...login, maxRetriesPerRequest: null };
   return { connection, ...(part.prefix ? { prefix: part.prefix } : {}) };
 }
 

@@ -1,0 +1,200 @@
+"""`python -m tests.soak.healthy`: healthy traffic, watched by exporters that may see only a part.
+
+Each exporter lacks a command or reads a replica. Whatever one of them finds wrong is a false alarm:
+exits with 1 if there is any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from tests.support.acl import published_acls
+from tests.support.actors import Actors, Part, part
+from tests.support.daemon import Daemon, daemon
+from tests.support.servers import Server, valkey
+from tests.support.waiting import wait_for
+
+PASSWORD: Final = "password"
+"""The password of the users in the documentation."""
+UNNAMED: Final = "unnamed"
+"""A user who may not name connections, as the workers of some ports of BullMQ."""
+REFUSED: Final = ("client|list", "hmget", "hexists", "pttl", "exists", "zrangebyscore", "xread")
+"""Each is refused to an exporter."""
+REFUSAL_FINDINGS: Final = frozenset({"BullMQCommandsRefused"})
+"""What an exporter finds because a command is refused to it."""
+
+REMOVED: Final = {"removeOnComplete": True, "removeOnFail": 100}
+BACKOFF: Final = REMOVED | {"attempts": 4, "backoff": {"type": "fixed", "delay": 2000}}
+NO_SWEEP: Final = {"skipStalledCheck": True}
+NAME: Final = {"name": "one of two"}
+LIMIT: Final = {"max": 5, "duration": 1000}
+
+TRAFFIC: Final[tuple[tuple[Part, ...], ...]] = (
+    (
+        part("worker", "steady", concurrency=5, ms=10),
+        part("producer", "steady", every=100, options=REMOVED),
+    ),
+    (
+        part("worker", "slow", concurrency=2, ms=50_000),
+        part("producer", "slow", every=30_000, options=REMOVED),
+    ),
+    (
+        part("worker", "failing", concurrency=5, ms=20, failing=0.3),
+        part("producer", "failing", every=500, options=BACKOFF),
+    ),
+    (
+        part("worker", "no-sweep", ms=200, options=NO_SWEEP),
+        part("producer", "no-sweep", every=300, options=REMOVED),
+    ),
+    (
+        part("worker", "rare-sweep", ms=200, options={"stalledInterval": 3_600_000}),
+        part("producer", "rare-sweep", every=20_000, options=REMOVED),
+    ),
+    (
+        part("worker", "spaced name", ms=200, options=NAME | NO_SWEEP),
+        part("producer", "spaced name", every=400, options=REMOVED),
+    ),
+    (
+        part("worker", "unnamed", ms=200, options=NO_SWEEP, user=UNNAMED),
+        part("producer", "unnamed", every=400, options=REMOVED),
+    ),
+    (
+        part("worker", "delayed", concurrency=5, ms=20),
+        part("producer", "delayed", every=1000, options=REMOVED | {"delay": 15_000}),
+        part("producer", "delayed", every=7000, options=REMOVED | {"priority": 3}),
+    ),
+    (
+        part("admin", "limited", call="setGlobalConcurrency", args=[2]),
+        part("worker", "limited", concurrency=4, ms=300, limiter=LIMIT),
+        part("producer", "limited", every=250, options=REMOVED),
+    ),
+    (
+        part("admin", "scheduled", call="upsertJobScheduler", args=["tick", {"every": 10_000}]),
+        part("worker", "scheduled", ms=100),
+    ),
+    (
+        part("worker", "idle", ms=1),
+        part("producer", "idle", count=1, options=REMOVED),
+    ),
+)
+"""One process each."""
+QUEUES: Final = len(TRAFFIC)
+INTENDED: Final = {"limited": {"rate_limited", "concurrency_limit"}}
+"""Reasons that are true, by queue."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What an exporter says at one moment."""
+
+    findings: frozenset[tuple[str, str]]
+    """Alert and headline; symptoms as well."""
+    reasons: frozenset[tuple[str, str]]
+    """Queue and reason."""
+
+    @classmethod
+    def at(cls, exporter: Daemon) -> Look:
+        health: Mapping[str, Any] = exporter.get("/health/queues").json
+        found = [*health["findings"], *health["symptoms"]]
+        return cls(
+            frozenset((each["alert"], each["headline"]) for each in found if each["alert"]),
+            frozenset((q["queue"], q["reason"]) for q in health["queues"] if q["reason"]),
+        )
+
+    def false(self) -> set[str]:
+        """What is not true of this traffic."""
+        wrong = {headline for alert, headline in self.findings if alert not in REFUSAL_FINDINGS}
+        return wrong | {
+            f"{queue}: {reason}"
+            for queue, reason in self.reasons
+            if reason not in INTENDED.get(queue, ())
+        }
+
+
+def main() -> None:
+    """Run, print each new false alarm, and exit with 1 if there was one."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak.healthy", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60, help="default: %(default)s")
+    seconds = parser.parse_args().minutes * 60
+    with exporters() as running:
+        looks, false = watched(running, seconds)
+    for name in running:
+        alarms = {text: count for (where, text), count in false.items() if where == name}
+        print(f"{'FAIL' if alarms else 'ok  '}  {name:22} {looks[name]:5} looks  {alarms or ''}")
+    sys.exit(1 if false else 0)
+
+
+def watched(
+    running: Mapping[str, Daemon], seconds: float
+) -> tuple[Counter[str], Counter[tuple[str, str]]]:
+    """How often each exporter was asked, and what was false how often."""
+    looks: Counter[str] = Counter()
+    false: Counter[tuple[str, str]] = Counter()
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for name, exporter in running.items():
+            looks[name] += 1
+            for text in Look.at(exporter).false():
+                if not false[name, text]:
+                    print(f"{time.strftime('%H:%M:%S')} {name}: {text}", flush=True)
+                false[name, text] += 1
+        time.sleep(1)
+    return looks, false
+
+
+@contextlib.contextmanager
+def exporters() -> Iterator[dict[str, Daemon]]:
+    """The traffic, and an exporter for each restriction, by its name."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(valkey())
+        replica = stack.enter_context(valkey("--replicaof", server.host, str(server.port)))
+        urls = {"everything": server.url, "replica": replica.url}
+        urls |= {f"no {command}": restricted(server, command) for command in REFUSED}
+        client = server.client()
+        client.execute_command(
+            *("ACL SETUSER", UNNAMED, "on", f">{PASSWORD}", "~*", "&*", "+@all", "-client|setname")
+        )
+        actors = Actors(server.port)
+        stack.callback(actors.close)
+        for parts in TRAFFIC:
+            actors.play(*parts, password=PASSWORD)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        running = {}
+        for place, (name, url) in enumerate(urls.items()):
+            own = folder / str(place)
+            own.mkdir()
+            # a replica that is watched on purpose cannot be written to
+            sync = {"enabled": name != "replica"}
+            config = yaml.safe_dump({"connections": {"default": {"url": url}}, "sync": sync})
+            running[name] = stack.enter_context(daemon(own, config))
+        for name, exporter in running.items():
+            wait_for(lambda e=exporter: sees_all(e), f"{name} sees all queues")
+        yield running
+
+
+def restricted(server: Server, refused: str) -> str:
+    """The URL of the documented user without one command."""
+    user = refused.replace("|", "-")
+    rules = [rule for rule in published_acls()[1] if rule != f"+{refused}"]
+    server.client().execute_command("ACL", "SETUSER", user, "on", f">{PASSWORD}", *rules)
+    return server.url.replace("://", f"://{user}:{PASSWORD}@")
+
+
+def sees_all(exporter: Daemon) -> bool:
+    """Whether the exporter has found every queue."""
+    return len(exporter.get("/health/queues").json["queues"]) == QUEUES
+
+
+if __name__ == "__main__":
+    main()
