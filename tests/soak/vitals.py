@@ -14,6 +14,8 @@ from tests.support.pages import Samples, every, parse, value
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PAUSE_SECONDS = 0.5
+CONNECTION = "queues"
+"""The connection that has faults."""
 _FROM_EVENTS = ("bullmq_queue_jobs_", "bullmq_queue_job_")
 
 
@@ -96,13 +98,22 @@ class Observer:
         answer = self._daemon.get("/metrics")
         vitals.scrapes.append(answer.seconds)
         samples = parse(answer.text)
-        # those of Redis itself begin anew with its process
-        ours = {key: value for key, value in samples.items() if key[0].startswith(_FROM_EVENTS)}
+        # those of Redis itself begin anew with its process, and those of queues that come back
+        ours = {
+            key: value
+            for key, value in samples.items()
+            if key[0].startswith(_FROM_EVENTS) and ("connection", CONNECTION) in key[1]
+        }
         vitals.wrong += decreased_since(self._before, ours)
         for at in every(
-            samples, "bullmq_exporter_collector_last_success_timestamp_seconds", collector="queues"
+            samples,
+            "bullmq_exporter_collector_last_success_timestamp_seconds",
+            collector="queues",
+            connection=CONNECTION,
         ).values():
             if not vitals.polls or at != vitals.polls[-1].at:
-                number = value(samples, "bullmq_connection_ping_seconds_count")
+                number = value(
+                    samples, "bullmq_connection_ping_seconds_count", connection=CONNECTION
+                )
                 assert number is not None
                 vitals.polls.append(Poll(at, int(number)))
