@@ -65,7 +65,8 @@ def test_the_others_go_on(big_server: Server, proxies: tuple[Proxy, Proxy], tmp_
             return counts if min(counts[name] for name in healthy) >= POLLS else None
 
         counts = wait_for(done, "some polls of each")
-        assert counts[HUNG] == 0
+        # the PING before that call is counted when the poll has failed
+        assert counts[HUNG] <= 1
         assert counts[SLOW] < max(counts.values())
         samples = running.samples()
         up = {dict(k[1])["connection"]: v for k, v in every(samples, "bullmq_up").items()}
