@@ -86,6 +86,33 @@ def test_a_poll_that_breaks_off_hides_nothing(
         assert found == pytest.approx(age)
 
 
+@pytest.mark.usefixtures("clock")
+def test_a_job_that_is_taken_during_the_poll_has_no_age(
+    any_server: Any_, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was counted, and is gone when its ID is read: no age is that of an earlier job."""
+    client = any_server.client()
+    build(client)
+    client.delete("bull:a:wait", "bull:a:prioritized")
+    client.lpush("bull:a:wait", job(client, "a", 91, age_ms=500_000))
+    watch = Watch(any_server.url)
+    watch.discover_and_poll()
+    client.delete("bull:a:wait")
+    watch.poll()
+    client.lpush("bull:a:wait", job(client, "a", 92))
+    ask = watch.client.batch
+
+    def take_first(packed: bytes, *more: int) -> Replies:
+        if b"LRANGE" in packed:
+            client.delete("bull:a:wait")
+        return ask(packed, *more)
+
+    monkeypatch.setattr(watch.client, "batch", take_first)
+    samples = watch.poll()
+    assert value(samples, "bullmq_queue_size", queue="a", state="waiting") == 1
+    assert value(samples, "bullmq_queue_oldest_waiting_seconds", queue="a") is None
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_shown_is_what_a_new_exporter_shows(
     any_server: Any_, clock: StoppedClock, seed: int

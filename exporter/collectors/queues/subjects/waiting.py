@@ -151,6 +151,7 @@ class Waiting(Subject):
             jobs = self._jobs_now(poll, row)
             if jobs != self.jobs[row]:
                 self.jobs[row], self._times[row], self._oldest[row] = jobs, (), None
+                self._oldest_ms[row] = self._skew[row] = None
         ready = poll.where(self.jobs)
         # an error may be over at the next poll
         ready = [
