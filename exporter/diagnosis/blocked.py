@@ -180,8 +180,10 @@ def _reason(database: Database, row: QueueFacts, *, isolated: bool) -> Reason | 
     limit = row.concurrency_limit
     # a limit is a wish, but only of workers that are there and work
     obeyed = row.watched and row.has_workers is not False and row.active_locked is not False
+    # also in the window of a limit that only the workers know
+    frozen = row.active_locked is False and row.worker_alive is False
     nothing_to_wait_for = (
-        row.paused is False and row.rate_limited is not None and row.settings_known
+        row.paused is False and (row.rate_limited is not None or frozen) and row.settings_known
     )
     applies = {
         Reason.PAUSED: bool(row.paused),

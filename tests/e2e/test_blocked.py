@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.acl import published_acls
 from tests.support.actors import Actors, part
 from tests.support.command import command
 from tests.support.daemon import Daemon, daemon, environment
@@ -31,6 +32,10 @@ LONG_MS = 600_000
 """Longer than any test."""
 POLLS = 40
 """A healthy system is watched for: five times as long as it takes to count as blocked."""
+NO_SWEEP = {"skipStalledCheck": True}
+"""A worker that does not write `stalled-check`, which is believed for 75 s after its end."""
+SHORT_LOCK = {"lockDuration": 1500}
+"""The lock of a job expires soon after its worker was killed."""
 LAST_SUCCESS = "bullmq_exporter_collector_last_success_timestamp_seconds"
 QUEUES_SECONDS = "bullmq_exporter_collector_duration_seconds"
 
@@ -46,6 +51,8 @@ class Stage:
     """The worker of `frozen`, stopped by SIGSTOP."""
     scheduled: subprocess.Popen[str]
     """The worker of `scheduled`."""
+    restricted: Daemon
+    """An exporter without CLIENT LIST."""
 
     def value(self, name: str, queue: str, **labels: str) -> float | None:
         """The newest value of a queue's metric."""
@@ -78,9 +85,13 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             part("admin", "scheduled", call="upsertJobScheduler", args=scheduler),
             part("worker", "scheduled"),
         )
-        folder = tmp_path_factory.mktemp("blocked")
-        connections = f'api: {{url: "{server.url}"}}'
-        running = stack.enter_context(daemon(folder, CONFIG.format(connections=connections)))
+        lose_workers(server, act, "killed", signal.SIGKILL)
+        lose_workers(server, act, "stopped", signal.SIGSTOP)
+        running = stack.enter_context(exporter(tmp_path_factory, server.url))
+        user = ("monitor", "on", ">password", *published_acls()[0], "-client|list")
+        server.client().execute_command("ACL", "SETUSER", *user)
+        login = server.url.replace("://", "://monitor:password@")
+        restricted = stack.enter_context(exporter(tmp_path_factory, login))
         paused = ("worker", {}), ("admin", {"call": "pause"}), ("producer", {"count": 3})
         act.play(*(part(role, "paused5", **more) for role, more in paused), library="bullmq5")
         act.play(
@@ -100,7 +111,32 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             part("producer", "long", count=3),
             part("producer", "long", count=1, options={"delay": 100}),
         )
-        yield Stage(server, running, act, frozen, scheduled)
+        yield Stage(server, running, act, frozen, scheduled, restricted)
+
+
+def lose_workers(server: Server, act: Actors, fate: str, number: int) -> None:
+    """Send a signal to workers that hold a job each, in queues with a limit."""
+    narrow, limited = f"concurrency-{fate}", f"rate-{fate}"
+    more = {"ms": LONG_MS, "options": SHORT_LOCK | NO_SWEEP}
+    workers = act.play(
+        part("admin", narrow, call="setGlobalConcurrency", args=[1]),
+        part("worker", narrow, **more),
+        part("worker", limited, limiter={"max": 1000, "duration": LONG_MS}, **more),
+        part("producer", narrow, count=5),
+        part("producer", limited, count=5),
+    )
+    client = server.client()
+    for queue in (narrow, limited):
+        wait_for(lambda key=f"bull:{queue}:active": client.llen(key) == 1, "a job is held")
+    workers.send_signal(number)
+
+
+@contextmanager
+def exporter(folders: pytest.TempPathFactory, url: str) -> Iterator[Daemon]:
+    """An exporter with one connection, `api`."""
+    config = CONFIG.format(connections=f'api: {{url: "{url}"}}')
+    with daemon(folders.mktemp("exporter"), config) as running:
+        yield running
 
 
 def reasons(found: Daemon) -> dict[str, str]:
@@ -164,6 +200,45 @@ def test_a_worker_that_is_busy_for_long_is_no_fault(stage: Stage) -> None:
     assert 5 <= late <= seconds + microseconds / 1e6 - due_ms / 1000
     assert "long" not in reasons(stage.running)
     assert (value(samples, "bullmq_queue_oldest_active_seconds", queue="long") or 0) > BLOCKED_AFTER
+
+
+@pytest.mark.parametrize("limit", ["concurrency", "rate"])
+@pytest.mark.parametrize(
+    ("fate", "reason"), [("killed", "no_workers"), ("stopped", "workers_idle")]
+)
+def test_a_limit_hides_no_outage(stage: Stage, limit: str, fate: str, reason: str) -> None:
+    """A limit is set, but the worker that holds a job was killed, or stands still."""
+    stage.becomes(f"{limit}-{fate}", reason)
+
+
+def test_jobs_left_in_paused(stage: Stage) -> None:
+    """BullMQ before 6 keeps the jobs of a paused queue in a list of their own."""
+    client = stage.server.client()
+    stage.act("worker", "left", library="bullmq5")
+    stage.act("producer", "left", library="bullmq5", count=1)
+    client.lpush("bull:left:paused", 101, 102)
+    for job in (101, 102):
+        client.hset(f"bull:left:{job}", mapping={"name": "task", "timestamp": 1, "data": "{}"})
+    stage.becomes("left", "left_in_paused")
+    assert "resume" in stage.view("left")["hint"]
+    # pausing first moves the jobs back, as resuming alone does in a queue that is paused
+    stage.act("admin", "left", library="bullmq5", call="pause")
+    stage.act("admin", "left", library="bullmq5", call="resume")
+    stage.clears("left")
+
+
+def test_movement_without_any_sign_of_a_worker(stage: Stage) -> None:
+    """No CLIENT LIST, no sweep, and a backlog: the queue moves, so it is not blocked."""
+    stage.act("producer", "no-sign", count=200)
+    worker = stage.act("worker", "no-sign", ms=50, options=SHORT_LOCK | NO_SWEEP | {"name": "a name"})
+    before = stage.restricted.samples()
+    for _ in range(POLLS // 2):
+        before = next_poll(stage.restricted, polled_at(before))
+        assert "no-sign" not in reasons(stage.restricted)
+        assert "no-sign" not in reasons(stage.running)
+    worker.kill()
+    stage.act("producer", "no-sign", count=1)
+    wait_for(lambda: reasons(stage.restricted).get("no-sign") == "no_workers", "no worker")
 
 
 def test_a_scheduler_without_a_worker(stage: Stage) -> None:

@@ -127,6 +127,13 @@ def reason(*databases: Database) -> str | None:
         ("its workers are gone", "no_workers", NONE, OWN_LIMIT | DESERTED),
         ("its workers are idle", None, IDLE, OWN_LIMIT | {"active": 0}),
         ("its workers are frozen", None, BUSY, OWN_LIMIT | {"active": 0, "worker_alive": 0}),
+        ("its worker froze with a job", "workers_idle", BUSY, OWN_LIMIT | LOST),
+        (
+            "a killed worker's job, and a new worker",
+            None,
+            BUSY,
+            OWN_LIMIT | {"active_locked": 0, "worker_alive": 1},
+        ),
         # --- jobs where no worker looks
         ("left in paused", "left_in_paused", IDLE, {"active": 0, "left_in_paused_since": LONG}),
         (
