@@ -10,9 +10,11 @@ import json
 import re
 import urllib.parse
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +30,8 @@ from tests.support.dashboards import (
     variable_query,
     variables,
 )
+from tests.support.migration import FILES as MIGRATION
+from tests.support.migration import table
 from tests.support.otel import Service, service
 from tests.support.prometheus import Prometheus, prometheus
 from tests.support.requirements import require
@@ -123,6 +127,50 @@ def test_no_name_is_shared(both: Both) -> None:
     openmetrics = both.exporter.get("/metrics", accept="application/openmetrics-text").text
     ours = families(plain) | families(openmetrics) | names(both, both.exporters)
     assert ours.isdisjoint(theirs | names(both, both.services))
+
+
+def test_the_migration_names_all_of_them(both: Both) -> None:
+    named = {re.sub("_(total|sum|count|bucket)$", "", old) for old in table("bullmq-otel")}
+    assert named == {name.replace(".", "_") for name in both.service.metrics}
+
+
+def test_the_migration_rules_record_the_numbers_of_the_service(both: Both, tmp_path: Path) -> None:
+    ports = [both.exporter.port, both.service.port]
+    rules = MIGRATION["bullmq-otel"].read_text()
+    with prometheus(tmp_path, {"together": ports}, rules) as asked:
+        for name, exported in {
+            "bullmq_queue_jobs": "bullmq_queue_jobs",
+            "bullmq_jobs_completed_total": "bullmq_jobs_completed_total",
+            "bullmq_jobs_failed_total": "bullmq_jobs_failed_total",
+            "bullmq_jobs_retried_total": "bullmq_jobs_(retried|delayed|waiting)_total",
+            "bullmq_job_duration_count": "bullmq_job_duration_count",
+        }.items():
+            expected = totals(asked, exported, both.services)
+            assert expected
+            wait_for(
+                lambda name=name, expected=expected: (
+                    totals(asked, name, both.exporters) == expected
+                ),
+                f"{name} is {expected}",
+            )
+        name = "bullmq_job_duration_sum"
+        assert set(totals(asked, name, both.exporters)) == set(totals(asked, name, both.services))
+
+
+def totals(asked: Prometheus, name: str, matcher: str) -> Counter[tuple[str, str]]:
+    """(job name, state) → number, of the jobs that the exporter saw from the first on.
+
+    Every way back to waiting is a retry to the exporter, and a job that begins to wait for children
+    has no outcome.
+    """
+    chosen = f'__name__=~"{name}",{matcher},bullmq_queue_name="mail",bullmq_job_name!="good"'
+    found: Counter[tuple[str, str]] = Counter()
+    for labels, value in asked.query(f"{{{chosen}}}"):
+        state = labels.get("bullmq_job_state") or labels["bullmq_queue_jobs_state"]
+        if value and state != "waiting-children":
+            state = "retried" if state in ("delayed", "waiting") else state
+            found[labels.get("bullmq_job_name", ""), state] += int(value)
+    return found
 
 
 def test_no_alert_is_about_what_the_service_counts(both: Both) -> None:
