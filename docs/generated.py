@@ -1,4 +1,5 @@
-"""`python -m docs.generated` updates the generated parts of hand-written pages."""
+"""`python -m docs.generated` updates the generated parts of hand-written pages, and Alertmanager's
+example."""
 
 from __future__ import annotations
 
@@ -6,24 +7,21 @@ import re
 from pathlib import Path
 
 from exporter.check.permissions import acl_commands
-from exporter.findings.inhibitions import inhibit_rules
+from exporter.findings.alertmanager import alertmanager_config
 from exporter.web import endpoints
 
 ROOT = Path(__file__).parents[1]
 _ACL = re.compile(r"^(ACL SETUSER monitor on >password )(.*)$", re.MULTILINE)
-_CAUSES = re.compile(r"(  # <causes>\n).*(  # </causes>)", re.DOTALL)
 _ENDPOINTS = re.compile(r"(<!-- endpoints -->\n)[^<]*(<!-- end -->)")
 
 
 def pages() -> dict[Path, str]:
-    """Path → the page with up-to-date generated parts."""
+    """Path → the file, with its generated parts up to date."""
     readme, operations = ROOT / "README.md", ROOT / "docs" / "operations.md"
     alertmanager = ROOT / "prometheus" / "alertmanager.yml"
     return {
         readme: _ENDPOINTS.sub(rf"\1{endpoints.markdown()}\n\2", readme.read_text()),
-        alertmanager: _CAUSES.sub(
-            lambda found: f"{found[1]}{inhibit_rules()}\n{found[2]}", alertmanager.read_text()
-        ),
+        alertmanager: alertmanager_config(),
         operations: _ACL.sub(_acl_line, operations.read_text()),
     }
 

@@ -7,7 +7,7 @@ from typing import Final
 from exporter.rules.alerts import EXPORTER
 from grafana import thresholds
 from grafana.panels import Panel, Query, Row, build, lines, stats
-from grafana.promql import CHOSEN, CONNECTION, RATE, where
+from grafana.promql import CHOSEN, CONNECTION, RATE, of_exporters, where
 from grafana.variables import connections
 
 # these panels are about exporters, not queues: each instance is a separate series
@@ -34,14 +34,13 @@ def dashboard() -> str:
 
 
 def _exporters() -> list[Panel]:
-    build_info = f"bullmq_exporter_build_info{_INSTANCES}"
     fast = where(CONNECTION, 'collector!="discovery"')
     last = f"bullmq_exporter_collector_last_success_timestamp_seconds{fast}"
     return [
         stats(
             "Up",
             "Which exporters can Prometheus scrape?",
-            f"up{_INSTANCES} and on (job, instance) last_over_time({build_info}[1h])",
+            of_exporters(f"up{_INSTANCES}"),
             legend=_INSTANCE_LEGEND,
             mappings=thresholds.UP,
             no_value="no exporter",
@@ -59,7 +58,7 @@ def _exporters() -> list[Panel]:
         stats(
             "Version",
             "Which version is running?",
-            build_info,
+            f"bullmq_exporter_build_info{_INSTANCES}",
             legend="{{version}} on Python {{python_version}}",
             by_name=True,
             no_value="no exporter",
@@ -68,7 +67,7 @@ def _exporters() -> list[Panel]:
         stats(
             "Uptime",
             "Did the exporter restart?",
-            f"time() - process_start_time_seconds{_INSTANCES}",
+            of_exporters(f"time() - process_start_time_seconds{_INSTANCES}"),
             legend=_INSTANCE_LEGEND,
             unit="dtdurations",
             width=5,
@@ -165,34 +164,37 @@ def _cost() -> list[Panel]:
         lines(
             "Scrape duration",
             "Are scrapes close to the timeout?",
-            Query(f"scrape_duration_seconds{_INSTANCES}", _INSTANCE_LEGEND),
+            Query(of_exporters(f"scrape_duration_seconds{_INSTANCES}"), _INSTANCE_LEGEND),
             unit="s",
             width=5,
         ),
         lines(
             "Series",
             "Is cardinality under control?",
-            Query(f"scrape_samples_scraped{_INSTANCES}", _INSTANCE_LEGEND),
+            Query(of_exporters(f"scrape_samples_scraped{_INSTANCES}"), _INSTANCE_LEGEND),
             width=5,
         ),
         lines(
             "CPU",
             "How many CPU cores does it use?",
-            Query(f"rate(process_cpu_seconds_total{_INSTANCES}[{RATE}])", _INSTANCE_LEGEND),
+            Query(
+                of_exporters(f"rate(process_cpu_seconds_total{_INSTANCES}[{RATE}])"),
+                _INSTANCE_LEGEND,
+            ),
             unit="percentunit",
             width=5,
         ),
         lines(
             "Memory",
             "Does it leak memory?",
-            Query(f"process_resident_memory_bytes{_INSTANCES}", _INSTANCE_LEGEND),
+            Query(of_exporters(f"process_resident_memory_bytes{_INSTANCES}"), _INSTANCE_LEGEND),
             unit="bytes",
             width=5,
         ),
         lines(
             "Open files",
             "Does it leak sockets?",
-            Query(f"process_open_fds{_INSTANCES}", _INSTANCE_LEGEND),
+            Query(of_exporters(f"process_open_fds{_INSTANCES}"), _INSTANCE_LEGEND),
             width=4,
         ),
     ]

@@ -24,6 +24,8 @@ from grafana_foundation_sdk.models import dashboard as d
 from grafana_foundation_sdk.models import heatmap as hm
 from grafana_foundation_sdk.models import prometheus as p
 
+from grafana.promql import CHOSEN, RATE, of_exporters, where
+
 WIDTH: Final = 24
 SOURCE: Final = c.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG: Final = "bullmq"
@@ -372,8 +374,7 @@ _ANNOTATIONS: Final = [
     _annotation(
         "Exporter started",
         "blue",
-        'changes(process_start_time_seconds{job=~"$job", instance=~"$instance"}'
-        "[$__rate_interval]) > 0",
+        of_exporters(f"changes(process_start_time_seconds{where(CHOSEN)}[{RATE}]) > 0"),
         "{{instance}} started",
     ),
     _annotation(

@@ -63,6 +63,12 @@ def top(count: int, expr: str) -> str:
     return f"({expr}) and topk({count}, last_over_time(({expr})[5m:] @ end()))"
 
 
+def of_exporters(expr: str) -> str:
+    """What every target has, of exporters alone: other targets may have the same job."""
+    build_info = f"bullmq_exporter_build_info{where(CHOSEN)}"
+    return f"{expr} and on (job, instance) last_over_time({build_info}[1h])"
+
+
 _READY_STATES = gauge("bullmq_queue_size", 'state=~"waiting|prioritized"', by=f"{BY_QUEUE}, state")
 READY: Final = f"sum by ({BY_QUEUE}) ({_READY_STATES})"
 """Jobs that could start now, by queue."""

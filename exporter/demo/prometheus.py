@@ -1,4 +1,5 @@
-"""Runs a local Prometheus with the alert rules, and Alertmanager if it is installed."""
+"""Runs a local Prometheus with the alert rules, and, if it is installed, Alertmanager with the
+example's configuration."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 import yaml
 
+from exporter.findings.alertmanager import alertmanager_config
 from exporter.rules import ALERTS, rules_file, scaled
 
 _SPEED: Final = 20
@@ -30,7 +32,7 @@ class MissingProgramError(Exception):
 
 @contextlib.contextmanager
 def local_prometheus(exporter: str) -> Iterator[dict[str, str]]:
-    """Run both for the exporter at `host:port`. Yields their URLs by name.
+    """Run both for the exporter at `host:port`. Yields, by name, their URLs or how to install them.
 
     Raises `MissingProgramError`.
     """
@@ -53,9 +55,14 @@ def local_prometheus(exporter: str) -> Iterator[dict[str, str]]:
             f"--web.listen-address={address}",
         ]
         parts.enter_context(_running(program, arguments, address, folder))
-        yield {"Prometheus": f"http://{address}/alerts"} | (
-            {"Alertmanager": f"http://{alertmanager}/"} if alertmanager else {}
-        )
+        yield {
+            "Prometheus": f"http://{address}/alerts",
+            "Alertmanager": (
+                f"http://{alertmanager}/"
+                if alertmanager is not None
+                else "not installed; install it (Debian: apt-get install prometheus-alertmanager)"
+            ),
+        }
 
 
 @contextlib.contextmanager
@@ -67,8 +74,8 @@ def _alertmanager(folder: Path) -> Iterator[str | None]:
         yield None
         return
     file = folder / "alertmanager.yml"
-    route = {"receiver": "none", "group_wait": "0s", "group_interval": "1s"}
-    file.write_text(yaml.safe_dump({"route": route, "receivers": [{"name": "none"}]}))
+    # its receivers notify nobody, so it needs nothing else
+    file.write_text(alertmanager_config())
     address = _free_address()
     arguments = [
         f"--config.file={file}",

@@ -230,7 +230,9 @@ def test_jobs_left_in_paused(stage: Stage) -> None:
 def test_movement_without_any_sign_of_a_worker(stage: Stage) -> None:
     """No CLIENT LIST, no sweep, and a backlog: the queue moves, so it is not blocked."""
     stage.act("producer", "no-sign", count=200)
-    worker = stage.act("worker", "no-sign", ms=50, options=SHORT_LOCK | NO_SWEEP | {"name": "a name"})
+    worker = stage.act(
+        "worker", "no-sign", ms=50, options=SHORT_LOCK | NO_SWEEP | {"name": "a name"}
+    )
     before = stage.restricted.samples()
     for _ in range(POLLS // 2):
         before = next_poll(stage.restricted, polled_at(before))

@@ -87,7 +87,10 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             assert traffic.stdout.readline() == "ready\n"
             config = CONFIG.format(api=api.url, worker=worker.url)
             rules = rules_file(scaled(ALERTS, 1 / 60, 5))
-            with daemon(folder, config) as running, prometheus(folder, [running.port], rules) as p:
+            with (
+                daemon(folder, config) as running,
+                prometheus(folder, {"bullmq": [running.port]}, rules) as p,
+            ):
                 wait_for(lambda: p.query('bullmq_queue_events_read_total{queue="known"}'), "known")
                 # a name's counter begins with its first job, and increases are seen after that
                 known(traffic, p, good=1, bad=1, total=2)

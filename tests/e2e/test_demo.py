@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from playwright.sync_api import Browser
 
 from exporter.demo.scenarios import SCENARIOS
+from tests.support.alert_tests import FOLDER
 from tests.support.browser import Screen, screens
 from tests.support.demo import Demo, running_demos
 from tests.support.page_vs_metrics import rate, until_they_agree
@@ -145,6 +147,32 @@ def fires_its_alerts(demo: Demo, scenario: str) -> None:
         is_complete(alert)
 
 
+def explains_the_rest(demo: Demo, cause: str, explained: set[str]) -> None:
+    """Wait until Alertmanager notifies of the cause alone, by the example's inhibition rules."""
+
+    def states() -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for alert in demo.alerts():
+            name = alert["labels"]["alertname"].removeprefix("BullMQ")
+            found.setdefault(alert["status"]["state"], set()).add(name)
+        return found
+
+    def only_the_cause() -> bool:
+        found = states()
+        return found.get("active") == {cause} and found.get("suppressed", set()) >= explained
+
+    wait_for(only_the_cause, f"{cause} alone is active, and {explained} are suppressed")
+
+
+def includes(loaded: Any, shipped: Any) -> bool:
+    """Whether both are the same, but for what is set by default."""
+    if isinstance(shipped, dict):
+        return all(key in loaded and includes(loaded[key], shipped[key]) for key in shipped)
+    if isinstance(shipped, list):
+        return len(loaded) == len(shipped) and all(map(includes, loaded, shipped))
+    return bool(loaded == shipped)
+
+
 def is_complete(alert: dict[str, Any]) -> None:
     """No template failed, and it names its queue or connection and leads to its runbook."""
     annotations, labels = alert["annotations"], alert["labels"]
@@ -230,6 +258,7 @@ def test_isolation_has_jobs_here_and_workers_there(demos: dict[str, Demo], look:
     )
     assert "same Redis URL" in page.verdict
     fires_its_alerts(demo, "isolation")
+    explains_the_rest(demo, "WorkerIsolation", {"NoWorkers", "QueueBlocked", "SyncTestFailing"})
     demo.ends_cleanly(signal.SIGINT, children=7)
 
 
@@ -314,6 +343,8 @@ def test_healthy_fires_nothing(demos: dict[str, Demo]) -> None:
     rules = [rule for group in groups for rule in group["rules"]]
     assert len(rules) > 20
     assert {rule["health"] for rule in rules} == {"ok"}
+    shipped = yaml.safe_load((FOLDER / "alertmanager.yml").read_text())
+    assert includes(demo.alertmanager_config, shipped)
     demo.ends_cleanly(signal.SIGTERM, children=6)
 
 

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from exporter.demo.prometheus import local_prometheus
 from exporter.demo.scenarios import SCENARIOS
 from tests.support.command import command
 from tests.support.demo import start_demo
+from tests.support.prometheus import Prometheus
+from tests.support.requirements import require
 from tests.support.waiting import LIMIT_SECONDS, wait_for
 
 
@@ -41,3 +44,14 @@ def test_prometheus_that_is_not_there() -> None:
     assert done.returncode == 1
     assert "prometheus is not installed; install it" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_alertmanager_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prometheus starts without it, and the demo says what to install."""
+    (tmp_path / "prometheus").symlink_to(require("prometheus"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with local_prometheus("127.0.0.1:1") as pages:
+        address = pages["Prometheus"].removeprefix("http://127.0.0.1:")
+        asked = Prometheus(int(address.removesuffix("/alerts")))
+        assert asked.get("alertmanagers") == {"activeAlertmanagers": [], "droppedAlertmanagers": []}
+        assert pages["Alertmanager"].startswith("not installed; install it")

@@ -34,7 +34,7 @@ def test_prometheus_scrapes_and_answers(server: Server, tmp_path: Path) -> None:
     client.rpush("bull:mail:wait", *range(2, 43))
     with daemon(tmp_path, REDIS_URL=server.url) as running:
         wait_for(lambda: jobs(running.samples()), "queues on the page")
-        with prometheus(tmp_path, [running.port]) as asked:
+        with prometheus(tmp_path, {"bullmq": [running.port]}) as asked:
             total = 'sum by (queue) (bullmq_queue_size{state=~"waiting|prioritized"})'
             found = {labels["queue"]: value for labels, value in asked.query(total)}
             assert found == {"mail": 42.0, 'quo"ted\nline': 1.0, "ünï": 1.0}

@@ -25,9 +25,8 @@ def test_promtool_finds_nothing_in_the_rules() -> None:
     out = run(require("promtool"), "check", "rules", "--lint=all", "bullmq.rules.yml")
     assert "SUCCESS" in out
     migration = sorted(map(str, FOLDER.glob("migration/*.yml")))
-    assert (
-        run(require("promtool"), "check", "rules", "--lint=all", *migration).count("SUCCESS") == 4
-    )
+    out = run(require("promtool"), "check", "rules", "--lint=all", *migration)
+    assert out.count("SUCCESS") == len(migration)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

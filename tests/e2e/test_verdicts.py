@@ -150,7 +150,7 @@ def asked(
     places: dict[str, Place], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
     ports = [place.exporter.port for place in places.values()]
-    with prometheus(tmp_path_factory.mktemp("prometheus"), ports) as running:
+    with prometheus(tmp_path_factory.mktemp("prometheus"), {"bullmq": ports}) as running:
         yield running
 
 

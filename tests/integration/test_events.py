@@ -766,6 +766,22 @@ class TestNames:
         stream = follower._collector._streams[follower.queues[0]]
         assert stream.aggregator._names == {}
 
+    def test_a_job_that_ends_and_begins_again_between_two_polls(self, any_server: Any_) -> None:
+        client = any_server.client()
+        follower = Follower(any_server, "q", job_names=True)
+        follower.collect()
+        ends = ("delayed", "waiting-children", "failed")
+        for job in range(len(ends)):
+            add_event(client, "added", job, name="charge")
+            add_event(client, "active", job)
+        follower.collect()
+        for job, end in enumerate(ends):
+            for event in (end, "waiting", "active", "completed", "progress"):
+                add_event(client, event, job)
+        assert self.by_name(follower) == {"charge": 3}
+        stream = follower._collector._streams[follower.queues[0]]
+        assert stream.aggregator._names == {}
+
     def test_a_delayed_job_is_asked_for_again(self, any_server: Any_) -> None:
         client = any_server.client()
         client.hset("bull:q:1", "name", "later")

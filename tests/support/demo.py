@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.support.daemon import Daemon, environment
 from tests.support.pages import Samples, value
 from tests.support.prometheus import Prometheus
@@ -60,11 +62,21 @@ class Demo(Daemon):
 
     def alerts(self) -> list[dict[str, Any]]:
         """What fires now, by its Alertmanager."""
-        assert self.process.poll() is None, self.log
-        address = f"http://127.0.0.1:{self._port_of('Alertmanager')}/api/v2/alerts"
-        with urllib.request.urlopen(address) as answer:
-            found: list[dict[str, Any]] = json.load(answer)
+        found: list[dict[str, Any]] = self._alertmanager("alerts")
         return found
+
+    @property
+    def alertmanager_config(self) -> dict[str, Any]:
+        """What its Alertmanager has loaded, with what is set by default."""
+        found: dict[str, Any] = yaml.safe_load(self._alertmanager("status")["config"]["original"])
+        return found
+
+    def _alertmanager(self, what: str) -> Any:
+        """An answer of its Alertmanager."""
+        assert self.process.poll() is None, self.log
+        address = f"http://127.0.0.1:{self._port_of('Alertmanager')}/api/v2/{what}"
+        with urllib.request.urlopen(address) as answer:
+            return json.load(answer)
 
     def _port_of(self, name: str) -> int:
         """Where it says that this is."""

@@ -8,7 +8,7 @@ import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,14 +54,19 @@ class Prometheus:
 
 @contextlib.contextmanager
 def prometheus(
-    folder: Path, targets: Sequence[int], rules: str = "", *arguments: str
+    folder: Path, jobs: Mapping[str, Sequence[int]], rules: str = "", *arguments: str
 ) -> Iterator[Prometheus]:
-    """Scrapes these ports of this machine every second, and evaluates these rules as often."""
+    """Scrapes each job's ports of this machine every second, and evaluates these rules as often."""
     program = require("prometheus")
-    scrape = [f"127.0.0.1:{port}" for port in targets]
     config: dict[str, Any] = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "scrape_configs": [{"job_name": "bullmq", "static_configs": [{"targets": scrape}]}],
+        "scrape_configs": [
+            {
+                "job_name": job,
+                "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}],
+            }
+            for job, ports in jobs.items()
+        ],
     }
     if rules:
         (folder / "rules.yml").write_text(rules)
@@ -82,7 +87,8 @@ def prometheus(
         )
     try:
         asked = Prometheus(port)
-        wait_for(lambda: scraped(asked, len(targets)), f"Prometheus has scraped: {folder}")
+        targets = sum(map(len, jobs.values()))
+        wait_for(lambda: scraped(asked, targets), f"Prometheus has scraped: {folder}")
         yield asked
     finally:
         process.kill()

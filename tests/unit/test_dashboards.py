@@ -157,6 +157,19 @@ def test_selectors_follow_the_variables(dashboard: Dashboard) -> None:
                 assert matchers.get("queue") == "$queue", (title, name)
 
 
+def test_what_every_target_has_is_shown_of_exporters_alone(dashboard: Dashboard) -> None:
+    """Services may have the job of the exporter."""
+    of_exporters = (
+        " and on (job, instance) last_over_time("
+        'bullmq_exporter_build_info{job=~"$job", instance=~"$instance"}[1h])'
+    )
+    annotations = [each["target"] for each in dashboard["annotations"]["list"]]
+    for target in [*annotations, *(target for _, target in targets(dashboard))]:
+        shown = {name for name, _ in selectors(filled(target["expr"]))}
+        if shown & (FOREIGN - {"ALERTS"}):
+            assert target["expr"].endswith(of_exporters), target["expr"]
+
+
 def test_rates_have_the_interval_that_grafana_gives(dashboard: Dashboard) -> None:
     for title, target in targets(dashboard):
         windows = re.findall(r"(?:rate|increase|changes)\([^\[\]]+\[([^\]]+)\]", target["expr"])

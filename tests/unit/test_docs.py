@@ -12,10 +12,10 @@ from exporter.cli import main
 from exporter.metrics import CATALOGUE, Family, MetricType, markdown
 from exporter.rules import ALERTS, RECORDINGS
 from tests.support.commands import PAGES, Block, all_blocks, exporter_commands, name_of
+from tests.support.migration import old_names
 from tests.support.promql import selectors
 
 ROOT = Path(__file__).parents[2]
-MIGRATION = ROOT / "prometheus" / "migration"
 FAMILIES = {family.name: family for family in CATALOGUE}
 # of a label's values, and of Prometheus' own
 OTHER_LABELS = {"instance", "job", "le"}
@@ -32,8 +32,7 @@ def names() -> set[str]:
 def test_metrics_exist(page: Path) -> None:
     recorded = set(re.findall(r"\b[a-z]+:bullmq_[a-z0-9_:]+", page.read_text()))
     assert recorded <= {rule.name for rule in RECORDINGS}
-    old = set(re.findall(r"record: (\w+)", (MIGRATION / "exportPrometheusMetrics.yml").read_text()))
-    known_here = names() | (old if page.stem == "migration" else set())
+    known_here = names() | (old_names() if page.stem == "migration" else set())
     for name in re.findall(r"\bbullmq_[a-z_*]+", page.read_text()):
         assert any(fnmatch(known, name) for known in known_here), name
 

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from exporter.metrics import CATALOGUE, MetricType
-from tests.support.alert_tests import FOLDER, checks
+from tests.support.alert_tests import checks
+from tests.support.migration import FILES, NO_RULE, TEXT, rules, table
 from tests.support.promql import selectors
 
-TEXT = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()
-FILES = {file.stem: file for file in sorted((FOLDER / "migration").glob("*.yml"))}
 KINDS = {family.name: family.kind for family in CATALOGUE}
-
-
-def rules(exporter: str) -> list[dict[str, Any]]:
-    (group,) = yaml.safe_load(FILES[exporter].read_text())["groups"]
-    return list(group["rules"])
-
-
-def table(exporter: str) -> dict[str, str]:
-    """Old name → the cell that says what it is here."""
-    section = re.search(rf"^## {exporter}\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)
-    assert section is not None
-    rows = re.search(r"^\| old \|.*?\n\n", section[1], re.MULTILINE | re.DOTALL)
-    assert rows is not None
-    return dict(re.findall(r"^\| `(\w+)` \| (.+?(?<!\\)) \|", rows[0], re.MULTILINE))
 
 
 def family(name: str) -> str:
@@ -39,8 +21,8 @@ def family(name: str) -> str:
 
 @pytest.mark.parametrize("exporter", FILES)
 def test_what_the_table_names_is_recorded(exporter: str) -> None:
-    named = {old for old, new in table(exporter).items() if new != "no rule"}
-    summaries = {rule["record"] for rule in rules(exporter) if "labels" in rule}
+    named = {old for old, new in table(exporter).items() if new != NO_RULE}
+    summaries = {rule["record"] for rule in rules(exporter) if "quantile" in rule.get("labels", {})}
     recorded = {rule["record"] for rule in rules(exporter)}
     ends = {f"{name}{end}" for name in summaries for end in ("_sum", "_count")}
     assert recorded == named | ends

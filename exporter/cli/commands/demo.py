@@ -34,7 +34,8 @@ _SCENARIOS = "\n".join(f"  {each.name:<11}{each.summary}" for each in SCENARIOS.
 @click.option(
     "--prometheus",
     is_flag=True,
-    help="Also start a local Prometheus, which must be installed, with alerts that fire early.",
+    help="Also start a local Prometheus, which must be installed, with alerts that fire early, and "
+    "Alertmanager if it is installed.",
 )
 def command(listen: str, scenario: str, *, prometheus: bool) -> None:
     """Run the exporter on embedded Valkey servers with live BullMQ producers and workers."""

@@ -18,6 +18,8 @@ _COUNTED: Final = frozenset(
     {b"waiting", b"active", b"completed", b"failed", b"delayed", b"stalled"}
 )
 """Events that count for a job name, besides `added`."""
+_BEGINS: Final = frozenset({b"added", b"waiting", b"active", b"stalled"})
+"""Events of a job that is in flight: its name is needed again."""
 
 
 class StreamAggregator(Protocol):
@@ -202,6 +204,8 @@ class JobNameAggregator:
 
     def feed(self, entries: Sequence[Entry]) -> None:
         self.read += len(entries)
+        # not at once: a retry may begin in the same entries, whose names were looked up before
+        ended: set[bytes] = set()
         for event, job, at, fields in job_events(entries):
             if event == b"added":
                 self._names[job] = self._checked(_name_of(fields))
@@ -209,7 +213,11 @@ class JobNameAggregator:
                 continue  # counts for nothing, but would create the name `OTHER`
             self._aggregator_of(job).add(event, job, at, fields)
             if event in _ENDS:
-                self._names.pop(job, None)
+                ended.add(job)
+            elif event in _BEGINS:
+                ended.discard(job)
+        for job in ended:
+            self._names.pop(job, None)
 
     def end_of_stream(self) -> None:
         for aggregator in self._by_name.values():

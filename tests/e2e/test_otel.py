@@ -1,0 +1,241 @@
+"""Beside services that export BullMQ's own OpenTelemetry metrics (bullmq-otel), nothing is counted
+twice: no name is shared, and no rule, alert or panel takes their series for the exporter's.
+
+One Prometheus scrapes both, once as different jobs and once as one job.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.parse
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.alert_tests import FOLDER
+from tests.support.daemon import Daemon, daemon
+from tests.support.dashboards import (
+    FILES,
+    filled,
+    load,
+    targets,
+    variable_query,
+    variables,
+)
+from tests.support.migration import FILES as MIGRATION
+from tests.support.migration import table
+from tests.support.otel import Service, service
+from tests.support.prometheus import Prometheus, prometheus
+from tests.support.requirements import require
+from tests.support.servers import valkey
+from tests.support.waiting import wait_for
+
+CONFIG = """
+connections: {{default: {{url: "{url}"}}}}
+poll: {{interval_seconds: 1}}
+queues: {{discovery_interval_seconds: 1}}
+events: {{job_names: true}}
+sync: {{interval_seconds: 2}}
+"""
+RULES = (FOLDER / "bullmq.rules.yml").read_text()
+EVERY_TARGET_HAS = re.compile("up|scrape_.*|process_.*|target_info|otel_scope_info")
+KINDS = {"good": 40, "bad": 1, "again": 1, "later": 1, "returned": 1, "parent": 1}
+
+
+@dataclass
+class Both:
+    """Both targets, after their counters have increased between two scrapes."""
+
+    exporter: Daemon
+    service: Service
+    prometheus: Prometheus
+
+    @property
+    def services(self) -> str:
+        """A matcher of the service's series, in both jobs."""
+        return f'instance="127.0.0.1:{self.service.port}"'
+
+    @property
+    def exporters(self) -> str:
+        """A matcher of the exporter's series, in both jobs."""
+        return f'instance="127.0.0.1:{self.exporter.port}"'
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    """Of a queue both count the jobs, few of which fail.
+
+    The service also has a queue in a Redis that the exporter does not know; there, all jobs fail.
+    """
+    require("prometheus")
+    folder = tmp_path_factory.mktemp("otel")
+    with valkey() as known, valkey() as unknown, service() as services:
+        services.work(known, "mail", good=1)
+        services.work(unknown, "mail-of-others", bad=1)
+        with daemon(folder, CONFIG.format(url=known.url)) as running:
+            jobs = {
+                "exporters": [running.port],
+                "services": [services.port],
+                "together": [running.port, services.port],
+            }
+            with prometheus(folder, jobs, RULES, "--web.enable-admin-api") as asked:
+                found = Both(running, services, asked)
+                wait_for(lambda: asked.query("bullmq_queue_events_read_total"), "mail is watched")
+                # a name's counter begins with its first job, and increases are seen after that
+                services.work(known, "mail", **dict.fromkeys(KINDS, 1))
+                counted(found, 1)
+                services.work(known, "mail", **KINDS)
+                services.work(unknown, "mail-of-others", bad=100)
+                counted(found, 1 + KINDS["good"])
+                yield found
+
+
+def counted(both: Both, jobs: int) -> None:
+    """Wait until Prometheus has these jobs, by both."""
+    theirs = 'bullmq_jobs_completed_total{job="together",bullmq_job_name="good"}'
+    ours = 'bullmq_queue_jobs_completed_total{job="together",job_name="good"}'
+    # one was done before the exporter watched the queue
+    wait_for(lambda: both.prometheus.value(theirs) == 1 + jobs, "the service's counter")
+    wait_for(lambda: both.prometheus.value(ours) == jobs, "the exporter's counter")
+
+
+def names(both: Both, matcher: str) -> set[str]:
+    """The names of all series that the matcher selects."""
+    found = both.prometheus.get("label/__name__/values", **{"match[]": f"{{{matcher}}}"})
+    return {name for name in found if not EVERY_TARGET_HAS.fullmatch(name)}
+
+
+def families(page: str) -> set[str]:
+    found = re.findall(r"^# TYPE (\S+) ", page, re.MULTILINE)
+    return {name for name in found if not EVERY_TARGET_HAS.fullmatch(name)}
+
+
+def test_no_name_is_shared(both: Both) -> None:
+    theirs = families(both.service.page)
+    assert {re.sub("_total$", "", name) for name in theirs} == {
+        name.replace(".", "_") for name in both.service.metrics
+    }
+    plain = both.exporter.get("/metrics").text
+    openmetrics = both.exporter.get("/metrics", accept="application/openmetrics-text").text
+    ours = families(plain) | families(openmetrics) | names(both, both.exporters)
+    assert ours.isdisjoint(theirs | names(both, both.services))
+
+
+def test_the_migration_names_all_of_them(both: Both) -> None:
+    named = {re.sub("_(total|sum|count|bucket)$", "", old) for old in table("bullmq-otel")}
+    assert named == {name.replace(".", "_") for name in both.service.metrics}
+
+
+def test_the_migration_rules_record_the_numbers_of_the_service(both: Both, tmp_path: Path) -> None:
+    ports = [both.exporter.port, both.service.port]
+    rules = MIGRATION["bullmq-otel"].read_text()
+    with prometheus(tmp_path, {"together": ports}, rules) as asked:
+        for name, exported in {
+            "bullmq_queue_jobs": "bullmq_queue_jobs",
+            "bullmq_jobs_completed_total": "bullmq_jobs_completed_total",
+            "bullmq_jobs_failed_total": "bullmq_jobs_failed_total",
+            "bullmq_jobs_retried_total": "bullmq_jobs_(retried|delayed|waiting)_total",
+            "bullmq_job_duration_count": "bullmq_job_duration_count",
+        }.items():
+            expected = totals(asked, exported, both.services)
+            assert expected
+            wait_for(
+                lambda name=name, expected=expected: (
+                    totals(asked, name, both.exporters) == expected
+                ),
+                f"{name} is {expected}",
+            )
+        name = "bullmq_job_duration_sum"
+        assert set(totals(asked, name, both.exporters)) == set(totals(asked, name, both.services))
+
+
+def totals(asked: Prometheus, name: str, matcher: str) -> Counter[tuple[str, str]]:
+    """(job name, state) → number, of the jobs that the exporter saw from the first on.
+
+    Every way back to waiting is a retry to the exporter, and a job that begins to wait for children
+    has no outcome.
+    """
+    chosen = f'__name__=~"{name}",{matcher},bullmq_queue_name="mail",bullmq_job_name!="good"'
+    found: Counter[tuple[str, str]] = Counter()
+    for labels, value in asked.query(f"{{{chosen}}}"):
+        state = labels.get("bullmq_job_state") or labels["bullmq_queue_jobs_state"]
+        if value and state != "waiting-children":
+            state = "retried" if state in ("delayed", "waiting") else state
+            found[labels.get("bullmq_job_name", ""), state] += int(value)
+    return found
+
+
+def test_no_alert_is_about_what_the_service_counts(both: Both) -> None:
+    """By rules for its names, its failures would be an alert, so the rules do see that it fails."""
+    start = datetime.now().astimezone()
+    wait_for(lambda: evaluated_since(both.prometheus, start), "the rules are evaluated")
+    ratio = expressions()["BullMQVeryHighFailureRatio"]
+    assert both.prometheus.query(ratio.replace("bullmq_queue_jobs_", "bullmq_jobs_"))
+    # a job that waited at a poll may have made one pending; an increase would keep it so
+    wait_for(lambda: both.prometheus.get("alerts")["alerts"] == [], "no alert is pending or firing")
+
+
+def evaluated_since(asked: Prometheus, start: datetime) -> bool:
+    """Whether every rule was evaluated after that time, and without an error."""
+    rules = [rule for group in asked.get("rules")["groups"] for rule in group["rules"]]
+    assert {rule["health"] for rule in rules} <= {"ok", "unknown"}, rules
+    return all(datetime.fromisoformat(rule["lastEvaluation"]) > start for rule in rules)
+
+
+def test_no_rule_and_no_panel_sees_the_service(both: Both) -> None:
+    """With its series and, once they are deleted, without them, all expressions return the same."""
+    asked = both.prometheus
+    # no sample up to this time is still to come
+    last = asked.value('min(timestamp({__name__=~"up|queue:bullmq_queue_ready:max"}))')
+    assert last is not None
+    theirs = f"count({{{both.services}}})"
+
+    def every() -> dict[str, Any]:
+        return {name: at(asked, expr, last) for name, expr in expressions().items()}
+
+    assert at(asked, theirs, last)
+    with_service = every()
+    delete(asked, f"{{{both.services}}}")
+    assert not at(asked, theirs, last)
+    without = every()
+    assert {name: found for name, found in with_service.items() if found != without[name]} == {}
+    assert sum(bool(found) for found in without.values()) > len(FILES) * 10
+
+
+def expressions() -> dict[str, str]:
+    """Those of every shipped rule, panel, annotation and variable, by name."""
+    groups = yaml.safe_load(RULES)["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    found = {rule.get("alert") or rule["record"]: rule["expr"] for rule in rules}
+    for file in FILES:
+        dashboard = load(file)
+        for title, target in targets(dashboard):
+            found[f"{file.stem}: {title}: {target['refId']}"] = filled(target["expr"])
+        for annotation in dashboard["annotations"]["list"]:
+            expr = filled(annotation["target"]["expr"])
+            found[f"{file.stem}: annotation {annotation['name']}"] = expr
+        for variable in variables(dashboard):
+            if variable["name"] != "datasource":
+                selector, _ = variable_query(variable)
+                found[f"{file.stem}: ${variable['name']}"] = filled(selector)
+    return found
+
+
+def at(asked: Prometheus, expr: str, when: float) -> list[str]:
+    """What an expression returned at that time, in a comparable order."""
+    found = asked.get("query", query=expr, time=f"{when:.3f}")["result"]
+    return sorted(json.dumps(row, sort_keys=True) for row in found)
+
+
+def delete(asked: Prometheus, selector: str) -> None:
+    address = f"http://127.0.0.1:{asked.port}/api/v1/admin/tsdb/delete_series"
+    body = urllib.parse.urlencode({"match[]": selector}).encode()
+    urllib.request.urlopen(urllib.request.Request(address, body, method="POST")).close()
