@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.cluster import Cluster, cluster
-from tests.support.servers import FakeServer, Server, redis_server, valkey
+from tests.support.servers import FakeServer, Server, redis62_server, redis_server, valkey
 
 # the same inputs on every machine and in every run, however long one of them takes
 settings.register_profile(
@@ -46,6 +46,12 @@ def _redis() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def _redis62() -> Iterator[Server]:
+    with redis62_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def _fake() -> Iterator[FakeServer]:
     server = FakeServer()
     yield server
@@ -66,9 +72,17 @@ def fake_server(_fake: FakeServer) -> FakeServer:
     return _fake
 
 
-@pytest.fixture(params=["valkey", "redis"])
+@pytest.fixture(params=["valkey", "redis", "redis62"])
 def real_server(request: pytest.FixtureRequest) -> Server:
-    """An empty Valkey, and an empty Redis."""
+    """An empty Valkey, an empty Redis, and an empty Redis 6.2."""
+    found: Server = request.getfixturevalue(f"_{request.param}")
+    found.client().flushall()
+    return found
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def redis7_server(request: pytest.FixtureRequest) -> Server:
+    """An empty Valkey and an empty Redis: both know what Redis 7 does and Redis 6.2 does not."""
     found: Server = request.getfixturevalue(f"_{request.param}")
     found.client().flushall()
     return found

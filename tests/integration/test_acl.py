@@ -53,35 +53,35 @@ def refused(client: Client) -> object:
 
 
 @pytest.mark.parametrize("rules", [WITH_SYNC, WITHOUT], ids=["with the sync test", "without"])
-def test_nothing_is_missing(real_server: Server, rules: list[str]) -> None:
-    assert refused(open_client(let_in(real_server, rules), "default")) == {}
+def test_nothing_is_missing(redis7_server: Server, rules: list[str]) -> None:
+    assert refused(open_client(let_in(redis7_server, rules), "default")) == {}
 
 
 @pytest.mark.parametrize("command", ON_SERVERS)
-def test_what_is_missing_is_named(real_server: Server, command: str) -> None:
-    allowed = let_in(real_server, [*WITHOUT, f"-{command}"])
+def test_what_is_missing_is_named(redis7_server: Server, command: str) -> None:
+    allowed = let_in(redis7_server, [*WITHOUT, f"-{command}"])
     (use,) = [use for use in PERMISSIONS if use.name == command]
     assert refused(open_client(allowed, "default")) == {command: use.cost}
 
 
 @pytest.mark.parametrize("command", SYNC)
-def test_what_the_sync_test_lacks_is_named(real_server: Server, command: str) -> None:
-    allowed = let_in(real_server, [*WITH_SYNC, f"-{command}"])
-    config = config_for(real_server.url)
+def test_what_the_sync_test_lacks_is_named(redis7_server: Server, command: str) -> None:
+    allowed = let_in(redis7_server, [*WITH_SYNC, f"-{command}"])
+    config = config_for(redis7_server.url)
     (pair,) = SyncTest({"default": allowed}, config.sync).run().pairs
     assert (pair.passed, pair.not_permitted) == (None, command)
 
 
-def test_select_is_missing(real_server: Server) -> None:
-    let_in(real_server, [*WITHOUT, "-select"])
+def test_select_is_missing(redis7_server: Server) -> None:
+    let_in(redis7_server, [*WITHOUT, "-select"])
     with pytest.raises(RedisFailure, match="'select'") as caught:
-        open_client(settings(real_server.url, db=1), "default").connect()
+        open_client(settings(redis7_server.url, db=1), "default").connect()
     assert caught.value.kind is ErrorClass.PERMISSION
 
 
-def test_no_server_refuses_auth(real_server: Server) -> None:
+def test_no_server_refuses_auth(redis7_server: Server) -> None:
     """It is in the list for those who read it; servers let everybody send it."""
-    assert refused(open_client(let_in(real_server, [*WITHOUT, "-auth"]), "default")) == {}
+    assert refused(open_client(let_in(redis7_server, [*WITHOUT, "-auth"]), "default")) == {}
 
 
 UNKNOWN_WITHOUT = {

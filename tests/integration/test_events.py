@@ -211,9 +211,9 @@ def test_without_time_the_rest_is_lag(server: Server) -> None:
 
 
 class TestLoss:
-    def test_is_exact_where_the_server_counts(self, real_server: Server) -> None:
-        client = real_server.client()
-        follower = Follower(real_server, "q")
+    def test_is_exact_where_the_server_counts(self, redis7_server: Server) -> None:
+        client = redis7_server.client()
+        follower = Follower(redis7_server, "q")
         for job in range(10):
             add_event(client, "added", job)
         follower.collect()
@@ -296,12 +296,12 @@ class TestLoss:
         assert (found.jobs[""].started, found.lost) == (1, 0)
 
     def test_what_comes_while_it_begins_again(
-        self, real_server: Server, monkeypatch: pytest.MonkeyPatch
+        self, redis7_server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        client = real_server.client()
+        client = redis7_server.client()
         for job in range(5):
             add_event(client, "added", job, entry_id=LONG_AGO)
-        follower = Follower(real_server, "q")
+        follower = Follower(redis7_server, "q")
         follower.collect()
         client.flushall()
         add_event(client, "added", 1)
@@ -318,11 +318,11 @@ class TestLoss:
         assert (found.jobs[""].added, found.lost) == (2, 0)
 
     def test_is_known_while_it_goes_on(
-        self, real_server: Server, monkeypatch: pytest.MonkeyPatch
+        self, redis7_server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Events are written and trimmed before each round trip: there is no quiet moment."""
-        client = real_server.client()
-        follower = Follower(real_server, "q")
+        client = redis7_server.client()
+        follower = Follower(redis7_server, "q")
         follower.collect()
         batch, moments = follower.client.batch, [0]
 
@@ -347,10 +347,10 @@ class TestLoss:
         assert found.jobs[""].added == found.read
 
     @pytest.mark.parametrize("max_length", [10, 100])
-    def test_a_first_burst(self, real_server: Server, max_length: int) -> None:
+    def test_a_first_burst(self, redis7_server: Server, max_length: int) -> None:
         """An absent stream has had no entries: what it has when it is first seen is all new."""
-        client = real_server.client()
-        follower = Follower(real_server, "q")
+        client = redis7_server.client()
+        follower = Follower(redis7_server, "q")
         follower.collect()
         for job in range(100):
             add_event(client, "added", job)
@@ -358,9 +358,9 @@ class TestLoss:
         found = follower.queue()
         assert (found.read, found.lost) == (max_length, 100 - max_length)
 
-    def test_is_shown_though_nothing_was_read(self, real_server: Server) -> None:
-        client = real_server.client()
-        follower = Follower(real_server, "q")
+    def test_is_shown_though_nothing_was_read(self, redis7_server: Server) -> None:
+        client = redis7_server.client()
+        follower = Follower(redis7_server, "q")
         add_event(client, "added")
         follower.collect()
         for job in range(10):
@@ -372,11 +372,11 @@ class TestLoss:
 
     @pytest.mark.parametrize(("at", "turn"), [(b"XINFO", 1), (b"XREAD", 2)])
     def test_a_pass_that_breaks_off_is_shown_by_the_next_one(
-        self, real_server: Server, monkeypatch: pytest.MonkeyPatch, at: bytes, turn: int
+        self, redis7_server: Server, monkeypatch: pytest.MonkeyPatch, at: bytes, turn: int
     ) -> None:
         """What it has read is not read again, so it must not wait for the queue's next event."""
-        client = real_server.client()
-        follower = Follower(real_server, "q", "other")
+        client = redis7_server.client()
+        follower = Follower(redis7_server, "q", "other")
         add_event(client, "added")
         add_event(client, "added", queue="other")
         follower.collect()
@@ -454,11 +454,11 @@ class TestYoung:
         assert (jobs.added, jobs.completed, jobs.failed) == (40, 20, 20)
         assert (found.read, found.lost) == (160, 0)
 
-    def test_the_first_jobs_beyond_the_stream_are_lost(self, real_server: Server) -> None:
-        client = real_server.client()
-        follower = Follower(real_server, "other")
+    def test_the_first_jobs_beyond_the_stream_are_lost(self, redis7_server: Server) -> None:
+        client = redis7_server.client()
+        follower = Follower(redis7_server, "other")
         follower.collect()
-        wait_for(lambda: server_ms(real_server) > follower.began_ms, "the next millisecond")
+        wait_for(lambda: server_ms(redis7_server) > follower.began_ms, "the next millisecond")
         self.burst(client)
         client.xtrim("bull:q:events", maxlen=50, approximate=False)
         self.appear(follower, "q")

