@@ -32,6 +32,8 @@ class Hit:
     """The proof, or what is known beyond the alert's own text; empty for the alert's own text."""
     impact: float = 0.0
     """For sorting: ready jobs times the age of the oldest in seconds."""
+    oldest_seconds: float | None = None
+    """Age of the oldest ready job, if that shows since when the condition holds."""
 
 
 Condition = Callable[[Moment, Limits], Iterable[Hit]]
@@ -60,6 +62,8 @@ class Finding:
     """None for what is not known: nobody is woken up for that."""
     labels: Mapping[str, str] = field(default_factory=dict)
     impact: float = 0.0
+    oldest_seconds: float | None = None
+    """As in `Hit`."""
 
     @property
     def explanation(self) -> str:

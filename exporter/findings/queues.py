@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from math import inf
 from types import MappingProxyType
 from typing import Any
@@ -83,7 +84,7 @@ def no_workers(moment: Moment, _: Limits) -> Iterator[Hit]:
         for index, (total, ready, active, paused) in enumerate(rows):
             pending = (ready or 0) + (active or 0)
             if total == 0 and pending and not paused:
-                yield _hit(database, index, pending, _why(moment, database, index))
+                yield _stuck(moment, database, index, pending)
 
 
 def queue_blocked(moment: Moment, _: Limits) -> Iterator[Hit]:
@@ -92,13 +93,7 @@ def queue_blocked(moment: Moment, _: Limits) -> Iterator[Hit]:
         for (connection, queue), reason in moment.diagnosis.blocked.items():
             if connection == database.connection and reason not in _WISHES:
                 rows = rows or {queue: row for row, queue in enumerate(database.table.queues)}
-                yield _hit(
-                    database,
-                    rows[queue],
-                    1.0,
-                    _why(moment, database, rows[queue]),
-                    reason=reason,
-                )
+                yield _stuck(moment, database, rows[queue], 1.0, reason=reason)
 
 
 def queue_paused(moment: Moment, _: Limits) -> Iterator[Hit]:
@@ -109,15 +104,20 @@ def queue_paused(moment: Moment, _: Limits) -> Iterator[Hit]:
 
 
 def worker_isolation(moment: Moment, _: Limits) -> Iterator[Hit]:
+    rows = {
+        (database.connection, queue.prefix, queue.name): (database, index)
+        for database in (moment.databases if moment.diagnosis.isolations else ())
+        for index, queue in enumerate(database.table.queues)
+    }
     for isolation in moment.diagnosis.isolations:
-        yield Hit(
-            {
-                "prefix": isolation.prefix,
-                "queue": isolation.queue,
-                "producer_connection": isolation.producer,
-                "worker_connection": isolation.worker,
-            },
-        )
+        labels = {
+            "prefix": isolation.prefix,
+            "queue": isolation.queue,
+            "producer_connection": isolation.producer,
+            "worker_connection": isolation.worker,
+        }
+        database, index = rows[isolation.producer, isolation.prefix, isolation.queue]
+        yield replace(_stuck(moment, database, index, 1.0), labels=labels)
 
 
 def queue_silent(moment: Moment, _: Limits) -> Iterator[Hit]:
@@ -231,6 +231,12 @@ def _hit(
     queue, table = database.table.queues[index], database.table
     impact = (table.ready[index] or 0) * (table.value(OLDEST_WAITING, index) or 1.0)
     return Hit(_labels(database, queue) | labels, value, detail, impact)
+
+
+def _stuck(moment: Moment, database: Database, index: int, value: float, **labels: str) -> Hit:
+    """A queue of which nothing moves: why, and since when."""
+    hit = _hit(database, index, value, _why(moment, database, index), **labels)
+    return replace(hit, oldest_seconds=database.table.value(OLDEST_WAITING, index))
 
 
 def _hit_of(database: Database, queue: Queue, value: float, detail: str = "") -> Hit:

@@ -19,7 +19,7 @@ from exporter.rules.alerts import ALERTS
 from exporter.rules.model import Alert, Severity
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import Discovered, EventFacts, Snapshot
-from exporter.views.formatting import counted, printable
+from exporter.views.formatting import age, counted, printable
 from exporter.views.moment import Moment
 
 _STATUS: Final = {
@@ -31,6 +31,8 @@ _MAX_NAMED: Final = 3
 """Subjects that a headline names."""
 _MAX_DETAILS: Final = 5
 """Explanations below a headline."""
+_MAX_EXPLAINED: Final = 20
+"""Findings of a group whose explanations are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def _finding(alert: Alert, hit: Hit) -> Finding:
         alert,
         hit.labels,
         hit.impact,
+        hit.oldest_seconds,
     )
 
 
@@ -241,8 +244,8 @@ def _watching(moment: Moment) -> Iterator[Finding]:
             table.column(OLDEST_WAITING),
             strict=True,
         )
-        for queue, ready_since, still_since, age in rows:
-            if ready_since is None or still_since is None or (age or 0.0) < moment.blocked_after:
+        for queue, ready_since, still_since, oldest in rows:
+            if ready_since is None or still_since is None or (oldest or 0.0) < moment.blocked_after:
                 continue
             left = moment.blocked_after - (moment.now - still_since)
             unsure = left > 0 and still_since == ready_since
@@ -329,13 +332,25 @@ def _noun(labels: Mapping[str, str]) -> str:
 
 
 def _details(members: Sequence[Finding], moment: Moment) -> Iterator[str]:
-    for finding in members[:_MAX_DETAILS]:
-        text = finding.explanation
+    """The explanations, each once with all that it is about: the first ones, as each may cost."""
+    by_text: dict[str, list[Finding]] = defaultdict(list)
+    for finding in members[:_MAX_EXPLAINED]:
+        by_text[finding.explanation].append(finding)
+    lines = list(by_text.items())[:_MAX_DETAILS]
+    for text, about in lines:
         if text:
-            name = subject(finding.labels, moment)
-            yield f"{name}: {text}" if name else text
-    if len(members) > _MAX_DETAILS:
-        yield f"and {len(members) - _MAX_DETAILS:,} more"
+            # the headline has the names of all
+            named = len(by_text) > 1
+            names = _list([subject(each.labels, moment) for each in about]) if named else ""
+            yield (f"{names}: {text}" if names else text) + _since(about)
+    left = len(members) - sum(len(about) for _, about in lines)
+    if left:
+        yield f"and {left:,} more"
+
+
+def _since(findings: Sequence[Finding]) -> str:
+    ages = [each.oldest_seconds for each in findings if each.oldest_seconds]
+    return f" (oldest job: {age(max(ages))})" if ages else ""
 
 
 def subject(labels: Mapping[str, str], moment: Moment) -> str:

@@ -330,7 +330,23 @@ class TestText:
         (group,) = verdict(snapshot(queues=queues)).groups
         assert group.headline.startswith("No worker connected: 8 queues (q")
         assert group.headline.endswith("and 5 more)")
-        assert len(group.details) == 6
+        assert group.details == (
+            "no worker is connected; start one on this Redis with this prefix",
+        )
+
+    def test_one_line_for_each_explanation_with_the_oldest_job(self) -> None:
+        queues = {
+            ("bull", name): stuck() | {"waiting": 3, "oldest_waiting_seconds": age}
+            for name, age in (("mail", 540.0), ("sms", 7300.0), ("Push", 90.0))
+        }
+        elsewhere = {("bull", "push"): WorkerCount(1, 1)}
+        (group,) = verdict(snapshot(queues=queues, workers=elsewhere)).groups
+        assert group.details == (
+            "sms, mail: no worker is connected; start one on this Redis with this prefix "
+            "(oldest job: 2h)",
+            'Push: no worker is connected here, but there are workers for "bull:push" '
+            "(oldest job: 90s)",
+        )
 
     def test_the_largest_comes_first(self) -> None:
         queues = {
