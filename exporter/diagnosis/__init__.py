@@ -1,6 +1,7 @@
 """Interprets facts: why a queue is blocked, why connections are out of sync. Pure: no I/O."""
 
 from exporter.diagnosis.blocked import (
+    INTENDED,
     Database,
     Diagnosis,
     Isolation,
@@ -16,6 +17,7 @@ from exporter.diagnosis.hints import hint
 from exporter.diagnosis.sync import differing, explain_pair, groups_hint, verdict
 
 __all__ = [
+    "INTENDED",
     "Database",
     "Diagnosis",
     "Isolation",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import Final
 
 from exporter.bullmq import Queue
 from exporter.collectors.queues.subjects.active import ACTIVE
@@ -41,6 +42,10 @@ class Reason(StrEnum):
     RATE_LIMITED = "rate_limited"
     CONCURRENCY_LIMIT = "concurrency_limit"
     WORKERS_IDLE = "workers_idle"
+
+
+INTENDED: Final = frozenset({Reason.PAUSED, Reason.RATE_LIMITED, Reason.CONCURRENCY_LIMIT})
+"""Reasons that somebody has set: no fault by themselves."""
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,13 @@ from exporter.collectors.queues.subjects.scheduled import (
 )
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
 from exporter.config.models import Target
-from exporter.diagnosis import Database, Reason, hint, known_workers, queue_facts
+from exporter.diagnosis import INTENDED, Database, hint, known_workers, queue_facts
 from exporter.findings.model import Hit, Limits, Text
 from exporter.state.history import Counts, Past, counts_of, growth, window
 from exporter.state.queue_table import Column
 from exporter.state.snapshots import EventFacts, QueueEvents
 from exporter.views.formatting import printable
 from exporter.views.moment import Moment
-
-_WISHES = {Reason.PAUSED, Reason.RATE_LIMITED, Reason.CONCURRENCY_LIMIT}
-"""Reasons that somebody intends."""
 
 
 def jobs_waiting(moment: Moment, limits: Limits) -> Iterator[Hit]:
@@ -91,7 +88,7 @@ def queue_blocked(moment: Moment, _: Limits) -> Iterator[Hit]:
     for database in moment.databases:
         rows = None
         for (connection, queue), reason in moment.diagnosis.blocked.items():
-            if connection == database.connection and reason not in _WISHES:
+            if connection == database.connection and reason not in INTENDED:
                 rows = rows or {queue: row for row, queue in enumerate(database.table.queues)}
                 yield _stuck(moment, database, rows[queue], 1.0, reason=reason)
 
@@ -100,7 +97,8 @@ def queue_paused(moment: Moment, _: Limits) -> Iterator[Hit]:
     for database in moment.databases:
         for index, paused in enumerate(database.table.column(PAUSED)):
             if paused:
-                yield _hit(database, index, 1.0)
+                since = database.table.value(OLDEST_WAITING, index)
+                yield replace(_hit(database, index, 1.0), oldest_seconds=since)
 
 
 def worker_isolation(moment: Moment, _: Limits) -> Iterator[Hit]:

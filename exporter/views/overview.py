@@ -13,7 +13,7 @@ from exporter.collectors.queues.subjects.groups import GROUPS
 from exporter.collectors.queues.subjects.limits import PAUSED
 from exporter.collectors.queues.subjects.scheduled import DELAYED_OVERDUE_JOBS
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
-from exporter.diagnosis import Database, Isolation, hint, queue_facts
+from exporter.diagnosis import INTENDED, Database, Isolation, hint, queue_facts
 from exporter.state.history import Rates, rates
 from exporter.state.snapshots import EventFacts, Snapshot
 from exporter.views.moment import Moment
@@ -50,6 +50,11 @@ class QueueView:
         """Jobs that a worker could take now; None if a part of it is unknown."""
         waiting, prioritized = self.jobs["waiting"], self.jobs["prioritized"]
         return None if waiting is None or prioritized is None else waiting + prioritized
+
+    @property
+    def is_intended(self) -> bool:
+        """Whether the queue is blocked because somebody has paused or limited it."""
+        return self.reason in INTENDED
 
     @property
     def impact(self) -> float:

@@ -32,14 +32,15 @@ def choose(overview: Overview, sort: str, pattern: str, *, blocked: bool) -> lis
 
 
 def table(views: Sequence[QueueView]) -> list[tuple[str, bool]]:
-    """The header line and a line per view, each with whether its queue is blocked."""
+    """The header line and a line per view, each with whether it is blocked against intention."""
     headers = ["QUEUE", *(header for header, _ in _STATES), "OLDEST", "WORKERS", "REASON"]
     several = len({view.connection for view in views}) > 1
     rows = [_cells(view, several=several) for view in views]
     widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
     lines = [(_line(headers, widths), False)]
     return lines + [
-        (_line(row, widths), view.reason is not None) for row, view in zip(rows, views, strict=True)
+        (_line(row, widths), view.reason is not None and not view.is_intended)
+        for row, view in zip(rows, views, strict=True)
     ]
 
 

@@ -15,8 +15,8 @@ def _name(view: QueueView) -> tuple[str, str, str]:
 
 
 _ASCENDING: Final[dict[str, Callable[[QueueView], Any]]] = {
-    # blocked queues come first
-    "impact": lambda view: (view.reason is None, -view.impact),
+    # blocked queues come first, those that are meant to be last of them
+    "impact": lambda view: (view.reason is None, view.is_intended, -view.impact),
     "name": _name,
 }
 _DESCENDING: Final[dict[str, Callable[[QueueView], float | None]]] = {

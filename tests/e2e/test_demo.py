@@ -229,7 +229,7 @@ def test_paused_names_the_paused_queue_alone(demos: dict[str, Demo], look: Look)
     waiting = jobs(first)["emails", "waiting"]
     demo.until(lambda samples: jobs(samples)["emails", "waiting"] > waiting, "more emails")
     page = look(demo)
-    page_says_what_metrics_say(page, demo, "Queue still paused: bull:emails on default")
+    page_says_what_metrics_say(page, demo, "Queue paused: bull:emails on default")
     shows_rates(page)
     fires_its_alerts(demo, "paused")
     demo.ends_cleanly(signal.SIGTERM, children=6)

@@ -22,7 +22,7 @@ _HEADLINES: Final = {
     "failing": "Very high failure ratio",
     "stuck": "Queue blocked",
     "isolation": "Jobs and workers in different Redis databases",
-    "paused": "Queue still paused",
+    "paused": "Queue paused",
     "outage": "Redis unreachable",
 }
 """What the page must say, by scenario."""

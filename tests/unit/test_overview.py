@@ -82,8 +82,9 @@ def test_impact_puts_blocked_queues_first_and_then_most_jobs_for_longest() -> No
     few = view("few", jobs=jobs(waiting=10), oldest_waiting_seconds=99.0)
     old = view("old", jobs=jobs(waiting=2), oldest_waiting_seconds=7200.0, reason="no_workers")
     new = view("new", jobs=jobs(waiting=3), oldest_waiting_seconds=70.0, reason="no_workers")
-    order = [each.queue for each in in_order([few, UNKNOWN, new, many, old], "impact")]
-    assert order == ["old", "new", "many", "few", UNKNOWN.queue]
+    paused = view("p", jobs=jobs(waiting=900), oldest_waiting_seconds=9000.0, reason="paused")
+    order = [each.queue for each in in_order([few, UNKNOWN, paused, new, many, old], "impact")]
+    assert order == ["old", "new", "p", "many", "few", UNKNOWN.queue]
 
 
 def test_what_is_not_known_comes_last_either_way() -> None:
