@@ -54,6 +54,9 @@ def _above(value: str, default: str, target: str, factor: str = "") -> str:
     )
 
 
+NOT_ON_PURPOSE: Final = 'reason!~"paused|rate_limited|concurrency_limit"'
+"""Reasons for which nobody has asked; dashboards count the same queues as the alert."""
+
 _WAITING = "max by (%queue) (bullmq_queue_oldest_waiting_seconds)"
 _RUNNING = "max by (%queue) (bullmq_queue_oldest_active_seconds)"
 _SILENT = "time() - max by (%queue) (bullmq_queue_last_added_timestamp_seconds)"
@@ -490,8 +493,7 @@ ALERTS: Final = (
     Alert(
         "QueueBlocked",
         Severity.CRITICAL,
-        "max by (%queue, reason) "
-        '(bullmq_queue_blocked{reason!~"paused|rate_limited|concurrency_limit"}) == 1',
+        f"max by (%queue, reason) (bullmq_queue_blocked{{{NOT_ON_PURPOSE}}}) == 1",
         f"Queue blocked: {_QUEUE_NAME} ({{{{ $labels.reason }}}})",
         f"{_QUEUE_NAME} has ready jobs, but none of them starts. Reason: {{{{ $labels.reason }}}}.",
         QUEUE,
