@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,17 +29,40 @@ SOURCE: Final = c.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG: Final = "bullmq"
 GREEN, YELLOW, RED, GREY, BLUE = "green", "yellow", "red", "text", "blue"
 
-STATE_COLORS: Final = {
+# Grafana's notation for a unit of one's own, shortened like counts: 12.3K jobs/s
+JOBS_PER_SECOND: Final = "count:jobs/s"
+ATTEMPTS_PER_SECOND: Final = "count:attempts/s"
+EVENTS_PER_SECOND: Final = "count:events/s"
+COMMANDS_PER_SECOND: Final = "count:commands/s"
+PER_SECOND: Final = "cps"
+
+COLORS: Final = {
     "waiting": "yellow",
     "prioritized": "orange",
     "active": "blue",
     "delayed": "purple",
     "waiting-children": "light-purple",
+    "added": "light-blue",
+    "started": "semi-dark-purple",
     "completed": "green",
     "failed": "red",
+    "retried": "dark-orange",
+    "stalled": "dark-red",
+    "lost": "semi-dark-red",
+    "target": "light-red",
+    "limit": "super-light-red",
 }
+"""The colour of what a series means, which is the first word of its legend; on every dashboard."""
 
-_SOFT_MAX: Final = {"cps": 0.1, "s": 0.01, "percentunit": 0.01}
+_SOFT_MAX: Final = {
+    JOBS_PER_SECOND: 0.1,
+    ATTEMPTS_PER_SECOND: 0.1,
+    EVENTS_PER_SECOND: 0.1,
+    COMMANDS_PER_SECOND: 0.1,
+    PER_SECOND: 0.1,
+    "s": 0.01,
+    "percentunit": 0.01,
+}
 
 Steps = Sequence[tuple[float | None, str]]
 """Thresholds: the colour from this value on; None is the base."""
@@ -87,6 +110,8 @@ class Column:
     link: tuple[str, str] | None = None
     """Title and URL of a link."""
     decimals: int | None = None
+    hidden: bool = False
+    """Whether only links use it."""
 
 
 def stats(
@@ -98,13 +123,17 @@ def stats(
     steps: Steps = ((None, BLUE),),
     mappings: Mapping[str, tuple[str, str]] | None = None,
     no_value: str = "-",
-    legend: str = "",
+    legend: str = "{{job}}",
     width: int = 3,
     height: int = 4,
     decimals: int | None = None,
     by_name: bool = False,
+    link: tuple[str, str] | None = None,
 ) -> Panel:
-    """A single value. An instant query: a range query would also show series that have ended."""
+    """A single value, for each job.
+
+    An instant query: a range query would also show series that have ended.
+    """
     made = (
         _titled(stat.Panel(), title, question, unit, no_value)
         .with_target(_target(Query(expr, legend, instant=True), 0))
@@ -117,6 +146,8 @@ def stats(
     )
     if decimals is not None:
         made.decimals(decimals)
+    if link:
+        made.override_by_query("A", [d.DynamicConfigValue("links", _links(link))])
     return Panel(made, width, height)
 
 
@@ -129,13 +160,16 @@ def lines(
     width: int = 8,
     height: int = 8,
     limit: float | None = None,
-    colors: Mapping[str, str] | None = None,
+    meanings: Collection[str] = (),
     centred: bool = False,
     bars: bool = False,
     stepped: bool = False,
     maximum: float | None = None,
 ) -> Panel:
-    """A time series; `limit` draws the threshold of an alert."""
+    """A time series; `limit` draws the threshold of an alert.
+
+    `meanings` are keys of `COLORS` that a label of the legend may have.
+    """
     made = (
         _titled(timeseries.Panel(), title, question, unit, no_value)
         .line_width(1)
@@ -166,9 +200,12 @@ def lines(
         made.thresholds_style(
             common.GraphThresholdsStyleConfig().mode(c.GraphThresholdsStyleMode.DASHED)
         )
-    for name, color in (colors or {}).items():
-        fixed = {"mode": "fixed", "fixedColor": color}
-        made.override_by_name(name, [d.DynamicConfigValue("color", fixed)])
+    first_words = {query.legend.partition(" ")[0] for query in queries}
+    for meaning, color in COLORS.items():
+        if meaning in first_words or meaning in meanings:
+            # shades tell the jobs apart
+            shades = {"mode": "shades", "fixedColor": color}
+            made.override_by_regexp(f"/^{meaning}( |$)/", [d.DynamicConfigValue("color", shades)])
     for index, query in enumerate(queries):
         made.with_target(_target(query, index))
     return Panel(made, width, height)
@@ -250,13 +287,15 @@ def rows(
     queries: Sequence[str],
     columns: Sequence[Column],
     *,
-    sort: str = "",
-    ascending: bool = False,
+    sort: Sequence[str] = (),
     no_value: str = "No data",
     width: int = WIDTH,
     height: int = 9,
 ) -> Panel:
-    """A table of instant queries, one row per label set; it shows only the named columns."""
+    """A table of instant queries, one row per label set; it shows only the named columns.
+
+    `sort` has titles of columns, each with a minus if the largest comes first.
+    """
     made = _titled(table.Panel(), title, question, "short", no_value)
     for index, expr in enumerate(queries):
         made.with_target(_target(Query(expr, instant=True), index).format(p.PromQueryFormat.TABLE))
@@ -278,12 +317,14 @@ def rows(
             },
         )
     )
-    if sort:
-        made.with_transformation(
-            d.DataTransformerConfig(
-                id_val="sortBy", options={"sort": [{"field": sort, "desc": not ascending}]}
-            )
-        )
+    made.sort_by(
+        [
+            common.TableSortByFieldState()
+            .display_name(title.removeprefix("-"))
+            .desc(desc=title.startswith("-"))
+            for title in sort
+        ]
+    )
     for column in columns:
         made.override_by_name(column.title, _column_properties(column))
     return Panel(made, width, height)
@@ -364,9 +405,9 @@ _ANNOTATIONS: Final = [
     _annotation(
         "Paused",
         "yellow",
-        'max by (connection, prefix, queue) (bullmq_queue_paused{job=~"$job", '
+        'max by (job, connection, prefix, queue) (bullmq_queue_paused{job=~"$job", '
         'instance=~"$instance"}) == 1',
-        "{{queue}} paused",
+        "{{queue}} paused ({{job}})",
         enable=False,
     ),
     _annotation(
@@ -374,13 +415,14 @@ _ANNOTATIONS: Final = [
         "blue",
         'changes(process_start_time_seconds{job=~"$job", instance=~"$instance"}'
         "[$__rate_interval]) > 0",
-        "{{instance}} started",
+        "{{instance}} started ({{job}})",
     ),
     _annotation(
         "Firing alerts",
         "red",
-        'ALERTS{alertname=~"BullMQ.+", alertstate="firing", severity="critical"}',
-        "{{alertname}} {{connection}} {{queue}}",
+        # alerts without a job are about all jobs
+        'ALERTS{alertname=~"BullMQ.+", alertstate="firing", severity="critical", job=~"$job|"}',
+        "{{alertname}} {{connection}} {{queue}} ({{job}})",
     ),
 ]
 
@@ -424,27 +466,29 @@ def _field(name: str, queries: int) -> str:
 
 
 def _column_properties(column: Column) -> list[Any]:
+    steps = [{"value": value, "color": color} for value, color in column.steps]
+    viz = {"viz": True, "legend": False, "tooltip": False}
+    optional: dict[str, Any] = {
+        "unit": column.unit,
+        "custom.width": column.width,
+        "mappings": _mappings(column.mappings),
+        "thresholds": steps and {"mode": "absolute", "steps": steps},
+        "custom.cellOptions": (steps or column.mappings) and {"type": "color-text"},
+        "links": column.link and _links(column.link),
+        "custom.hidden": column.hidden,
+        # the name of `hidden` since Grafana 12
+        "custom.hideFrom": column.hidden and viz,
+    }
     # otherwise an empty cell shows the no-value text of the table
-    values: dict[str, Any] = {"noValue": "-"}
-    if column.unit:
-        values["unit"] = column.unit
+    values = {"noValue": "-"} | {name: value for name, value in optional.items() if value}
     if column.decimals is not None:
         values["decimals"] = column.decimals
-    if column.width:
-        values["custom.width"] = column.width
-    if column.mappings:
-        values["mappings"] = _mappings(column.mappings)
-    if column.steps:
-        values["thresholds"] = {
-            "mode": "absolute",
-            "steps": [{"value": value, "color": color} for value, color in column.steps],
-        }
-    if column.steps or column.mappings:
-        values["custom.cellOptions"] = {"type": "color-text"}
-    if column.link:
-        title, url = column.link
-        values["links"] = [{"title": title, "url": url}]
     return [d.DynamicConfigValue(name, value) for name, value in values.items()]
+
+
+def _links(link: tuple[str, str]) -> list[dict[str, str]]:
+    title, url = link
+    return [{"title": title, "url": url}]
 
 
 def _placed(content: Sequence[Row]) -> list[dict[str, Any]]:

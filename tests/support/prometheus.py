@@ -8,7 +8,7 @@ import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,10 @@ class Prometheus:
                 raise
             raise AssertionError(f"{parameters}: {error.read().decode()}") from None
 
-    def query(self, expr: str) -> list[Series]:
-        """An instant vector."""
-        found = self.get("query", query=expr)["result"]
+    def query(self, expr: str, at: float | None = None) -> list[Series]:
+        """An instant vector, now or at a time in seconds since 1970."""
+        when = {} if at is None else {"time": f"{at:.3f}"}
+        found = self.get("query", query=expr, **when)["result"]
         return [(row["metric"], float(row["value"][1])) for row in found]
 
     def value(self, expr: str) -> float | None:
@@ -54,14 +55,26 @@ class Prometheus:
 
 @contextlib.contextmanager
 def prometheus(
-    folder: Path, targets: Sequence[int], rules: str = "", *arguments: str
+    folder: Path,
+    targets: Sequence[int] | Mapping[str, Sequence[int]],
+    rules: str = "",
+    *arguments: str,
 ) -> Iterator[Prometheus]:
-    """Scrapes these ports of this machine every second, and evaluates these rules as often."""
+    """Scrapes these ports of this machine every second, and evaluates these rules as often.
+
+    Ports without the name of a job belong to the job `bullmq`.
+    """
     program = require("prometheus")
-    scrape = [f"127.0.0.1:{port}" for port in targets]
+    jobs = targets if isinstance(targets, Mapping) else {"bullmq": targets}
     config: dict[str, Any] = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "scrape_configs": [{"job_name": "bullmq", "static_configs": [{"targets": scrape}]}],
+        "scrape_configs": [
+            {
+                "job_name": job,
+                "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}],
+            }
+            for job, ports in jobs.items()
+        ],
     }
     if rules:
         (folder / "rules.yml").write_text(rules)
@@ -82,7 +95,8 @@ def prometheus(
         )
     try:
         asked = Prometheus(port)
-        wait_for(lambda: scraped(asked, len(targets)), f"Prometheus has scraped: {folder}")
+        number = sum(len(ports) for ports in jobs.values())
+        wait_for(lambda: scraped(asked, number), f"Prometheus has scraped: {folder}")
         yield asked
     finally:
         process.kill()
