@@ -141,6 +141,7 @@ def _collection() -> list[Panel]:
                 "{{connection}} ({{job}})",
             ),
             bars=True,
+            width=12,
         ),
         lines(
             "Dropped by limits",
@@ -157,6 +158,7 @@ def _collection() -> list[Panel]:
                 f"increase(bullmq_exporter_collector_oversized_total{_CONNECTIONS}[{RATE}])",
                 "oversized values {{connection}} {{collector}} ({{job}})",
             ),
+            width=12,
         ),
     ]
 

@@ -45,13 +45,13 @@ _QUEUE_URL: Final = (
     "&var-prefix=${__data.fields.Prefix}&var-queue=${__value.raw}"
 )
 _QUEUE_LINK: Final = ("Open the queue", _QUEUE_URL)
-_QUEUE: Final = Column("queue", "Queue", link=_QUEUE_LINK, width=130)
-_CONNECTION: Final = Column("connection", "Connection", width=110)
-_JOB: Final = Column("job", "Job", width=110)
+_QUEUE: Final = Column("queue", "Queue", link=_QUEUE_LINK, width=140)
+_CONNECTION: Final = Column("connection", "Connection", width=95)
+_JOB: Final = Column("job", "Job", width=95)
 # for the link of the queue
 _PREFIX: Final = Column("prefix", "Prefix", hidden=True)
 _QUEUE_LEGEND: Final = "{{queue}} ({{connection}}, {{job}})"
-_NARROW: Final = 92
+_NARROW: Final = 86
 
 # jobs of a paused queue are late on purpose
 _LATE: Final = (
@@ -166,14 +166,14 @@ def _now() -> list[Panel]:
             decimals=1,
         ),
         stats(
-            "Ready jobs",
+            "Ready",
             "How many jobs could start now? Waiting and prioritized jobs.",
             per_job("sum", READY),
             width=2,
         ),
-        stats("Active jobs", "How many jobs are running?", per_job("sum", jobs("active")), width=2),
+        stats("Active", "How many jobs are running?", per_job("sum", jobs("active")), width=2),
         stats(
-            "Finished per second",
+            "Finished",
             "What is the throughput? Jobs completed or failed for good.",
             per_job("sum", finished()),
             unit=JOBS_PER_SECOND,
@@ -190,7 +190,7 @@ def _now() -> list[Panel]:
             decimals=0,
         ),
         stats(
-            "Queues without workers",
+            "Without workers",
             "How many queues have jobs but no worker? Needs CLIENT LIST.",
             f"{per_job('count', _WITHOUT_WORKERS)} or 0 * {per_job('count', _WORKERS)}",
             steps=thresholds.ANY_IS_CRITICAL,
@@ -220,7 +220,7 @@ def _firing() -> Panel:
         # by descending name, causes come before their symptoms
         sort=["Severity", "-Alert"],
         no_value="No alert is firing",
-        width=14,
+        width=13,
         height=8,
     )
 
@@ -232,16 +232,16 @@ def _without_progress() -> Panel:
         "Which queues have ready jobs but no progress, and why?",
         [f"{blocked} * on ({BY_QUEUE}) group_left () {READY}"],
         [
-            Column("queue", "Queue", link=_QUEUE_LINK, width=120),
-            Column("reason", "Reason", mappings=thresholds.REASONS, width=290),
-            Column("A", "Ready", width=70),
+            _QUEUE,
+            Column("reason", "Reason", mappings=thresholds.REASONS),
+            Column("A", "Ready", width=60),
             _CONNECTION,
             _JOB,
             _PREFIX,
         ],
         sort=["-Ready"],
         no_value="No queue is reported as blocked",
-        width=10,
+        width=11,
         height=8,
     )
 
@@ -279,7 +279,7 @@ def _queues() -> Panel:
             Column("D", "Overdue", steps=thresholds.ANY_IS_WARNING, width=_NARROW),
             Column("E", "Active", width=_NARROW),
             Column("F", "Children", width=_NARROW),
-            Column("G", "Failed (kept)", width=_NARROW),
+            Column("G", "Failed", width=_NARROW),
             Column("H", "Finished/s", decimals=2, width=_NARROW),
             Column("I", "Failed/s", decimals=2, width=_NARROW),
             Column("J", "Fail %", "percentunit", thresholds.RATIO, decimals=0, width=_NARROW),
@@ -290,7 +290,7 @@ def _queues() -> Panel:
         ],
         sort=["-Oldest"],
         no_value="No queues",
-        height=8,
+        height=10,
     )
 
 

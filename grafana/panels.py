@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from grafana_foundation_sdk.builders import (
-    bargauge,
     common,
     dashboard,
     heatmap,
@@ -41,7 +40,7 @@ COLORS: Final = {
     "prioritized": "orange",
     "active": "blue",
     "delayed": "purple",
-    "waiting-children": "light-purple",
+    "waiting-children": "super-light-purple",
     "added": "light-blue",
     "started": "semi-dark-purple",
     "completed": "green",
@@ -49,10 +48,18 @@ COLORS: Final = {
     "retried": "dark-orange",
     "stalled": "dark-red",
     "lost": "semi-dark-red",
+    "net": "semi-dark-blue",
+    "workers": "super-light-green",
+    "p50": "light-green",
+    "p95": "light-orange",
+    "p99": "semi-dark-orange",
     "target": "light-red",
     "limit": "super-light-red",
 }
 """The colour of what a series means, which is the first word of its legend; on every dashboard."""
+
+_BOUNDS: Final = ("target", "limit")
+"""Meanings whose lines have no area below them."""
 
 _SOFT_MAX: Final = {
     JOBS_PER_SECOND: 0.1,
@@ -142,7 +149,8 @@ def stats(
         .color_mode(c.BigValueColorMode.VALUE)
         .text_mode(c.BigValueTextMode.NAME if by_name else c.BigValueTextMode.AUTO)
         .thresholds(_thresholds(steps))
-        .mappings(_mappings(mappings or {}))
+        # otherwise the text has the colour of the lowest threshold, which is green
+        .mappings([*_mappings(mappings or {}), _unknown(no_value)])
     )
     if decimals is not None:
         made.decimals(decimals)
@@ -200,15 +208,23 @@ def lines(
         made.thresholds_style(
             common.GraphThresholdsStyleConfig().mode(c.GraphThresholdsStyleMode.DASHED)
         )
-    first_words = {query.legend.partition(" ")[0] for query in queries}
-    for meaning, color in COLORS.items():
-        if meaning in first_words or meaning in meanings:
-            # shades tell the jobs apart
-            shades = {"mode": "shades", "fixedColor": color}
-            made.override_by_regexp(f"/^{meaning}( |$)/", [d.DynamicConfigValue("color", shades)])
+    _color(made, queries, meanings)
     for index, query in enumerate(queries):
         made.with_target(_target(query, index))
     return Panel(made, width, height)
+
+
+def _color(made: Any, queries: Sequence[Query], meanings: Collection[str]) -> None:
+    """Give every series whose legend begins with a key of `COLORS` its colour."""
+    first_words = {query.legend.partition(" ")[0] for query in queries}
+    # shades tell the jobs apart
+    mode = "shades" if any("{{job}}" in query.legend for query in queries) else "fixed"
+    for meaning, color in COLORS.items():
+        if meaning in first_words or meaning in meanings:
+            look = [d.DynamicConfigValue("color", {"mode": mode, "fixedColor": color})]
+            if meaning in _BOUNDS:
+                look.append(d.DynamicConfigValue("custom.fillOpacity", 0))
+            made.override_by_regexp(f"/^{meaning}( |$)/", look)
 
 
 def heat(title: str, question: str, expr: str, *, width: int = 8, height: int = 8) -> Panel:
@@ -255,29 +271,6 @@ def timeline(
         .fill_opacity(75)
         .line_width(0)
     )
-    return Panel(made, width, height)
-
-
-def gauges(
-    title: str,
-    question: str,
-    *queries: Query,
-    unit: str = "short",
-    no_value: str = "No data",
-    width: int = 8,
-    height: int = 8,
-) -> Panel:
-    """A bar gauge of instant queries."""
-    made = (
-        _titled(bargauge.Panel(), title, question, unit, no_value)
-        .orientation(c.VizOrientation.HORIZONTAL)
-        .display_mode(c.BarGaugeDisplayMode.BASIC)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(values=False))
-        .thresholds(_thresholds(((None, BLUE),)))
-        .min(0)
-    )
-    for index, query in enumerate(queries):
-        made.with_target(_target(Query(query.expr, query.legend, instant=True), index))
     return Panel(made, width, height)
 
 
@@ -458,6 +451,16 @@ def _mappings(mappings: Mapping[str, tuple[str, str]]) -> list[Any]:
     return [d.ValueMap(options=options)]
 
 
+def _unknown(text: str) -> Any:
+    """The mapping of a value that is absent."""
+    return d.SpecialValueMap(
+        options=d.DashboardSpecialValueMapOptions(
+            match=d.SpecialValueMatch.NULL_AND_NAN,
+            result=d.ValueMappingResult(text=text, color=GREY),
+        )
+    )
+
+
 def _field(name: str, queries: int) -> str:
     """Grafana's name for a table field: the label, or the value of a query."""
     if len(name) > 1:
@@ -466,7 +469,8 @@ def _field(name: str, queries: int) -> str:
 
 
 def _column_properties(column: Column) -> list[Any]:
-    steps = [{"value": value, "color": color} for value, color in column.steps]
+    # what is not remarkable, or unknown, has no colour
+    steps = [{"value": v, "color": GREY if v is None else color} for v, color in column.steps]
     viz = {"viz": True, "legend": False, "tooltip": False}
     optional: dict[str, Any] = {
         "unit": column.unit,

@@ -10,12 +10,12 @@ from grafana import thresholds
 from grafana.panels import (
     ATTEMPTS_PER_SECOND,
     JOBS_PER_SECOND,
+    RED,
     Column,
     Panel,
     Query,
     Row,
     build,
-    gauges,
     heat,
     label_variable,
     lines,
@@ -45,6 +45,12 @@ _NAMES: Final = 'job_name=~"$job_name"'
 _BY_NAME: Final = f"{BY_QUEUE}, job_name"
 _NO_NAMES: Final = "Needs events.job_names"
 _NO_EVENTS: Final = "Needs events.enabled"
+_REASONS: Final = {
+    str(number): (reason.replace("_", " "), color)
+    for number, (reason, color) in enumerate(
+        [*((reason, color) for reason, (_, color) in thresholds.REASONS.items()), ("other", RED)], 1
+    )
+}
 _QUANTILES: Final = (0.5, 0.95, 0.99)
 
 
@@ -73,6 +79,16 @@ def dashboard() -> str:
     )
 
 
+def _blocked_by() -> str:
+    """The reason as a number; a reason that has none yet has the last."""
+    reasons = [f'reason="{reason}"' for reason in thresholds.REASONS]
+    others = f'reason!~"{"|".join(thresholds.REASONS)}"'
+    return " or ".join(
+        f"{number} * {gauge('bullmq_queue_blocked', reason, by='job')}"
+        for number, reason in enumerate([*reasons, others], 1)
+    )
+
+
 def _now() -> list[Panel]:
     limited = gauge("bullmq_queue_rate_limit_remaining_seconds")
     return [
@@ -91,10 +107,8 @@ def _now() -> list[Panel]:
         stats(
             "Blocked by",
             "Why is there no progress although jobs are ready?",
-            gauge("bullmq_queue_blocked", by="job, reason"),
-            legend="{{reason}}",
-            steps=((None, "red"),),
-            by_name=True,
+            _blocked_by(),
+            mappings=_REASONS,
             no_value="nothing",
         ),
         stats(
@@ -302,10 +316,11 @@ def _by_name() -> list[Panel]:
             ],
             [
                 Column("job_name", "Job name"),
-                Column("A", "Finished", decimals=0),
-                Column("B", "Failed", decimals=0),
-                Column("C", "Retried", decimals=0),
-                Column("D", "Stalled", decimals=0),
+                # whole numbers; short would show 1,017 as 1 K
+                Column("A", "Finished", "none", decimals=0),
+                Column("B", "Failed", "none", decimals=0),
+                Column("C", "Retried", "none", decimals=0),
+                Column("D", "Stalled", "none", decimals=0),
                 Column("E", "Run p95", "s"),
             ],
             sort=["-Finished"],
@@ -343,11 +358,12 @@ def _timed() -> list[Panel]:
             limit=thresholds.OVERDUE_SECONDS,
             width=6,
         ),
-        gauges(
+        lines(
             "Schedulers",
             "Did a repeating job miss an iteration?",
             Query(per_job("sum", gauge("bullmq_queue_schedulers")), "schedulers"),
             Query(per_job("sum", gauge("bullmq_queue_schedulers_overdue")), "overdue"),
+            stepped=True,
             width=6,
         ),
         lines(
@@ -368,28 +384,30 @@ def _storage() -> list[Panel]:
             "Does retention work (removeOnComplete, removeOnFail)?",
             Query(per_job("sum", jobs("completed")), "completed"),
             Query(per_job("sum", jobs("failed")), "failed"),
+            width=6,
         ),
         lines(
             "Events kept",
             "How long is the event stream? BullMQ trims it at about 10,000.",
             Query(gauge("bullmq_queue_events_stream_length"), "{{connection}}"),
+            width=6,
         ),
         lines(
             "Memory of events",
             "How much memory does the event stream take? Large return values and errors are in it.",
             Query(gauge("bullmq_queue_events_stream_bytes"), "{{connection}}"),
             unit="bytes",
+            width=6,
         ),
         rows(
             "BullMQ version",
             "Which version created the queue?",
             [gauge("bullmq_queue_info", by=f"{BY_QUEUE}, library_version")],
             [
-                Column("queue", "Queue"),
-                Column("connection", "Connection"),
+                Column("connection", "Connection", width=110),
                 Column("library_version", "BullMQ"),
             ],
-            width=8,
+            width=6,
             height=8,
         ),
     ]

@@ -25,7 +25,7 @@ from grafana.variables import queues
 
 _PAIR: Final = "job, writer, reader"
 _CONNECTION_LEGEND: Final = "{{connection}} ({{job}})"
-_JOB: Final = Column("job", "Job", width=110)
+_JOB: Final = Column("job", "Job", width=95)
 _NEEDS_SYNC: Final = "Needs sync.enabled"
 
 
@@ -81,14 +81,15 @@ def _same() -> list[Panel]:
             [
                 _JOB,
                 Column("connection", "Connection", width=110),
-                Column("A", "Redis", mappings=thresholds.REACHABLE, width=110),
-                Column("database", "Database", width=110),
+                Column("A", "Redis", mappings=thresholds.REACHABLE, width=100),
+                Column("database", "Database", width=105),
                 Column("db", "db", width=50),
                 Column("role", "Role", width=80),
                 Column("version", "Version", width=80),
                 Column("maxmemory_policy", "Policy", width=120),
                 Column("url_hash", "URL hash"),
             ],
+            sort=["Job", "Connection"],
             no_value="No exporter",
             width=14,
             height=7,
@@ -99,12 +100,12 @@ def _same() -> list[Panel]:
             [_pair("bullmq_sync_success"), _pair("bullmq_sync_propagation_seconds")],
             [
                 _JOB,
-                Column("writer", "Writer"),
-                Column("reader", "Reader"),
-                Column("A", "Result", mappings=thresholds.PASSED),
+                Column("writer", "Writer", width=120),
+                Column("reader", "Reader", width=120),
+                Column("A", "Result", mappings=thresholds.PASSED, width=80),
                 Column("B", "Propagation", "s"),
             ],
-            sort=["Result"],
+            sort=["Result", "Job"],
             no_value=_NEEDS_SYNC,
             width=10,
             height=7,
@@ -120,6 +121,7 @@ def _same() -> list[Panel]:
                 Column("producer_connection", "Jobs on"),
                 Column("worker_connection", "Workers on"),
             ],
+            sort=["Job", "Queue"],
             no_value="No isolated workers reported",
             width=14,
             height=5,
@@ -134,6 +136,7 @@ def _same() -> list[Panel]:
                 Column("writer", "Writer"),
                 Column("reader", "Reader"),
             ],
+            sort=["Job", "Check"],
             no_value="No failing check reported",
             width=10,
             height=5,
@@ -190,7 +193,6 @@ def _safe() -> list[Panel]:
             mappings=thresholds.UP,
             no_value="No connection reads a replica",
             width=6,
-            height=5,
         ),
         lines(
             "Memory",
@@ -199,6 +201,7 @@ def _safe() -> list[Panel]:
             Query(f"{_of('bullmq_redis_memory_max_bytes')} > 0", "limit {{connection}} ({{job}})"),
             Query(_of("bullmq_redis_memory_rss_bytes"), "resident {{connection}} ({{job}})"),
             unit="bytes",
+            width=6,
         ),
         lines(
             "Memory, share of limit",
@@ -211,6 +214,7 @@ def _safe() -> list[Panel]:
             no_value="maxmemory is not set",
             limit=thresholds.FULL_RATIO,
             maximum=1,
+            width=6,
         ),
         lines(
             "Evicted, expired, rejected per second",
@@ -226,6 +230,7 @@ def _safe() -> list[Panel]:
                 "rejected {{connection}} ({{job}})",
             ),
             unit=PER_SECOND,
+            width=6,
         ),
     ]
 

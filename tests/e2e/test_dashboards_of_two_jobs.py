@@ -102,7 +102,7 @@ def test_queries_keep_the_jobs_apart(two_jobs: TwoJobs, file: Path) -> None:
 
 def test_a_number_is_that_of_one_job(two_jobs: TwoJobs) -> None:
     """Waiting and prioritized jobs; two exporters double nothing."""
-    (ready,) = two_jobs.panel("bullmq-overview", "Ready jobs")
+    (ready,) = two_jobs.panel("bullmq-overview", "Ready")
     assert {labels["job"]: value for labels, value in ready} == {
         PRODUCTION: 70_000,
         STAGING: 2_000,

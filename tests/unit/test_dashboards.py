@@ -12,10 +12,12 @@ import promql_parser
 import pytest
 import yaml
 
+from exporter.diagnosis import Reason
 from exporter.metrics import CATALOGUE, MetricType
 from exporter.rules import ALERTS, RECORDINGS, rules_file, threshold
 from grafana.__main__ import dashboards
 from grafana.panels import COLORS
+from grafana.thresholds import REASONS
 from tests.support.dashboards import (
     FILES,
     FOLDER,
@@ -34,7 +36,7 @@ from tests.support.promql import kept_labels, selectors
 UNITS = {"short", "s", "cps", "percentunit", "bytes", "dtdurations"}
 # a unit of ours after "count:"
 OUR_UNITS = {f"count:{what}/s" for what in ("jobs", "attempts", "events", "commands")}
-TYPES = {"stat", "timeseries", "table", "heatmap", "state-timeline", "bargauge"}
+TYPES = {"stat", "timeseries", "table", "heatmap", "state-timeline"}
 # variables that stay what they are, so that matchers show them
 NAMES = {name: value if name.startswith("__") else f"${name}" for name, value in VALUES.items()}
 # what Prometheus and its client add to every target
@@ -138,6 +140,17 @@ def test_ids_and_places(dashboard: Dashboard) -> None:
     for panel in every:
         place = panel["gridPos"]
         assert place["x"] + place["w"] <= 24, panel["title"]
+    # no gaps: panels side by side fill the width, and are of one height
+    for panels_of_row in (
+        [p for p in dashboard["panels"] if p["type"] != "row"],
+        *(row.get("panels", []) for row in dashboard["panels"]),
+    ):
+        lines: dict[int, list[dict[str, int]]] = {}
+        for panel in panels_of_row:
+            lines.setdefault(panel["gridPos"]["y"], []).append(panel["gridPos"])
+        for places in lines.values():
+            assert sum(place["w"] for place in places) == 24
+            assert len({place["h"] for place in places}) == 1
     for one, other in combinations(dashboard["panels"], 2):
         assert not overlap(one["gridPos"], other["gridPos"]), (one["title"], other["title"])
 
@@ -231,6 +244,22 @@ def colors_of(panel: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def test_what_is_unknown_is_never_green(dashboard: Dashboard) -> None:
+    """An absent value has a text without a colour; in a table, so has what is not remarkable."""
+    for panel in panels(dashboard):
+        if panel["type"] == "stat":
+            defaults = panel["fieldConfig"]["defaults"]
+            (absent,) = [m["options"] for m in defaults["mappings"] if m["type"] == "special"]
+            assert absent["match"] == "null+nan"
+            assert absent["result"]["text"] == defaults["noValue"]
+            assert absent["result"]["color"] == "text"
+        if panel["type"] == "table":
+            for override in panel["fieldConfig"]["overrides"]:
+                for prop in override["properties"]:
+                    if prop["id"] == "thresholds":
+                        assert prop["value"]["steps"][0] == {"value": None, "color": "text"}
+
+
 def test_a_meaning_has_one_colour() -> None:
     """On every dashboard, and no two series of a panel have the same."""
     found: dict[str, set[str]] = {}
@@ -285,6 +314,17 @@ def test_links_keep_the_job_of_what_is_clicked() -> None:
                 for kept in ("__url_time_range", "datasource:queryparam", "instance:queryparam"):
                     assert f"${{{kept}}}" in url, panel["title"]
     assert found == 4
+
+
+def test_every_reason_has_a_text_and_a_colour() -> None:
+    assert set(REASONS) == set(Reason)
+    (panel,) = [p for p in panels(load(FOLDER / "bullmq-queue.json")) if p["title"] == "Blocked by"]
+    mapping = panel["fieldConfig"]["defaults"]["mappings"][0]["options"]
+    numbered = re.findall(
+        r'(\d+) \* max by \(job\) \([^"]*[^}]*reason="(\w+)"', panel["targets"][0]["expr"]
+    )
+    shown = {reason: mapping[number]["text"] for number, reason in numbered}
+    assert shown == {reason: reason.replace("_", " ") for reason in Reason}
 
 
 def test_blocked_queues_are_those_of_the_alert() -> None:
