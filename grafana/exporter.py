@@ -7,14 +7,14 @@ from typing import Final
 from exporter.rules.alerts import EXPORTER
 from grafana import thresholds
 from grafana.panels import Panel, Query, Row, build, lines, stats
-from grafana.promql import CHOSEN, CONNECTION, RATE, of_exporters, where
+from grafana.promql import CHOSEN, CONNECTION, RATE, of_exporters, per_job, where
 from grafana.variables import connections
 
 # these panels are about exporters, not queues: each instance is a separate series
 _INSTANCES: Final = where(CHOSEN)
 _CONNECTIONS: Final = where(CONNECTION)
-_INSTANCE_LEGEND: Final = "{{instance}}"
-_COLLECTOR_LEGEND: Final = "{{connection}} {{collector}}"
+_INSTANCE_LEGEND: Final = "{{instance}} ({{job}})"
+_COLLECTOR_LEGEND: Final = "{{connection}} {{collector}} ({{job}})"
 
 
 def dashboard() -> str:
@@ -59,7 +59,7 @@ def _exporters() -> list[Panel]:
             "Version",
             "Which version is running?",
             f"bullmq_exporter_build_info{_INSTANCES}",
-            legend="{{version}} on Python {{python_version}}",
+            legend="{{version}} on Python {{python_version}} ({{job}})",
             by_name=True,
             no_value="no exporter",
             width=5,
@@ -75,7 +75,7 @@ def _exporters() -> list[Panel]:
         stats(
             "Oldest success",
             "Is any data stale? The oldest success of all collectors except discovery.",
-            f"time() - min(max by (connection, collector) ({last}))",
+            f"time() - {per_job('min', f'max by (job, connection, collector) ({last})')}",
             unit="s",
             steps=thresholds.STALE,
             decimals=0,
@@ -112,7 +112,7 @@ def _collection() -> list[Panel]:
             "Which errors occur?",
             Query(
                 f"increase(bullmq_exporter_collector_errors_total{_CONNECTIONS}[{RATE}]) > 0",
-                "{{connection}} {{collector}} {{error}}",
+                "{{connection}} {{collector}} {{error}} ({{job}})",
             ),
             no_value="No errors",
             bars=True,
@@ -137,24 +137,27 @@ def _collection() -> list[Panel]:
             "Are connections lost?",
             Query(
                 f"increase(bullmq_connection_reconnects_total{_CONNECTIONS}[{RATE}])",
-                "{{connection}}",
+                "{{connection}} ({{job}})",
             ),
             bars=True,
+            width=12,
         ),
         lines(
             "Dropped by limits",
             "Is data missing because of queues.max, events.max_inflight or its size?",
             Query(
-                f"bullmq_exporter_queues_dropped{_CONNECTIONS}", "queues {{connection}} {{prefix}}"
+                f"bullmq_exporter_queues_dropped{_CONNECTIONS}",
+                "queues {{connection}} {{prefix}} ({{job}})",
             ),
             Query(
                 f"increase(bullmq_exporter_inflight_jobs_dropped_total{_CONNECTIONS}[{RATE}])",
-                "jobs in flight {{connection}}",
+                "jobs in flight {{connection}} ({{job}})",
             ),
             Query(
                 f"increase(bullmq_exporter_collector_oversized_total{_CONNECTIONS}[{RATE}])",
-                "oversized values {{connection}} {{collector}}",
+                "oversized values {{connection}} {{collector}} ({{job}})",
             ),
+            width=12,
         ),
     ]
 

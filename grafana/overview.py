@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from exporter.rules.alerts import OVERVIEW
+from exporter.rules import ALERTS, DEFAULT_RUNBOOK_URL, Severity
+from exporter.rules.alerts import NOT_INTENDED, OVERVIEW
 from exporter.rules.recordings import RUN_P95, WAIT_P95
 from grafana import thresholds
-from grafana.panels import Column, Panel, Query, Row, build, lines, rows, stats, timeline
+from grafana.panels import (
+    GREY,
+    JOBS_PER_SECOND,
+    Column,
+    Panel,
+    Query,
+    Row,
+    build,
+    lines,
+    rows,
+    stats,
+    timeline,
+)
 from grafana.promql import (
+    BY_CONNECTION,
     BY_QUEUE,
     CONNECTION,
     READY,
@@ -18,6 +32,7 @@ from grafana.promql import (
     gauge,
     increase,
     jobs,
+    per_job,
     quantile,
     rate,
     top,
@@ -25,35 +40,68 @@ from grafana.promql import (
 from grafana.variables import queues
 
 _QUEUE_URL: Final = (
-    "/d/bullmq-queue?${__url_time_range}&${job:queryparam}&${instance:queryparam}"
-    "&var-connection=${__data.fields.Connection}&var-queue=${__value.raw}"
+    "/d/bullmq-queue?${__url_time_range}&${datasource:queryparam}&${instance:queryparam}"
+    "&var-job=${__data.fields.Job}&var-connection=${__data.fields.Connection}"
+    "&var-prefix=${__data.fields.Prefix}&var-queue=${__value.raw}"
 )
 _QUEUE_LINK: Final = ("Open the queue", _QUEUE_URL)
-_QUEUE: Final = Column("queue", "Queue", link=_QUEUE_LINK, width=130)
-_CONNECTION: Final = Column("connection", "Connection", width=110)
-_QUEUE_LEGEND: Final = "{{queue}} ({{connection}})"
-_NARROW: Final = 92
+_QUEUE: Final = Column("queue", "Queue", link=_QUEUE_LINK, width=140)
+_CONNECTION: Final = Column("connection", "Connection", width=95)
+_JOB: Final = Column("job", "Job", width=95)
+# for the link of the queue
+_PREFIX: Final = Column("prefix", "Prefix", hidden=True)
+_QUEUE_LEGEND: Final = "{{queue}} ({{connection}}, {{job}})"
+_NARROW: Final = 86
 
 # jobs of a paused queue are late on purpose
 _LATE: Final = (
     f"{gauge('bullmq_queue_oldest_waiting_seconds')} * (1 - {gauge('bullmq_queue_paused')})"
 )
 _WORKERS: Final = gauge("bullmq_queue_workers")
+_BLOCKED: Final = gauge("bullmq_queue_blocked", NOT_INTENDED)
+# the id of the panel "Queues without progress"
+_PROGRESS_URL: Final = (
+    "/d/bullmq-overview?viewPanel=111&${__url_time_range}&${datasource:queryparam}"
+    "&var-job=${__field.labels.job}&${instance:queryparam}&${connection:queryparam}"
+    "&${prefix:queryparam}&${queue:queryparam}"
+)
 _WITHOUT_WORKERS: Final = f"{_WORKERS} == 0 and ({READY} + {jobs('active')}) > 0"
 # the window and the minimum number of failures of the alert
 _FAILURES: Final = increase("bullmq_queue_jobs_failed_total", window="10m")
-_WORST_RATIO: Final = (
-    f"max({failure_ratio('10m')} * ({_FAILURES} > bool {thresholds.FEW_FAILURES:g}))"
+_WORST_RATIO: Final = per_job(
+    "max", f"{failure_ratio('10m')} * ({_FAILURES} > bool {thresholds.FEW_FAILURES:g})"
 )
 
-_FIRING: Final = 'alertname=~"BullMQ.+", alertstate="firing"'
-_PAIR: Final = 'label_join(ALERTS{%s, %s!=""}, "connection", " → ", "%s", "%s")'
-_ALERTS: Final = (
-    "max by (severity, alertname, connection, queue, reason) "
-    f'(ALERTS{{{_FIRING}, writer="", producer_connection=""}} or '
-    f"{_PAIR % (_FIRING, 'writer', 'writer', 'reader')} or "
-    f"{_PAIR % (_FIRING, 'producer_connection', 'producer_connection', 'worker_connection')})"
+# severities as numbers, by which they are sorted; the last is any other
+_SEVERITIES: Final = (
+    *(f'severity="{severity}"' for severity in Severity),
+    f'severity!~"{"|".join(Severity)}"',
 )
+# alerts without a job are about all jobs
+_FIRING: Final = " or ".join(
+    f'{rank} * ALERTS{{alertname=~"BullMQ.+", alertstate="firing", job=~"$job|", {severity}}}'
+    for rank, severity in enumerate(_SEVERITIES, 1)
+)
+
+
+def _copied(expr: str, label: str, source: str, to_match: str = "(.+)") -> str:
+    return f'label_replace({expr}, "{label}", "$1", "{source}", "{to_match}")'
+
+
+def _pair(expr: str, one: str, other: str) -> str:
+    """`where` becomes both connections, on alerts that have both."""
+    joined = f'label_join({expr}, "pair", " → ", "{one}", "{other}")'
+    return _copied(joined, "where", "pair", "(.+ → .+)")
+
+
+def _alerts() -> str:
+    """Firing alerts: the number of the severity, where it fires, and the name for the runbook."""
+    found = _copied(f"({_FIRING})", "runbook", "alertname")
+    for label in ("instance", "connection"):
+        found = _copied(found, "where", label)
+    found = _pair(found, "writer", "reader")
+    found = _pair(found, "producer_connection", "worker_connection")
+    return f"min by ({BY_QUEUE}, alertname, where, reason, runbook) ({found})"
 
 
 def dashboard() -> str:
@@ -63,7 +111,7 @@ def dashboard() -> str:
         "BullMQ / Overview",
         "Is anything wrong, and where?",
         [
-            Row("Now", [*_now(), _firing(), _blocked()]),
+            Row("Now", [*_now(), _firing(), _without_progress()]),
             Row("Queues", [_queues()]),
             Row("Throughput", _throughput()),
             Row("Latency", _latency()),
@@ -76,11 +124,11 @@ def dashboard() -> str:
 
 
 def _now() -> list[Panel]:
-    all_up = f"min({gauge('bullmq_up', by='connection', scope=CONNECTION)})"
+    all_up = per_job("min", gauge("bullmq_up", by=BY_CONNECTION, scope=CONNECTION))
     last = gauge(
         "bullmq_exporter_collector_last_success_timestamp_seconds",
         'collector="queues"',
-        by="connection",
+        by=BY_CONNECTION,
         scope=CONNECTION,
     )
     return [
@@ -94,30 +142,41 @@ def _now() -> list[Panel]:
         stats(
             "Data age",
             "How old is the data? The oldest of all connections.",
-            f"time() - min({last})",
+            f"time() - {per_job('min', last)}",
             unit="s",
             steps=thresholds.STALE,
             decimals=0,
+            width=2,
+        ),
+        stats(
+            "Blocked queues",
+            "How many queues make no progress, and nobody asked for it? Paused queues and limits "
+            "are left out, as in the alert BullMQQueueBlocked.",
+            f"{per_job('count', _BLOCKED)} or 0 * {per_job('count', READY)}",
+            steps=thresholds.ANY_IS_CRITICAL,
+            no_value="unknown",
+            link=("Show the queues and the reasons", _PROGRESS_URL),
         ),
         stats(
             "Oldest waiting job",
             "What is the longest delay now? Excludes paused queues.",
-            f"max({_LATE})",
+            per_job("max", _LATE),
             unit="s",
             steps=thresholds.LATE,
             decimals=1,
         ),
         stats(
-            "Ready jobs",
+            "Ready",
             "How many jobs could start now? Waiting and prioritized jobs.",
-            f"sum({READY})",
+            per_job("sum", READY),
+            width=2,
         ),
-        stats("Active jobs", "How many jobs are running?", f"sum({jobs('active')})"),
+        stats("Active", "How many jobs are running?", per_job("sum", jobs("active")), width=2),
         stats(
-            "Finished per second",
+            "Finished",
             "What is the throughput? Jobs completed or failed for good.",
-            f"sum({finished()})",
-            unit="cps",
+            per_job("sum", finished()),
+            unit=JOBS_PER_SECOND,
             no_value="events off",
         ),
         stats(
@@ -131,9 +190,9 @@ def _now() -> list[Panel]:
             decimals=0,
         ),
         stats(
-            "Queues without workers",
+            "Without workers",
             "How many queues have jobs but no worker? Needs CLIENT LIST.",
-            f"count({_WITHOUT_WORKERS}) or 0 * count({_WORKERS})",
+            f"{per_job('count', _WITHOUT_WORKERS)} or 0 * {per_job('count', _WORKERS)}",
             steps=thresholds.ANY_IS_CRITICAL,
             no_value="unknown",
         ),
@@ -141,40 +200,48 @@ def _now() -> list[Panel]:
 
 
 def _firing() -> Panel:
+    anchors = {alert.full_name: (alert.anchor, GREY) for alert in ALERTS}
+    runbook = f"{DEFAULT_RUNBOOK_URL}#${{__data.fields.Runbook.text}}"
     return rows(
         "Firing alerts",
         "Which alerts fire, and for what? Needs the rules of `bullmq-exporter rules`.",
-        [_ALERTS],
+        [_alerts()],
         [
-            Column("severity", "Severity", mappings=thresholds.SEVERITY, width=80),
-            Column("alertname", "Alert", width=230),
-            Column("connection", "Connection", width=150),
+            Column("A", "Severity", mappings=thresholds.SEVERITY, width=80),
+            Column("alertname", "Alert", link=("Open the runbook", runbook), width=230),
             _QUEUE,
+            Column("where", "Where", width=150),
             Column("reason", "Reason"),
+            _JOB,
+            Column("connection", "Connection", hidden=True),
+            _PREFIX,
+            Column("runbook", "Runbook", mappings=anchors, hidden=True),
         ],
         # by descending name, causes come before their symptoms
-        sort="Alert",
+        sort=["Severity", "-Alert"],
         no_value="No alert is firing",
-        width=14,
+        width=13,
         height=8,
     )
 
 
-def _blocked() -> Panel:
+def _without_progress() -> Panel:
     blocked = gauge("bullmq_queue_blocked", by=f"{BY_QUEUE}, reason")
     return rows(
-        "Blocked queues",
+        "Queues without progress",
         "Which queues have ready jobs but no progress, and why?",
         [f"{blocked} * on ({BY_QUEUE}) group_left () {READY}"],
         [
-            Column("queue", "Queue", link=_QUEUE_LINK, width=120),
-            Column("reason", "Reason", mappings=thresholds.REASONS, width=290),
-            Column("A", "Ready", width=70),
-            Column("connection", "Connection"),
+            _QUEUE,
+            Column("reason", "Reason", mappings=thresholds.REASONS),
+            Column("A", "Ready", width=60),
+            _CONNECTION,
+            _JOB,
+            _PREFIX,
         ],
-        sort="Ready",
+        sort=["-Ready"],
         no_value="No queue is reported as blocked",
-        width=10,
+        width=11,
         height=8,
     )
 
@@ -204,13 +271,15 @@ def _queues() -> Panel:
         [
             _QUEUE,
             _CONNECTION,
+            _JOB,
+            _PREFIX,
             Column("A", "Oldest", "s", thresholds.LATE, decimals=1, width=_NARROW),
             Column("B", "Ready", width=_NARROW),
             Column("C", "Delayed", width=_NARROW),
             Column("D", "Overdue", steps=thresholds.ANY_IS_WARNING, width=_NARROW),
             Column("E", "Active", width=_NARROW),
             Column("F", "Children", width=_NARROW),
-            Column("G", "Failed (kept)", width=_NARROW),
+            Column("G", "Failed", width=_NARROW),
             Column("H", "Finished/s", decimals=2, width=_NARROW),
             Column("I", "Failed/s", decimals=2, width=_NARROW),
             Column("J", "Fail %", "percentunit", thresholds.RATIO, decimals=0, width=_NARROW),
@@ -219,9 +288,9 @@ def _queues() -> Panel:
             Column("M", "Workers", width=_NARROW),
             Column("N", "Paused", mappings=thresholds.PAUSED_SHORT, width=_NARROW),
         ],
-        sort="Oldest",
+        sort=["-Oldest"],
         no_value="No queues",
-        height=8,
+        height=10,
     )
 
 
@@ -229,11 +298,15 @@ def _throughput() -> list[Panel]:
     drain = f"clamp_max({READY} / ({finished()} > 0), 86400)"
     return [
         lines(
-            "Added and finished per second",
-            "Are more jobs added than finished?",
-            Query(f"sum({rate('bullmq_queue_jobs_added_total')})", "added"),
-            Query(f"sum({finished()})", "finished"),
-            unit="cps",
+            "Jobs per second",
+            "Are more jobs added than finished, that is completed or failed for good?",
+            *(
+                Query(
+                    per_job("sum", rate(f"bullmq_queue_jobs_{step}_total")), f"{step} ({{{{job}}}})"
+                )
+                for step in ("added", "completed", "failed")
+            ),
+            unit=JOBS_PER_SECOND,
             no_value="Needs events.enabled",
         ),
         lines(
@@ -265,7 +338,7 @@ def _latency() -> list[Panel]:
         lines(
             "Time to start",
             "How long do jobs wait before they start? All selected queues.",
-            *(Query(quantile(q, wait), f"p{q * 100:.0f}") for q in (0.5, 0.95, 0.99)),
+            *(Query(quantile(q, wait), f"p{q * 100:.0f} ({{{{job}}}})") for q in (0.5, 0.95, 0.99)),
             unit="s",
             no_value="No job has started",
         ),
@@ -285,7 +358,7 @@ def _failures() -> list[Panel]:
             "Failed per second",
             "Which queues fail? Jobs that failed for good; the 10 queues with the most.",
             Query(top(10, rate("bullmq_queue_jobs_failed_total")), _QUEUE_LEGEND),
-            unit="cps",
+            unit=JOBS_PER_SECOND,
             no_value="Needs events.enabled",
         ),
         lines(
@@ -300,11 +373,10 @@ def _failures() -> list[Panel]:
         lines(
             "Retries and stalls per second",
             "Do jobs run more than once?",
-            Query(f"sum({rate('bullmq_queue_jobs_retried_total')})", "retried"),
-            Query(f"sum({rate('bullmq_queue_jobs_stalled_total')})", "stalled"),
-            unit="cps",
+            Query(per_job("sum", rate("bullmq_queue_jobs_retried_total")), "retried ({{job}})"),
+            Query(per_job("sum", rate("bullmq_queue_jobs_stalled_total")), "stalled ({{job}})"),
+            unit=JOBS_PER_SECOND,
             no_value="Needs events.enabled",
-            colors={"stalled": "red"},
         ),
     ]
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from grafana_foundation_sdk.builders import (
-    bargauge,
     common,
     dashboard,
     heatmap,
@@ -31,17 +30,48 @@ SOURCE: Final = c.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG: Final = "bullmq"
 GREEN, YELLOW, RED, GREY, BLUE = "green", "yellow", "red", "text", "blue"
 
-STATE_COLORS: Final = {
+# Grafana's notation for a unit of one's own, shortened like counts: 12.3K jobs/s
+JOBS_PER_SECOND: Final = "count:jobs/s"
+ATTEMPTS_PER_SECOND: Final = "count:attempts/s"
+EVENTS_PER_SECOND: Final = "count:events/s"
+COMMANDS_PER_SECOND: Final = "count:commands/s"
+PER_SECOND: Final = "cps"
+
+COLORS: Final = {
     "waiting": "yellow",
     "prioritized": "orange",
     "active": "blue",
     "delayed": "purple",
-    "waiting-children": "light-purple",
+    "waiting-children": "super-light-purple",
+    "added": "light-blue",
+    "started": "semi-dark-purple",
     "completed": "green",
     "failed": "red",
+    "retried": "dark-orange",
+    "stalled": "dark-red",
+    "lost": "semi-dark-red",
+    "net": "semi-dark-blue",
+    "workers": "super-light-green",
+    "p50": "light-green",
+    "p95": "light-orange",
+    "p99": "semi-dark-orange",
+    "target": "light-red",
+    "limit": "super-light-red",
 }
+"""The colour of what a series means, which is the first word of its legend; on every dashboard."""
 
-_SOFT_MAX: Final = {"cps": 0.1, "s": 0.01, "percentunit": 0.01}
+_BOUNDS: Final = ("target", "limit")
+"""Meanings whose lines have no area below them."""
+
+_SOFT_MAX: Final = {
+    JOBS_PER_SECOND: 0.1,
+    ATTEMPTS_PER_SECOND: 0.1,
+    EVENTS_PER_SECOND: 0.1,
+    COMMANDS_PER_SECOND: 0.1,
+    PER_SECOND: 0.1,
+    "s": 0.01,
+    "percentunit": 0.01,
+}
 
 Steps = Sequence[tuple[float | None, str]]
 """Thresholds: the colour from this value on; None is the base."""
@@ -89,6 +119,8 @@ class Column:
     link: tuple[str, str] | None = None
     """Title and URL of a link."""
     decimals: int | None = None
+    hidden: bool = False
+    """Whether only links use it."""
 
 
 def stats(
@@ -100,13 +132,17 @@ def stats(
     steps: Steps = ((None, BLUE),),
     mappings: Mapping[str, tuple[str, str]] | None = None,
     no_value: str = "-",
-    legend: str = "",
+    legend: str = "{{job}}",
     width: int = 3,
     height: int = 4,
     decimals: int | None = None,
     by_name: bool = False,
+    link: tuple[str, str] | None = None,
 ) -> Panel:
-    """A single value. An instant query: a range query would also show series that have ended."""
+    """A single value, for each job.
+
+    An instant query: a range query would also show series that have ended.
+    """
     made = (
         _titled(stat.Panel(), title, question, unit, no_value)
         .with_target(_target(Query(expr, legend, instant=True), 0))
@@ -115,10 +151,13 @@ def stats(
         .color_mode(c.BigValueColorMode.VALUE)
         .text_mode(c.BigValueTextMode.NAME if by_name else c.BigValueTextMode.AUTO)
         .thresholds(_thresholds(steps))
-        .mappings(_mappings(mappings or {}))
+        # otherwise the text has the colour of the lowest threshold, which is green
+        .mappings([*_mappings(mappings or {}), _unknown(no_value)])
     )
     if decimals is not None:
         made.decimals(decimals)
+    if link:
+        made.override_by_query("A", [d.DynamicConfigValue("links", _links(link))])
     return Panel(made, width, height)
 
 
@@ -131,13 +170,16 @@ def lines(
     width: int = 8,
     height: int = 8,
     limit: float | None = None,
-    colors: Mapping[str, str] | None = None,
+    meanings: Collection[str] = (),
     centred: bool = False,
     bars: bool = False,
     stepped: bool = False,
     maximum: float | None = None,
 ) -> Panel:
-    """A time series; `limit` draws the threshold of an alert."""
+    """A time series; `limit` draws the threshold of an alert.
+
+    `meanings` are keys of `COLORS` that a label of the legend may have.
+    """
     made = (
         _titled(timeseries.Panel(), title, question, unit, no_value)
         .line_width(1)
@@ -168,12 +210,23 @@ def lines(
         made.thresholds_style(
             common.GraphThresholdsStyleConfig().mode(c.GraphThresholdsStyleMode.DASHED)
         )
-    for name, color in (colors or {}).items():
-        fixed = {"mode": "fixed", "fixedColor": color}
-        made.override_by_name(name, [d.DynamicConfigValue("color", fixed)])
+    _color(made, queries, meanings)
     for index, query in enumerate(queries):
         made.with_target(_target(query, index))
     return Panel(made, width, height)
+
+
+def _color(made: Any, queries: Sequence[Query], meanings: Collection[str]) -> None:
+    """Give every series whose legend begins with a key of `COLORS` its colour."""
+    first_words = {query.legend.partition(" ")[0] for query in queries}
+    # shades tell the jobs apart
+    mode = "shades" if any("{{job}}" in query.legend for query in queries) else "fixed"
+    for meaning, color in COLORS.items():
+        if meaning in first_words or meaning in meanings:
+            look = [d.DynamicConfigValue("color", {"mode": mode, "fixedColor": color})]
+            if meaning in _BOUNDS:
+                look.append(d.DynamicConfigValue("custom.fillOpacity", 0))
+            made.override_by_regexp(f"/^{meaning}( |$)/", look)
 
 
 def heat(title: str, question: str, expr: str, *, width: int = 8, height: int = 8) -> Panel:
@@ -223,42 +276,21 @@ def timeline(
     return Panel(made, width, height)
 
 
-def gauges(
-    title: str,
-    question: str,
-    *queries: Query,
-    unit: str = "short",
-    no_value: str = "No data",
-    width: int = 8,
-    height: int = 8,
-) -> Panel:
-    """A bar gauge of instant queries."""
-    made = (
-        _titled(bargauge.Panel(), title, question, unit, no_value)
-        .orientation(c.VizOrientation.HORIZONTAL)
-        .display_mode(c.BarGaugeDisplayMode.BASIC)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(values=False))
-        .thresholds(_thresholds(((None, BLUE),)))
-        .min(0)
-    )
-    for index, query in enumerate(queries):
-        made.with_target(_target(Query(query.expr, query.legend, instant=True), index))
-    return Panel(made, width, height)
-
-
 def rows(
     title: str,
     question: str,
     queries: Sequence[str],
     columns: Sequence[Column],
     *,
-    sort: str = "",
-    ascending: bool = False,
+    sort: Sequence[str] = (),
     no_value: str = "No data",
     width: int = WIDTH,
     height: int = 9,
 ) -> Panel:
-    """A table of instant queries, one row per label set; it shows only the named columns."""
+    """A table of instant queries, one row per label set; it shows only the named columns.
+
+    `sort` has titles of columns, each with a minus if the largest comes first.
+    """
     made = _titled(table.Panel(), title, question, "short", no_value)
     for index, expr in enumerate(queries):
         made.with_target(_target(Query(expr, instant=True), index).format(p.PromQueryFormat.TABLE))
@@ -280,12 +312,14 @@ def rows(
             },
         )
     )
-    if sort:
-        made.with_transformation(
-            d.DataTransformerConfig(
-                id_val="sortBy", options={"sort": [{"field": sort, "desc": not ascending}]}
-            )
-        )
+    made.sort_by(
+        [
+            common.TableSortByFieldState()
+            .display_name(title.removeprefix("-"))
+            .desc(desc=title.startswith("-"))
+            for title in sort
+        ]
+    )
     for column in columns:
         made.override_by_name(column.title, _column_properties(column))
     return Panel(made, width, height)
@@ -366,22 +400,23 @@ _ANNOTATIONS: Final = [
     _annotation(
         "Paused",
         "yellow",
-        'max by (connection, prefix, queue) (bullmq_queue_paused{job=~"$job", '
+        'max by (job, connection, prefix, queue) (bullmq_queue_paused{job=~"$job", '
         'instance=~"$instance"}) == 1',
-        "{{queue}} paused",
+        "{{queue}} paused ({{job}})",
         enable=False,
     ),
     _annotation(
         "Exporter started",
         "blue",
         of_exporters(f"changes(process_start_time_seconds{where(CHOSEN)}[{RATE}]) > 0"),
-        "{{instance}} started",
+        "{{instance}} started ({{job}})",
     ),
     _annotation(
         "Firing alerts",
         "red",
-        'ALERTS{alertname=~"BullMQ.+", alertstate="firing", severity="critical"}',
-        "{{alertname}} {{connection}} {{queue}}",
+        # alerts without a job are about all jobs
+        'ALERTS{alertname=~"BullMQ.+", alertstate="firing", severity="critical", job=~"$job|"}',
+        "{{alertname}} {{connection}} {{queue}} ({{job}})",
     ),
 ]
 
@@ -417,6 +452,16 @@ def _mappings(mappings: Mapping[str, tuple[str, str]]) -> list[Any]:
     return [d.ValueMap(options=options)]
 
 
+def _unknown(text: str) -> Any:
+    """The mapping of a value that is absent."""
+    return d.SpecialValueMap(
+        options=d.DashboardSpecialValueMapOptions(
+            match=d.SpecialValueMatch.NULL_AND_NAN,
+            result=d.ValueMappingResult(text=text, color=GREY),
+        )
+    )
+
+
 def _field(name: str, queries: int) -> str:
     """Grafana's name for a table field: the label, or the value of a query."""
     if len(name) > 1:
@@ -425,27 +470,30 @@ def _field(name: str, queries: int) -> str:
 
 
 def _column_properties(column: Column) -> list[Any]:
+    # what is not remarkable, or unknown, has no colour
+    steps = [{"value": v, "color": GREY if v is None else color} for v, color in column.steps]
+    viz = {"viz": True, "legend": False, "tooltip": False}
+    optional: dict[str, Any] = {
+        "unit": column.unit,
+        "custom.width": column.width,
+        "mappings": _mappings(column.mappings),
+        "thresholds": steps and {"mode": "absolute", "steps": steps},
+        "custom.cellOptions": (steps or column.mappings) and {"type": "color-text"},
+        "links": column.link and _links(column.link),
+        "custom.hidden": column.hidden,
+        # the name of `hidden` since Grafana 12
+        "custom.hideFrom": column.hidden and viz,
+    }
     # otherwise an empty cell shows the no-value text of the table
-    values: dict[str, Any] = {"noValue": "-"}
-    if column.unit:
-        values["unit"] = column.unit
+    values = {"noValue": "-"} | {name: value for name, value in optional.items() if value}
     if column.decimals is not None:
         values["decimals"] = column.decimals
-    if column.width:
-        values["custom.width"] = column.width
-    if column.mappings:
-        values["mappings"] = _mappings(column.mappings)
-    if column.steps:
-        values["thresholds"] = {
-            "mode": "absolute",
-            "steps": [{"value": value, "color": color} for value, color in column.steps],
-        }
-    if column.steps or column.mappings:
-        values["custom.cellOptions"] = {"type": "color-text"}
-    if column.link:
-        title, url = column.link
-        values["links"] = [{"title": title, "url": url}]
     return [d.DynamicConfigValue(name, value) for name, value in values.items()]
+
+
+def _links(link: tuple[str, str]) -> list[dict[str, str]]:
+    title, url = link
+    return [{"title": title, "url": url}]
 
 
 def _placed(content: Sequence[Row]) -> list[dict[str, Any]]:

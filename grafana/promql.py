@@ -1,7 +1,8 @@
 """PromQL expressions, limited to what the variables of a dashboard select.
 
 Two exporters that watch the same Redis report every value twice. Gauges therefore take the `max`
-over instances; counters are summed within each instance first.
+over instances; counters are summed within each instance first. Two jobs are two environments, which
+may use the same names of connections and queues, so every aggregation keeps the label `job`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ QUEUE: Final = f'{CONNECTION}, prefix=~"$prefix", queue=~"$queue"'
 # recorded series have no instance
 RULE: Final = 'job=~"$job", connection=~"$connection", prefix=~"$prefix", queue=~"$queue"'
 
-BY_QUEUE: Final = "connection, prefix, queue"
+BY_CONNECTION: Final = "job, connection"
+BY_QUEUE: Final = f"{BY_CONNECTION}, prefix, queue"
 RATE: Final = "$__rate_interval"
 
 
@@ -42,7 +44,14 @@ def increase(
     return f"max by ({by}) ({inner})"
 
 
-def buckets(histogram: str, *more: str, label: str = "", by: str = "", window: str = RATE) -> str:
+def per_job(operator: str, expr: str) -> str:
+    """An aggregation over everything selected, for each job: `per_job("sum", READY)`."""
+    return f"{operator} by (job) ({expr})"
+
+
+def buckets(
+    histogram: str, *more: str, label: str = "", by: str = "job", window: str = RATE
+) -> str:
     """The rates of a histogram's buckets by `le` and `by`.
 
     `label` is a label of the histogram beyond those of the queue.
@@ -50,17 +59,17 @@ def buckets(histogram: str, *more: str, label: str = "", by: str = "", window: s
     inner = ", ".join(filter(None, [BY_QUEUE, label]))
     rates = f"rate({histogram}_bucket{where(QUEUE, *more)}[{window}])"
     deduplicated = f"max by ({inner}, le) (sum by ({inner}, instance, le) ({rates}))"
-    return f"sum by ({', '.join(filter(None, [by, 'le']))}) ({deduplicated})"
+    return f"sum by ({by}, le) ({deduplicated})"
 
 
-def quantile(q: float, histogram: str, *more: str, label: str = "", by: str = "") -> str:
+def quantile(q: float, histogram: str, *more: str, label: str = "", by: str = "job") -> str:
     """A quantile of a histogram; without observations it is absent, not NaN."""
     return f"histogram_quantile({q:g}, {buckets(histogram, *more, label=label, by=by)}) >= 0"
 
 
 def top(count: int, expr: str) -> str:
-    """The largest series at the end of the range; topk alone would choose at every step."""
-    return f"({expr}) and topk({count}, last_over_time(({expr})[5m:] @ end()))"
+    """Each job's largest series at the end of the range; topk alone would choose at every step."""
+    return f"({expr}) and topk by (job) ({count}, last_over_time(({expr})[5m:] @ end()))"
 
 
 def of_exporters(expr: str) -> str:

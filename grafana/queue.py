@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from exporter.collectors.queues import STATES
 from exporter.rules.alerts import QUEUE as UID
 from grafana import thresholds
 from grafana.panels import (
-    STATE_COLORS,
+    ATTEMPTS_PER_SECOND,
+    JOBS_PER_SECOND,
+    RED,
     Column,
     Panel,
     Query,
     Row,
     build,
-    gauges,
     heat,
     label_variable,
     lines,
@@ -31,6 +33,7 @@ from grafana.promql import (
     gauge,
     increase,
     jobs,
+    per_job,
     quantile,
     rate,
     top,
@@ -42,7 +45,12 @@ _NAMES: Final = 'job_name=~"$job_name"'
 _BY_NAME: Final = f"{BY_QUEUE}, job_name"
 _NO_NAMES: Final = "Needs events.job_names"
 _NO_EVENTS: Final = "Needs events.enabled"
-_TARGET: Final = {"target": "red"}
+_REASONS: Final = {
+    str(number): (reason.replace("_", " "), color)
+    for number, (reason, color) in enumerate(
+        [*((reason, color) for reason, (_, color) in thresholds.REASONS.items()), ("other", RED)], 1
+    )
+}
 _QUANTILES: Final = (0.5, 0.95, 0.99)
 
 
@@ -71,34 +79,42 @@ def dashboard() -> str:
     )
 
 
+def _blocked_by() -> str:
+    """The reason as a number; a reason that has none yet has the last."""
+    reasons = [f'reason="{reason}"' for reason in thresholds.REASONS]
+    others = f'reason!~"{"|".join(thresholds.REASONS)}"'
+    return " or ".join(
+        f"{number} * {gauge('bullmq_queue_blocked', reason, by='job')}"
+        for number, reason in enumerate([*reasons, others], 1)
+    )
+
+
 def _now() -> list[Panel]:
     limited = gauge("bullmq_queue_rate_limit_remaining_seconds")
     return [
         stats(
             "Oldest waiting",
             "How late is the oldest job?",
-            f"max({gauge('bullmq_queue_oldest_waiting_seconds')})",
+            per_job("max", gauge("bullmq_queue_oldest_waiting_seconds")),
             unit="s",
             steps=thresholds.LATE,
             decimals=1,
         ),
-        stats("Ready", "How many jobs could start now?", f"sum({READY})"),
-        stats("Active", "How many jobs are running?", f"sum({jobs('active')})"),
-        stats("Delayed", "How many jobs are scheduled for later?", f"sum({jobs('delayed')})"),
-        stats("Failed (kept)", "How many failed jobs are kept?", f"sum({jobs('failed')})"),
+        stats("Ready", "How many jobs could start now?", per_job("sum", READY)),
+        stats("Active", "How many jobs are running?", per_job("sum", jobs("active"))),
+        stats("Delayed", "How many jobs are scheduled for later?", per_job("sum", jobs("delayed"))),
+        stats("Failed (kept)", "How many failed jobs are kept?", per_job("sum", jobs("failed"))),
         stats(
             "Blocked by",
             "Why is there no progress although jobs are ready?",
-            gauge("bullmq_queue_blocked", by="reason"),
-            legend="{{reason}}",
-            steps=((None, "red"),),
-            by_name=True,
+            _blocked_by(),
+            mappings=_REASONS,
             no_value="nothing",
         ),
         stats(
             "Workers",
             "How many workers are connected?",
-            f"sum({gauge('bullmq_queue_workers')})",
+            per_job("sum", gauge("bullmq_queue_workers")),
             steps=((None, "red"), (1, "green")),
             no_value="unknown",
             width=2,
@@ -106,14 +122,14 @@ def _now() -> list[Panel]:
         stats(
             "Paused",
             "Is the queue paused?",
-            f"max({gauge('bullmq_queue_paused')})",
+            per_job("max", gauge("bullmq_queue_paused")),
             mappings=thresholds.PAUSED,
             width=2,
         ),
         stats(
             "Rate limit",
             "How long until the rate limit window ends?",
-            f"max({limited})",
+            per_job("max", limited),
             unit="s",
             no_value="none",
             width=2,
@@ -124,30 +140,29 @@ def _now() -> list[Panel]:
 def _flow() -> list[Panel]:
     steps = ("added", "started", "completed", "failed", "retried")
     added = rate("bullmq_queue_jobs_added_total", _NAMES)
-    state = gauge("bullmq_queue_size", 'state!~"completed|failed"', by="state")
+    sizes = gauge("bullmq_queue_size", 'state!~"completed|failed"', by=f"{BY_QUEUE}, state")
     return [
         lines(
             "Jobs per second",
             "Which step is the bottleneck?",
             *(
-                Query(f"sum({rate(f'bullmq_queue_jobs_{step}_total', _NAMES)})", step)
+                Query(per_job("sum", rate(f"bullmq_queue_jobs_{step}_total", _NAMES)), step)
                 for step in steps
             ),
-            unit="cps",
+            unit=JOBS_PER_SECOND,
             no_value=_NO_EVENTS,
-            colors={"completed": "green", "failed": "red", "retried": "orange"},
         ),
         lines(
             "Jobs by state",
             "In which state are the jobs?",
-            Query(state, "{{state}}"),
-            colors={name: STATE_COLORS[name] for name in STATE_COLORS if name != "completed"},
+            Query(f"sum by (job, state) ({sizes})", "{{state}}"),
+            meanings=STATES,
         ),
         lines(
             "Net change per second",
             "Is the backlog growing? Added minus finished.",
-            Query(f"sum({added}) - sum({finished(_NAMES)})", "net"),
-            unit="cps",
+            Query(f"{per_job('sum', added)} - {per_job('sum', finished(_NAMES))}", "net"),
+            unit=JOBS_PER_SECOND,
             no_value=_NO_EVENTS,
             centred=True,
         ),
@@ -168,10 +183,9 @@ def _latency() -> list[Panel]:
             "Oldest waiting job",
             "How late is the oldest job, and where is the alert threshold?",
             Query(gauge("bullmq_queue_oldest_waiting_seconds"), "{{connection}}"),
-            Query(f"max({gauge('bullmq_queue_target_wait_seconds')})", "target"),
+            Query(per_job("max", gauge("bullmq_queue_target_wait_seconds")), "target"),
             unit="s",
             limit=thresholds.LATE_SECONDS,
-            colors=_TARGET,
         ),
         heat("Run time", "How are run times distributed?", buckets(run, _NAMES)),
         _quantiles("Run time, quantiles", "How long do jobs run?", run, "No job has finished"),
@@ -179,10 +193,9 @@ def _latency() -> list[Panel]:
             "Longest active job",
             "Is a job stuck?",
             Query(gauge("bullmq_queue_oldest_active_seconds"), "{{connection}}"),
-            Query(f"max({gauge('bullmq_queue_target_run_seconds')})", "target"),
+            Query(per_job("max", gauge("bullmq_queue_target_run_seconds")), "target"),
             unit="s",
             limit=thresholds.LONG_SECONDS,
-            colors=_TARGET,
         ),
     ]
 
@@ -194,43 +207,42 @@ def _quantiles(title: str, question: str, histogram: str, no_value: str) -> Pane
 
 def _failures() -> list[Panel]:
     started = rate("bullmq_queue_jobs_started_total", _NAMES)
+    done = per_job("sum", finished(_NAMES))
     ended = rate("bullmq_queue_job_run_seconds_count", _NAMES, by=f"{BY_QUEUE}, outcome")
     return [
         lines(
             "Attempts by outcome",
-            "How do attempts end? Attempts per second.",
-            Query(f"sum by (outcome) ({ended})", "{{outcome}}"),
-            unit="cps",
+            "How do attempts end?",
+            Query(f"sum by (job, outcome) ({ended})", "{{outcome}}"),
+            unit=ATTEMPTS_PER_SECOND,
             no_value="No job has finished",
-            colors={"completed": "green", "failed": "red", "retried": "orange"},
+            meanings=("completed", "failed", "retried"),
             width=6,
         ),
         lines(
             "Failure ratio",
             "Which share of the finished jobs fails for good?",
             Query(failure_ratio(), "{{connection}}"),
-            Query(f"max({gauge('bullmq_queue_target_failure_ratio')})", "target"),
+            Query(per_job("max", gauge("bullmq_queue_target_failure_ratio")), "target"),
             unit="percentunit",
             no_value="No job has finished",
             limit=thresholds.HIGH_RATIO,
-            colors=_TARGET,
             maximum=1,
             width=6,
         ),
         lines(
             "Attempts per finished job",
             "How many attempts does a job need?",
-            Query(f"sum({started}) / (sum({finished(_NAMES)}) > 0)", "attempts"),
+            Query(f"{per_job('sum', started)} / ({done} > 0)", "attempts"),
             no_value="No job has finished",
             width=6,
         ),
         lines(
             "Stalled",
             "Do workers lose their locks?",
-            Query(f"sum({increase('bullmq_queue_jobs_stalled_total', _NAMES)})", "stalled"),
+            Query(per_job("sum", increase("bullmq_queue_jobs_stalled_total", _NAMES)), "stalled"),
             no_value=_NO_EVENTS,
             bars=True,
-            colors={"stalled": "red"},
             width=6,
         ),
     ]
@@ -242,10 +254,9 @@ def _capacity() -> list[Panel]:
         lines(
             "Active and limit",
             "Is the queue at its limit? The limit is its global concurrency, if one is set.",
-            Query(f"sum({jobs('active')})", "active"),
-            Query(f"max({gauge('bullmq_queue_concurrency_limit')})", "limit"),
-            Query(f"sum({gauge('bullmq_queue_workers')})", "workers"),
-            colors={"limit": "red"},
+            Query(per_job("sum", jobs("active")), "active"),
+            Query(per_job("max", gauge("bullmq_queue_concurrency_limit")), "limit"),
+            Query(per_job("sum", gauge("bullmq_queue_workers")), "workers"),
             stepped=True,
         ),
         timeline(
@@ -262,29 +273,30 @@ def _capacity() -> list[Panel]:
         lines(
             "Waiting for children",
             "Do flows wait for their children?",
-            Query(f"sum({jobs('waiting-children')})", "waiting-children"),
-            colors=STATE_COLORS,
+            Query(per_job("sum", jobs("waiting-children")), "waiting-children"),
         ),
     ]
 
 
 def _by_name() -> list[Panel]:
     failed = rate("bullmq_queue_jobs_failed_total", _NAMES, by=_BY_NAME)
-    run = quantile(0.95, "bullmq_queue_job_run_seconds", _NAMES, label="job_name", by="job_name")
+    run = quantile(
+        0.95, "bullmq_queue_job_run_seconds", _NAMES, label="job_name", by="job, job_name"
+    )
     name = "{{job_name}}"
     return [
         lines(
             "Finished per second",
             "Which jobs finish? The 10 most frequent.",
-            Query(top(10, f"sum by (job_name) {finished(_NAMES, by=_BY_NAME)}"), name),
-            unit="cps",
+            Query(top(10, _each_name(finished(_NAMES, by=_BY_NAME))), name),
+            unit=JOBS_PER_SECOND,
             no_value=_NO_NAMES,
         ),
         lines(
             "Failed per second",
             "Which jobs fail? The 10 most frequent.",
-            Query(top(10, f"sum by (job_name) ({failed})"), name),
-            unit="cps",
+            Query(top(10, _each_name(failed)), name),
+            unit=JOBS_PER_SECOND,
             no_value=_NO_NAMES,
         ),
         lines(
@@ -298,25 +310,28 @@ def _by_name() -> list[Panel]:
             "Job names",
             "How does each kind of job perform? Totals over the selected time range.",
             [
-                f"sum by (job_name) ({_total('completed')} + {_total('failed')})",
-                f"sum by (job_name) ({_total('failed')})",
-                f"sum by (job_name) ({_total('retried')})",
-                f"sum by (job_name) ({_total('stalled')})",
+                _each_name(f"{_total('completed')} + {_total('failed')}"),
+                *(_each_name(_total(what)) for what in ("failed", "retried", "stalled")),
                 run,
             ],
             [
                 Column("job_name", "Job name"),
-                Column("A", "Finished", decimals=0),
-                Column("B", "Failed", decimals=0),
-                Column("C", "Retried", decimals=0),
-                Column("D", "Stalled", decimals=0),
+                # whole numbers; short would show 1,017 as 1 K
+                Column("A", "Finished", "none", decimals=0),
+                Column("B", "Failed", "none", decimals=0),
+                Column("C", "Retried", "none", decimals=0),
+                Column("D", "Stalled", "none", decimals=0),
                 Column("E", "Run p95", "s"),
             ],
-            sort="Finished",
+            sort=["-Finished"],
             no_value=_NO_NAMES,
             height=8,
         ),
     ]
+
+
+def _each_name(expr: str) -> str:
+    return f"sum by (job, job_name) ({expr})"
 
 
 def _total(what: str) -> str:
@@ -330,10 +345,9 @@ def _timed() -> list[Panel]:
             "Time since the last added job",
             "Is the producer silent?",
             Query(f"time() - {last}", "{{connection}}"),
-            Query(f"max({gauge('bullmq_queue_target_silent_seconds')})", "target"),
+            Query(per_job("max", gauge("bullmq_queue_target_silent_seconds")), "target"),
             unit="s",
             no_value="No added job seen",
-            colors=_TARGET,
             width=6,
         ),
         lines(
@@ -344,11 +358,12 @@ def _timed() -> list[Panel]:
             limit=thresholds.OVERDUE_SECONDS,
             width=6,
         ),
-        gauges(
+        lines(
             "Schedulers",
             "Did a repeating job miss an iteration?",
-            Query(f"sum({gauge('bullmq_queue_schedulers')})", "schedulers"),
-            Query(f"sum({gauge('bullmq_queue_schedulers_overdue')})", "overdue"),
+            Query(per_job("sum", gauge("bullmq_queue_schedulers")), "schedulers"),
+            Query(per_job("sum", gauge("bullmq_queue_schedulers_overdue")), "overdue"),
+            stepped=True,
             width=6,
         ),
         lines(
@@ -367,31 +382,32 @@ def _storage() -> list[Panel]:
         lines(
             "Finished jobs kept",
             "Does retention work (removeOnComplete, removeOnFail)?",
-            Query(f"sum({jobs('completed')})", "completed"),
-            Query(f"sum({jobs('failed')})", "failed"),
-            colors=STATE_COLORS,
+            Query(per_job("sum", jobs("completed")), "completed"),
+            Query(per_job("sum", jobs("failed")), "failed"),
+            width=6,
         ),
         lines(
             "Events kept",
             "How long is the event stream? BullMQ trims it at about 10,000.",
             Query(gauge("bullmq_queue_events_stream_length"), "{{connection}}"),
+            width=6,
         ),
         lines(
             "Memory of events",
             "How much memory does the event stream take? Large return values and errors are in it.",
             Query(gauge("bullmq_queue_events_stream_bytes"), "{{connection}}"),
             unit="bytes",
+            width=6,
         ),
         rows(
             "BullMQ version",
             "Which version created the queue?",
             [gauge("bullmq_queue_info", by=f"{BY_QUEUE}, library_version")],
             [
-                Column("queue", "Queue"),
-                Column("connection", "Connection"),
+                Column("connection", "Connection", width=110),
                 Column("library_version", "BullMQ"),
             ],
-            width=8,
+            width=6,
             height=8,
         ),
     ]

@@ -6,12 +6,26 @@ from typing import Final
 
 from exporter.rules.alerts import REDIS
 from grafana import thresholds
-from grafana.panels import Column, Panel, Query, Row, build, lines, rows, stats, timeline
-from grafana.promql import CHOSEN, CONNECTION, gauge, increase, rate, top
+from grafana.panels import (
+    COMMANDS_PER_SECOND,
+    EVENTS_PER_SECOND,
+    PER_SECOND,
+    Column,
+    Panel,
+    Query,
+    Row,
+    build,
+    lines,
+    rows,
+    stats,
+    timeline,
+)
+from grafana.promql import BY_CONNECTION, CHOSEN, CONNECTION, gauge, increase, per_job, rate, top
 from grafana.variables import queues
 
-_PAIR: Final = "writer, reader"
-_CONNECTION_LEGEND: Final = "{{connection}}"
+_PAIR: Final = "job, writer, reader"
+_CONNECTION_LEGEND: Final = "{{connection}} ({{job}})"
+_JOB: Final = Column("job", "Job", width=95)
 _NEEDS_SYNC: Final = "Needs sync.enabled"
 
 
@@ -33,12 +47,12 @@ def dashboard() -> str:
     )
 
 
-def _of(name: str, *more: str, by: str = "connection") -> str:
+def _of(name: str, *more: str, by: str = BY_CONNECTION) -> str:
     return gauge(name, *more, by=by, scope=CONNECTION)
 
 
 def _per_second(name: str) -> str:
-    return rate(name, by="connection", scope=CONNECTION)
+    return rate(name, by=BY_CONNECTION, scope=CONNECTION)
 
 
 def _pair(name: str, *more: str, by: str = _PAIR) -> str:
@@ -48,15 +62,13 @@ def _pair(name: str, *more: str, by: str = _PAIR) -> str:
 def _same() -> list[Panel]:
     isolated = gauge(
         "bullmq_worker_isolation",
-        by="prefix, queue, producer_connection, worker_connection",
+        by="job, prefix, queue, producer_connection, worker_connection",
         scope=CHOSEN,
     )
-    info = _of("bullmq_connection_info", by="connection, database, url_hash, db, role")
+    info = _of("bullmq_connection_info", by=f"{BY_CONNECTION}, database, url_hash, db, role")
     up = _of("bullmq_up")
-    up_with_info = (
-        f"{up} * on (connection) group_left (database, url_hash, db, role) {info} "
-        f"or on (connection) {up}"
-    )
+    # two exporters may see different things for a moment: a row for each
+    up_with_info = f"{info} * on ({BY_CONNECTION}) group_left () {up} or on ({BY_CONNECTION}) {up}"
     return [
         rows(
             "Connections",
@@ -64,18 +76,20 @@ def _same() -> list[Panel]:
             "keyspace.",
             [
                 up_with_info,
-                _of("bullmq_redis_info", by="connection, version, maxmemory_policy"),
+                _of("bullmq_redis_info", by=f"{BY_CONNECTION}, version, maxmemory_policy"),
             ],
             [
+                _JOB,
                 Column("connection", "Connection", width=110),
-                Column("A", "Redis", mappings=thresholds.REACHABLE, width=110),
-                Column("database", "Database", width=110),
+                Column("A", "Redis", mappings=thresholds.REACHABLE, width=100),
+                Column("database", "Database", width=105),
                 Column("db", "db", width=50),
                 Column("role", "Role", width=80),
                 Column("version", "Version", width=80),
                 Column("maxmemory_policy", "Policy", width=120),
                 Column("url_hash", "URL hash"),
             ],
+            sort=["Job", "Connection"],
             no_value="No exporter",
             width=14,
             height=7,
@@ -85,13 +99,13 @@ def _same() -> list[Panel]:
             "Does every connection see what the others write?",
             [_pair("bullmq_sync_success"), _pair("bullmq_sync_propagation_seconds")],
             [
-                Column("writer", "Writer"),
-                Column("reader", "Reader"),
-                Column("A", "Result", mappings=thresholds.PASSED),
+                _JOB,
+                Column("writer", "Writer", width=120),
+                Column("reader", "Reader", width=120),
+                Column("A", "Result", mappings=thresholds.PASSED, width=80),
                 Column("B", "Propagation", "s"),
             ],
-            sort="Result",
-            ascending=True,
+            sort=["Result", "Job"],
             no_value=_NEEDS_SYNC,
             width=10,
             height=7,
@@ -101,11 +115,13 @@ def _same() -> list[Panel]:
             "Do jobs wait where no worker listens?",
             [isolated],
             [
+                _JOB,
                 Column("queue", "Queue"),
                 Column("prefix", "Prefix"),
                 Column("producer_connection", "Jobs on"),
                 Column("worker_connection", "Workers on"),
             ],
+            sort=["Job", "Queue"],
             no_value="No isolated workers reported",
             width=14,
             height=5,
@@ -115,10 +131,12 @@ def _same() -> list[Panel]:
             "Which check fails?",
             [f"{_pair('bullmq_sync_check_success', by=f'{_PAIR}, check')} == 0"],
             [
+                _JOB,
                 Column("check", "Check"),
                 Column("writer", "Writer"),
                 Column("reader", "Reader"),
             ],
+            sort=["Job", "Check"],
             no_value="No failing check reported",
             width=10,
             height=5,
@@ -152,8 +170,8 @@ def _safe() -> list[Panel]:
         stats(
             "Persistence",
             "Would a restart lose jobs?",
-            _of("bullmq_redis_persistence_ok", by="connection, kind"),
-            legend="{{connection}} {{kind}}",
+            _of("bullmq_redis_persistence_ok", by=f"{BY_CONNECTION}, kind"),
+            legend="{{connection}} {{kind}} ({{job}})",
             mappings=thresholds.PERSISTED,
             no_value="none, or not reported",
             width=6,
@@ -175,15 +193,15 @@ def _safe() -> list[Panel]:
             mappings=thresholds.UP,
             no_value="No connection reads a replica",
             width=6,
-            height=5,
         ),
         lines(
             "Memory",
             "When will writes be refused?",
-            Query(used, "used {{connection}}"),
-            Query(f"{_of('bullmq_redis_memory_max_bytes')} > 0", "limit {{connection}}"),
-            Query(_of("bullmq_redis_memory_rss_bytes"), "resident {{connection}}"),
+            Query(used, "used {{connection}} ({{job}})"),
+            Query(f"{_of('bullmq_redis_memory_max_bytes')} > 0", "limit {{connection}} ({{job}})"),
+            Query(_of("bullmq_redis_memory_rss_bytes"), "resident {{connection}} ({{job}})"),
             unit="bytes",
+            width=6,
         ),
         lines(
             "Memory, share of limit",
@@ -196,30 +214,38 @@ def _safe() -> list[Panel]:
             no_value="maxmemory is not set",
             limit=thresholds.FULL_RATIO,
             maximum=1,
+            width=6,
         ),
         lines(
             "Evicted, expired, rejected per second",
             "Did Redis drop keys or connections?",
-            Query(_per_second("bullmq_redis_evicted_keys_total"), "evicted {{connection}}"),
-            Query(_per_second("bullmq_redis_expired_keys_total"), "expired {{connection}}"),
+            Query(
+                _per_second("bullmq_redis_evicted_keys_total"), "evicted {{connection}} ({{job}})"
+            ),
+            Query(
+                _per_second("bullmq_redis_expired_keys_total"), "expired {{connection}} ({{job}})"
+            ),
             Query(
                 _per_second("bullmq_redis_rejected_connections_total"),
-                "rejected {{connection}}",
+                "rejected {{connection}} ({{job}})",
             ),
-            unit="cps",
+            unit=PER_SECOND,
+            width=6,
         ),
     ]
 
 
 def _load() -> list[Panel]:
-    pings = rate("bullmq_connection_ping_seconds_bucket", by="connection, le", scope=CONNECTION)
+    pings = rate(
+        "bullmq_connection_ping_seconds_bucket", by=f"{BY_CONNECTION}, le", scope=CONNECTION
+    )
     return [
         lines(
             "Clients",
             "Are workers connected? Idle workers are blocked clients.",
-            Query(_of("bullmq_redis_connected_clients"), "connected {{connection}}"),
-            Query(_of("bullmq_redis_blocked_clients"), "blocked {{connection}}"),
-            Query(_of("bullmq_redis_connected_replicas"), "replicas {{connection}}"),
+            Query(_of("bullmq_redis_connected_clients"), "connected {{connection}} ({{job}})"),
+            Query(_of("bullmq_redis_blocked_clients"), "blocked {{connection}} ({{job}})"),
+            Query(_of("bullmq_redis_connected_replicas"), "replicas {{connection}} ({{job}})"),
             stepped=True,
             width=6,
         ),
@@ -237,7 +263,7 @@ def _load() -> list[Panel]:
             "Commands per second",
             "How busy is Redis?",
             Query(_per_second("bullmq_redis_commands_processed_total"), _CONNECTION_LEGEND),
-            unit="cps",
+            unit=COMMANDS_PER_SECOND,
             width=6,
         ),
         lines(
@@ -263,28 +289,30 @@ def _events() -> list[Panel]:
         lines(
             "Events read per second",
             "Which streams are active? The 10 busiest.",
-            Query(top(10, rate("bullmq_queue_events_read_total")), "{{queue}} ({{connection}})"),
-            unit="cps",
+            Query(
+                top(10, rate("bullmq_queue_events_read_total")),
+                "{{queue}} ({{connection}}, {{job}})",
+            ),
+            unit=EVENTS_PER_SECOND,
             no_value="Needs events.enabled",
             width=6,
         ),
         lines(
             "Events lost",
             "Were events trimmed before they were read? Then counters are too low.",
-            Query(f"sum({increase('bullmq_queue_events_lost_total')})", "lost"),
+            Query(per_job("sum", increase("bullmq_queue_events_lost_total")), "lost ({{job}})"),
             no_value="Needs events.enabled",
             bars=True,
-            colors={"lost": "red"},
             width=6,
         ),
         lines(
             "Queues and keys",
             "Are new queues found? Does the keyspace grow?",
             Query(
-                _of("bullmq_exporter_queues", by="connection, prefix"),
-                "queues {{connection}} {{prefix}}",
+                _of("bullmq_exporter_queues", by=f"{BY_CONNECTION}, prefix"),
+                "queues {{connection}} {{prefix}} ({{job}})",
             ),
-            Query(_of("bullmq_redis_keys"), "keys {{connection}}"),
+            Query(_of("bullmq_redis_keys"), "keys {{connection}} ({{job}})"),
             stepped=True,
             width=6,
         ),
@@ -292,7 +320,7 @@ def _events() -> list[Panel]:
 
 
 def _sync() -> list[Panel]:
-    legend = "{{writer}} → {{reader}}"
+    legend = "{{writer}} → {{reader}} ({{job}})"
     runs = increase("bullmq_sync_runs_total", by=_PAIR, scope=CHOSEN)
     failed = increase("bullmq_sync_failures_total", by=_PAIR, scope=CHOSEN)
     last = gauge("bullmq_sync_last_run_timestamp_seconds", by=_PAIR, scope=CHOSEN)

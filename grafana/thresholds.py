@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from exporter.rules import threshold
-from grafana.panels import GREEN, RED, YELLOW, Steps
+from grafana.panels import BLUE, GREEN, GREY, RED, YELLOW, Steps
 
 LATE_SECONDS: Final = threshold("JobsWaitingTooLong", "above_seconds")
 STALE_SECONDS: Final = threshold("CollectionStale", "above_seconds")
@@ -33,9 +33,10 @@ SAFE: Final = {"1": ("noeviction", GREEN), "0": ("MAY DELETE JOBS", RED)}
 WRITABLE: Final = {"0": ("accepted", GREEN), "1": ("REFUSED", RED)}
 PERSISTED: Final = {"1": ("last write ok", GREEN), "0": ("LAST WRITE FAILED", RED)}
 SEVERITY: Final = {
-    "critical": ("critical", RED),
-    "warning": ("warning", YELLOW),
-    "info": ("info", "blue"),
+    "1": ("critical", RED),
+    "2": ("warning", YELLOW),
+    "3": ("info", BLUE),
+    "4": ("other", GREY),
 }
 REASONS: Final = {
     "paused": ("the queue is paused", YELLOW),

@@ -361,7 +361,7 @@ class Events(Section):
     """Maximum number of jobs remembered between ready and finished, per connection."""
     page_bytes: Annotated[int, Field(ge=65_536, le=16_777_216)] = 4_194_304
     """Maximum size of one read; events of finished jobs contain return values."""
-    wait_buckets: Buckets = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 21600)
+    wait_buckets: Buckets = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60, 300, 900, 3600, 21600)
     """Bucket bounds of the histogram `bullmq_queue_job_wait_seconds`."""
     run_buckets: Buckets = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 15, 60, 300, 900, 3600)
     """Bucket bounds of the histogram `bullmq_queue_job_run_seconds`."""

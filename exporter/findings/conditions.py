@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from exporter import diagnosis
 from exporter.findings import exporter, queues, redis
 from exporter.findings.model import Condition
+from exporter.rules import alerts
 from exporter.rules.alerts import ALERTS
 from exporter.rules.model import Subject
 
@@ -87,6 +89,8 @@ def _check() -> None:
     known = CONDITIONS.keys() | NO_CONDITION.keys()
     if wrong := names ^ known:
         raise ValueError(f"alerts and conditions differ: {', '.join(sorted(wrong))}")
+    if set(alerts.INTENDED) != diagnosis.INTENDED:
+        raise ValueError("alerts and diagnosis differ in what is intended")
 
 
 _check()

@@ -77,6 +77,11 @@ class Alert:
         """The name in Prometheus."""
         return f"BullMQ{self.name}"
 
+    @property
+    def anchor(self) -> str:
+        """The anchor of its section in the runbook."""
+        return self.full_name.lower()
+
     def all_settings(self) -> dict[str, Setting]:
         """All settings by name, including `for`."""
         return {"for": self.wait, **self.settings}

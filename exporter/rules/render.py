@@ -29,7 +29,7 @@ DEFAULT_RUNBOOK_URL = "https://OWNER.github.io/bullmq-exporter/runbook"
 _NO_STATUS_PAGE = ("ExporterDown", "ExporterAbsent")
 """Alerts while which the exporter cannot be reached."""
 # label of an alert → variable of a dashboard
-_VARIABLES = ("connection", "prefix", "queue")
+_VARIABLES = ("job", "connection", "prefix", "queue")
 # parameter of the status page ← label of an alert
 _PARAMETERS = (
     ("q", "queue"),
@@ -132,7 +132,7 @@ def _alert(alert: Alert, lists: Mapping[str, str], options: Options) -> dict[str
     rule["annotations"] = {
         "summary": alert.summary,
         "description": alert.description,
-        "runbook_url": f"{options.runbook_url}#{alert.full_name.lower()}",
+        "runbook_url": f"{options.runbook_url}#{alert.anchor}",
         "dashboard_url": _dashboard_url(alert, options.grafana_url),
     }
     if options.status_url and alert.name not in _NO_STATUS_PAGE:
@@ -145,18 +145,24 @@ def _dashboard_url(alert: Alert, grafana: str) -> str:
     query = "&".join(
         f"var-{name}={{{{ $labels.{name} | urlquery }}}}"
         for name in _VARIABLES
-        if f"$labels.{name} " in alert.summary + alert.description
+        if _has(alert, name)
     )
     return f"{grafana.rstrip('/')}/d/{alert.dashboard}" + (f"?{query}" if query else "")
 
 
+def _has(alert: Alert, label: str) -> bool:
+    """Whether an alert has this label: what its texts name, and the job of its series."""
+    if label == "job":
+        return not alert.expr.startswith("absent(")
+    return f"$labels.{label} " in alert.summary + alert.description
+
+
 def _status_url(alert: Alert, exporter: str) -> str:
     """The URL of the status page, limited to the queue or connection of the alert's labels."""
-    text = alert.summary + alert.description
     query = "&".join(
         f"{parameter}={{{{ $labels.{label} | urlquery }}}}"
         for parameter, label in _PARAMETERS
-        if f"$labels.{label} " in text
+        if _has(alert, label)
     )
     return f"{exporter.rstrip('/')}/" + (f"?{query}" if query else "")
 

@@ -23,7 +23,6 @@ SCHEMAS = {
     "table": "table/panelcfg/x/TablePanelCfg_types.gen",
     "heatmap": "heatmap/panelcfg/x/HeatmapPanelCfg_types.gen",
     "state-timeline": "statetimeline/panelcfg/x/StateTimelinePanelCfg_types.gen",
-    "bargauge": "bargauge/panelcfg/x/BarGaugePanelCfg_types.gen",
 }
 WITH_FIELDS = {"timeseries", "table", "heatmap", "state-timeline"}
 

@@ -34,7 +34,7 @@ NO_DATA = {
     "Errors by collector": "nothing fails here; the faults' tests see the counters move",
 }
 NOT_OF_ONE_QUEUE = {
-    "Blocked queues": "mail works",
+    "Queues without progress": "mail works",
     "Blocked by": "mail works",
     "Rate limit": "mail has none",
     "Firing alerts": "of all queues",
@@ -207,12 +207,22 @@ def test_numbers_of_the_overview(live: Live) -> None:
     assert paused == {"resting": 1}
 
     def blocked() -> dict[str, str]:
-        (found,) = live.panel("overview", "Blocked queues")
+        (found,) = live.panel("overview", "Queues without progress")
         return {labels["queue"]: labels["reason"] for labels, _ in found}
 
     expected = {"lost": "worker_isolated", "resting": "paused"}
     wait_for(lambda: expected.items() <= blocked().items(), f"blocked: {blocked()}")
     assert {"mail", "known", "children"}.isdisjoint(blocked())
+
+    def counted() -> float:
+        ((_, value),) = live.panel("overview", "Blocked queues")[0]
+        return value
+
+    def unwanted() -> int:
+        on_purpose = {"paused", "rate_limited", "concurrency_limit"}
+        return len([reason for reason in blocked().values() if reason not in on_purpose])
+
+    wait_for(lambda: counted() == unwanted() > 0, "lost is counted, and resting is not")
 
 
 def by_name(series: list[Series]) -> dict[str, float]:

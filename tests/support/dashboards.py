@@ -58,5 +58,5 @@ def variable_query(variable: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def filled(expr: str, values: Mapping[str, str] = VALUES) -> str:
-    """The expression with every variable replaced."""
-    return re.sub(r"\$(\w+)", lambda match: values[match[1]], expr)
+    """The expression with every variable replaced, and with the `$1` of `label_replace`."""
+    return re.sub(r"\$([a-z_]\w*)", lambda match: values[match[1]], expr)

@@ -40,9 +40,10 @@ class Prometheus:
                 raise
             raise AssertionError(f"{parameters}: {error.read().decode()}") from None
 
-    def query(self, expr: str) -> list[Series]:
-        """An instant vector."""
-        found = self.get("query", query=expr)["result"]
+    def query(self, expr: str, at: float | None = None) -> list[Series]:
+        """An instant vector, now or at a time in seconds since 1970."""
+        when = {} if at is None else {"time": f"{at:.3f}"}
+        found = self.get("query", query=expr, **when)["result"]
         return [(row["metric"], float(row["value"][1])) for row in found]
 
     def value(self, expr: str) -> float | None:

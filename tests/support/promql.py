@@ -16,3 +16,22 @@ def selectors(expr: str) -> list[tuple[str, dict[str, str]]]:
 
     promql_parser.walk(promql_parser.parse(expr), visit)
     return found
+
+
+def kept_labels(expr: str) -> list[tuple[str, list[str] | None]]:
+    """(operator, labels that it keeps) of aggregations, and of vector matches with `on`.
+
+    None are the labels of an aggregation without `by`.
+    """
+    found: list[tuple[str, list[str] | None]] = []
+
+    def visit(node: promql_parser.Expr) -> None:
+        if isinstance(node, promql_parser.AggregateExpr):
+            found.append((str(node.op), list(node.modifier.labels) if node.modifier else None))
+        elif isinstance(node, promql_parser.BinaryExpr) and node.modifier:
+            matching = node.modifier.matching
+            if matching:
+                found.append((str(node.op), list(matching.labels)))
+
+    promql_parser.walk(promql_parser.parse(expr), visit)
+    return found

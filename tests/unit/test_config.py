@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ import yaml
 from exporter.config import yaml_reader
 from exporter.config.errors import ConfigError
 from exporter.config.loader import load
+from exporter.config.models import Events
 from exporter.config.secret import Secret
 from exporter.config.show import show
 from exporter.config.url import parse_url
+from exporter.rules import threshold
 from tests.support.commands import ROOT
 
 BAD = sorted((Path(__file__).parent / "config_bad").glob("*.yaml"))
@@ -67,6 +70,17 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 def test_an_empty_file_has_every_default(tmp_path: Path) -> None:
     assert load(write(tmp_path, "# nothing\n"), {}) == load(None, {})
+
+
+def test_wait_times_are_measured_from_a_millisecond() -> None:
+    """Idle workers start jobs within milliseconds; alerts look at minutes and hours."""
+    bounds = Events().wait_buckets
+    assert bounds[0] == 0.001
+    # a quantile is interpolated within a bucket, so it is at most this far off
+    assert all(upper <= 6 * lower for lower, upper in pairwise(bounds))
+    assert len(bounds) <= 12, "each bound is a series for every queue"
+    for alert in ("JobsWaitingTooLong", "JobsWaitingFarTooLong"):
+        assert threshold(alert, "above_seconds") in bounds
 
 
 class TestEnvironment:

@@ -6,13 +6,18 @@ import json
 import re
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import promql_parser
 import pytest
+import yaml
 
+from exporter.diagnosis import Reason
 from exporter.metrics import CATALOGUE, MetricType
-from exporter.rules import ALERTS, RECORDINGS, threshold
+from exporter.rules import ALERTS, RECORDINGS, rules_file, threshold
 from grafana.__main__ import dashboards
+from grafana.panels import COLORS
+from grafana.thresholds import REASONS
 from tests.support.dashboards import (
     FILES,
     FOLDER,
@@ -25,11 +30,13 @@ from tests.support.dashboards import (
     variable_query,
     variables,
 )
-from tests.support.promql import selectors
+from tests.support.promql import kept_labels, selectors
 
 # Grafana's own names of what we show; a wrong one is shown as a bare number
 UNITS = {"short", "s", "cps", "percentunit", "bytes", "dtdurations"}
-TYPES = {"stat", "timeseries", "table", "heatmap", "state-timeline", "bargauge"}
+# a unit of ours after "count:"
+OUR_UNITS = {f"count:{what}/s" for what in ("jobs", "attempts", "events", "commands")}
+TYPES = {"stat", "timeseries", "table", "heatmap", "state-timeline"}
 # variables that stay what they are, so that matchers show them
 NAMES = {name: value if name.startswith("__") else f"${name}" for name, value in VALUES.items()}
 # what Prometheus and its client add to every target
@@ -90,6 +97,8 @@ def test_variables(dashboard: Dashboard) -> None:
         ("job", "Job"),
         ("instance", "Instance"),
     ]
+    # a queue is of one job
+    assert found["job"]["multi"] is (dashboard["uid"] != "bullmq-queue")
     text = json.dumps(dashboard)
     for name, variable in found.items():
         assert text.count(f"${name}") or text.count(f"${{{name}}}"), f"{name} is not used"
@@ -111,7 +120,7 @@ def test_panels_say_what_they_answer(dashboard: Dashboard) -> None:
         assert panel["type"] in TYPES, title
         assert "?" in panel["description"], f"{title}: the description is a question"
         defaults = panel["fieldConfig"]["defaults"]
-        assert defaults["unit"] in UNITS, title
+        assert defaults["unit"] in UNITS | OUR_UNITS, title
         assert defaults["noValue"], title
         assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}, title
         assert panel["targets"], title
@@ -131,6 +140,17 @@ def test_ids_and_places(dashboard: Dashboard) -> None:
     for panel in every:
         place = panel["gridPos"]
         assert place["x"] + place["w"] <= 24, panel["title"]
+    # no gaps: panels side by side fill the width, and are of one height
+    for panels_of_row in (
+        [p for p in dashboard["panels"] if p["type"] != "row"],
+        *(row.get("panels", []) for row in dashboard["panels"]),
+    ):
+        lines: dict[int, list[dict[str, int]]] = {}
+        for panel in panels_of_row:
+            lines.setdefault(panel["gridPos"]["y"], []).append(panel["gridPos"])
+        for places in lines.values():
+            assert sum(place["w"] for place in places) == 24
+            assert len({place["h"] for place in places}) == 1
     for one, other in combinations(dashboard["panels"], 2):
         assert not overlap(one["gridPos"], other["gridPos"]), (one["title"], other["title"])
 
@@ -149,6 +169,7 @@ def test_selectors_follow_the_variables(dashboard: Dashboard) -> None:
     for title, target in targets(dashboard):
         for name, matchers in selectors(filled(target["expr"], NAMES)):
             if name == "ALERTS":
+                assert matchers["job"] == "$job|"  # some are about all jobs
                 continue  # alerts about exporters have other labels than alerts about queues
             assert matchers.get("job") == "$job", (title, name)
             if name not in recorded:
@@ -190,6 +211,82 @@ def test_gauges_of_queues_are_taken_once(dashboard: Dashboard) -> None:
             assert re.search(r"_(total|bucket|count)$", summed), (title, summed)
 
 
+def test_every_aggregation_keeps_the_job(dashboard: Dashboard) -> None:
+    """Two jobs are two environments, which no panel adds up or mixes."""
+    annotations = [(each["name"], each["target"]) for each in dashboard["annotations"]["list"]]
+    for title, target in (*targets(dashboard), *annotations):
+        for operator, labels in kept_labels(filled(target["expr"])):
+            assert "job" in (labels or ()), (title, operator)
+
+
+def test_jobs_are_told_apart_where_several_are_shown(dashboard: Dashboard) -> None:
+    """A legend or a column says of which job a series is."""
+    if not next(v for v in variables(dashboard) if v["name"] == "job")["multi"]:
+        return
+    for panel in panels(dashboard):
+        if panel["type"] == "table":
+            names = {
+                override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]
+            }
+            assert "Job" in names, panel["title"]
+        else:
+            for target in panel["targets"]:
+                assert "{{job}}" in target["legendFormat"], panel["title"]
+    for annotation in dashboard["annotations"]["list"]:
+        assert "{{job}}" in annotation["target"]["legendFormat"]
+
+
+def test_rates_of_jobs_have_their_unit(dashboard: Dashboard) -> None:
+    for panel in panels(dashboard):
+        counted = r"rate\(bullmq_queue_jobs_\w+_total"
+        if panel["type"] in {"stat", "timeseries"} and re.search(counted, str(panel["targets"])):
+            unit = panel["fieldConfig"]["defaults"]["unit"]
+            if " / " not in str(panel["targets"]):
+                assert unit == "count:jobs/s", panel["title"]
+
+
+def colors_of(panel: dict[str, Any]) -> dict[str, str]:
+    """First word of a legend → colour."""
+    return {
+        override["matcher"]["options"].removeprefix("/^").removesuffix("( |$)/"): prop["value"][
+            "fixedColor"
+        ]
+        for override in panel["fieldConfig"]["overrides"]
+        for prop in override["properties"]
+        if prop["id"] == "color"
+    }
+
+
+def test_what_is_unknown_is_never_green(dashboard: Dashboard) -> None:
+    """An absent value has a text without a colour; in a table, so has what is not remarkable."""
+    for panel in panels(dashboard):
+        if panel["type"] == "stat":
+            defaults = panel["fieldConfig"]["defaults"]
+            (absent,) = [m["options"] for m in defaults["mappings"] if m["type"] == "special"]
+            assert absent["match"] == "null+nan"
+            assert absent["result"]["text"] == defaults["noValue"]
+            assert absent["result"]["color"] == "text"
+        if panel["type"] == "table":
+            for override in panel["fieldConfig"]["overrides"]:
+                for prop in override["properties"]:
+                    if prop["id"] == "thresholds":
+                        assert prop["value"]["steps"][0] == {"value": None, "color": "text"}
+
+
+def test_a_meaning_has_one_colour() -> None:
+    """On every dashboard, and no two series of a panel have the same."""
+    found: dict[str, set[str]] = {}
+    for panel in (panel for file in FILES for panel in panels(load(file))):
+        colors = colors_of(panel)
+        assert len(set(colors.values())) == len(colors), panel["title"]
+        for meaning, color in colors.items():
+            found.setdefault(meaning, set()).add(color)
+        words = {target.get("legendFormat", "").split(" ")[0] for target in panel["targets"]}
+        if panel["type"] == "timeseries":
+            assert words & set(COLORS) <= set(colors), panel["title"]
+    assert found == {meaning: {color} for meaning, color in COLORS.items()}
+
+
 def test_legends_name_labels_that_survive(dashboard: Dashboard) -> None:
     for title, target in targets(dashboard):
         for label in re.findall(r"\{\{(\w+)\}\}", target.get("legendFormat", "")):
@@ -202,6 +299,99 @@ def test_links_lead_to_our_dashboards() -> None:
     for file in FILES:
         assert set(re.findall(r'"/d/([\w-]+)', file.read_text())) <= ours
     assert {alert.dashboard for alert in ALERTS} <= ours
+
+
+def links_of(panel: dict[str, Any]) -> list[tuple[str, str]]:
+    """(column, URL) of every link of a panel; of a stat, the column is a query."""
+    return [
+        (override["matcher"]["options"], link["url"])
+        for override in panel["fieldConfig"]["overrides"]
+        for prop in override["properties"]
+        if prop["id"] == "links"
+        for link in prop["value"]
+    ]
+
+
+def test_links_keep_the_job_of_what_is_clicked() -> None:
+    """And everything else that is selected; a field that a link names is a column."""
+    found = 0
+    for panel in (panel for file in FILES for panel in panels(load(file))):
+        columns = {override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]}
+        for _, url in links_of(panel):
+            fields = set(re.findall(r"\$\{__data\.fields\.(\w+)", url))
+            assert fields <= columns, panel["title"]
+            if url.startswith("/d/"):
+                found += 1
+                job = re.search(r"var-job=\$\{(?:__data\.fields\.Job|__field\.labels\.job)\}", url)
+                assert job, panel["title"]
+                for kept in ("__url_time_range", "datasource:queryparam", "instance:queryparam"):
+                    assert f"${{{kept}}}" in url, panel["title"]
+    assert found == 4
+
+
+def test_every_reason_has_a_text_and_a_colour() -> None:
+    assert set(REASONS) == set(Reason)
+    (panel,) = [p for p in panels(load(FOLDER / "bullmq-queue.json")) if p["title"] == "Blocked by"]
+    mapping = panel["fieldConfig"]["defaults"]["mappings"][0]["options"]
+    numbered = re.findall(
+        r'(\d+) \* max by \(job\) \([^"]*[^}]*reason="(\w+)"', panel["targets"][0]["expr"]
+    )
+    shown = {reason: mapping[number]["text"] for number, reason in numbered}
+    assert shown == {reason: reason.replace("_", " ") for reason in Reason}
+
+
+def test_blocked_queues_are_those_of_the_alert() -> None:
+    overview = {panel["title"]: panel for panel in panels(load(FOLDER / "bullmq-overview.json"))}
+    stat = overview["Blocked queues"]
+    assert stat["gridPos"]["y"] == min(panel["gridPos"]["y"] for panel in overview.values())
+    ((name, matchers), *_) = selectors(filled(stat["targets"][0]["expr"]))
+    alert = next(alert for alert in ALERTS if alert.name == "QueueBlocked")
+    assert name == "bullmq_queue_blocked"
+    assert f'{name}{{reason!~"{matchers["reason"]}"}}' in alert.expr
+    steps = stat["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert [(step["value"], step["color"]) for step in steps] == [(None, "green"), (1, "red")]
+    ((_, url),) = links_of(stat)
+    shown = re.search(r"viewPanel=(\d+)", url)
+    assert shown
+    assert int(shown[1]) == overview["Queues without progress"]["id"]
+
+
+def test_firing_alerts_link_to_their_runbook() -> None:
+    """The link is the one of the rule; a hidden column shows the anchor for the name."""
+    overview = load(FOLDER / "bullmq-overview.json")
+    (panel,) = [panel for panel in panels(overview) if panel["title"] == "Firing alerts"]
+    ((_, url),) = [link for link in links_of(panel) if link[0] == "Alert"]
+    properties = {
+        override["matcher"]["options"]: {
+            prop["id"]: prop["value"] for prop in override["properties"]
+        }
+        for override in panel["fieldConfig"]["overrides"]
+    }
+    (mapping,) = properties["Runbook"]["mappings"]
+    assert properties["Runbook"]["custom.hidden"]
+    assert properties["Runbook"]["custom.hideFrom"]["viz"]
+    rules = yaml.safe_load(rules_file())["groups"]
+    expected = {
+        rule["alert"]: rule["annotations"]["runbook_url"]
+        for group in rules
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+    links = {
+        name: url.replace("${__data.fields.Runbook.text}", shown["text"])
+        for name, shown in mapping["options"].items()
+    }
+    assert links == expected
+
+
+def test_firing_alerts_are_sorted_by_severity() -> None:
+    overview = load(FOLDER / "bullmq-overview.json")
+    (panel,) = [panel for panel in panels(overview) if panel["title"] == "Firing alerts"]
+    first, _ = panel["options"]["sortBy"]
+    assert (first["displayName"], first.get("desc", False)) == ("Severity", False)
+    expr = panel["targets"][0]["expr"]
+    ranked = re.findall(r'(\d) \* ALERTS\{[^}]*severity="(\w+)"', expr)
+    assert [severity for _, severity in sorted(ranked)] == ["critical", "warning", "info"]
 
 
 def test_thresholds_are_those_of_the_alerts() -> None:

@@ -17,6 +17,7 @@ from exporter.diagnosis import Reason
 from exporter.metrics import CATALOGUE, MetricType
 from exporter.rules import ALERTS, RECORDINGS, RuleError, Severity, changed, rules_file, scaled
 from exporter.web.status.query import Query
+from tests.support.alert_tests import firing_labels
 from tests.support.command import command
 from tests.support.promql import selectors
 
@@ -130,7 +131,16 @@ class TestChanges:
         assert rule["labels"] == {"severity": "critical", "team": "payments"}
         notes = rule["annotations"]
         assert notes["runbook_url"] == "https://wiki.example/bullmq#bullmqnoworkers"
-        assert notes["dashboard_url"].startswith("https://grafana.example/d/bullmq-queue?var-conn")
+        assert notes["dashboard_url"].startswith("https://grafana.example/d/bullmq-queue?var-job=")
+
+    def test_links_to_dashboards_keep_the_job(self) -> None:
+        """Each variable is a label with which the alert fires; else it would select nothing."""
+        for name, fires_with in firing_labels().items():
+            url = urlsplit(RULES[name]["annotations"]["dashboard_url"])
+            chosen = dict(re.findall(r"var-(\w+)=\{\{ \$labels\.(\w+) ", url.query))
+            assert chosen == {label: label for label in chosen}
+            assert set(chosen) <= set(fires_with), name
+            assert ("job" in chosen) == ("job" in fires_with), name
 
     def test_links_to_the_status_page(self) -> None:
         """Its own parameters, with the labels of the alert."""
