@@ -12,6 +12,7 @@ from typing import Any
 
 from exporter.collectors.queues import COLUMNS, STATES
 from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE
+from exporter.collectors.queues.subjects.dead_letters import NEWEST_FAILED, OLDEST_FAILED
 from exporter.collectors.queues.subjects.events_stream import (
     EVENTS_STREAM_BYTES,
     EVENTS_STREAM_LENGTH,
@@ -363,6 +364,21 @@ QUEUE_OLDEST_ACTIVE = _queue_gauge(
     OLDEST_ACTIVE,
     "How long the oldest active job has run, by its worker's clock; 0 if none.",
     "max by (connection, prefix, queue) (bullmq_queue_oldest_active_seconds) > 3600",
+    "seconds",
+)
+QUEUE_OLDEST_FAILED = _queue_gauge(
+    "bullmq_queue_oldest_failed_timestamp_seconds",
+    OLDEST_FAILED,
+    "Unix time when the oldest of the failed jobs that are kept failed; absent without any.",
+    "time() - max by (connection, prefix, queue) (bullmq_queue_oldest_failed_timestamp_seconds)",
+    "seconds",
+)
+QUEUE_NEWEST_FAILED = _queue_gauge(
+    "bullmq_queue_newest_failed_timestamp_seconds",
+    NEWEST_FAILED,
+    "Unix time when the newest of the failed jobs that are kept failed; absent without any. Up to "
+    "a minute old if removeOnFail keeps their number the same.",
+    "time() - max by (connection, prefix, queue) (bullmq_queue_newest_failed_timestamp_seconds)",
     "seconds",
 )
 QUEUE_DELAYED_OVERDUE_JOBS = _queue_gauge(

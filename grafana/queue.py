@@ -378,26 +378,37 @@ def _timed() -> list[Panel]:
 
 
 def _storage() -> list[Panel]:
+    oldest = gauge("bullmq_queue_oldest_failed_timestamp_seconds")
+    newest = gauge("bullmq_queue_newest_failed_timestamp_seconds")
     return [
         lines(
             "Finished jobs kept",
             "Does retention work (removeOnComplete, removeOnFail)?",
             Query(per_job("sum", jobs("completed")), "completed"),
             Query(per_job("sum", jobs("failed")), "failed"),
-            width=6,
+            width=8,
+        ),
+        lines(
+            "Age of failed jobs kept",
+            "Since when do failed jobs lie there, and when did the last one fail?",
+            Query(f"time() - {oldest}", "oldest {{connection}}"),
+            Query(f"time() - {newest}", "newest {{connection}}"),
+            unit="s",
+            no_value="No failed job is kept",
+            width=8,
         ),
         lines(
             "Events kept",
             "How long is the event stream? BullMQ trims it at about 10,000.",
             Query(gauge("bullmq_queue_events_stream_length"), "{{connection}}"),
-            width=6,
+            width=8,
         ),
         lines(
             "Memory of events",
             "How much memory does the event stream take? Large return values and errors are in it.",
             Query(gauge("bullmq_queue_events_stream_bytes"), "{{connection}}"),
             unit="bytes",
-            width=6,
+            width=12,
         ),
         rows(
             "BullMQ version",
@@ -407,7 +418,7 @@ def _storage() -> list[Panel]:
                 Column("connection", "Connection", width=110),
                 Column("library_version", "BullMQ"),
             ],
-            width=6,
+            width=12,
             height=8,
         ),
     ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from exporter.config.models import Events
 from exporter.metrics import CATALOGUE
 from exporter.rules import ALERTS, rules_file, scaled
 from tests.support.daemon import daemon
@@ -26,7 +27,7 @@ from tests.support.dashboards import (
 )
 from tests.support.prometheus import Prometheus, Series, prometheus
 from tests.support.requirements import node_modules, require
-from tests.support.servers import valkey
+from tests.support.servers import Server, valkey
 from tests.support.waiting import wait_for
 
 NO_DATA = {
@@ -59,6 +60,22 @@ class Live:
     """Everything runs, and the known jobs are done."""
 
     prometheus: Prometheus
+    server: Server
+    """The Redis of `api`."""
+
+    def longest_run(self, queue: str) -> float:
+        """Seconds that the longest kept job of the queue took, by BullMQ's own times."""
+        client = self.server.client()
+        jobs = [
+            job
+            for state in ("completed", "failed")
+            for job in client.zrange(f"bull:{queue}:{state}", 0, -1)
+        ]
+        times = [
+            client.hmget(b"bull:%b:%b" % (queue.encode(), job), "processedOn", "finishedOn")
+            for job in jobs
+        ]
+        return max(float(end) - float(start) for start, end in times) / 1000
 
     def ask(self, expr: str, **values: str) -> list[Series]:
         return self.prometheus.query(filled(expr, VALUES | WINDOWS | values))
@@ -95,7 +112,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
                 # a name's counter begins with its first job, and increases are seen after that
                 known(traffic, p, good=1, bad=1, total=2)
                 known(traffic, p, good=30, bad=10, total=42)
-                yield Live(p)
+                yield Live(p, api)
         finally:
             traffic.kill()
             traffic.wait()
@@ -194,9 +211,10 @@ def test_numbers_of_a_known_load(live: Live) -> None:
     assert by_name(finished) == pytest.approx({"good": 30, "bad": 10}, rel=0.15)
     assert by_name(failed) == pytest.approx({"good": 0, "bad": 10}, rel=0.15)
     assert set(by_name(retried).values()) == set(by_name(stalled).values()) == {0}
-    # the bucket that 60 ms fall into
+    # 60 ms, and more on a busy machine: at most the bucket of the longest
+    most = min(bound for bound in Events().run_buckets if bound >= live.longest_run("known"))
     for value in by_name(p95).values():
-        assert 0.05 < value <= 0.1
+        assert 0.05 < value <= most
 
 
 def test_numbers_of_the_overview(live: Live) -> None:

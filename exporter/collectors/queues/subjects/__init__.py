@@ -9,6 +9,7 @@ from typing import Any, Final
 from exporter.bullmq import Queue
 from exporter.collectors.queues.subject import Count, Subject
 from exporter.collectors.queues.subjects.active import ACTIVE_LIST, Active
+from exporter.collectors.queues.subjects.dead_letters import DeadLetters
 from exporter.collectors.queues.subjects.events_stream import EventsStream
 from exporter.collectors.queues.subjects.existence import Existence
 from exporter.collectors.queues.subjects.finished import Finished
@@ -49,6 +50,7 @@ def subjects_for(queues: Sequence[Queue]) -> tuple[Subject, ...]:
         Schedulers(queues, settings),
         Flows(queues),
         Finished(queues),
+        DeadLetters(queues, settings),
         Groups(queues, settings),
         EventsStream(queues, settings),
         Movement(queues, waiting, prioritized, active),
