@@ -17,9 +17,11 @@ from exporter.collectors.queues.subjects.events_stream import (
     EVENTS_STREAM_BYTES,
     EVENTS_STREAM_LENGTH,
 )
+from exporter.collectors.queues.subjects.flows import STUCK_PARENT_JOBS
 from exporter.collectors.queues.subjects.groups import GROUPS
 from exporter.collectors.queues.subjects.limits import PAUSED, RATE_LIMIT_REMAINING
 from exporter.collectors.queues.subjects.scheduled import (
+    DEAD_SCHEDULERS,
     DELAYED_OVERDUE_JOBS,
     DELAYED_OVERDUE_SECONDS,
     SCHEDULERS,
@@ -27,9 +29,11 @@ from exporter.collectors.queues.subjects.scheduled import (
     SCHEDULERS_OVERDUE_SECONDS,
 )
 from exporter.collectors.queues.subjects.settings import CONCURRENCY_LIMIT, LIBRARY_VERSION
+from exporter.collectors.queues.subjects.stuck_active import STUCK_ACTIVE_JOBS
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
 from exporter.diagnosis import Reason
 from exporter.state.queue_table import Column
+from exporter.state.stuck import StuckKind
 
 
 class MetricType(StrEnum):
@@ -414,6 +418,24 @@ QUEUE_SCHEDULERS_OVERDUE_SECONDS = _queue_gauge(
     "How overdue the most overdue job scheduler is; 0 if none.",
     "bullmq_queue_schedulers_overdue_seconds > 300",
     "seconds",
+)
+QUEUE_STUCK_JOBS = _row(
+    Family(
+        "bullmq_queue_stuck_jobs",
+        MetricType.GAUGE,
+        (*_QUEUE, "kind"),
+        "Jobs that will not go on by themselves, as two looks ten seconds apart have found, at "
+        "most ten of a kind: parents of flows of which no child can finish (parent), active jobs "
+        "that no worker holds or puts back (active), schedulers whose next job is gone "
+        "(scheduler). Appears with the first one; absent before, and if Redis refuses what it "
+        "takes to find them.",
+        "max by (connection, prefix, queue, kind) (bullmq_queue_stuck_jobs) > 0",
+        columns=(
+            ShownColumn(STUCK_PARENT_JOBS, (StuckKind.PARENT,)),
+            ShownColumn(STUCK_ACTIVE_JOBS, (StuckKind.ACTIVE,)),
+            ShownColumn(DEAD_SCHEDULERS, (StuckKind.SCHEDULER,)),
+        ),
+    )
 )
 QUEUE_WORKERS = _gauge(
     "bullmq_queue_workers",

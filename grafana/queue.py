@@ -69,6 +69,7 @@ def dashboard() -> str:
             Row("Latency", _latency()),
             Row("Failures", _failures()),
             Row("Capacity", _capacity()),
+            Row("Stuck jobs", _stuck(), collapsed=True),
             Row("By job name", _by_name(), collapsed=True),
             Row("Added, delayed and scheduled", _timed(), collapsed=True),
             Row("Storage", _storage(), collapsed=True),
@@ -373,6 +374,18 @@ def _timed() -> list[Panel]:
             unit="s",
             limit=thresholds.SCHEDULER_OVERDUE_SECONDS,
             width=6,
+        ),
+    ]
+
+
+def _stuck() -> list[Panel]:
+    return [
+        lines(
+            "Stuck jobs",
+            "Which jobs will not go on by themselves?",
+            Query(gauge("bullmq_queue_stuck_jobs", by=f"{BY_QUEUE}, kind"), "{{kind}}"),
+            no_value="None",
+            width=24,
         ),
     ]
 

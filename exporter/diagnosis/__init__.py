@@ -13,11 +13,12 @@ from exporter.diagnosis.blocked import (
 )
 from exporter.diagnosis.cluster import one_node
 from exporter.diagnosis.databases import databases_of
-from exporter.diagnosis.hints import hint
+from exporter.diagnosis.hints import STUCK_HINTS, hint
 from exporter.diagnosis.sync import differing, explain_pair, groups_hint, verdict
 
 __all__ = [
     "INTENDED",
+    "STUCK_HINTS",
     "Database",
     "Diagnosis",
     "Isolation",

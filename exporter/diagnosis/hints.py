@@ -9,6 +9,7 @@ from typing import Final
 from exporter.bullmq import Queue
 from exporter.diagnosis.blocked import Database, Isolation, QueueFacts, Reason
 from exporter.diagnosis.names import alike
+from exporter.state.stuck import StuckKind
 
 _HINTS = {
     Reason.PAUSED: "the queue is paused; resume it if that is not intended",
@@ -22,6 +23,14 @@ _HINTS = {
     Reason.CONCURRENCY_LIMIT: "the global concurrency limit is reached",
     Reason.WORKERS_IDLE: "workers are connected but take no jobs; they hang or missed a wake-up",
 }
+
+
+STUCK_HINTS: Final = {
+    StuckKind.PARENT: "retry the children that failed, or remove the parent",
+    StuckKind.ACTIVE: "start a worker that sweeps (without skipStalledCheck); it puts the job back",
+    StuckKind.SCHEDULER: "call upsertJobScheduler again, or remove the scheduler",
+}
+"""What to do about a stuck job, by kind."""
 
 
 def hint(

@@ -29,6 +29,7 @@ CONDITIONS: Final[Mapping[str, Condition]] = {
     "QueueNotDraining": queues.queue_not_draining,
     "BacklogGrowing": queues.backlog_growing,
     "NoWorkers": queues.no_workers,
+    "StuckJobs": queues.stuck_jobs,
     "QueuePausedTooLong": queues.queue_paused,
     "QueueSilent": queues.queue_silent,
     "HighFailureRatio": queues.failure_ratio,

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from exporter.bullmq import Queue
+from exporter.collectors.queues import STUCK
 from exporter.collectors.queues.subjects.active import ACTIVE, OLDEST_ACTIVE
 from exporter.collectors.queues.subjects.limits import PAUSED
 from exporter.collectors.queues.subjects.scheduled import (
@@ -17,12 +18,13 @@ from exporter.collectors.queues.subjects.scheduled import (
 )
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
 from exporter.config.models import Target
-from exporter.diagnosis import INTENDED, Database, hint, known_workers, queue_facts
+from exporter.diagnosis import INTENDED, STUCK_HINTS, Database, hint, known_workers, queue_facts
 from exporter.findings.model import Hit, Limits, Text
 from exporter.state.history import Counts, Past, counts_of, growth, window
 from exporter.state.queue_table import Column
 from exporter.state.snapshots import EventFacts, QueueEvents
-from exporter.views.formatting import printable
+from exporter.state.stuck import StuckJob
+from exporter.views.formatting import age, printable
 from exporter.views.moment import Moment
 
 
@@ -91,6 +93,22 @@ def queue_blocked(moment: Moment, _: Limits) -> Iterator[Hit]:
             if connection == database.connection and reason not in INTENDED:
                 rows = rows or {queue: row for row, queue in enumerate(database.table.queues)}
                 yield _stuck(moment, database, rows[queue], 1.0, reason=reason)
+
+
+def stuck_jobs(moment: Moment, _: Limits) -> Iterator[Hit]:
+    for database in moment.databases:
+        for kind, column in STUCK.items():
+            for index, jobs in enumerate(database.table.column(column)):
+                if jobs:
+                    detail = _stuck_detail(jobs[0], moment.time)
+                    yield replace(
+                        _hit(database, index, len(jobs), detail, kind=kind), impact=len(jobs)
+                    )
+
+
+def _stuck_detail(job: StuckJob, now: float) -> str:
+    since = f", for {age(now - job.since)}" if job.since is not None else ""
+    return f"{job.kind} {printable(job.id)}: {printable(job.proof)}{since}; {STUCK_HINTS[job.kind]}"
 
 
 def queue_paused(moment: Moment, _: Limits) -> Iterator[Hit]:

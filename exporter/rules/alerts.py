@@ -306,6 +306,17 @@ ALERTS: Final = (
         seconds(5 * MINUTE),
     ),
     Alert(
+        "StuckJobs",
+        Severity.WARNING,
+        Subject.QUEUE,
+        "max by (%queue, kind) (bullmq_queue_stuck_jobs) > 0",
+        f"Stuck jobs: {_QUEUE_NAME} ({{{{ $value | humanize }}}}, {{{{ $labels.kind }}}})",
+        f"Jobs of {_QUEUE_NAME} will not go on by themselves ({{{{ $labels.kind }}}}). The status "
+        "page and /health/queues name them, with proof.",
+        QUEUE,
+        seconds(MINUTE),
+    ),
+    Alert(
         "QueuePausedTooLong",
         Severity.INFO,
         Subject.QUEUE,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from exporter.bullmq import Queue
+from exporter.state.stuck import StuckJobs
 
-Value = TypeVar("Value", int, float, str)
+Value = TypeVar("Value", int, float, str, StuckJobs)
 
 
 @dataclass(frozen=True, eq=False)

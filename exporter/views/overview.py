@@ -7,16 +7,28 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from exporter.bullmq import Queue
-from exporter.collectors.queues import STATES
+from exporter.collectors.queues import STATES, STUCK
 from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE
 from exporter.collectors.queues.subjects.groups import GROUPS
 from exporter.collectors.queues.subjects.limits import PAUSED
 from exporter.collectors.queues.subjects.scheduled import DELAYED_OVERDUE_JOBS
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
-from exporter.diagnosis import INTENDED, Database, Isolation, hint, queue_facts
+from exporter.diagnosis import INTENDED, STUCK_HINTS, Database, Isolation, hint, queue_facts
 from exporter.state.history import Rates, rates
 from exporter.state.snapshots import EventFacts, Snapshot
 from exporter.views.moment import Moment
+
+
+@dataclass(frozen=True, slots=True)
+class StuckView:
+    """A job that will not go on by itself."""
+
+    kind: str
+    id: str
+    since: float | None
+    """Unix time in seconds; None if unknown."""
+    proof: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,8 @@ class QueueView:
     """From the events of the last minute, like the next two."""
     completed_per_minute: float | None
     failed_per_minute: float | None
+    stuck: tuple[StuckView, ...]
+    """Jobs that will not go on by themselves, up to ten of a kind."""
     reason: str | None
     """Why the queue is blocked; None if it is not."""
     hint: str | None
@@ -117,6 +131,11 @@ def _view(moment: Moment, database: Database, index: int, per_minute: Rates | No
         added_per_minute=per_minute.added if per_minute is not None else None,
         completed_per_minute=per_minute.completed if per_minute is not None else None,
         failed_per_minute=per_minute.failed if per_minute is not None else None,
+        stuck=tuple(
+            StuckView(job.kind, job.id, job.since, job.proof, STUCK_HINTS[job.kind])
+            for column in STUCK.values()
+            for job in table.value(column, index) or ()
+        ),
         reason=reason.value if reason is not None else None,
         hint=hint(reason, database, row, diagnosis.isolations) if reason is not None else None,
     )

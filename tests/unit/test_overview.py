@@ -30,6 +30,7 @@ def view(queue: str, reason: str | None = None, **changes: object) -> QueueView:
         "oldest_active_seconds": 0.0,
         "delayed_overdue_jobs": 0,
         "groups": None,
+        "stuck": (),
         "workers": 1,
         "idle_workers": 1,
         "added_per_minute": 0.0,

@@ -32,6 +32,7 @@ from exporter.state.snapshots import (
     WorkerCount,
 )
 from exporter.state.store import SnapshotStore
+from exporter.state.stuck import StuckJob, StuckKind
 from exporter.views.moment import moment_of
 from tests.support.factories import (
     NO_DURATIONS,
@@ -46,6 +47,7 @@ from tests.support.stopped_clock import StoppedClock
 
 MAIL, IMAGES = ("bull", "mail"), ("bull", "images")
 WORKS: dict[tuple[str, str], WorkerCount] = {MAIL: WorkerCount(1, 0), IMAGES: WorkerCount(1, 1)}
+PARENT = StuckJob(StuckKind.PARENT, "p\n", 1.0, "of its children, 2 failed for good")
 BUSY = {"active": 1, "active_locked": 1, "worker_alive": 1, "rate_limited": 0, "paused": 0}
 
 
@@ -137,6 +139,7 @@ class TestEveryAlert:
             ("JobsWaitingFarTooLong", lambda: aged(3601)),
             ("DelayedJobsOverdue", lambda: row(delayed=1, delayed_overdue_seconds=121)),
             ("SchedulerOverdue", lambda: row(schedulers_overdue_seconds=10_800)),
+            ("StuckJobs", lambda: row(stuck_parents_examples=(PARENT,), stuck_parents=1)),
             ("ActiveJobTooLong", lambda: row(oldest_active_seconds=3601, **BUSY)),
             (
                 "QueueBlocked",

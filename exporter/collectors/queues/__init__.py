@@ -41,6 +41,7 @@ Invariants:
 
 from exporter.collectors.queues.collector import QueueCollector
 from exporter.collectors.queues.states import STATES, jobs_by_state
+from exporter.collectors.queues.stuck import STUCK
 from exporter.collectors.queues.subjects import COLUMNS, COMMANDS, COUNTS
 
-__all__ = ["COLUMNS", "COMMANDS", "COUNTS", "STATES", "QueueCollector", "jobs_by_state"]
+__all__ = ["COLUMNS", "COMMANDS", "COUNTS", "STATES", "STUCK", "QueueCollector", "jobs_by_state"]

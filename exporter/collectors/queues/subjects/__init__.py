@@ -22,6 +22,7 @@ from exporter.collectors.queues.subjects.movement import Movement
 from exporter.collectors.queues.subjects.prioritized import Prioritized
 from exporter.collectors.queues.subjects.scheduled import Delayed, Schedulers
 from exporter.collectors.queues.subjects.settings import Settings
+from exporter.collectors.queues.subjects.stuck_active import StuckActive
 from exporter.collectors.queues.subjects.waiting import PAUSED_LIST, WAIT_LIST, Waiting
 from exporter.connection import Command
 from exporter.state.queue_table import Column
@@ -49,6 +50,7 @@ def subjects_for(queues: Sequence[Queue]) -> tuple[Subject, ...]:
         Delayed(queues),
         Schedulers(queues, settings),
         Flows(queues),
+        StuckActive(queues),
         Finished(queues),
         DeadLetters(queues, settings),
         Groups(queues, settings),

@@ -1,4 +1,4 @@
-"""Which overdue schedulers are finished: they will never run again, and are not late."""
+"""Which overdue schedulers are finished, and not late, and which are dead: neither runs again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_TRACKED: Final = 1000
 
 _COST: Final = "overdue schedulers"
 OVERDUE: Final = Command("ZRANGEBYSCORE", "repeat", ("-inf",), list, _COST, probe=(KEY, 0, 0))
-SCHEDULER: Final = Command("HMGET", "", ("limit", "ic", "endDate"), list, _COST)
+SCHEDULER: Final = Command("HMGET", "", ("limit", "ic", "endDate", "name"), list, _COST)
 """Sent with the key of a scheduler."""
 ITERATION: Final = Command("HMGET", "", ("timestamp", "processedOn"), list, _COST)
 """Sent with the key of the job that is the scheduler's last iteration."""
@@ -32,6 +32,8 @@ class Checked(NamedTuple):
     finished: bool
     at: float
     """Monotonic time of the check."""
+    dead: bool = False
+    """Whether its next job does not exist, although it is not finished."""
 
 
 class OverdueSchedulers:
@@ -71,14 +73,24 @@ class OverdueSchedulers:
         self, poll: BatchPoll, schedulers: Sequence[bytes], replies: Sequence[Reply]
     ) -> OverdueSchedulers:
         """With the replies to the commands of these schedulers; errors change nothing."""
-        check_fields(replies[::2], 3)
+        check_fields(replies[::2], 4)
         check_fields(replies[1::2], 2)
         found = dict(self._checked)
         for name, settings, iteration in zip(schedulers, replies[::2], replies[1::2], strict=True):
             if settings is not None and iteration is not None:
-                finished = _is_finished(settings, iteration, poll.now_ms)
-                found[name] = Checked(found[name].score, finished, poll.now)
+                finished = _is_finished(settings[:3], iteration, poll.now_ms)
+                # only schedulers of BullMQ 5.16 and newer have a hash, and this job ID
+                dead = not finished and settings[3] is not None and iteration == [None, None]
+                found[name] = Checked(found[name].score, finished, poll.now, dead)
         return OverdueSchedulers(found)
+
+    def dead(self) -> dict[bytes, float]:
+        """The dead schedulers, with the time at which they were due, in Unix ms."""
+        return {
+            name: finite(checked.score) or 0.0
+            for name, checked in self._checked.items()
+            if checked.dead
+        }
 
     def number_late(self, total: int) -> int | None:
         """How many of `total` overdue schedulers are late; None until all were looked at."""

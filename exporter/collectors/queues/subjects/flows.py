@@ -1,14 +1,31 @@
-"""Parent jobs of flows that wait for their children."""
+"""Parent jobs of flows that wait for their children, and those that wait for nothing."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
-from exporter.collectors.queues.subject import Count, Subject
-from exporter.connection import Command
+from exporter.bullmq import Queue
+from exporter.collectors.queues.memory import PerRow
+from exporter.collectors.queues.poll import BatchPoll
+from exporter.collectors.queues.questions import QUEUE_COMMAND, Question, check_fields
+from exporter.collectors.queues.subject import Count
+from exporter.collectors.queues.suspects import (
+    LOOK_SECONDS,
+    MAX_SUSPECTS,
+    NO_SUSPECTS,
+    StuckSubject,
+    id_text,
+)
+from exporter.connection import KEY, Command, Reply, expect_lists, is_string_list, unexpected
+from exporter.parsing import finite, is_digits
 from exporter.state.queue_table import Column
+from exporter.state.stuck import StuckJob, StuckJobs, StuckKind
 
 WAITING_CHILDREN: Final = Column[int]("waiting-children")
+STUCK_PARENTS: Final = Column[StuckJobs]("stuck_parents_examples", internal=True)
+STUCK_PARENT_JOBS: Final = Column[int]("stuck_parents")
+"""None until the first stuck parent of the queue is found."""
 
 WAITING_CHILDREN_JOBS: Final = Count(
     Command("ZCARD", "waiting-children", cost="the number of waiting-children jobs"),
@@ -17,8 +34,179 @@ WAITING_CHILDREN_JOBS: Final = Count(
     column=WAITING_CHILDREN,
 )
 
+_NEW_PARENTS: Final = 3
+"""Number of parents that a look takes besides the suspects and those that it is not done with."""
+_COUNT: Final = 10
+"""The COUNT of SSCAN, which may return more."""
+_CHILDREN: Final = 2 * _COUNT
+"""Maximum number of children of a parent that a look takes."""
+_COST: Final = "stuck parents of flows"
+_PARENTS: Final = Command("ZRANGE", "waiting-children", (), list, _COST, (KEY, 0, 0))
+_SINCE: Final = Command("ZSCORE", "waiting-children", (), bytes, _COST, (KEY, "0"))
+_OPEN: Final = Command("SSCAN", ":dependencies", (), list, _COST, (KEY, 0))
+"""Sent with the key of a parent: its unfinished children, as full keys in any queue. A child that
+completes is removed from them; one that fails for good is not, unless its options say so."""
+_CHILD: Final = Command("HMGET", "", ("timestamp", "finishedOn"), list, _COST)
+"""Sent with the key of a child."""
 
-class Flows(Subject):
-    """Number of parent jobs with unfinished children."""
+
+class Pass(NamedTuple):
+    """How far the children of a parent were looked at; none of them can finish."""
+
+    cursor: int = 0
+    """The cursor of SSCAN."""
+    skip: int = 0
+    """Members of this page that were looked at: a small set is one page, whatever COUNT is."""
+    failed: int = 0
+    """Children that have failed for good."""
+    gone: int = 0
+    """Children whose jobs do not exist."""
+
+
+class _Look(NamedTuple):
+    """The look at a parent in one poll."""
+
+    row: int
+    parent: bytes
+    since: float
+    """Unix time in seconds since when the parent waits."""
+    before: Pass
+    children: Sequence[bytes]
+    then: Pass | None
+    """Where the next look goes on, without the counts of this one; None at the end."""
+
+
+class Flows(StuckSubject):
+    """The number of parents with unfinished children, and parents of which no child can finish.
+
+    Such a parent waits for ever: its children have failed for good, or their jobs are gone. A look
+    takes a few parents in turn, and a few children of each. One child that may finish clears the
+    parent; if there is none in the whole set, the parent is a suspect.
+    """
 
     counts = (WAITING_CHILDREN_JOBS,)
+    commands = (_PARENTS, _SINCE, _OPEN, _CHILD)
+    columns = (STUCK_PARENTS, STUCK_PARENT_JOBS)
+    examples, number = columns
+
+    def __init__(self, queues: Sequence[Queue]) -> None:
+        super().__init__(queues)
+        size = len(queues)
+        self._next = PerRow[int](size, initial=0)
+        """The rank of the first parent that the next look takes."""
+        self._passes = PerRow[Mapping[bytes, Pass]](size, initial={})
+        """The parents that looks are not done with."""
+        self._parents: list[tuple[int, bytes]] = []
+        """The row and the ID of the parents of this poll's looks."""
+        self._looks: list[_Look] = []
+
+    def ask(self, poll: BatchPoll) -> Iterable[Question]:
+        self._parents, self._looks = [], []
+        counts, asked = poll.counts[WAITING_CHILDREN_JOBS], []
+        for row in poll.rotation.due(len(self.queues), LOOK_SECONDS):
+            count = counts[row]
+            if count:
+                asked.append(row)
+                if self._next[row] >= count:
+                    self._next[row] = 0
+            elif count == 0 and (self._passes[row] or self.suspects[row] is not NO_SUSPECTS):
+                self._passes[row] = {}
+                self.note(row, NO_SUSPECTS)
+
+        def take(rows: Sequence[int], replies: list[Reply]) -> None:
+            expect_lists(replies, QUEUE_COMMAND)
+            for row, found in zip(rows, replies, strict=True):
+                self._next[row] += _NEW_PARENTS
+                tracked = [*self._passes[row], *self.suspects[row].ids]
+                new = found if found and len(tracked) < MAX_SUSPECTS else ()
+                self._parents += [(row, parent) for parent in dict.fromkeys([*tracked, *new])]
+
+        packed = [self._page(row) for row in asked]
+        return [Question(asked, b"".join(packed), [1] * len(asked), (list,), take)]
+
+    def _page(self, row: int) -> bytes:
+        first = self._next[row]
+        return _PARENTS.on(self.queues[row].key, more=(first, first + _NEW_PARENTS - 1))
+
+    def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
+        def take(_: Sequence[int], replies: list[Reply]) -> None:
+            for (row, parent), score, page in zip(
+                self._parents, replies[::2], replies[1::2], strict=True
+            ):
+                since = finite(score) if score is not None else None
+                if since is None:  # it does not wait any more, or that is unknown
+                    self._conclude(poll, row, parent, None)
+                elif page is not None:
+                    self._looks.append(self._look(row, parent, since / 1000, page))
+
+        packed = []
+        for row, parent in self._parents:
+            key, cursor = self.queues[row].key, self._passes[row].get(parent, Pass()).cursor
+            packed.append(_SINCE.on(key, more=(parent,)))
+            packed.append(_OPEN.on(key + parent, more=(cursor, "COUNT", _COUNT)))
+        rows = [row for row, _ in self._parents]
+        return [Question(rows, b"".join(packed), [2] * len(rows), (bytes, list), take)]
+
+    def _look(self, row: int, parent: bytes, since: float, page: Sequence[Reply]) -> _Look:
+        """The look at the next children on a page of SSCAN. Raises `RedisFailure`."""
+        if len(page) != 2 or not is_digits(page[0]) or not is_string_list(page[1]):
+            raise unexpected("SSCAN")
+        before = self._passes[row].get(parent, Pass())
+        cursor, members = int(page[0]), page[1]
+        end = before.skip + _CHILDREN
+        children = members[before.skip : end]
+        if end < len(members):
+            then: Pass | None = before._replace(skip=end)
+        else:
+            then = before._replace(cursor=cursor, skip=0) if cursor else None
+        return _Look(row, parent, since, before, children, then)
+
+    def ask_again(self, poll: BatchPoll) -> Iterable[Question]:
+        looks = self._looks
+        if not looks:
+            return []
+
+        def take(_: Sequence[int], replies: list[Reply]) -> None:
+            check_fields(replies, 2)
+            rest = iter(replies)
+            for look in looks:
+                self._judge(poll, look, [next(rest) for _ in look.children])
+
+        packed = [_CHILD.on(child) for look in looks for child in look.children]
+        widths = [len(look.children) for look in looks]
+        rows = [look.row for look in looks]
+        return [Question(rows, b"".join(packed), widths, (list,), take)]
+
+    def _judge(self, poll: BatchPoll, look: _Look, children: Sequence[Reply]) -> None:
+        """Conclude from the times of the children of this look."""
+        unknown = any(reply is None for reply in children)
+        if unknown or any(added is not None and end is None for added, end in children):
+            self._conclude(poll, look.row, look.parent, None)
+            return
+        failed = look.before.failed + sum(end is not None for _, end in children)
+        gone = look.before.gone + sum(added is None and end is None for added, end in children)
+        if look.then is not None:
+            then = look.then._replace(failed=failed, gone=gone)
+            self._passes[look.row] = {**self._passes[look.row], look.parent: then}
+            return
+        proof = _proof(failed, gone)
+        stuck = StuckJob(StuckKind.PARENT, id_text(look.parent), look.since, proof)
+        self._conclude(poll, look.row, look.parent, stuck)
+
+    def _conclude(self, poll: BatchPoll, row: int, parent: bytes, stuck: StuckJob | None) -> None:
+        """End the pass over a parent's children; it is stuck, or cleared if `stuck` is None."""
+        passes = self._passes[row]
+        if parent in passes:
+            self._passes[row] = {job: each for job, each in passes.items() if job != parent}
+        before = self.suspects[row]
+        found, cleared = ({}, {parent}) if stuck is None else ({parent: stuck}, set())
+        self.note(row, before.after(found, cleared, poll.now, LOOK_SECONDS / 2))
+
+
+def _proof(failed: int, gone: int) -> str:
+    parts = [
+        f"{number} {what}"
+        for number, what in ((failed, "failed for good"), (gone, "do not exist any more"))
+        if number
+    ]
+    return f"of its children, {' and '.join(parts)}" if parts else "it waits for no child"

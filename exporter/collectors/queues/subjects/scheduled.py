@@ -24,9 +24,16 @@ from exporter.collectors.queues.subjects.finished_schedulers import (
     OverdueSchedulers,
 )
 from exporter.collectors.queues.subjects.settings import Settings
+from exporter.collectors.queues.suspects import (
+    LOOK_SECONDS,
+    NO_SUSPECTS,
+    StuckSubject,
+    id_text,
+)
 from exporter.connection import KEY, Command, Reply, unexpected
 from exporter.parsing import finite
 from exporter.state.queue_table import Column
+from exporter.state.stuck import StuckJob, StuckJobs, StuckKind
 
 DELAYED: Final = Column[int]("delayed")
 DELAYED_OVERDUE_JOBS: Final = Column[int]("delayed_overdue_jobs")
@@ -34,6 +41,9 @@ DELAYED_OVERDUE_SECONDS: Final = Column[float]("delayed_overdue_seconds")
 SCHEDULERS: Final = Column[int]("schedulers")
 SCHEDULERS_OVERDUE: Final = Column[int]("schedulers_overdue")
 SCHEDULERS_OVERDUE_SECONDS: Final = Column[float]("schedulers_overdue_seconds")
+DEAD_SCHEDULER_EXAMPLES: Final = Column[StuckJobs]("dead_scheduler_examples", internal=True)
+DEAD_SCHEDULERS: Final = Column[int]("dead_schedulers")
+"""None until the first dead scheduler of the queue is found."""
 
 DELAYED_JOBS: Final = Count(
     Command("ZCARD", "delayed", cost="the number of delayed jobs"),
@@ -90,10 +100,12 @@ class Delayed(Subject):
         }
 
 
-class Schedulers(Subject):
+class Schedulers(StuckSubject):
     """A scheduler advances when a worker starts its iteration; without workers it gets overdue.
 
-    A finished one, at its limit or past its end, keeps its last time for ever and does not count.
+    A finished one, at its limit or past its end, keeps its last time for ever and does not count. A
+    dead one has lost the job that is its next iteration, as if that was removed by hand, or its
+    worker was killed before it added the next one.
     """
 
     commands = (
@@ -104,7 +116,14 @@ class Schedulers(Subject):
         SCHEDULER,
         ITERATION,
     )
-    columns = (SCHEDULERS, SCHEDULERS_OVERDUE, SCHEDULERS_OVERDUE_SECONDS)
+    columns = (
+        SCHEDULERS,
+        SCHEDULERS_OVERDUE,
+        SCHEDULERS_OVERDUE_SECONDS,
+        DEAD_SCHEDULER_EXAMPLES,
+        DEAD_SCHEDULERS,
+    )
+    examples, number = DEAD_SCHEDULER_EXAMPLES, DEAD_SCHEDULERS
 
     def __init__(self, queues: Sequence[Queue], settings: Settings) -> None:
         super().__init__(queues)
@@ -173,6 +192,7 @@ class Schedulers(Subject):
             for row, names in zip(rows, checks, strict=True):
                 end = start + 2 * len(names)
                 self._found[row] = self._found[row].with_replies(poll, names, replies[start:end])
+                self._note_dead(poll, row)
                 start = end
 
         packed = [
@@ -182,7 +202,20 @@ class Schedulers(Subject):
         ]
         return [Question(rows, b"".join(packed), [2 * len(n) for n in checks], (list,), take)]
 
+    def _note_dead(self, poll: BatchPoll, row: int) -> None:
+        before, found = self.suspects[row], {}
+        for scheduler, due in self._found[row].dead().items():
+            text = id_text(scheduler)
+            proof = f"its next job, repeat:{text}:{due:.0f}, does not exist"
+            found[scheduler] = StuckJob(StuckKind.SCHEDULER, text, due / 1000, proof)
+        cleared = set(before.ids) - found.keys()
+        if found or cleared:
+            self.note(row, before.after(found, cleared, poll.now, LOOK_SECONDS / 2))
+
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
+        for row, suspects in enumerate(self.suspects):
+            if suspects is not NO_SUSPECTS and row not in self._totals:
+                self.note(row, NO_SUSPECTS)
         seconds, counts = self._overdue.seconds, self._overdue.counts
         for row, total in self._totals.items():
             number = None if total is None else self._found[row].number_late(total)
@@ -196,6 +229,7 @@ class Schedulers(Subject):
             SCHEDULERS: list(self._numbers),
             SCHEDULERS_OVERDUE: counts,
             SCHEDULERS_OVERDUE_SECONDS: seconds,
+            **super().fill(poll),
         }
 
 

@@ -1,0 +1,100 @@
+"""Jobs that one look found stuck, until another look confirms or refutes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, NamedTuple
+
+from exporter.bullmq import Queue
+from exporter.collectors.queues.memory import PerRow
+from exporter.collectors.queues.poll import BatchPoll
+from exporter.collectors.queues.subject import Subject
+from exporter.state.queue_table import Column
+from exporter.state.stuck import StuckJob, StuckJobs
+
+LOOK_SECONDS: Final = 10.0
+"""How often a queue is looked at: a stuck job is named by the second look."""
+MAX_SUSPECTS: Final = 10
+"""Maximum number of suspects of a queue and kind, and so of examples."""
+
+
+class Suspect(NamedTuple):
+    """A job that looks stuck."""
+
+    job: StuckJob
+    since: float
+    """Monotonic time of the first look that found it stuck."""
+    confirmed: bool = False
+
+
+class Suspects:
+    """The suspects of one queue and one kind, by ID. Immutable."""
+
+    __slots__ = ("_by_id",)
+
+    def __init__(self, by_id: Mapping[bytes, Suspect]) -> None:
+        self._by_id = by_id
+
+    @property
+    def ids(self) -> list[bytes]:
+        """The IDs to look at again."""
+        return list(self._by_id)
+
+    @property
+    def stuck(self) -> StuckJobs:
+        """The jobs that are known to be stuck, the first suspected first."""
+        return tuple(suspect.job for suspect in self._by_id.values() if suspect.confirmed)
+
+    def after(
+        self,
+        found: Mapping[bytes, StuckJob],
+        cleared: set[bytes],
+        now: float,
+        confirm_seconds: float,
+    ) -> Suspects:
+        """The suspects after a look that found some stuck and cleared others.
+
+        A suspect that was not looked at remains. One that is found again is confirmed if the first
+        look was at least `confirm_seconds` ago.
+        """
+        kept = {job: each for job, each in self._by_id.items() if job not in cleared}
+        for job, stuck in found.items():
+            before = kept.get(job)
+            if before is not None:
+                confirmed = before.confirmed or now - before.since >= confirm_seconds
+                kept[job] = Suspect(stuck, before.since, confirmed)
+            elif len(kept) < MAX_SUSPECTS:
+                kept[job] = Suspect(stuck, now)
+        return Suspects(kept)
+
+
+NO_SUSPECTS: Final = Suspects({})
+_MAX_ID: Final = 200
+
+
+def id_text(job: bytes) -> str:
+    """An ID as text, truncated: anyone who may write to Redis chooses it."""
+    return job[:_MAX_ID].decode("utf-8", "backslashreplace")
+
+
+class StuckSubject(Subject):
+    """Keeps the suspects of one kind, and fills its two columns."""
+
+    examples: ClassVar[Column[StuckJobs]]
+    number: ClassVar[Column[int]]
+
+    def __init__(self, queues: Sequence[Queue]) -> None:
+        super().__init__(queues)
+        self.suspects = PerRow[Suspects](len(queues), initial=NO_SUSPECTS)
+        self._stuck = PerRow[StuckJobs](len(queues), initial=())
+        self._number = PerRow[int | None](len(queues), initial=None)
+
+    def note(self, row: int, suspects: Suspects) -> None:
+        """Record the suspects of a row after a look."""
+        self.suspects[row], stuck = suspects, suspects.stuck
+        self._stuck[row] = stuck
+        if stuck or self._number[row] is not None:
+            self._number[row] = len(stuck)
+
+    def fill(self, _: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
+        return {self.examples: list(self._stuck), self.number: list(self._number)}
