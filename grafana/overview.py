@@ -207,10 +207,10 @@ def _firing() -> Panel:
         "Which alerts fire, and for what? Needs the rules of `bullmq-exporter rules`.",
         [_alerts()],
         [
-            Column("A", "Severity", mappings=thresholds.SEVERITY, width=80),
-            Column("alertname", "Alert", link=("Open the runbook", runbook), width=230),
+            Column("A", "Severity", mappings=thresholds.SEVERITY, width=75),
+            Column("alertname", "Alert", link=("Open the runbook", runbook), width=225),
             _QUEUE,
-            Column("where", "Where", width=150),
+            Column("where", "Where", width=135),
             Column("reason", "Reason"),
             _JOB,
             Column("connection", "Connection", hidden=True),
