@@ -1,6 +1,7 @@
 // Parts of a scenario: node actor.mjs <bullmq5|bullmq6> <port> '<JSON, a list of parts>'
 // { role: "producer", queue, count, every, options }   adds jobs; every ms, or all at once
 // { role: "worker", queue, concurrency, ms, limiter, options }  works until the process is killed
+// { role: "flow", queue, children }                    adds a parent; its children are in queue-children
 // { role: "admin", queue, call, args }                 calls a method of the Queue and ends
 // They begin one after the other; a producer or admin is done then with what it does at once.
 // Prints "ready" when all have begun.
@@ -10,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster } from 'ioredis';
 
 const [library, port, text] = process.argv.slice(2);
-const { Queue, Worker } = await import(library);
+const { FlowProducer, Queue, Worker } = await import(library);
 const address = { host: '127.0.0.1', port: Number(port) };
 
 function optionsOf(part) {
@@ -46,6 +47,14 @@ async function addForEver(queue, part) {
   }
 }
 
+async function addFlow(part) {
+  const producer = new FlowProducer(optionsOf(part));
+  const child = { name: 'child', queueName: `${part.queue}-children` };
+  const children = Array.from({ length: part.children }, () => child);
+  await producer.add({ name: 'parent', queueName: part.queue, children });
+  await producer.close();
+}
+
 async function ask(part) {
   const queue = new Queue(part.queue, optionsOf(part));
   await queue.waitUntilReady();
@@ -60,5 +69,6 @@ async function ask(part) {
   await queue.close();
 }
 
-for (const part of JSON.parse(text)) await (part.role === 'worker' ? work(part) : ask(part));
+const roles = { worker: work, flow: addFlow };
+for (const part of JSON.parse(text)) await (roles[part.role] ?? ask)(part);
 console.log('ready');

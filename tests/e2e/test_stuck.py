@@ -1,0 +1,115 @@
+"""Stuck jobs of live BullMQ: each kind is named with its proof, and clears when it is cured."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.support.actors import Actors, part
+from tests.support.daemon import Daemon, daemon
+from tests.support.pages import value
+from tests.support.servers import Server, valkey
+from tests.support.waiting import wait_for
+
+LIBRARIES = ("bullmq5", "bullmq6")
+LONG_MS = 600_000
+SHORT_LOCK = {"lockDuration": 1500, "skipStalledCheck": True}
+EVERY_SECOND = {"pattern": "* * * * * *"}
+
+
+@dataclass
+class Stage:
+    """An exporter on a server; each library has a queue for each kind, all stuck from the start."""
+
+    server: Server
+    exporter: Daemon
+    act: Actors
+
+    def stuck(self, queue: str) -> list[dict[str, Any]]:
+        """The stuck jobs of a queue in `/health/queues`."""
+        views = self.exporter.get("/health/queues").json["queues"]
+        return [job for view in views if view["queue"] == queue for job in view["stuck"]]
+
+    def named(self, queue: str) -> dict[str, Any]:
+        """The queue's only stuck job."""
+        (job,) = wait_for(lambda: self.stuck(queue), f"{queue} has a stuck job")
+        return dict(job)
+
+    def clears(self, queue: str, kind: str) -> None:
+        """Wait until the metric is 0 again."""
+        name = "bullmq_queue_stuck_jobs"
+        wait_for(
+            lambda: value(self.exporter.samples(), name, queue=queue, kind=kind) == 0,
+            f"{queue} is cured",
+        )
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with ExitStack() as stack:
+        server = stack.enter_context(valkey())
+        act = Actors(server.port)
+        stack.callback(act.close)
+        for library in LIBRARIES:
+            make_stuck(server, act, library)
+        folder = tmp_path_factory.mktemp("stuck")
+        config = f"connections: {{api: {{url: '{server.url}'}}}}\npoll: {{interval_seconds: 1}}\n"
+        yield Stage(server, stack.enter_context(daemon(folder, config)), act)
+
+
+def make_stuck(server: Server, act: Actors, library: str) -> None:
+    """A parent of failed children, a job of a killed worker, a scheduler without its next job."""
+    parent, active, scheduler = (f"{kind}-{library}" for kind in ("parent", "active", "scheduler"))
+    killed = act.play(
+        part("worker", f"{parent}-children", failing=1),
+        part("flow", parent, children=2),
+        part("worker", active, ms=LONG_MS, options=SHORT_LOCK),
+        part("producer", active, count=1),
+        part("admin", scheduler, call="upsertJobScheduler", args=["tick", EVERY_SECOND]),
+        library=library,
+    )
+    client = server.client()
+    wait_for(lambda: client.zcard(f"bull:{parent}-children:failed") == 2, "both children failed")
+    wait_for(lambda: client.llen(f"bull:{active}:active") == 1, "the job is active")
+    killed.send_signal(signal.SIGKILL)
+    for job in wait_for(lambda: client.zrange(f"bull:{scheduler}:delayed", 0, -1), "a next job"):
+        client.zrem(f"bull:{scheduler}:delayed", job)
+        client.delete(f"bull:{scheduler}:{job.decode()}")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_parent_of_failed_children(stage: Stage, library: str) -> None:
+    queue = f"parent-{library}"
+    job = stage.named(queue)
+    (parent,) = stage.server.client().zrange(f"bull:{queue}:waiting-children", 0, -1)
+    assert (job["kind"], job["id"]) == ("parent", parent.decode())
+    assert job["proof"] == "of its children, 2 failed for good"
+    stage.act("admin", f"{queue}-children", library=library, call="retryJobs")
+    stage.clears(queue, "parent")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_job_of_a_killed_worker(stage: Stage, library: str) -> None:
+    queue = f"active-{library}"
+    job = stage.named(queue)
+    assert (job["kind"], job["id"]) == ("active", "1")
+    assert job["proof"] == "no worker holds its lock, and none looks for such jobs"
+    stage.act("worker", queue, library=library, options={"stalledInterval": 500})
+    stage.clears(queue, "active")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_scheduler_without_its_next_job(stage: Stage, library: str) -> None:
+    queue = f"scheduler-{library}"
+    job = stage.named(queue)
+    assert (job["kind"], job["id"]) == ("scheduler", "tick")
+    assert job["proof"].startswith("its next job, repeat:tick:")
+    stage.act(
+        *("admin", queue, library), call="upsertJobScheduler", args=["tick", {"every": 3_600_000}]
+    )
+    stage.clears(queue, "scheduler")
