@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.web.endpoints import ENDPOINTS
 from tests.support.command import command
 from tests.support.daemon import daemon
 from tests.support.servers import Server, free_port, valkey
@@ -33,7 +34,7 @@ COMMANDS = (
     ("queues", "--once"),
     ("queues", "--once", "--json"),
 )
-PAGES = ("/", "/metrics", "/health/redis", "/health/redis/sync", "/health/queues", "/-/ready")
+PAGES = tuple(each.path for each in ENDPOINTS if each.method == "GET")
 
 
 def leaks(text: str) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from exporter.web.endpoints import ENDPOINTS
 from exporter.web.status import ASSETS
 from tests.support.daemon import Answer, Daemon, daemon
 from tests.support.servers import Server, valkey
@@ -22,8 +23,8 @@ from tests.support.waiting import LIMIT_SECONDS, wait_for
 from tests.support.web import until_closed
 
 ASSET_PATHS = tuple(f"/{asset.path}" for asset in ASSETS)
-PATHS = ("/", "/metrics", "/health/redis", "/health/redis/sync", "/health/queues")
 OPEN = ("/-/healthy", "/-/ready")
+PATHS = tuple(each.path for each in ENDPOINTS if each.method == "GET" and each.path not in OPEN)
 
 
 def config(server: Server, web: str) -> str:

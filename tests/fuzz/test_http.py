@@ -22,6 +22,7 @@ from exporter.exposition import Renderer, acceptable, accepts_gzip, choose_forma
 from exporter.state.store import SnapshotStore
 from exporter.web import Users, WebServer, application, open_socket
 from exporter.web.auth import parse_basic
+from exporter.web.endpoints import ENDPOINTS
 from tests.support.fuzzing.profile import fuzz
 from tests.support.waiting import LIMIT_SECONDS
 
@@ -84,8 +85,8 @@ methods = st.sampled_from(
     [b"GET", b"HEAD", b"POST", b"OPTIONS", b"TRACE", b"CONNECT", b"get", b"", b"PRI", b"G\0T"]
 )
 targets = st.sampled_from(
-    [b"/", b"/metrics", b"/health/redis", b"/health/redis/sync", b"/health/queues", b"/-/healthy"]
-    + [b"/-/ready", b"/-/reload", b"*", b"http://x/metrics", b"/%", b"/%00", b"/%ff", b"//", b"/.."]
+    [each.path.encode() for each in ENDPOINTS]
+    + [b"*", b"http://x/metrics", b"/%", b"/%00", b"/%ff", b"//", b"/.."]
     + [b"/health/redis?connection=%ff", b"/health/redis?connection=default", b"/?" + b"x" * 9000]
 ) | st.binary(max_size=12)
 versions = st.sampled_from([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/9", b"", b"FTP/1.1"])

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from exporter.collectors import Discovery, collectors_for
+from tests.support import factories
 from tests.support.daemon import Daemon, daemon
 from tests.support.fault_report import measure
 from tests.support.live import QUEUE, Live, announce
@@ -34,7 +36,7 @@ connects to a Redis that hangs is silent for twice the timeout.
 
 CHILD = Path(__file__).parent / "child"
 _LOOKS_AT_REST = 30
-COLLECTORS = frozenset({"server", "queues", "workers", "events", "discovery"})
+COLLECTORS = {each.name for each in collectors_for(factories.config())} | {Discovery.name}
 ERRORS = "bullmq_exporter_collector_errors_total"
 
 
