@@ -24,8 +24,8 @@ from exporter.state.snapshots import EventFacts, QueueEvents
 from exporter.views.formatting import printable
 from exporter.views.moment import Moment
 
-_WISHES = {Reason.PAUSED, Reason.RATE_LIMITED, Reason.CONCURRENCY_LIMIT}
-"""Reasons that somebody intends."""
+_INTENDED = {Reason.PAUSED, Reason.RATE_LIMITED, Reason.CONCURRENCY_LIMIT}
+"""Reasons that an operator set on purpose."""
 
 
 def jobs_waiting(moment: Moment, limits: Limits) -> Iterator[Hit]:
@@ -90,7 +90,7 @@ def queue_blocked(moment: Moment, _: Limits) -> Iterator[Hit]:
     for database in moment.databases:
         rows = None
         for (connection, queue), reason in moment.diagnosis.blocked.items():
-            if connection == database.connection and reason not in _WISHES:
+            if connection == database.connection and reason not in _INTENDED:
                 rows = rows or {queue: row for row, queue in enumerate(database.table.queues)}
                 yield _hit(
                     database,
