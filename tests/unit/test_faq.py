@@ -1,4 +1,4 @@
-"""Every answer in docs/faq.md is verified by a test."""
+"""Each answer in docs/faq.md is verified by a test."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 TESTS = Path(__file__).parents[1]
 TEXT = (TESTS.parent / "docs" / "faq.md").read_text()
 
-# the beginning of each question, and the tests that verify its answer
-TRIED = {
+# the start of each question, and the tests that verify its answer
+VERIFIED_BY = {
     "Why does the completed count": ["e2e/test_events.py::test_node"],
     "How many jobs failed": [
         "e2e/test_dashboards_live.py::test_numbers_of_a_known_load",
@@ -55,7 +55,7 @@ TRIED = {
     ],
     "What does the exporter not show": [
         "integration/test_queues.py::test_groups_of_bullmq_pro",
-        "unit/test_bullmq.py::test_queue_keys",
+        "unit/test_bullmq.py::test_split_queue_key",
         "integration/test_queues.py::test_the_rate_limit_window",
     ],
     "Does it slow down": [
@@ -91,13 +91,13 @@ def functions(file: str) -> frozenset[str]:
     return frozenset(re.findall(r"def (test_\w+)\(", (TESTS / file).read_text()))
 
 
-def test_every_question_has_its_tests() -> None:
-    found = [begin for question in QUESTIONS for begin in TRIED if question.startswith(begin)]
-    assert found == list(TRIED)
+def test_every_question_has_tests() -> None:
+    found = [begin for question in QUESTIONS for begin in VERIFIED_BY if question.startswith(begin)]
+    assert found == list(VERIFIED_BY)
     assert len(found) == len(QUESTIONS)
 
 
-@pytest.mark.parametrize("tried", sorted({test for tests in TRIED.values() for test in tests}))
-def test_the_tests_exist(tried: str) -> None:
-    file, _, name = tried.partition("::")
+@pytest.mark.parametrize("test", sorted({test for tests in VERIFIED_BY.values() for test in tests}))
+def test_named_tests_exist(test: str) -> None:
+    file, _, name = test.partition("::")
     assert name in functions(file)
