@@ -16,16 +16,16 @@ VERIFIED_BY = {
     "Why does the completed count": ["e2e/test_events.py::test_node"],
     "How many jobs failed": [
         "e2e/test_dashboards_live.py::test_numbers_of_a_known_load",
-        "integration/test_events.py::test_history_is_no_news",
+        "integration/test_events.py::test_events_before_the_start_do_not_count",
     ],
     "Why are there no durations": [
         "integration/test_events.py::test_a_queue_without_a_stream_has_no_samples",
-        "integration/test_events.py::test_events_switched_off_are_not_idleness",
+        "integration/test_events.py::test_a_queue_with_events_turned_off_has_no_samples",
         "e2e/test_managed.py::test_a_refused_command_costs_what_is_said",
     ],
     "Do I have to keep finished jobs": [
         "e2e/test_events.py::test_node",
-        "integration/test_events.py::test_from_the_event_or_from_the_job",
+        "integration/test_events.py::test_the_name_comes_from_the_event_or_the_job",
     ],
     "Why does the exporter find no queues": ["e2e/test_check.py::test_queues_under_another_prefix"],
     "Why does no worker take": [
@@ -47,7 +47,7 @@ VERIFIED_BY = {
         "integration/test_queues.py::test_are_not_counted",
     ],
     "Does it support Bull": [
-        "integration/test_fixtures.py::test_official_counts",
+        "integration/test_fixtures.py::test_counts_equal_the_librarys_own",
         "e2e/test_bullmq.py::test_python",
         "e2e/test_sentinel.py::test_a_failover_is_followed",
         "e2e/test_cluster.py::test_live_queues_under_two_tags",
@@ -64,7 +64,7 @@ VERIFIED_BY = {
         "e2e/test_reload.py::test_the_sync_test_can_be_turned_off_and_on",
     ],
     "Do my services have to change": [
-        "integration/test_discovery.py::test_each_of_the_three_keys_tells_of_a_queue",
+        "integration/test_discovery.py::test_each_of_the_three_keys_reveals_a_queue",
         "integration/test_queues.py::test_a_queue_that_is_gone_goes_with_the_next_poll",
     ],
     "How do I protect /metrics": [
@@ -73,13 +73,13 @@ VERIFIED_BY = {
         "e2e/test_web.py::test_health_is_open",
     ],
     "How do I reduce the number of series": [
-        "integration/test_events.py::test_no_more_than_so_many",
+        "integration/test_events.py::test_names_above_the_maximum_count_as_other",
         "integration/test_discovery.py::test_include_and_exclude",
-        "integration/test_discovery.py::test_what_is_over_the_cap_is_counted",
+        "integration/test_discovery.py::test_queues_above_the_maximum_are_counted",
     ],
     "How do I monitor": [
         "e2e/test_daemon.py::test_redis_absent_at_start",
-        "integration/test_events.py::test_is_exact_where_the_server_counts",
+        "integration/test_events.py::test_losses_are_exact_with_entries_added",
         "e2e/test_rules.py::test_every_alert_has_a_firing_and_a_silent_case",
     ],
 }
