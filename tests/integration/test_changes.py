@@ -74,7 +74,7 @@ def test_an_interrupted_poll_hides_no_change(
 
     def interrupt(packed: bytes, count: int) -> Replies:
         if b"bull:a:91\r\n" in packed:
-            raise RedisFailure(ErrorClass.TIMEOUT, "broken off")
+            raise RedisFailure(ErrorClass.TIMEOUT, "interrupted")
         return ask(packed, count)
 
     with monkeypatch.context() as patch:

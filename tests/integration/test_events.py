@@ -388,7 +388,7 @@ class TestLoss:
         def interrupt(packed: bytes, count: int, limit: int) -> Any:
             calls[0] += at in packed
             if at in packed and calls[0] == turn:
-                raise RedisFailure(ErrorClass.TIMEOUT, "broken off")
+                raise RedisFailure(ErrorClass.TIMEOUT, "interrupted")
             return batch(packed, count, limit)
 
         with monkeypatch.context() as patched:

@@ -107,7 +107,7 @@ def test_each_event_counts_once_across_both_connections(
             add_event(client, "completed")
         pair.poll(3)
         assert pair.increase == 60 + 15 * turn
-        proxy.let_in()
+        proxy.accept_again()
         pair.poll(3)  # a takes over again
         for _ in range(5):
             add_event(client, "completed")
@@ -128,7 +128,7 @@ def test_an_outage_without_a_second_connection_loses_nothing(
     pair.poll(int(STALE) + 3)
     for _ in range(10):
         add_event(client, "completed")
-    proxy.let_in()
+    proxy.accept_again()
     pair.poll(3)
     assert pair.increase == 10
 
@@ -154,7 +154,7 @@ def test_either_connection_shows_what_a_new_exporter_shows(clock: StoppedClock, 
         for _ in range(12):
             step = rng.choice(("change", "change", "switch", "restart"))
             if step == "switch":
-                (proxy.let_in if cut else proxy.refuse)()
+                (proxy.accept_again if cut else proxy.refuse)()
                 cut = not cut
                 pair.poll(int(STALE) + 3)
             elif step == "restart":

@@ -1,4 +1,4 @@
-"""A small TCP proxy that misbehaves on command."""
+"""A small TCP proxy that causes network faults on demand."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _TICK = 0.05
 
 
 class Proxy:
-    """In front of a server. Attributes may be changed at any time, for all its connections."""
+    """A proxy in front of a server. Its attributes may change at any time, for all connections."""
 
     def __init__(self, server: Server) -> None:
         self.target = server.port
-        """Where new connections lead."""
+        """The port that new connections lead to."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self.port = int(self._listener.getsockname()[1])
@@ -55,13 +55,13 @@ class Proxy:
             _close(sock)
 
     def refuse(self) -> None:
-        """Close every connection, and let nobody in."""
-        # a listener that is only closed still takes the client that accept() waits for
+        """Close every connection, and refuse new ones."""
+        # a listener that is only closed would still accept one client
         _close(self._listener)
         self.cut()
 
-    def let_in(self) -> None:
-        """Listen again, on the same port."""
+    def accept_again(self) -> None:
+        """Accept connections again, on the same port."""
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self._listen()
 
@@ -91,7 +91,7 @@ class Proxy:
         except OSError:
             _close(front)
             return
-        answers = threading.Thread(target=self._answers, args=(back, front), daemon=True)
+        answers = threading.Thread(target=self._forward_replies, args=(back, front), daemon=True)
         answers.start()
         with contextlib.suppress(OSError):
             while data := front.recv(1 << 16):
@@ -102,7 +102,7 @@ class Proxy:
         _close(back)
         _close(front)
 
-    def _answers(self, back: socket.socket, front: socket.socket) -> None:
+    def _forward_replies(self, back: socket.socket, front: socket.socket) -> None:
         passed = 0
         with contextlib.suppress(OSError):
             while data := back.recv(1 << 16):
@@ -145,6 +145,6 @@ def _reset(sock: socket.socket) -> None:
     """Close with a reset instead of an end."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     with contextlib.suppress(OSError):
-        # wakes the thread that reads, which would keep the socket open, and sends nothing
+        # wakes the reading thread, which would keep the socket open; sends nothing
         sock.shutdown(socket.SHUT_RD)
     sock.close()

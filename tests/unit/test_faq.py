@@ -13,7 +13,7 @@ TEXT = (TESTS.parent / "docs" / "faq.md").read_text()
 
 # the start of each question, and the tests that verify its answer
 VERIFIED_BY = {
-    "Why does the completed count": ["e2e/test_events.py::test_node"],
+    "Why does the completed count": ["e2e/test_events.py::test_counters_of_bullmq_for_node"],
     "How many jobs failed": [
         "e2e/test_dashboards_live.py::test_numbers_of_a_known_load",
         "integration/test_events.py::test_events_before_the_start_do_not_count",
@@ -21,10 +21,10 @@ VERIFIED_BY = {
     "Why are there no durations": [
         "integration/test_events.py::test_a_queue_without_a_stream_has_no_samples",
         "integration/test_events.py::test_a_queue_with_events_turned_off_has_no_samples",
-        "e2e/test_managed.py::test_a_refused_command_costs_what_is_said",
+        "e2e/test_managed.py::test_a_refused_command_has_the_documented_effect",
     ],
     "Do I have to keep finished jobs": [
-        "e2e/test_events.py::test_node",
+        "e2e/test_events.py::test_counters_of_bullmq_for_node",
         "integration/test_events.py::test_the_name_comes_from_the_event_or_the_job",
     ],
     "Why does the exporter find no queues": ["e2e/test_check.py::test_queues_under_another_prefix"],
@@ -35,11 +35,11 @@ VERIFIED_BY = {
     "Jobs are active for hours": [
         "e2e/test_blocked.py::test_a_worker_that_is_busy_for_long_is_no_fault",
         "e2e/test_blocked.py::test_a_frozen_worker",
-        "e2e/test_events.py::test_a_worker_that_is_killed_stalls_its_job",
+        "e2e/test_events.py::test_the_job_of_a_killed_worker_stalls",
     ],
     "How do I see delayed jobs": ["integration/test_ages.py::test_delayed_jobs"],
     "Why is the number of workers": [
-        "e2e/test_managed.py::test_a_refused_command_costs_what_is_said",
+        "e2e/test_managed.py::test_a_refused_command_has_the_documented_effect",
         "e2e/test_cluster.py::test_live_queues_under_two_tags",
     ],
     "Why does the waiting count": [
@@ -48,7 +48,7 @@ VERIFIED_BY = {
     ],
     "Does it support Bull": [
         "integration/test_fixtures.py::test_counts_equal_the_librarys_own",
-        "e2e/test_bullmq.py::test_python",
+        "e2e/test_bullmq.py::test_counts_of_bullmq_for_python",
         "e2e/test_sentinel.py::test_a_failover_is_followed",
         "e2e/test_cluster.py::test_live_queues_under_two_tags",
         "e2e/test_access.py::test_with_a_ca_a_client_certificate_and_a_server_name",
@@ -59,7 +59,7 @@ VERIFIED_BY = {
         "integration/test_queues.py::test_the_rate_limit_window",
     ],
     "Does it slow down": [
-        "e2e/test_access.py::test_the_exporter_sends_only_what_it_says",
+        "e2e/test_access.py::test_the_exporter_sends_only_declared_commands",
         "integration/test_sync.py::test_every_key_has_a_ttl_from_the_start",
         "e2e/test_reload.py::test_the_sync_test_can_be_turned_off_and_on",
     ],
@@ -68,9 +68,9 @@ VERIFIED_BY = {
         "integration/test_queues.py::test_a_queue_that_is_gone_goes_with_the_next_poll",
     ],
     "How do I protect /metrics": [
-        "e2e/test_web.py::test_who_may_look",
-        "e2e/test_web.py::test_who_may_not_look",
-        "e2e/test_web.py::test_health_is_open",
+        "e2e/test_web.py::test_valid_credentials_are_accepted",
+        "e2e/test_web.py::test_invalid_credentials_are_rejected",
+        "e2e/test_web.py::test_probes_need_no_credentials",
     ],
     "How do I reduce the number of series": [
         "integration/test_events.py::test_names_above_the_maximum_count_as_other",
