@@ -90,7 +90,7 @@ def test_jobs_are_counted_during_a_failover(nodes: Cluster, act: Actors, tmp_pat
         master = nodes.master_of("{reports}")
         nodes.fail_over_on_demand(master)
         before = completed(running)["{reports}"]
-        wait_for(lambda: completed(running).get("{reports}", 0) > before + 20, "and go on")
+        wait_for(lambda: completed(running).get("{reports}", 0) > before + 20, "jobs continue")
         assert nodes.master_of("{reports}") is not master
         assert value(running.samples(), "bullmq_up", connection="api") == 1
         assert value(running.samples(), "bullmq_queue_events_lost_total", queue="{reports}") == 0

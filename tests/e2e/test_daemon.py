@@ -114,7 +114,7 @@ def test_the_exporter_stops_while_redis_hangs(server: Server, tmp_path: Path) ->
     )
     with daemon(tmp_path, config) as running:
         proxy.hang = True
-        wait_for(lambda: proxy.swallowed, "a call without a reply")
+        wait_for(lambda: proxy.dropped, "a call without a reply")
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(timeout=30) == 0
     proxy.close()

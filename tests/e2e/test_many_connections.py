@@ -56,7 +56,7 @@ def test_other_connections_are_polled_as_usual(
     with daemon(tmp_path, config) as running:
         wait_for(lambda: jobs_of(running.samples()) == {*healthy, HUNG, SLOW}, "every database")
         hung.hang, slow.delay = True, 0.4
-        wait_for(lambda: hung.swallowed, "a call without a reply")
+        wait_for(lambda: hung.dropped, "a call without a reply")
         # from a page that was rendered after that
         wait_for_polls(running, "db0")
         before = polls(running)

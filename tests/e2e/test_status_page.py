@@ -108,7 +108,7 @@ def test_the_page_works_without_javascript(running: Daemon, look: Open) -> None:
     assert rows.count() == 63
     screen.page.get_by_label("Search").fill("MAIL")
     screen.page.get_by_role("button", name="Show").click()
-    screen.until(lambda _: rows.count() == 1, "what is searched for")
+    screen.until(lambda _: rows.count() == 1, "the search result")
     assert "1 of 63 queues" in screen.page.locator("form").inner_text()
     screen.open()
     screen.page.get_by_label("blocked only").check()

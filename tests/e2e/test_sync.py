@@ -74,7 +74,7 @@ def test_one_database_passes_until_a_peer_hangs(
         assert len(every(running.samples(), "bullmq_sync_check_success")) == 4 * 7
 
         proxy.hang = True
-        wait_for(lambda: proxy.swallowed, "a call without a reply")
+        wait_for(lambda: proxy.dropped, "a call without a reply")
         name = "bullmq_sync_runs_total"
         before = every(running.samples(), name)
         # at least three seconds, enough for three rounds

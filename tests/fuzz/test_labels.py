@@ -24,7 +24,7 @@ from exporter.state.snapshots import (
     Snapshot,
 )
 from tests.support.factories import moment, snapshot_of
-from tests.support.fuzzing.answers import SETTINGS, AnsweringClient
+from tests.support.fuzzing.fuzzed_client import SETTINGS, FuzzedClient
 from tests.support.fuzzing.profile import fuzz
 from tests.support.pages import Samples, every, parse
 from tests.support.stopped_clock import StoppedClock
@@ -86,7 +86,7 @@ def test_strings_are_read_back_unchanged(
     assert len(every(samples, "bullmq_queue_job_wait_seconds_bucket")) == 2 * len(queues)
 
 
-class Scanned(AnsweringClient):
+class Scanned(FuzzedClient):
     """A client of a keyspace with these keys."""
 
     def __init__(self, keys: list[bytes]) -> None:
@@ -130,7 +130,7 @@ def test_names_of_any_bytes_are_read_back(
 @fuzz(1)
 @given(st.lists(st.none() | st.integers() | st.binary(max_size=5) | st.lists(raw), max_size=3))
 def test_invalid_scan_pages(reply: list[Any]) -> None:
-    client = AnsweringClient({"SCAN"}, [reply])
+    client = FuzzedClient({"SCAN"}, [reply])
     client.pretend_connected()
     discovery = Discovery(Queues())
     try:

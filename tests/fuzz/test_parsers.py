@@ -30,7 +30,7 @@ from exporter.connection.slots import Slots, read_slots, redirection
 from exporter.exposition.text import number
 from exporter.state.keyspaces import Keyspaces
 from exporter.state.snapshots import JobEvents
-from tests.support.fuzzing.answers import anything, number_texts, texts
+from tests.support.fuzzing.fuzzed_client import anything, number_texts, texts
 from tests.support.fuzzing.profile import fuzz
 
 # --- INFO ----------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from exporter.connection import ErrorClass, RedisFailure, parse_info
 from exporter.connection.routing import _joined
 from exporter.connection.slots import read_slots, redirection
 from exporter.state.queue_table import QueueTable
-from tests.support.fuzzing.answers import RIGHT, SETTINGS, Err
+from tests.support.fuzzing.fuzzed_client import RIGHT, SETTINGS, Err
 from tests.support.fuzzing.polls import NAMED, PLAIN, check, polled
 from tests.support.fuzzing.sync_client import OPTIONS, StoringClient
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given
 
-from tests.support.fuzzing.answers import replies, victims
+from tests.support.fuzzing.fuzzed_client import replies, victims
 from tests.support.fuzzing.polls import NAMED, PLAIN, check, polled
 from tests.support.fuzzing.profile import fuzz
 

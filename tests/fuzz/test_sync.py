@@ -15,7 +15,7 @@ from exporter.collectors.sync import endpoints, keys, steps
 from exporter.state.snapshots import SYNC_CHECKS
 from exporter.web.sync_health import sync_health
 from tests.support.factories import moment
-from tests.support.fuzzing.answers import SETTINGS, replies
+from tests.support.fuzzing.fuzzed_client import SETTINGS, replies
 from tests.support.fuzzing.profile import fuzz
 from tests.support.fuzzing.sync_client import OPTIONS, StoringClient
 

@@ -66,7 +66,7 @@ class Pair:
         self._writer = PageWriter()
         self._last: dict[Series, float] = {}
         self.increase = 0.0
-        """Of the completed jobs, over both connections, as Prometheus would sum it."""
+        """The increase of completed jobs over both connections, summed like Prometheus."""
         for poller in self._pollers:
             poller.poll_once()
 

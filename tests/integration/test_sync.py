@@ -312,7 +312,7 @@ class TestNetwork:
         report = sync_test(api=server.url, worker=proxy.url, worker_timeout=SHORT).run()
         assert outcome(report, "api", "api") == ALL_PASSED
         assert not any(pair.passed for pair in report.pairs if pair.reader == "worker")
-        assert proxy.swallowed
+        assert proxy.dropped
         assert _left_with_ttl(server)
 
     def test_stop_interrupts_a_round(self, server: Server, proxy: Proxy) -> None:
@@ -321,7 +321,7 @@ class TestNetwork:
         tester = sync_test(api=server.url, worker=proxy.url, worker_timeout=10 * LIMIT_SECONDS)
         thread = threading.Thread(target=tester.run, daemon=True)
         thread.start()
-        wait_for(lambda: proxy.swallowed, "the round waits for a reply")
+        wait_for(lambda: proxy.dropped, "the round waits for a reply")
         tester.stop()
         wait_for(lambda: not thread.is_alive(), "the round has ended")
 

@@ -30,7 +30,7 @@ class Bursts(threading.Thread):
         self._server = server
         self._ended = threading.Event()
         self._counted: list[int] = []
-        """Completed jobs, for each burst."""
+        """Completed jobs of each burst."""
         self._failed: list[str] = []
 
     def end(self) -> None:

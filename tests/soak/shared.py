@@ -23,7 +23,7 @@ class SharedKeyspace(threading.Thread):
         self._last: dict[Series, float] = {}
         self._ended = threading.Event()
         self._counts: Counter[tuple[str, str]] = Counter()
-        """By queue and what was counted."""
+        """The increases by queue and event."""
         self._readers: set[str] = set()
         self._wrong: list[str] = []
 

@@ -78,7 +78,7 @@ class Written:
         self.server = server
         """The server for the next new connection."""
         self.replicas = replicas
-        """How many must confirm a job."""
+        """Number of replicas that must confirm a job."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.completed = 0

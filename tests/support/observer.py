@@ -70,7 +70,7 @@ class Observer:
         self._process = Path(f"/proc/{watched.process.pid}")
         self.observations: list[Observation] = []
         self.failures: list[str] = []
-        """Requests that were not answered, or not with a page."""
+        """Failed requests, and responses that were not a page."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()

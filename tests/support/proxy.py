@@ -24,25 +24,23 @@ class Proxy:
         self._sockets: list[socket.socket] = []
         self.port = int(self._listener.getsockname()[1])
         self.delay = 0.0
-        """Seconds before each answer."""
+        """Seconds before each reply is forwarded."""
         self.bytes_per_second: int | None = None
-        """How fast answers go."""
+        """Bandwidth of the replies."""
         self.drop = False
-        """Swallow what the server answers."""
+        """Whether to drop all replies."""
         self.hang = False
-        """Accept, and never pass anything on."""
-        self.swallowed = 0
-        """Bytes that have not been passed on since `hang`."""
+        """Whether to accept connections but forward nothing to the server."""
         self.hang_after: int | None = None
-        """Swallow what a connection is answered after so many bytes."""
-        self.swallowed = False
-        """Whether an answer has been swallowed: somebody waits for it."""
+        """Drop the replies of a connection after this many bytes."""
+        self.dropped = False
+        """Whether a command or a reply was dropped, so that the client is waiting for a reply."""
         self.cut_after: int | None = None
-        """Close the connection after so many bytes of answers."""
+        """Close a connection after this many bytes of replies."""
         self.reset = False
-        """Answer with a TCP reset."""
+        """Whether to send a TCP reset instead of a reply."""
         self.corrupt: Callable[[bytes], bytes] | None = None
-        """Gives what is passed on instead of an answer."""
+        """Returns the bytes to send instead of a reply."""
         self._listen()
 
     @property
@@ -91,12 +89,12 @@ class Proxy:
         except OSError:
             _close(front)
             return
-        answers = threading.Thread(target=self._forward_replies, args=(back, front), daemon=True)
-        answers.start()
+        replies = threading.Thread(target=self._forward_replies, args=(back, front), daemon=True)
+        replies.start()
         with contextlib.suppress(OSError):
             while data := front.recv(1 << 16):
                 if self.hang:
-                    self.swallowed += len(data)
+                    self.dropped = True
                 else:
                     back.sendall(data)
         _close(back)
@@ -123,7 +121,7 @@ class Proxy:
     def _pass(self, front: socket.socket, data: bytes, passed: int) -> None:
         kept = None if self.hang_after is None else max(0, self.hang_after - passed)
         if self.drop or (kept is not None and kept < len(data)):
-            self.swallowed = True
+            self.dropped = True
         if self.drop:
             return
         data = data[:kept]

@@ -141,6 +141,6 @@ class TestProgress:
         monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
         with Progress("waiting", screen, every=0.01):
             wait_for(lambda: "waiting" in screen.getvalue())
-            logging.getLogger("test").warning("news")
-        assert "s\r\x1b[Knews\n" in screen.getvalue()
+            logging.getLogger("test").warning("a log line")
+        assert "s\r\x1b[Ka log line\n" in screen.getvalue()
         assert handler.filters == []

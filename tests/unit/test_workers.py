@@ -11,7 +11,7 @@ from exporter.bullmq import Queue, queue_of
 from exporter.collectors.contract import Context
 from exporter.collectors.workers import WorkerNames, WorkersCollector, count_workers
 from exporter.state.snapshots import WorkerCount
-from tests.support.fuzzing.answers import AnsweringClient
+from tests.support.fuzzing.fuzzed_client import FuzzedClient
 from tests.support.keyspaces import NAMES, keyspace
 
 MAIL = queue_of("bull", "mail")
@@ -116,7 +116,7 @@ class TestLongNames:
     def test_a_too_long_line_is_skipped_and_counted(self) -> None:
         own = line("bullmq-exporter:api").replace(b"id=7", b"id=5")
         lines = [line("bull:mail:w:" + "x" * size) for size in (100, 9000, 9000)]
-        client = AnsweringClient({"CLIENT"}, [b"\n".join([own, *lines])])
+        client = FuzzedClient({"CLIENT"}, [b"\n".join([own, *lines])])
         client.connect()
         context = Context(client, 0.0, (MAIL,))
         assert WorkersCollector().collect(context).of(MAIL) == WorkerCount(1, 1)
