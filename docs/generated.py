@@ -8,10 +8,12 @@ from pathlib import Path
 
 from exporter.check.permissions import acl_commands
 from exporter.findings.alertmanager import alertmanager_config
+from exporter.rules import ALERTS
 from exporter.web import endpoints
 
 ROOT = Path(__file__).parents[1]
 _ACL = re.compile(r"^(ACL SETUSER monitor on >password )(.*)$", re.MULTILINE)
+_ALERTS = re.compile(r"^\d+(?= alerts are in )", re.MULTILINE)
 _ENDPOINTS = re.compile(r"(<!-- endpoints -->\n)[^<]*(<!-- end -->)")
 
 
@@ -19,8 +21,9 @@ def pages() -> dict[Path, str]:
     """Path → the file, with its generated parts up to date."""
     readme, operations = ROOT / "README.md", ROOT / "docs" / "operations.md"
     alertmanager = ROOT / "prometheus" / "alertmanager.yml"
+    introduction = _ALERTS.sub(str(len(ALERTS)), readme.read_text())
     return {
-        readme: _ENDPOINTS.sub(rf"\1{endpoints.markdown()}\n\2", readme.read_text()),
+        readme: _ENDPOINTS.sub(rf"\1{endpoints.markdown()}\n\2", introduction),
         alertmanager: alertmanager_config(),
         operations: _ACL.sub(_acl_line, operations.read_text()),
     }

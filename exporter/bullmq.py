@@ -103,7 +103,7 @@ LISTS: Final = ("wait", "paused", "active")
 def is_marker(entry: object) -> bool:
     """Whether a list entry is a wake-up marker, not a job.
 
-    BullMQ 3 and 4 write `0:0` and `0:<ms>`, BullMQ 2 and 3.0 a bare `0`. IDs that BullMQ gives jobs
+    BullMQ 3 and 4 write `0:0` and `0:<ms>`, BullMQ 2 and 3.0 a bare `0`. BullMQ's own job IDs
     begin at 1.
     """
     return isinstance(entry, bytes) and (entry == b"0" or entry.startswith(b"0:"))
@@ -273,8 +273,8 @@ def clock_skew_ms(
 ) -> float | None:
     """How far the clock of a waiting job's producer is ahead of the server's; None if unknown.
 
-    The producer writes `timestamp`, and the server gives the `waiting` event of a job without a
-    delay its time. Differences up to `CLOCK_TOLERANCE_MS` count as none.
+    The producer writes `timestamp`, and the ID of the `waiting` event of a job without a delay
+    has the server's time. Differences up to `CLOCK_TOLERANCE_MS` count as none.
     """
     created = time_ms(values[0])
     if created is None or waiting_ms is None or job_id.startswith(b"repeat:"):

@@ -1,4 +1,4 @@
-"""Servers that tests share."""
+"""Shared servers, the order of the suite, and the summary of skipped tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from tests.support.cluster import Cluster, cluster
 from tests.support.servers import FakeServer, Server, redis62_server, redis_server, valkey
 
-# the same inputs on every machine and in every run, however long one of them takes
+# the same inputs on every machine and in every run, without a time limit
 settings.register_profile(
     "suite",
     derandomize=True,
@@ -25,7 +25,7 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
-# processes that tests start would compile all that they import, each of them again
+# otherwise every process that a test starts would compile all of its imports again
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
@@ -67,7 +67,7 @@ def server(_valkey: Server) -> Server:
 
 @pytest.fixture
 def fake_server(_fake: FakeServer) -> FakeServer:
-    """An empty fakeredis, which knows less than a real server."""
+    """An empty fakeredis, which supports less than a real server."""
     _fake.client().flushall()
     return _fake
 
@@ -90,7 +90,7 @@ def redis7_server(request: pytest.FixtureRequest) -> Server:
 
 @pytest.fixture(params=["fake", "valkey", "redis"])
 def any_server(request: pytest.FixtureRequest) -> Server | FakeServer:
-    """An empty fakeredis, Valkey and Redis."""
+    """An empty fakeredis, then Valkey, then Redis."""
     found: Server | FakeServer = request.getfixturevalue(f"_{request.param}")
     found.client().flushall()
     return found
@@ -104,20 +104,20 @@ def _nodes() -> Iterator[Cluster]:
 
 @pytest.fixture
 def nodes(_nodes: Cluster) -> Cluster:
-    """An empty cluster, all of it up."""
+    """An empty cluster with all nodes running."""
     _nodes.restore()
     _nodes.client().flushall(target_nodes="primaries")
     return _nodes
 
 
-# --- the order of the suite, and what it says of skipped tests ------------------------------------
+# --- order of the suite, and summary of skipped tests ---------------------------------------------
 
 _LAYERS = ("unit", "integration", "e2e", "faults", "fuzz")
-"""What tells most in the least time comes first."""
+"""Fast and general tests run first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Layer by layer; within a layer as pytest found them."""
+    """Run the tests layer by layer, within a layer in pytest's order."""
     folder = Path(__file__).parent
 
     def layer(item: pytest.Item) -> int:
@@ -129,7 +129,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was skipped, why, and how to get it."""
+    """List the reasons of skipped tests, and how to install what is missing."""
     reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", ()))
     if not reasons:
         return
@@ -148,7 +148,7 @@ def _reason(report: pytest.TestReport) -> str:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In CI, a skipped test is a failed run: everything that tests need is installed there."""
+    """Fail the run in CI if a test was skipped: everything that tests need is installed there."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

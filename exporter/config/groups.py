@@ -12,7 +12,7 @@ GroupProblem = tuple[tuple[str, ...], str]
 
 
 def group_problems(config: Config) -> Iterator[GroupProblem]:
-    """Every name in `sync.groups` that is no connection, or is listed before."""
+    """Every name in `sync.groups` that is not a connection, or is listed twice."""
     seen = set()
     for number, group in enumerate(config.sync.groups):
         for place, name in enumerate(group):

@@ -1,6 +1,6 @@
 """Reads the files that a configuration consists of: regular files of a limited size.
 
-A FIFO would block until somebody writes to it, and a device may never end.
+A FIFO would block until it is written to, and a device may never end.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Shard:
 
 
 def parse_shard(text: str) -> Shard:
-    """Parse `2/5`, or `exporter-1/5` with the ordinal (from 0) that a StatefulSet gives its pods.
+    """Parse `2/5`, or `exporter-1/5` with the ordinal (from 0) of a StatefulSet's pod.
 
     Raises `ValueError` with the accepted forms.
     """

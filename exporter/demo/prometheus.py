@@ -74,7 +74,7 @@ def _alertmanager(folder: Path) -> Iterator[str | None]:
         yield None
         return
     file = folder / "alertmanager.yml"
-    # its receivers notify nobody, so it needs nothing else
+    # its receivers are empty, so it needs nothing else
     file.write_text(alertmanager_config())
     address = _free_address()
     arguments = [
@@ -104,7 +104,7 @@ def _running(program: str, arguments: list[str], address: str, folder: Path) -> 
     log = folder / f"{Path(program).name}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            # a session of its own, so that Ctrl-C reaches only the demo, which then stops it
+            # its own session, so that Ctrl-C reaches only the demo, which then stops it
             [program, *arguments],
             stdout=out,
             stderr=out,

@@ -76,8 +76,8 @@ _NOT_BEGUN = _Begun(frozenset(), timed=False)
 class _Starts:
     """Which series have begun: those that a page of an earlier poll has shown.
 
-    A queue is forgotten when the facts lack it, not while it is merely hidden: its counters go on
-    then, and a 0 in between would count as a reset.
+    A queue is forgotten when the facts lack it, not while it is merely hidden: its counters
+    continue then, and a 0 in between would count as a reset.
     """
 
     def __init__(self) -> None:

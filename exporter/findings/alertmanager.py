@@ -49,7 +49,7 @@ _PAIR = ("job", "connections")
 
 
 def alertmanager_config() -> str:
-    """The configuration as YAML. It is valid as it is: its receivers notify nobody."""
+    """The configuration as YAML. It is valid, but its receivers are empty."""
     return _HEAD + "".join(f"{rule}\n" for name in CAUSES for rule in _rules_of(BY_NAME[name]))
 
 

@@ -59,7 +59,7 @@ class Finding:
     headline: str
     detail: Text = ""
     alert: Alert | None = None
-    """None for what is not known: nobody is woken up for that."""
+    """None if the finding is that something is unknown: that is no alert."""
     labels: Mapping[str, str] = field(default_factory=dict)
     impact: float = 0.0
     oldest_seconds: float | None = None

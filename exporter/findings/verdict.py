@@ -118,7 +118,7 @@ def _finding(alert: Alert, hit: Hit) -> Finding:
 
 
 def _unknown(moment: Moment) -> Iterator[Finding]:
-    """What is not known, or not yet. There is no alert for it: it passes, or an alert follows."""
+    """What is unknown, or not known yet. It has no alert: it passes, or an alert follows."""
     tried = {snapshot.connection for snapshot in moment.snapshots}
     waiting = [name for name in moment.config.connections if name not in tried]
     if waiting:
@@ -137,7 +137,7 @@ def _unknown(moment: Moment) -> Iterator[Finding]:
 
 
 def _one_node(snapshot: Snapshot) -> Iterator[Finding]:
-    """No alert: it is a mistake in the configuration, which is seen when it is made."""
+    """No alert: it is an error in the configuration, which shows as soon as it is made."""
     remedy = one_node(snapshot)
     if remedy is not None:
         headline = f"Only a part of the queues of {snapshot.connection} is read"

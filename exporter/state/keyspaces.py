@@ -40,7 +40,7 @@ class Keyspaces:
       reached for the first time, the first in the configuration is preferred, so that labels do
       not depend on which connection was faster.
     - Two connections that were proven to be one keyspace remain so until that is refuted. A
-      reconnect proves nothing: after a restart, one of them still has the former identity.
+      reconnect proves nothing: after a restart, one of them still has the previous identity.
     """
 
     def __init__(self) -> None:

@@ -180,9 +180,9 @@ class Snapshot:
     pings: Histogram
     reconnects: int
     last_error: LastError | None
+    """The last failure of the connection; kept after it has recovered."""
     ping_refusal: LastError | None
     """The error with which the reached server answers PING: MISCONF if it refuses writes."""
-    """The last failure of the connection; kept after it has recovered."""
     reports: Mapping[str, CollectorReport]
     facts: Mapping[type, Dated]
 

@@ -16,7 +16,7 @@ ALWAYS_SERVED: Final = frozenset({"/-/healthy", "/-/ready", "/metrics"})
 _SPARE: Final = 100
 """Connections above a limit, for requests that are always served and for responses with 503."""
 _NETWORK_BYTES: Final = 8
-"""The part of an IPv6 address that identifies a network: a client has all addresses of its own."""
+"""The part of an IPv6 address that identifies a network: a client has all of its addresses."""
 
 
 class ClientConnection(Protocol):

@@ -1,4 +1,4 @@
-"""What end-to-end tests share."""
+"""Fixtures of the end-to-end tests."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.support.servers import Server
 
 @pytest.fixture(scope="session")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of wheel and source distribution, built once in a run of the tests."""
+    """The folder of the wheel and the source distribution, built once per test run."""
     folder = tmp_path_factory.getbasetemp()
-    # the parent of a process' own folder is its run's
+    # the parent of a process's folder belongs to the whole run
     return built_once((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "dist")
 
 
@@ -31,14 +31,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def look(browser: Browser) -> Iterator[Callable[..., Screen]]:
-    """Opens an exporter's status page; nothing may go wrong in the browser."""
+    """Opens an exporter's status page; any error in the browser fails the test."""
     with screens(browser) as opened:
         yield opened
 
 
 @pytest.fixture
 def act(server: Server) -> Iterator[Actors]:
-    """Starts parts of a scenario on the server, and ends them with the test."""
+    """Starts producers and workers on the server, and stops them after the test."""
     actors = Actors(server.port)
     yield actors
     actors.close()

@@ -1,4 +1,4 @@
-"""Live queues of Python's BullMQ in every state; prints the library's own counts and waits.
+"""Live queues of BullMQ for Python in every state; prints the library's own counts and waits.
 
 `python -m tests.e2e.python_scenario PORT`, until its standard input ends.
 """
@@ -18,7 +18,7 @@ async def main(port: str) -> None:
 
     async def process(job: Job, _: str) -> dict[str, bool]:
         if job.name == "fail":
-            raise RuntimeError("as asked")
+            raise RuntimeError("as requested")
         if job.name == "hold":
             await release.wait()
         return {"ok": True}

@@ -1,6 +1,6 @@
-"""Traffic of Python's BullMQ on one queue, with its own count.
+"""Traffic of BullMQ for Python on one queue; prints its own counts.
 
-`python -m tests.e2e.python_traffic PORT QUEUE`: as tests/e2e/node/traffic.mjs.
+`python -m tests.e2e.python_traffic PORT QUEUE`, like tests/e2e/node/traffic.mjs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ async def process(job: Job, _: str) -> str:
     last = job.attemptsMade + 1 >= job.attempts
     if job.name == "fail" or (job.name == "flaky" and not last):
         OWN["failed" if last else "retried"] += 1
-        raise RuntimeError("as asked")
+        raise RuntimeError("as requested")
     OWN["completed"] += 1
     OWN["completedMs"] += (time.monotonic() - began) * 1000
     return "x" * 1000

@@ -1,4 +1,4 @@
-"""Wrong password, wrong database, missing permissions, TLS and sockets of other kinds."""
+"""Access to Redis: passwords, databases, permissions, TLS and Unix sockets."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ OF_ONE_COMMAND = {
     "dbsize": ("bullmq_redis_keys", "server"),
     "hexists": ("bullmq_queue_paused", "queues"),
 }
-"""A family that needs a command, and its collector."""
+"""By command: a family that needs it, and its collector."""
 
 
 @pytest.fixture(scope="module")
 def locked() -> Iterator[Server]:
-    """A server that asks for a password."""
+    """A server that requires a password."""
     with valkey("--requirepass", "right") as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def running(locked: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """An exporter each of whose connections is refused something else, in its own database."""
+    """An exporter; each of its connections has another problem, in its own database."""
     folder = tmp_path_factory.mktemp("access")
     (folder / "password").write_text("right\n")
     at_locked = locked.url.removeprefix("redis://")
@@ -66,7 +66,7 @@ def health(running: Daemon, connection: str) -> dict[str, Any]:
     return found
 
 
-def test_a_wrong_password_is_named_and_not_shown(locked: Server, running: Daemon) -> None:
+def test_a_wrong_password_is_reported_without_showing_it(locked: Server, running: Daemon) -> None:
     wrong = {"connection": "wrong_password"}
     assert value(running.samples(), "bullmq_up", **wrong) == 0
     found = health(running, "wrong_password")
@@ -83,7 +83,7 @@ def test_a_password_from_a_file(running: Daemon) -> None:
     assert value(running.samples(), "bullmq_up", connection="password_of_a_file") == 1
 
 
-def test_a_database_that_does_not_exist(running: Daemon) -> None:
+def test_a_missing_database_is_reported(running: Daemon) -> None:
     assert value(running.samples(), "bullmq_up", connection="no_database") == 0
     error = health(running, "no_database")["last_error"]
     assert error["error"] == "protocol"
@@ -92,7 +92,7 @@ def test_a_database_that_does_not_exist(running: Daemon) -> None:
 
 
 @pytest.mark.parametrize("command_", OF_ONE_COMMAND)
-def test_one_command_refused_costs_its_family_alone(running: Daemon, command_: str) -> None:
+def test_a_refused_command_affects_only_its_family(running: Daemon, command_: str) -> None:
     missing, collector = OF_ONE_COMMAND[command_]
     of = {"connection": f"without_{command_}"}
     wait_for(lambda: jobs(running.samples(), **of), "queues on the page")
@@ -106,7 +106,7 @@ def test_one_command_refused_costs_its_family_alone(running: Daemon, command_: s
     assert running.log.count(f"{collector}: {command_} is not permitted") == 1
 
 
-def test_info_refused(running: Daemon) -> None:
+def test_refused_info(running: Daemon) -> None:
     of = {"connection": "without_info"}
     wait_for(lambda: jobs(running.samples(), **of), "queues on the page")
     samples = running.samples()
@@ -119,7 +119,7 @@ def test_info_refused(running: Daemon) -> None:
 
 @pytest.fixture
 def restricted(server: Server) -> Iterator[Server]:
-    """A server whose user `monitor` may do what a test allows it."""
+    """A server whose user `monitor` has only the permissions that a test grants."""
     yield server
     server.client().acl_deluser("monitor")
 
@@ -132,7 +132,7 @@ def acl(server: Server, *rules: str, user: str = "monitor") -> None:
     server.client().execute_command("ACL", "SETUSER", user, "reset", "on", ">pw", *rules)
 
 
-def test_scan_refused_leaves_static_queues(restricted: Server, tmp_path: Path) -> None:
+def test_static_queues_are_watched_if_scan_is_refused(restricted: Server, tmp_path: Path) -> None:
     add_queues(restricted.client(), "mail", "other")
     acl(restricted, "~*", "+@all", "-scan")
     config = (
@@ -146,7 +146,7 @@ def test_scan_refused_leaves_static_queues(restricted: Server, tmp_path: Path) -
         assert "discovery is not available" in running.log
 
 
-def test_the_published_acls_are_what_the_exporter_uses() -> None:
+def test_the_published_acls_list_exactly_the_declared_commands() -> None:
     reading = {use.name for use in PERMISSIONS} | {"auth", "select"}
     with_sync, without = published_acls()
     assert commands_of(without) == reading
@@ -154,7 +154,7 @@ def test_the_published_acls_are_what_the_exporter_uses() -> None:
 
 
 def fill(client: redis.Redis) -> None:
-    """Queues for which the exporter asks everything that it can ask."""
+    """Add queues for which the exporter sends every command that it has."""
     add_queues(client, "mail", "a:b")
     client.rpush("bull:mail:wait", "0:0")
     client.rpush("bull:mail:active", 2)
@@ -166,7 +166,7 @@ def fill(client: redis.Redis) -> None:
     client.set("bull:ghost:stalled-check", 1)
 
 
-def test_the_exporter_sends_only_what_it_says(server: Server, tmp_path: Path) -> None:
+def test_the_exporter_sends_only_declared_commands(server: Server, tmp_path: Path) -> None:
     fill(server.client())
     server.client().config_resetstat()
     config = f'connections: {{a: {{url: "{server.url}"}}}}\npoll: {{interval_seconds: 0.5}}'
@@ -188,7 +188,9 @@ def test_the_exporter_sends_only_what_it_says(server: Server, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("with_sync", [True, False])
-def test_the_published_acls_suffice(restricted: Server, tmp_path: Path, with_sync: bool) -> None:
+def test_the_published_acls_are_sufficient(
+    restricted: Server, tmp_path: Path, with_sync: bool
+) -> None:
     client = restricted.client()
     fill(client)
     acl(restricted, *published_acls()[0 if with_sync else 1])
@@ -242,7 +244,7 @@ class TestTLS:
         assert (code, jobs(parse(out)).get(("mail", "waiting"))) == (0, 1), err
         front.close()
 
-    def test_a_certificate_that_is_not_trusted(
+    def test_an_untrusted_certificate_is_rejected(
         self, server: Server, ca: trustme.CA, tmp_path: Path
     ) -> None:
         front = TLSFront(server, ca, "127.0.0.1", client_ca=False)
@@ -253,7 +255,7 @@ class TestTLS:
         assert (code, value(parse(out), "bullmq_up")) == (0, 1)
         front.close()
 
-    def test_a_certificate_for_another_name(
+    def test_a_certificate_for_another_name_is_rejected(
         self, server: Server, ca: trustme.CA, tmp_path: Path
     ) -> None:
         front = TLSFront(server, ca, "redis.example", client_ca=False)

@@ -1,4 +1,4 @@
-"""The example by a real Alertmanager: what its grouping and inhibitions leave of several alerts."""
+"""Grouping and inhibition of the example configuration in a real Alertmanager."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Alert = dict[str, Any]
 
 
 class Pager(ThreadingHTTPServer):
-    """The receiver of critical alerts: every notification that it gets, in order."""
+    """The receiver of critical alerts; records every notification in order."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Receive)
@@ -38,7 +38,7 @@ class _Receive(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Nothing: the notifications are the log."""
+        """Do not log; the notifications are recorded."""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def pager() -> Iterator[Pager]:
 
 @pytest.fixture(scope="module")
 def alertmanager(tmp_path_factory: pytest.TempPathFactory, pager: Pager) -> Iterator[str]:
-    """The address of its alerts. The example, with a pager that can be read."""
+    """The address of its alerts. It runs the example with `pager` as the receiver."""
     program = require("prometheus-alertmanager")
     folder = tmp_path_factory.mktemp("alertmanager")
     port = free_port()
@@ -88,13 +88,13 @@ def _answers(address: str) -> bool:
 
 @pytest.fixture(autouse=True)
 def nothing_fires(alertmanager: str) -> Iterator[None]:
-    """What a test has left firing ends with it: inhibitions without `equal` reach everything."""
+    """Resolve all alerts after a test: inhibitions without `equal` would affect other tests."""
     yield
     ended = [
         {"labels": each["labels"], "endsAt": each["startsAt"]} for each in now_at(alertmanager)
     ]
     send(alertmanager, ended)
-    wait_for(lambda: not now_at(alertmanager), "nothing fires any more")
+    wait_for(lambda: not now_at(alertmanager), "no alert fires")
 
 
 def send(alertmanager: str, alerts: list[Alert]) -> None:
@@ -110,12 +110,12 @@ def now_at(alertmanager: str) -> list[Alert]:
 
 
 def alert(name: str, **labels: str) -> Alert:
-    """An alert as its rule makes it, but for these labels."""
+    """An alert as its rule creates it, except for these labels."""
     return {"labels": {**firing_labels()[f"BullMQ{name}"], **labels}}
 
 
 def about_one_redis() -> list[Alert]:
-    """Every alert about the connection `api` alone, or a queue of it."""
+    """Every alert about only the connection `api`, or a queue of it."""
     return [
         {"labels": labels}
         for labels in firing_labels().values()
@@ -123,10 +123,10 @@ def about_one_redis() -> list[Alert]:
     ]
 
 
-def leaves(alertmanager: str, alerts: list[Alert], expected: set[str]) -> None:
-    """Fails unless these of the alerts, and no others, are notified, and stay so.
+def assert_notified(alertmanager: str, alerts: list[Alert], expected: set[str]) -> None:
+    """Assert that exactly the expected ones of the alerts are notified, and stay so.
 
-    Alertmanager takes alerts in one thread and inhibits in another, so one look is not enough.
+    Alertmanager receives and inhibits alerts in separate threads, so one check is not enough.
     """
     send(alertmanager, alerts)
     seen: list[set[str]] = []
@@ -148,22 +148,22 @@ def name(each: Alert) -> str:
     return labels["alertname"].removeprefix("BullMQ") + labels.get("of", "")
 
 
-def test_without_an_exporter_nothing_else_is_known(alertmanager: str) -> None:
+def test_exporter_absent_inhibits_everything_else(alertmanager: str) -> None:
     others = [alert("JobsStalled"), alert("SyncTestFailing"), alert("RedisUnreachable")]
-    leaves(alertmanager, [alert("ExporterAbsent"), *others], {"ExporterAbsent"})
+    assert_notified(alertmanager, [alert("ExporterAbsent"), *others], {"ExporterAbsent"})
 
 
-def test_which_exporter_is_down_says_more(alertmanager: str) -> None:
+def test_exporter_down_inhibits_exporter_absent(alertmanager: str) -> None:
     pair = [alert("ExporterDown"), alert("ExporterAbsent")]
-    leaves(alertmanager, pair, {"ExporterDown"})
+    assert_notified(alertmanager, pair, {"ExporterDown"})
 
 
-def test_one_of_two_exporters_that_is_down_hides_nothing(alertmanager: str) -> None:
+def test_exporter_down_inhibits_no_other_alert(alertmanager: str) -> None:
     pair = [alert("ExporterDown"), alert("NoWorkers")]
-    leaves(alertmanager, pair, {"ExporterDown", "NoWorkers"})
+    assert_notified(alertmanager, pair, {"ExporterDown", "NoWorkers"})
 
 
-def test_a_redis_that_is_down_explains_all_that_is_about_it(alertmanager: str) -> None:
+def test_redis_unreachable_inhibits_every_alert_about_it(alertmanager: str) -> None:
     about = about_one_redis()
     assert len(about) > 15
     alerts = [
@@ -172,7 +172,7 @@ def test_a_redis_that_is_down_explains_all_that_is_about_it(alertmanager: str) -
         alert("RedisUnreachable", connection="elsewhere", job="other", of=" of another job"),
         alert("SyncTestFailing"),
     ]
-    leaves(
+    assert_notified(
         alertmanager,
         alerts,
         {
@@ -184,7 +184,7 @@ def test_a_redis_that_is_down_explains_all_that_is_about_it(alertmanager: str) -
     )
 
 
-def test_isolation_explains_what_waits(alertmanager: str) -> None:
+def test_worker_isolation_inhibits_alerts_about_its_waiting_jobs(alertmanager: str) -> None:
     alerts = [
         alert("WorkerIsolation"),
         alert("QueueBlocked", reason="worker_isolated"),
@@ -193,14 +193,14 @@ def test_isolation_explains_what_waits(alertmanager: str) -> None:
         alert("JobsWaitingFarTooLong"),
         alert("ActiveJobTooLong", queue="other"),
     ]
-    leaves(
+    assert_notified(
         alertmanager,
         alerts,
         {"WorkerIsolation", "QueueBlocked in a third Redis", "ActiveJobTooLong"},
     )
 
 
-def test_missing_workers_or_a_blocked_queue_explain_what_waits(alertmanager: str) -> None:
+def test_missing_workers_inhibit_alerts_about_waiting_jobs(alertmanager: str) -> None:
     alerts = [
         alert("QueueBlocked", reason="no_workers"),
         alert("NoWorkers"),
@@ -208,43 +208,43 @@ def test_missing_workers_or_a_blocked_queue_explain_what_waits(alertmanager: str
         alert("DelayedJobsOverdue"),
         alert("NoWorkers", queue="other", of=" of another queue"),
     ]
-    leaves(alertmanager, alerts, {"NoWorkers", "NoWorkers of another queue"})
+    assert_notified(alertmanager, alerts, {"NoWorkers", "NoWorkers of another queue"})
     blocked = [alert("QueueBlocked", queue="idle"), alert("QueueNotDraining", queue="idle")]
-    leaves(
+    assert_notified(
         alertmanager,
         [*alerts, *blocked],
         {"NoWorkers", "NoWorkers of another queue", "QueueBlocked"},
     )
 
 
-def test_the_worse_of_two_about_the_same_queue(alertmanager: str) -> None:
+def test_the_more_severe_alert_about_a_queue_inhibits_the_other(alertmanager: str) -> None:
     alerts = [
         alert("VeryHighFailureRatio"),
         alert("HighFailureRatio"),
         alert("JobsStalled", queue="other"),
     ]
-    leaves(alertmanager, alerts, {"VeryHighFailureRatio", "JobsStalled"})
+    assert_notified(alertmanager, alerts, {"VeryHighFailureRatio", "JobsStalled"})
 
 
-def test_isolation_explains_the_sync_test_of_its_pair(alertmanager: str) -> None:
-    """In both directions, and of no other pair."""
+def test_worker_isolation_inhibits_the_sync_test_of_its_pair(alertmanager: str) -> None:
+    """In both directions, but not of another pair."""
     alerts = [
         alert("WorkerIsolation"),
         alert("SyncTestFailing"),
         alert("SyncTestFailing", writer="worker", reader="api", of=" back"),
         alert("SyncTestFailing", reader="mail", connections="api,mail", of=" of another pair"),
     ]
-    leaves(alertmanager, alerts, {"WorkerIsolation", "SyncTestFailing of another pair"})
+    assert_notified(alertmanager, alerts, {"WorkerIsolation", "SyncTestFailing of another pair"})
 
 
 def pages(alertmanager: str, pager: Pager, job: str, alerts: list[Alert]) -> list[list[str]]:
     """The names of the alerts in each notification about the job.
 
-    Notifications come in the order in which groups began, so that of an alert that is sent later
-    proves that no other is to come.
+    Notifications are sent in the order in which groups started, so the one of a later alert
+    proves that no other will follow.
     """
     send(alertmanager, [{"labels": each["labels"] | {"job": job}} for each in alerts])
-    wait_for(lambda: len(now_at(alertmanager)) == len(alerts), "the alerts are taken")
+    wait_for(lambda: len(now_at(alertmanager)) == len(alerts), "the alerts are received")
     last = alert("PageNotRendered", job=f"after-{job}")
     send(alertmanager, [last])
 
@@ -259,7 +259,9 @@ def pages(alertmanager: str, pager: Pager, job: str, alerts: list[Alert]) -> lis
     ]
 
 
-def test_a_stopped_fleet_is_one_page(alertmanager: str, pager: Pager) -> None:
+def test_stopped_workers_of_many_queues_cause_one_notification(
+    alertmanager: str, pager: Pager
+) -> None:
     symptoms = ("JobsWaitingTooLong", "JobsWaitingFarTooLong", "QueueNotDraining", "BacklogGrowing")
     alerts = [
         alert(each, queue=f"queue-{number}", reason="no_workers")
@@ -269,11 +271,11 @@ def test_a_stopped_fleet_is_one_page(alertmanager: str, pager: Pager) -> None:
     assert pages(alertmanager, pager, "fleet", alerts) == [["NoWorkers"] * 60]
 
 
-def test_a_redis_that_is_down_is_one_page(alertmanager: str, pager: Pager) -> None:
+def test_an_unreachable_redis_causes_one_notification(alertmanager: str, pager: Pager) -> None:
     assert pages(alertmanager, pager, "down", about_one_redis()) == [["RedisUnreachable"]]
 
 
-def test_workers_on_another_redis_are_one_page(alertmanager: str, pager: Pager) -> None:
+def test_isolated_workers_cause_one_notification(alertmanager: str, pager: Pager) -> None:
     alerts = [
         *(alert("WorkerIsolation", queue=queue) for queue in ("mail", "images")),
         *(alert("NoWorkers", queue=queue) for queue in ("mail", "images")),
@@ -284,7 +286,7 @@ def test_workers_on_another_redis_are_one_page(alertmanager: str, pager: Pager) 
     assert pages(alertmanager, pager, "isolated", alerts) == [["WorkerIsolation"] * 2]
 
 
-def test_a_redis_that_fills_up_hides_nothing_else_of_it(alertmanager: str) -> None:
-    """Labels that both lack are equal to Alertmanager: these have neither prefix nor queue."""
+def test_alerts_about_a_full_redis_do_not_inhibit_each_other(alertmanager: str) -> None:
+    """Labels that both alerts lack count as equal; these have neither prefix nor queue."""
     three = ["RedisMemoryNearLimit", "RedisEvictionPolicyUnsafe", "CollectionErrors"]
-    leaves(alertmanager, [alert(each) for each in three], set(three))
+    assert_notified(alertmanager, [alert(each) for each in three], set(three))

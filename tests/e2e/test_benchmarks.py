@@ -1,4 +1,4 @@
-"""`make bench` runs to its end with small numbers."""
+"""`make bench` completes with small numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.waiting import LIMIT_SECONDS
 pytestmark = pytest.mark.e2e
 
 
-def test_a_small_run_prints_the_whole_table() -> None:
+def test_a_small_run_prints_all_targets() -> None:
     require("redis-server")
     small = {
         "queues": 100,

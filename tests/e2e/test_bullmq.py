@@ -1,4 +1,4 @@
-"""Live BullMQ: what the exporter shows is what the library itself counts."""
+"""Live BullMQ: the exporter shows the counts of the library itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Counts = dict[str, dict[str, int]]
 
 @contextmanager
 def scenario(*arguments: str) -> Iterator[Counts]:
-    """The counts that the library prints; the queues stay as they are until the end."""
+    """The counts that the library prints; the queues do not change until the end."""
     process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -34,7 +34,7 @@ def scenario(*arguments: str) -> Iterator[Counts]:
         process.wait()
 
 
-def agree(server: Server, counts: Counts) -> None:
+def assert_equal_counts(server: Server, counts: Counts) -> None:
     expected: dict[tuple[str, str], int] = {}
     for queue, states in counts.items():
         for state, count in states.items():
@@ -50,13 +50,13 @@ def agree(server: Server, counts: Counts) -> None:
 
 
 @pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
-def test_node(real_server: Server, library: str) -> None:
+def test_counts_of_bullmq_for_node(real_server: Server, library: str) -> None:
     script = node_modules().parent / "scenario.mjs"
     with scenario("node", str(script), library, str(real_server.port)) as counts:
-        agree(real_server, counts)
+        assert_equal_counts(real_server, counts)
 
 
-def test_python(real_server: Server) -> None:
+def test_counts_of_bullmq_for_python(real_server: Server) -> None:
     module = "tests.e2e.python_scenario"
     with scenario(sys.executable, "-m", module, str(real_server.port)) as counts:
-        agree(real_server, counts)
+        assert_equal_counts(real_server, counts)

@@ -1,4 +1,4 @@
-"""The command line: what it prints and how it exits."""
+"""The command line: output and exit codes."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_once_prints_a_page(server: Server) -> None:
     assert jobs(parse(done.stdout))[("mail", "waiting")] == 1
 
 
-def test_once_fails_where_redis_is_not_there() -> None:
+def test_once_fails_if_redis_is_unreachable() -> None:
     done = command("run", "--once", REDIS_URL=f"redis://127.0.0.1:{free_port()}")
     assert done.returncode == 1
     assert value(parse(done.stdout), "bullmq_up") == 0
     assert "connection-test failed" in done.stderr
 
 
-def test_config_prints_what_is_in_force() -> None:
+def test_config_prints_the_effective_configuration() -> None:
     done = command("config", REDIS_URL="redis://u:hunter2@h", PORT="80")
     assert done.returncode == 0
     assert "listen: 0.0.0.0:80\n" in done.stdout
@@ -85,7 +85,7 @@ def test_version_and_help() -> None:
 
 
 def on_a_terminal(*arguments: str, **extra: str) -> str:
-    """What a terminal is sent on standard output and error, until the command ends."""
+    """Everything that the command writes to a terminal."""
     ours, theirs = pty.openpty()
     started = subprocess.Popen(
         [sys.executable, "-m", "exporter", *arguments],
@@ -107,7 +107,7 @@ def on_a_terminal(*arguments: str, **extra: str) -> str:
 RED = "\x1b[31m"
 
 
-def test_blocked_queues_are_red_unless_colours_are_unwanted(server: Server, tmp_path: Path) -> None:
+def test_blocked_queues_are_red_unless_no_color_is_set(server: Server, tmp_path: Path) -> None:
     add_queues(server.client(), "mail")
     file = tmp_path / "config.yaml"
     poll = "{interval_seconds: 0.5, blocked_after_seconds: 0.5}"
@@ -117,9 +117,7 @@ def test_blocked_queues_are_red_unless_colours_are_unwanted(server: Server, tmp_
     assert RED not in on_a_terminal(*look, NO_COLOR="1")
 
 
-def test_a_terminal_is_told_what_takes_time_and_keeps_none_of_it(
-    server: Server, tmp_path: Path
-) -> None:
+def test_progress_is_shown_on_a_terminal_and_erased(server: Server, tmp_path: Path) -> None:
     proxy = Proxy(server)
     proxy.hang = True
     file = tmp_path / "config.yaml"

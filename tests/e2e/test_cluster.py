@@ -1,4 +1,4 @@
-"""A cluster with live BullMQ, as users run the exporter on one."""
+"""The exporter on a cluster with live BullMQ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORKERS = "bullmq_queue_workers"
 
 
 def config(nodes: Cluster, prefixes: str = "[bull]") -> str:
-    """Two services that enter the cluster through different nodes."""
+    """Two connections to the same cluster through different nodes."""
     return f"""
 connections:
   api: {{url: "{nodes.servers[0].url}", cluster: true}}
@@ -81,7 +81,7 @@ def test_one_cluster_through_two_nodes(nodes: Cluster, tmp_path: Path) -> None:
         assert len(health["metadata"]["masters"]) == 3
 
 
-def test_jobs_are_counted_through_a_failover(nodes: Cluster, act: Actors, tmp_path: Path) -> None:
+def test_jobs_are_counted_during_a_failover(nodes: Cluster, act: Actors, tmp_path: Path) -> None:
     live = {"queue": "{reports}", "cluster": True}
     with daemon(tmp_path, config(nodes)) as running:
         parts = part("worker", **live), part("producer", **live, every=20)
@@ -90,13 +90,13 @@ def test_jobs_are_counted_through_a_failover(nodes: Cluster, act: Actors, tmp_pa
         master = nodes.master_of("{reports}")
         nodes.fail_over_on_demand(master)
         before = completed(running)["{reports}"]
-        wait_for(lambda: completed(running).get("{reports}", 0) > before + 20, "and go on")
+        wait_for(lambda: completed(running).get("{reports}", 0) > before + 20, "jobs continue")
         assert nodes.master_of("{reports}") is not master
         assert value(running.samples(), "bullmq_up", connection="api") == 1
         assert value(running.samples(), "bullmq_queue_events_lost_total", queue="{reports}") == 0
 
 
-def test_check(nodes: Cluster, tmp_path: Path) -> None:
+def test_check_of_a_cluster(nodes: Cluster, tmp_path: Path) -> None:
     add_queues(nodes.client(), "{a}", "{b}", "{c}")
     file = tmp_path / "config.yaml"
     file.write_text(config(nodes))
@@ -113,7 +113,7 @@ def test_check(nodes: Cluster, tmp_path: Path) -> None:
     assert f"  {cause}" in done.stdout.splitlines()
 
 
-def test_the_published_acls_suffice(nodes: Cluster, tmp_path: Path) -> None:
+def test_the_published_acls_are_sufficient(nodes: Cluster, tmp_path: Path) -> None:
     acl(nodes, *published_acls()[0])
     add_queues(nodes.client(), "{a}", "{b}", "{c}")
     with daemon(tmp_path, monitor_config(nodes)) as running:
@@ -128,7 +128,7 @@ def test_the_published_acls_suffice(nodes: Cluster, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("refused", "told"),
+    ("refused", "message"),
     [
         ("asking", "asking is refused; missing: queues whose slot is migrating"),
         (
@@ -137,10 +137,10 @@ def test_the_published_acls_suffice(nodes: Cluster, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_refused_on_a_cluster(
-    nodes: Cluster, tmp_path: Path, refused: str, told: str
+def test_refused_commands_and_their_cost(
+    nodes: Cluster, tmp_path: Path, refused: str, message: str
 ) -> None:
     acl(nodes, *published_acls()[1], f"-{refused}")
     file = tmp_path / "config.yaml"
     file.write_text(monitor_config(nodes))
-    assert told in command("check", "--config", str(file)).stdout
+    assert message in command("check", "--config", str(file)).stdout

@@ -1,4 +1,4 @@
-"""The commands of README.md and docs/, run: the quick start as one walk, the others one by one."""
+"""The commands of README.md and docs/ are run: the quick start as a whole, others one by one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ONE_BY_ONE = [b for b in all_blocks("sh") if b.page != QUICK_START and not b.rea
 
 
 @dataclass
-class Walk:
+class QuickStart:
     """The quick start after its last step."""
 
     folder: Path
@@ -58,14 +58,14 @@ class Walk:
 
 
 def environment(folder: Path, dist: Path, port: int) -> dict[str, str]:
-    """A fresh home, python3 and the tools, and a Node that finds bullmq."""
+    """An environment with a new home folder, python3, the tools, and Node with bullmq."""
     programs, modules = folder / "bin", folder / "node_modules"
     programs.mkdir()
     modules.mkdir()
-    stand_in(programs, dist)
+    write_substitutes(programs, dist)
     for name, library in (("bullmq", "bullmq6"), ("ioredis", "ioredis")):
         (modules / name).symlink_to(node_modules() / library)
-    # where packages come from, and what a Python that is not the system's needs
+    # package sources, and what a Python outside the system's paths needs
     kept = ("UV_", "SSL_CERT_", "LD_LIBRARY_PATH")
     passed = {name: value for name, value in os.environ.items() if name.startswith(kept)}
     tools = {str(Path(require(tool)).parent) for tool in TOOLS}
@@ -79,8 +79,8 @@ def environment(folder: Path, dist: Path, port: int) -> dict[str, str]:
     }
 
 
-def stand_in(programs: Path, dist: Path) -> None:
-    """uv for `python3 -m venv` and `pip`, which take twenty times as long."""
+def write_substitutes(programs: Path, dist: Path) -> None:
+    """Replace `python3 -m venv` and `pip` by uv, which is twenty times as fast."""
     uv, base = beside_python("uv"), python()
     venv = f'[ "$1 $2" = "-m venv" ] && shift 2 && exec {uv} venv --quiet --python {base} "$@"'
     scripts = {
@@ -93,7 +93,7 @@ def stand_in(programs: Path, dist: Path) -> None:
 
 
 def bash(script: str, folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """A script that ends at its first failure, and everything that it has started with it."""
+    """Run a script that stops at its first failure, and then everything that it started."""
     ending = "trap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n"
     return subprocess.run(
         ["bash", "-emc", ending + script],
@@ -107,13 +107,13 @@ def bash(script: str, folder: Path, env: dict[str, str]) -> subprocess.Completed
 
 
 @pytest.fixture(scope="module")
-def walk(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
-    folder = tmp_path_factory.mktemp("walk")
+def quick_start(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickStart]:
+    folder = tmp_path_factory.mktemp("quick_start")
     ports = {"9538": free_port(), "9090": free_port()}
     env = environment(folder, dist, ports["9538"])
     with redis_server() as server:
         add_queues(server.client(), "mail")
-        found = Walk(folder, server, env, "", ports | {"6379": server.port})
+        found = QuickStart(folder, server, env, "", ports | {"6379": server.port})
         steps = "".join(block.text for block in blocks(QUICK_START) if block.language == "sh")
         done = bash(found.localized(steps), folder, env)
         found.output = done.stdout
@@ -121,44 +121,49 @@ def walk(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]
         yield found
 
 
-def test_the_quick_start_leads_to_a_firing_alert(walk: Walk) -> None:
-    assert re.search(r"^OK: default sees what it writes", walk.output, re.MULTILINE)
-    assert 'bullmq_queue_size{connection="default",prefix="bull",queue="mail"' in walk.output
-    firing = [line for line in walk.output.splitlines() if "alertname=" in line]
+def test_the_quick_start_leads_to_a_firing_alert(quick_start: QuickStart) -> None:
+    assert re.search(r"^OK: default sees what it writes", quick_start.output, re.MULTILINE)
+    assert 'bullmq_queue_size{connection="default",prefix="bull",queue="mail"' in quick_start.output
+    firing = [line for line in quick_start.output.splitlines() if "alertname=" in line]
     assert len(firing) == 1
     assert 'alertname="BullMQNoWorkers"' in firing[0]
     assert 'queue="quickstart"' in firing[0]
 
 
-def test_the_quick_start_cleans_up(walk: Walk) -> None:
-    assert walk.server.client().keys("bull:quickstart*") == []
-    assert walk.server.client().exists("bull:mail:wait")
-    assert "for: 5m" in (walk.folder / "bullmq.rules.yml").read_text()
+def test_the_quick_start_cleans_up(quick_start: QuickStart) -> None:
+    assert quick_start.server.client().keys("bull:quickstart*") == []
+    assert quick_start.server.client().exists("bull:mail:wait")
+    assert "for: 5m" in (quick_start.folder / "bullmq.rules.yml").read_text()
 
 
 @pytest.fixture(scope="module")
-def installed(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
-    """What the quick start has installed, beside an exporter that runs."""
-    bin_folder = walk.folder / "exporter-venv" / "bin"
-    env = walk.environment | {
-        "PATH": f"{bin_folder}:{walk.environment['PATH']}",
-        "REDIS_URL": walk.server.url,
+def installed(
+    quick_start: QuickStart, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[QuickStart]:
+    """The quick start's installation, beside a running exporter."""
+    bin_folder = quick_start.folder / "exporter-venv" / "bin"
+    env = quick_start.environment | {
+        "PATH": f"{bin_folder}:{quick_start.environment['PATH']}",
+        "REDIS_URL": quick_start.server.url,
     }
     folder = tmp_path_factory.mktemp("beside")
-    with daemon(folder, REDIS_URL=walk.server.url) as running:
+    with daemon(folder, REDIS_URL=quick_start.server.url) as running:
         yield replace(
-            walk, folder=folder, environment=env, ports=walk.ports | {"9538": running.port}
+            quick_start,
+            folder=folder,
+            environment=env,
+            ports=quick_start.ports | {"9538": running.port},
         )
 
 
 @pytest.mark.parametrize("block", ONE_BY_ONE, ids=str)
-def test_a_block_runs(installed: Walk, block: Block, tmp_path: Path) -> None:
+def test_a_block_runs(installed: QuickStart, block: Block, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text())
-    run_block = run_until_ready if block.stays else run_to_its_end
+    run_block = run_until_ready if block.stays else run_until_exit
     run_block(block.text, replace(installed, folder=tmp_path))
 
 
-def run_to_its_end(text: str, here: Walk) -> None:
+def run_until_exit(text: str, here: QuickStart) -> None:
     done = bash(here.localized(text), here.folder, here.environment)
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
@@ -167,8 +172,8 @@ def run_to_its_end(text: str, here: Walk) -> None:
     )
 
 
-def run_until_ready(text: str, here: Walk) -> None:
-    """Of a block that goes on until it is stopped."""
+def run_until_ready(text: str, here: QuickStart) -> None:
+    """Run a block that runs until it is stopped."""
     port = free_port()
     localized = replace(here, ports=here.ports | {"9538": port}).localized(text)
     log = here.folder / "log"
@@ -210,7 +215,7 @@ PROMETHEUS = [
 
 
 @pytest.mark.parametrize("block", PROMETHEUS, ids=str)
-def test_prometheus_takes_its_snippets(block: Block, tmp_path: Path) -> None:
+def test_prometheus_snippets_are_valid(block: Block, tmp_path: Path) -> None:
     data = yaml.safe_load(block.text)
     if "metric_relabel_configs" in data:
         data = {"scrape_configs": [{"job_name": "bullmq"} | data]}

@@ -1,4 +1,4 @@
-"""What the compose file starts, without an engine: Prometheus' configuration, and the traffic."""
+"""What the compose file starts, without containers: Prometheus's configuration and the traffic."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ queues: {discovery_interval_seconds: 0.5}
 """
 
 
-def test_promtool_takes_the_configuration_as_it_is_mounted(tmp_path: Path) -> None:
+def test_the_mounted_prometheus_configuration_is_valid(tmp_path: Path) -> None:
     for target, source in mounts("prometheus").items():
         assert Path(target).parent == Path("/etc/prometheus")
         shutil.copy(source, tmp_path / Path(target).name)
@@ -40,7 +40,7 @@ def test_promtool_takes_the_configuration_as_it_is_mounted(tmp_path: Path) -> No
 
 @pytest.fixture
 def traffic(server: Server) -> Iterator[None]:
-    """The demo's services on that server, in this environment's Python."""
+    """The demo's services, run on that server in this environment."""
     compose_url = SERVICES["exporter"]["environment"]["REDIS_URL"]
     processes = []
     try:
@@ -57,7 +57,7 @@ def traffic(server: Server) -> Iterator[None]:
         )
 
 
-def test_the_traffic_flows(traffic: None, server: Server, tmp_path: Path) -> None:
+def test_every_demo_queue_completes_jobs(traffic: None, server: Server, tmp_path: Path) -> None:
     with daemon(tmp_path, CONFIG, REDIS_URL=server.url) as running:
 
         def flows() -> bool:

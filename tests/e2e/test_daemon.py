@@ -1,4 +1,4 @@
-"""The daemon: Redis absent at its start, several connections, its pages, and how it stops."""
+"""The daemon: start without Redis, several connections, its pages, and its stop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def up(running: Daemon) -> float | None:
 
 def test_redis_absent_at_start(tmp_path: Path) -> None:
     port = free_port()
-    # the exporter may have looked for queues in the new server before there is one
+    # discovery may run on the new server before it has a queue
     config = (
         f"connections: {{api: {{url: 'redis://127.0.0.1:{port}/0'}}}}\n"
         "poll: {interval_seconds: 0.2}\nqueues: {discovery_interval_seconds: 1}\n"
@@ -48,7 +48,7 @@ def test_redis_absent_at_start(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Server]:
-    """A server on which `several` alone has clients."""
+    """A server that only `several` connects to."""
     with valkey() as found:
         add_queues(found.client(), "mail")
         yield found
@@ -56,7 +56,7 @@ def shared() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def several(shared: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """An exporter with three ways to one keyspace, and a connection that leads nowhere."""
+    """An exporter with three connections to one keyspace, and one that is refused."""
     urls = {
         "REDIS_URL_API": shared.url,
         "REDIS_URL_GONE": f"redis://127.0.0.1:{free_port()}/0",
@@ -68,7 +68,7 @@ def several(shared: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield running
 
 
-def test_one_connection_down_leaves_the_others_alone(several: Daemon) -> None:
+def test_a_lost_connection_does_not_affect_the_others(several: Daemon) -> None:
     up = {dict(k[1])["connection"]: v for k, v in every(several.samples(), "bullmq_up").items()}
     assert up == {"api": 1, "gone": 0, "worker": 1, "ztwin": 1}
     assert several.get("/health/redis").json["status"] == "degraded"
@@ -91,22 +91,22 @@ def test_connections_to_one_keyspace_are_read_once(several: Daemon, shared: Serv
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_stop_it(server: Server, tmp_path: Path, number: int) -> None:
-    """Each line of a log in JSON is an object, to the last."""
+def test_signals_stop_the_exporter(server: Server, tmp_path: Path, number: int) -> None:
+    """Every line of the JSON log is an object, including the last one."""
     config = f'connections: {{api: {{url: "{server.url}"}}}}\nlog: {{format: json}}\n'
     with daemon(tmp_path, config) as running:
         assert running.stop(number) == 0
         lines = [json.loads(line) for line in running.log.splitlines()]
     of_redis = {"logger": "REDIS", "connection": "api"}
     for message in ("connected", "closed"):
-        wanted = of_redis | {"message": message}
-        assert [line for line in lines if wanted.items() <= line.items()], message
+        expected = of_redis | {"message": message}
+        assert [line for line in lines if expected.items() <= line.items()], message
     assert lines[-1]["message"] == "stopped"
     assert not [line for line in lines if "traceback" in line]
 
 
-def test_it_stops_while_redis_hangs(server: Server, tmp_path: Path) -> None:
-    """The calls in progress are broken off: otherwise they would take a minute."""
+def test_the_exporter_stops_while_redis_hangs(server: Server, tmp_path: Path) -> None:
+    """Calls in progress are aborted; otherwise they would take a minute."""
     proxy = Proxy(server)
     config = (
         f"connections: {{api: {{url: '{proxy.url}', timeout_seconds: 60}}}}\n"
@@ -114,7 +114,7 @@ def test_it_stops_while_redis_hangs(server: Server, tmp_path: Path) -> None:
     )
     with daemon(tmp_path, config) as running:
         proxy.hang = True
-        wait_for(lambda: proxy.swallowed, "a call that is not answered")
+        wait_for(lambda: proxy.dropped, "a call without a reply")
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(timeout=30) == 0
     proxy.close()
@@ -128,7 +128,7 @@ def test_the_example_configuration_runs(server: Server) -> None:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """An exporter that has seen one queue."""
+    """An exporter that has polled one queue."""
     with valkey() as server:
         add_queues(server.client(), "mail")
         with daemon(tmp_path_factory.mktemp("http"), REDIS_URL=server.url) as found:
@@ -142,14 +142,16 @@ class TestHTTP:
         plain = running.get("/metrics")
         assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
         assert "content-encoding" not in plain.headers
-        wanted = running.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
-        assert wanted.headers["content-type"].startswith("application/openmetrics-text; version=1")
-        assert wanted.text.endswith("# EOF\n")
+        openmetrics = running.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+        assert openmetrics.headers["content-type"].startswith(
+            "application/openmetrics-text; version=1"
+        )
+        assert openmetrics.text.endswith("# EOF\n")
         packed = running.get("/metrics", Accept_Encoding="gzip")
         assert packed.headers["content-encoding"] == "gzip"
         assert packed.headers["vary"] == "Accept, Accept-Encoding"
 
-    def test_head(self, running: Daemon) -> None:
+    def test_head_of_metrics(self, running: Daemon) -> None:
         answer = running.get("/metrics", method="HEAD")
         assert answer.status == 200
         assert answer.body == b""
@@ -159,17 +161,19 @@ class TestHTTP:
         ("path", "method", "status"),
         [("/metrics", "POST", 405), ("/nothing", "GET", 404), ("/metrics/", "GET", 404)],
     )
-    def test_what_there_is_not(self, running: Daemon, path: str, method: str, status: int) -> None:
+    def test_unknown_paths_and_methods(
+        self, running: Daemon, path: str, method: str, status: int
+    ) -> None:
         assert running.get(path, method=method).status == status
 
-    def test_the_status_page_links_what_works(self, running: Daemon) -> None:
+    def test_links_of_the_status_page_work(self, running: Daemon) -> None:
         page = running.get("/").text
         found = [unescape(part.split('"')[0]) for part in page.split('href="')[1:]]
         links = [link for link in found if not link.startswith("data:")]
         assert {"metrics", "health/redis", "health/queues", "?sort=failed"} <= set(links)
         assert all(running.get(f"/{link}").status == 200 for link in links)
 
-    def test_health_tells_all(self, running: Daemon) -> None:
+    def test_health_has_every_detail(self, running: Daemon) -> None:
         answer = running.get("/health/redis").json
         assert answer["status"] == "up"
         api = answer["connections"]["default"]
@@ -183,7 +187,7 @@ class TestHTTP:
         assert api["last_error"] is None
 
 
-def test_a_taken_port_is_told(server: Server) -> None:
+def test_a_port_in_use_is_reported(server: Server) -> None:
     done = process("run", "--listen", f"127.0.0.1:{server.port}", REDIS_URL=server.url)
     assert done.returncode == 1
     assert "cannot listen on" in done.stderr

@@ -1,4 +1,4 @@
-"""TypeScript checks the dashboards against Grafana's own published schema."""
+"""TypeScript checks the dashboards against Grafana's published schema."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.support.dashboards import FILES, Dashboard, load, panels
-from tests.support.typescript import compiler_says
+from tests.support.typescript import compiler_errors
 
-# enums are types of their own in TypeScript; in JSON they are their values
+# enums are separate types in TypeScript; in JSON they are their values
 PREAMBLE = """
 type J<T> = T extends string ? `${T}` : T extends number ? number
   : T extends (infer U)[] ? J<U>[] : T extends object ? { [K in keyof T]: J<T[K]> } : T;
@@ -28,7 +28,7 @@ WITH_FIELDS = {"timeseries", "table", "heatmap", "state-timeline"}
 
 
 def program(dashboard: Dashboard) -> str:
-    """A program that is well typed if the dashboard follows the schema."""
+    """A program that type-checks if the dashboard follows the schema."""
     return PREAMBLE + "\n".join(statements(dashboard))
 
 
@@ -53,7 +53,7 @@ def statements(dashboard: Dashboard) -> Iterator[str]:
 
 
 def without_queries(content: Any) -> Any:
-    """Prometheus' own fields of a query are not in the schema, and are checked here."""
+    """Check and remove the query fields of Prometheus, which the schema does not have."""
     if isinstance(content, list):
         return [without_queries(each) for each in content]
     if not isinstance(content, dict):
@@ -100,19 +100,19 @@ KINDS = (
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the compiler says of the dashboards, and of one that is broken in several ways."""
+def errors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The compiler's errors by program: the dashboards, and one broken in several ways."""
     dashboards = {file.stem: load(file) for file in FILES}
     dashboards |= {f"broken{index}": broken(how) for index, how in enumerate(KINDS)}
     programs = {name: program(each) for name, each in dashboards.items()}
-    return compiler_says(tmp_path_factory.mktemp("schema"), programs)
+    return compiler_errors(tmp_path_factory.mktemp("schema"), programs)
 
 
-def test_the_dashboards_follow_the_schema(said: dict[str, str]) -> None:
-    assert [text for name, text in said.items() if not name.startswith("broken")] == []
+def test_the_dashboards_follow_the_schema(errors: dict[str, str]) -> None:
+    assert [text for name, text in errors.items() if not name.startswith("broken")] == []
 
 
 @pytest.mark.parametrize("how", KINDS)
-def test_the_check_finds(how: str, said: dict[str, str]) -> None:
-    """Each kind of mistake, so that silence means something."""
-    assert f"broken{KINDS.index(how)}" in said
+def test_the_check_finds_an_error(how: str, errors: dict[str, str]) -> None:
+    """One error of each kind, to prove that the check can fail."""
+    assert f"broken{KINDS.index(how)}" in errors

@@ -32,26 +32,26 @@ def test_help_lists_every_scenario_with_a_line() -> None:
         assert f" {scenario.summary}\n" in text
 
 
-def test_an_unknown_scenario_is_rejected_with_those_that_are() -> None:
+def test_an_unknown_scenario_lists_the_available_ones() -> None:
     ended = command("demo", "--scenario", "chaos")
     assert ended.returncode == 2
     assert "chaos" in ended.stderr
     assert "'isolation'" in ended.stderr
 
 
-def test_prometheus_that_is_not_there() -> None:
+def test_missing_prometheus_is_an_error() -> None:
     done = command("demo", "--prometheus", PATH="/nowhere")
     assert done.returncode == 1
     assert "prometheus is not installed; install it" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_alertmanager_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_alertmanager_is_mentioned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prometheus starts without it, and the demo says what to install."""
     (tmp_path / "prometheus").symlink_to(require("prometheus"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with local_prometheus("127.0.0.1:1") as pages:
         address = pages["Prometheus"].removeprefix("http://127.0.0.1:")
-        asked = Prometheus(int(address.removesuffix("/alerts")))
-        assert asked.get("alertmanagers") == {"activeAlertmanagers": [], "droppedAlertmanagers": []}
+        prom = Prometheus(int(address.removesuffix("/alerts")))
+        assert prom.get("alertmanagers") == {"activeAlertmanagers": [], "droppedAlertmanagers": []}
         assert pages["Alertmanager"].startswith("not installed; install it")

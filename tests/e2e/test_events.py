@@ -1,4 +1,4 @@
-"""Counters and durations against what live producers and workers counted themselves."""
+"""Counters and durations equal those of live producers and workers."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ connections: {{api: {{url: "{url}"}}}}
 """
 KINDS = ("added", "started", "completed", "failed", "retried")
 CONCURRENCY = 3
-"""Of the traffic's worker."""
+"""Concurrency of the traffic's worker."""
 
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[Server]:
-    """Each test has a queue of its own on it."""
+    """A server on which each test has its own queue."""
     with valkey() as found:
         yield found
 
@@ -44,7 +44,7 @@ def running(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def act(redis: Server) -> Iterator[Actors]:
-    """Starts parts of a scenario on that server."""
+    """Starts producers and workers on that server."""
     actors = Actors(redis.port)
     yield actors
     actors.close()
@@ -57,14 +57,14 @@ def counted(running: Daemon, queue: str) -> dict[str, int]:
     return {kind: int(count) for kind, count in found.items() if count is not None}
 
 
-def follows(running: Daemon, queue: str) -> None:
-    """Waits until the queue is known, and the end of its stream."""
+def wait_until_followed(running: Daemon, queue: str) -> None:
+    """Wait until the queue is discovered and its stream is followed."""
     read = "bullmq_queue_events_read_total"
     wait_for(lambda: value(running.samples(), read, queue=queue) is not None, "discovered")
 
 
 def run_traffic(running: Daemon, queue: str, *arguments: str) -> dict[str, float]:
-    """The traffic's own count, and its `seconds`; it begins when the exporter knows the queue."""
+    """The traffic's own counts, and its `seconds`; it starts once the exporter has the queue."""
     process = subprocess.Popen(
         [*arguments, queue], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -72,7 +72,7 @@ def run_traffic(running: Daemon, queue: str, *arguments: str) -> dict[str, float
     assert process.stdout is not None
     try:
         assert process.stdout.readline() == "ready\n"
-        follows(running, queue)
+        wait_until_followed(running, queue)
         began = time.monotonic()
         process.stdin.write("go\n")
         process.stdin.flush()
@@ -83,7 +83,7 @@ def run_traffic(running: Daemon, queue: str, *arguments: str) -> dict[str, float
         process.wait()
 
 
-def agree(running: Daemon, queue: str, own: dict[str, float]) -> None:
+def assert_equal_counts(running: Daemon, queue: str, own: dict[str, float]) -> None:
     expected = {kind: int(own[kind]) for kind in KINDS}
 
     def found() -> dict[str, int]:
@@ -100,7 +100,7 @@ def agree(running: Daemon, queue: str, own: dict[str, float]) -> None:
     assert run == {outcome: expected[outcome] for outcome in run}
     total = value(samples, "bullmq_queue_job_run_seconds_sum", outcome="completed", queue=queue)
     assert total is not None
-    # a run begins before the worker's own clock is read, and ends after it; both are cut to 1 ms
+    # a run starts before the worker reads its clock and ends after it; both are cut to 1 ms
     rounded = 0.002 * expected["completed"]
     assert own["completedMs"] / 1000 - rounded < total < CONCURRENCY * own["seconds"]
     waits = value(samples, "bullmq_queue_job_wait_seconds_count", queue=queue)
@@ -111,25 +111,27 @@ def agree(running: Daemon, queue: str, own: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
-def test_node(running: Daemon, redis: Server, library: str) -> None:
+def test_counters_of_bullmq_for_node(running: Daemon, redis: Server, library: str) -> None:
     script = str(node_modules().parent / "traffic.mjs")
-    agree(running, library, run_traffic(running, library, "node", script, library, str(redis.port)))
+    assert_equal_counts(
+        running, library, run_traffic(running, library, "node", script, library, str(redis.port))
+    )
 
 
-def test_python(running: Daemon, redis: Server) -> None:
+def test_counters_of_bullmq_for_python(running: Daemon, redis: Server) -> None:
     module = ("-m", "tests.e2e.python_traffic")
     queues = "bullmq_exporter_queues"
     wait_for(lambda: value(running.samples(), queues) is not None, "the first discovery")
-    # it adds one job before the exporter knows the queue, which counts: the queue is new
+    # it adds one job before the queue is discovered; that job counts, because the queue is new
     own = run_traffic(running, "python", sys.executable, *module, str(redis.port))
-    agree(running, "python", own)
+    assert_equal_counts(running, "python", own)
 
 
-def test_a_worker_that_is_killed_stalls_its_job(running: Daemon, act: Actors) -> None:
+def test_the_job_of_a_killed_worker_stalls(running: Daemon, act: Actors) -> None:
     queue = "stalls"
     act("admin", queue=queue, call="waitUntilReady")
-    follows(running, queue)
-    # only the second one looks for stalled jobs
+    wait_until_followed(running, queue)
+    # only the second worker checks for stalled jobs
     short = {"lockDuration": 1000, "skipStalledCheck": True}
     first = act("worker", queue=queue, ms=3_600_000, options=short)
     act("producer", queue=queue, count=1)
@@ -144,18 +146,18 @@ def test_a_worker_that_is_killed_stalls_its_job(running: Daemon, act: Actors) ->
     runs = value(
         running.samples(), "bullmq_queue_job_run_seconds_count", outcome="completed", queue=queue
     )
-    assert runs == 1, "the run that died has no duration"
+    assert runs == 1, "the lost run has no duration"
 
 
-def test_obliterate(running: Daemon, act: Actors) -> None:
+def test_counters_of_an_obliterated_queue(running: Daemon, act: Actors) -> None:
     queue = "obliterated"
     act("admin", queue=queue, call="waitUntilReady")
-    follows(running, queue)
+    wait_until_followed(running, queue)
     act("producer", queue=queue, count=5)
     wait_for(lambda: counted(running, queue).get("added") == 5, "five jobs")
     act("admin", queue=queue, call="obliterate", args=[{"force": True}])
     wait_for(lambda: not counted(running, queue), "the queue is gone")
-    # the queue may have been forgotten meanwhile; then it is a new one and begins at 0
+    # the queue may have been forgotten in between; then it is new and starts at 0
     act("producer", queue=queue, count=2)
     wait_for(lambda: counted(running, queue), "it is back")
     wait_for_polls(running, "api")

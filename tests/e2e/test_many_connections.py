@@ -1,4 +1,4 @@
-"""Fifty connections in one process: a dead one and a slow one hold up nobody else."""
+"""Fifty connections in one process: dead and slow ones do not delay the others."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ def proxies(big_server: Server) -> Iterator[tuple[Proxy, Proxy]]:
         proxy.close()
 
 
-def test_the_others_go_on(big_server: Server, proxies: tuple[Proxy, Proxy], tmp_path: Path) -> None:
-    """In the time of a single call that is not answered, each has made its polls."""
+def test_other_connections_are_polled_as_usual(
+    big_server: Server, proxies: tuple[Proxy, Proxy], tmp_path: Path
+) -> None:
+    """While one call waits for a reply, each of the others completes its polls."""
     hung, slow = proxies
     urls = {f"db{n}": big_server.url.replace("/0", f"/{n}") for n in range(CONNECTIONS - 3)}
     healthy = set(urls)
@@ -54,18 +56,18 @@ def test_the_others_go_on(big_server: Server, proxies: tuple[Proxy, Proxy], tmp_
     with daemon(tmp_path, config) as running:
         wait_for(lambda: jobs_of(running.samples()) == {*healthy, HUNG, SLOW}, "every database")
         hung.hang, slow.delay = True, 0.4
-        wait_for(lambda: hung.swallowed, "a call that is not answered")
-        # of a page that was made after that
+        wait_for(lambda: hung.dropped, "a call without a reply")
+        # from a page that was rendered after that
         wait_for_polls(running, "db0")
         before = polls(running)
 
         def done() -> dict[str, int] | None:
-            """Polls by connection, when all that are healthy have made some."""
+            """Polls by connection, once every healthy one has completed some."""
             counts = {name: count - before[name] for name, count in polls(running).items()}
             return counts if min(counts[name] for name in healthy) >= POLLS else None
 
         counts = wait_for(done, "some polls of each")
-        # the PING before that call is counted when the poll has failed
+        # the PING before that call counts once the poll has failed
         assert counts[HUNG] <= 1
         assert counts[SLOW] < max(counts.values())
         samples = running.samples()

@@ -1,4 +1,4 @@
-"""BullMQ's own export against what the migration says of it."""
+"""The migration table matches BullMQ's own Prometheus export."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.waiting import LIMIT_SECONDS
 
 
 @pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
-def test_the_old_names_and_states_are_those_of_the_library(server: Server, library: str) -> None:
+def test_old_names_and_states_match_the_library(server: Server, library: str) -> None:
     add_queues(server.client(), "mail")
     script: Path = node_modules().parent / "export.mjs"
     page = subprocess.run(

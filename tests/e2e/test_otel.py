@@ -1,5 +1,5 @@
-"""Beside services that export BullMQ's own OpenTelemetry metrics (bullmq-otel), nothing is counted
-twice: no name is shared, and no rule, alert or panel takes their series for the exporter's.
+"""Beside services that export BullMQ's own OpenTelemetry metrics (bullmq-otel), nothing counts
+twice: names do not overlap, and no rule, alert or panel selects the services' series.
 
 One Prometheus scrapes both, once as different jobs and once as one job.
 """
@@ -71,9 +71,9 @@ class Both:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
-    """Of a queue both count the jobs, few of which fail.
+    """Exporter and service both count the jobs of one queue, few of which fail.
 
-    The service also has a queue in a Redis that the exporter does not know; there, all jobs fail.
+    The service also has a queue in a Redis that the exporter does not reach; there, all jobs fail.
     """
     require("prometheus")
     folder = tmp_path_factory.mktemp("otel")
@@ -86,10 +86,10 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
                 "services": [services.port],
                 "together": [running.port, services.port],
             }
-            with prometheus(folder, jobs, RULES, "--web.enable-admin-api") as asked:
-                found = Both(running, services, asked)
-                wait_for(lambda: asked.query("bullmq_queue_events_read_total"), "mail is watched")
-                # a name's counter begins with its first job, and increases are seen after that
+            with prometheus(folder, jobs, RULES, "--web.enable-admin-api") as prom:
+                found = Both(running, services, prom)
+                wait_for(lambda: prom.query("bullmq_queue_events_read_total"), "mail is watched")
+                # a job name's counter starts with its first job; only later increases are visible
                 services.work(known, "mail", **dict.fromkeys(KINDS, 1))
                 counted(found, 1)
                 services.work(known, "mail", **KINDS)
@@ -99,10 +99,10 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
 
 
 def counted(both: Both, jobs: int) -> None:
-    """Wait until Prometheus has these jobs, by both."""
+    """Wait until Prometheus has this many jobs from both targets."""
     theirs = 'bullmq_jobs_completed_total{job="together",bullmq_job_name="good"}'
     ours = 'bullmq_queue_jobs_completed_total{job="together",job_name="good"}'
-    # one was done before the exporter watched the queue
+    # one was completed before the exporter watched the queue
     wait_for(lambda: both.prometheus.value(theirs) == 1 + jobs, "the service's counter")
     wait_for(lambda: both.prometheus.value(ours) == jobs, "the exporter's counter")
 
@@ -118,7 +118,7 @@ def families(page: str) -> set[str]:
     return {name for name in found if not EVERY_TARGET_HAS.fullmatch(name)}
 
 
-def test_no_name_is_shared(both: Both) -> None:
+def test_metric_names_do_not_overlap(both: Both) -> None:
     theirs = families(both.service.page)
     assert {re.sub("_total$", "", name) for name in theirs} == {
         name.replace(".", "_") for name in both.service.metrics
@@ -129,15 +129,15 @@ def test_no_name_is_shared(both: Both) -> None:
     assert ours.isdisjoint(theirs | names(both, both.services))
 
 
-def test_the_migration_names_all_of_them(both: Both) -> None:
+def test_the_migration_table_lists_every_metric(both: Both) -> None:
     named = {re.sub("_(total|sum|count|bucket)$", "", old) for old in table("bullmq-otel")}
     assert named == {name.replace(".", "_") for name in both.service.metrics}
 
 
-def test_the_migration_rules_record_the_numbers_of_the_service(both: Both, tmp_path: Path) -> None:
+def test_migration_rules_record_the_services_numbers(both: Both, tmp_path: Path) -> None:
     ports = [both.exporter.port, both.service.port]
     rules = MIGRATION["bullmq-otel"].read_text()
-    with prometheus(tmp_path, {"together": ports}, rules) as asked:
+    with prometheus(tmp_path, {"together": ports}, rules) as prom:
         for name, exported in {
             "bullmq_queue_jobs": "bullmq_queue_jobs",
             "bullmq_jobs_completed_total": "bullmq_jobs_completed_total",
@@ -145,27 +145,25 @@ def test_the_migration_rules_record_the_numbers_of_the_service(both: Both, tmp_p
             "bullmq_jobs_retried_total": "bullmq_jobs_(retried|delayed|waiting)_total",
             "bullmq_job_duration_count": "bullmq_job_duration_count",
         }.items():
-            expected = totals(asked, exported, both.services)
+            expected = totals(prom, exported, both.services)
             assert expected
             wait_for(
-                lambda name=name, expected=expected: (
-                    totals(asked, name, both.exporters) == expected
-                ),
+                lambda name=name, expected=expected: totals(prom, name, both.exporters) == expected,
                 f"{name} is {expected}",
             )
         name = "bullmq_job_duration_sum"
-        assert set(totals(asked, name, both.exporters)) == set(totals(asked, name, both.services))
+        assert set(totals(prom, name, both.exporters)) == set(totals(prom, name, both.services))
 
 
-def totals(asked: Prometheus, name: str, matcher: str) -> Counter[tuple[str, str]]:
-    """(job name, state) → number, of the jobs that the exporter saw from the first on.
+def totals(prom: Prometheus, name: str, matcher: str) -> Counter[tuple[str, str]]:
+    """Number of jobs by name and state, of those that the exporter saw from the start.
 
-    Every way back to waiting is a retry to the exporter, and a job that begins to wait for children
+    For the exporter, every return to waiting is a retry, and a job that starts to wait for children
     has no outcome.
     """
     chosen = f'__name__=~"{name}",{matcher},bullmq_queue_name="mail",bullmq_job_name!="good"'
     found: Counter[tuple[str, str]] = Counter()
-    for labels, value in asked.query(f"{{{chosen}}}"):
+    for labels, value in prom.query(f"{{{chosen}}}"):
         state = labels.get("bullmq_job_state") or labels["bullmq_queue_jobs_state"]
         if value and state != "waiting-children":
             state = "retried" if state in ("delayed", "waiting") else state
@@ -173,45 +171,45 @@ def totals(asked: Prometheus, name: str, matcher: str) -> Counter[tuple[str, str
     return found
 
 
-def test_no_alert_is_about_what_the_service_counts(both: Both) -> None:
-    """By rules for its names, its failures would be an alert, so the rules do see that it fails."""
+def test_no_alert_fires_for_failures_that_only_the_service_counts(both: Both) -> None:
+    """With the service's metric names, the same rule would fire, so the failures are visible."""
     start = datetime.now().astimezone()
     wait_for(lambda: evaluated_since(both.prometheus, start), "the rules are evaluated")
     ratio = expressions()["BullMQVeryHighFailureRatio"]
     assert both.prometheus.query(ratio.replace("bullmq_queue_jobs_", "bullmq_jobs_"))
-    # a job that waited at a poll may have made one pending; an increase would keep it so
+    # a job that was waiting at a poll may have made one pending; an increase would keep it so
     wait_for(lambda: both.prometheus.get("alerts")["alerts"] == [], "no alert is pending or firing")
 
 
-def evaluated_since(asked: Prometheus, start: datetime) -> bool:
+def evaluated_since(prom: Prometheus, start: datetime) -> bool:
     """Whether every rule was evaluated after that time, and without an error."""
-    rules = [rule for group in asked.get("rules")["groups"] for rule in group["rules"]]
+    rules = [rule for group in prom.get("rules")["groups"] for rule in group["rules"]]
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}, rules
     return all(datetime.fromisoformat(rule["lastEvaluation"]) > start for rule in rules)
 
 
-def test_no_rule_and_no_panel_sees_the_service(both: Both) -> None:
-    """With its series and, once they are deleted, without them, all expressions return the same."""
-    asked = both.prometheus
-    # no sample up to this time is still to come
-    last = asked.value('min(timestamp({__name__=~"up|queue:bullmq_queue_ready:max"}))')
+def test_no_rule_or_panel_selects_the_services_series(both: Both) -> None:
+    """All expressions return the same before and after the service's series are deleted."""
+    prom = both.prometheus
+    # every sample up to this time has arrived
+    last = prom.value('min(timestamp({__name__=~"up|queue:bullmq_queue_ready:max"}))')
     assert last is not None
     theirs = f"count({{{both.services}}})"
 
     def every() -> dict[str, Any]:
-        return {name: at(asked, expr, last) for name, expr in expressions().items()}
+        return {name: at(prom, expr, last) for name, expr in expressions().items()}
 
-    assert at(asked, theirs, last)
+    assert at(prom, theirs, last)
     with_service = every()
-    delete(asked, f"{{{both.services}}}")
-    assert not at(asked, theirs, last)
+    delete(prom, f"{{{both.services}}}")
+    assert not at(prom, theirs, last)
     without = every()
     assert {name: found for name, found in with_service.items() if found != without[name]} == {}
     assert sum(bool(found) for found in without.values()) > len(FILES) * 10
 
 
 def expressions() -> dict[str, str]:
-    """Those of every shipped rule, panel, annotation and variable, by name."""
+    """The expressions of all shipped rules, panels, annotations and variables, by name."""
     groups = yaml.safe_load(RULES)["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     found = {rule.get("alert") or rule["record"]: rule["expr"] for rule in rules}
@@ -229,13 +227,13 @@ def expressions() -> dict[str, str]:
     return found
 
 
-def at(asked: Prometheus, expr: str, when: float) -> list[str]:
-    """What an expression returned at that time, in a comparable order."""
-    found = asked.get("query", query=expr, time=f"{when:.3f}")["result"]
+def at(prom: Prometheus, expr: str, when: float) -> list[str]:
+    """The result of an expression at that time, in a comparable order."""
+    found = prom.get("query", query=expr, time=f"{when:.3f}")["result"]
     return sorted(json.dumps(row, sort_keys=True) for row in found)
 
 
-def delete(asked: Prometheus, selector: str) -> None:
-    address = f"http://127.0.0.1:{asked.port}/api/v1/admin/tsdb/delete_series"
+def delete(prom: Prometheus, selector: str) -> None:
+    address = f"http://127.0.0.1:{prom.port}/api/v1/admin/tsdb/delete_series"
     body = urllib.parse.urlencode({"match[]": selector}).encode()
     urllib.request.urlopen(urllib.request.Request(address, body, method="POST")).close()

@@ -1,4 +1,4 @@
-"""Railway's start command with REDIS_URL and PORT, reached over both address families."""
+"""Railway's start command with REDIS_URL and PORT, reachable over IPv4 and IPv6."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ def answers(host: str, port: int) -> bool:
     return True
 
 
-def test_the_start_command_listens_where_railway_asks(server: Server, tmp_path: Path) -> None:
+def test_the_start_command_listens_on_port_over_both_address_families(
+    server: Server, tmp_path: Path
+) -> None:
     port = free_port()
-    # Node's clients need ?family=0 there, so it may be in the variable
+    # Node clients need ?family=0 there, so the variable may contain it
     env = environment({"REDIS_URL": f"{server.url}?family=0", "PORT": str(port)})
     env["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    # the exec form: words, no shell but the one that they name
+    # the exec form: words, no shell except the one that they name
     words = shlex.split(DEPLOY["startCommand"])
     with started(words, port, tmp_path, env) as running:
         assert running.get(DEPLOY["healthcheckPath"]).status == 200

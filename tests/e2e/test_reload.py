@@ -1,4 +1,4 @@
-"""A new configuration for a running exporter: taken or refused whole; what goes on meanwhile."""
+"""Reloads of a running exporter: accepted or refused as a whole, and what continues."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def a(servers: tuple[Server, Server]) -> Server:
 
 @pytest.fixture
 def b(servers: tuple[Server, Server]) -> Server:
-    """Another one."""
+    """A second server with one queue."""
     return _with_mail(servers[1])
 
 
@@ -59,9 +59,11 @@ def shared(
 
 @pytest.fixture
 def running(shared: Daemon, a: Server) -> Daemon:
-    """An exporter that polls `a` as if it had just been started, and has said nothing."""
+    """An exporter that polls `a`, with an empty log, as if it had just been started."""
     reload(shared, text({"other": f"redis://127.0.0.1:{free_port()}"}))
-    wait_for(lambda: not _named(shared, "api") and not clients(a), "nothing of the test before")
+    wait_for(
+        lambda: not _named(shared, "api") and not clients(a), "nothing left of the previous test"
+    )
     reload(shared, text({"api": a.url}))
     wait_for(lambda: jobs(shared.samples(), connection="api"), "queues on the page")
     shared.log_file.write_text("")
@@ -79,7 +81,7 @@ def write(running: Daemon, config: str) -> None:
 
 
 def reload(running: Daemon, config: str) -> None:
-    """By SIGHUP; it must work."""
+    """Reload by SIGHUP; it must succeed."""
     before = running.log.count(" reloaded ")
     write(running, config)
     running.process.send_signal(signal.SIGHUP)
@@ -87,7 +89,7 @@ def reload(running: Daemon, config: str) -> None:
 
 
 def clients(server: Server) -> dict[str, str]:
-    """Names and ids of the exporter's connections, without the sync test's, which come and go."""
+    """Names and IDs of the exporter's connections, without the temporary ones of the sync test."""
     found = server.client().client_list()
     names = {c["name"]: c["id"] for c in found if c["name"].startswith("bullmq-exporter")}
     return {name: number for name, number in names.items() if ":sync-" not in name}
@@ -97,17 +99,17 @@ def count(running: Daemon, name: str, **labels: str) -> float:
     return value(running.samples(), name, **labels) or 0
 
 
-def test_what_has_not_changed_goes_on(a: Server, b: Server, tmp_path: Path) -> None:
+def test_unchanged_connections_continue(a: Server, b: Server, tmp_path: Path) -> None:
     with daemon(tmp_path, text({"api": a.url})) as running:
         wait_for(lambda: jobs(running.samples(), connection="api"), "queues on the page")
         wait_for(lambda: _follows(running, a), "events are followed")
         add_event(a.client(), "failed", 1, queue="mail")
-        wait_for(lambda: count(running, "bullmq_queue_jobs_failed_total"), "all of them are read")
+        wait_for(lambda: count(running, "bullmq_queue_jobs_failed_total"), "all events are read")
         wait_for(lambda: count(running, "bullmq_sync_runs_total"), "a sync round")
         before, socket = running.samples(), clients(a)
 
         reload(running, text({"api": a.url, "worker": b.url}))
-        add_event(a.client(), "added", 99, queue="mail")  # falls in between
+        add_event(a.client(), "added", 99, queue="mail")  # during the reload
         wait_for(lambda: jobs(running.samples(), connection="worker"), "the new one's queues")
         added = value(before, "bullmq_queue_jobs_added_total", connection="api")
         wait_for(lambda: count(running, "bullmq_queue_jobs_added_total", connection="api") > added)
@@ -134,7 +136,7 @@ def _follows(running: Daemon, server: Server) -> bool:
     return count(running, "bullmq_queue_jobs_added_total") > 0
 
 
-def test_one_is_removed(running: Daemon, a: Server, b: Server) -> None:
+def test_a_connection_is_removed(running: Daemon, a: Server, b: Server) -> None:
     reload(running, text({"api": a.url, "worker": b.url}))
     wait_for(lambda: jobs(running.samples(), connection="worker"), "queues on the page")
     socket = clients(a)
@@ -146,7 +148,7 @@ def test_one_is_removed(running: Daemon, a: Server, b: Server) -> None:
     assert running.get("/health/redis?connection=worker").status == 404
     assert running.get("/-/ready").status == 200
     assert "reloaded kept=api stopped=worker" in running.log
-    # and comes back as one that was never there
+    # and returns as a new connection
     reload(running, text({"api": a.url, "worker": b.url}))
     wait_for(lambda: jobs(running.samples(), connection="worker"), "queues on the page")
 
@@ -155,7 +157,7 @@ def _named(running: Daemon, name: str) -> list[Any]:
     return [key for key in running.samples() if name in dict(key[1]).values()]
 
 
-def test_one_is_led_elsewhere(running: Daemon, a: Server, b: Server) -> None:
+def test_a_connection_gets_another_url(running: Daemon, a: Server, b: Server) -> None:
     add_queues(b.client(), "new")
     reload(running, text({"api": b.url}))
     found = wait_for(lambda: jobs(running.samples()), "queues on the page")
@@ -164,7 +166,7 @@ def test_one_is_led_elsewhere(running: Daemon, a: Server, b: Server) -> None:
     assert set(clients(b)) == {"bullmq-exporter:api"}
 
 
-def test_two_names_for_one_client(running: Daemon, a: Server) -> None:
+def test_two_names_share_one_client(running: Daemon, a: Server) -> None:
     socket = clients(a)
     reload(running, text({"api": a.url, "twin": a.url}))
     wait_for(lambda: count(running, "bullmq_up", connection="twin"), "the twin")
@@ -174,7 +176,7 @@ def test_two_names_for_one_client(running: Daemon, a: Server) -> None:
     assert clients(a) == socket
 
 
-def test_other_options_begin_anew(running: Daemon, a: Server) -> None:
+def test_changed_queue_options_restart_the_poller(running: Daemon, a: Server) -> None:
     add_queues(a.client(), "other")
     reload(running, text({"api": a.url}, queues="{exclude: [nothing]}"))
     wait_for(lambda: len(every(running.samples(), "bullmq_queue_paused")) == 2, "queues")
@@ -184,7 +186,9 @@ def test_other_options_begin_anew(running: Daemon, a: Server) -> None:
     assert len(clients(a)) == 1
 
 
-def test_a_bad_one_is_refused_whole(running: Daemon, a: Server, b: Server) -> None:
+def test_an_invalid_configuration_is_refused_as_a_whole(
+    running: Daemon, a: Server, b: Server
+) -> None:
     good = text({"api": a.url})
     assert count(running, SUCCESSFUL) == 1
     taken, socket = count(running, SUCCESS_TIME), clients(a)
@@ -211,21 +215,21 @@ def test_a_bad_one_is_refused_whole(running: Daemon, a: Server, b: Server) -> No
     assert "Traceback" not in running.log
 
 
-def test_a_file_that_is_gone(running: Daemon) -> None:
+def test_a_deleted_file_is_refused(running: Daemon) -> None:
     (running.log_file.parent / "config.yaml").unlink()
     running.process.send_signal(signal.SIGHUP)
     wait_for(lambda: value(running.samples(), SUCCESSFUL) == 0, "the gauge")
     assert "No such file or directory" in running.log
 
 
-def test_what_the_socket_was_opened_with_stays(running: Daemon, a: Server) -> None:
+def test_settings_of_the_listening_socket_cannot_change(running: Daemon, a: Server) -> None:
     write(running, text({"api": a.url}, "enable_lifecycle: true, max_concurrent_requests: 9"))
     answer = running.get("/-/reload", method="POST")
     assert answer.status == 500
     assert "web.max_concurrent_requests: cannot be changed by a reload; restart" in answer.text
 
 
-def test_posting_must_be_enabled(running: Daemon, a: Server) -> None:
+def test_reload_by_http_must_be_enabled(running: Daemon, a: Server) -> None:
     reload(running, text({"api": a.url}, ""))
     answer = running.get("/-/reload", method="POST")
     assert answer.status == 403
@@ -235,7 +239,7 @@ def test_posting_must_be_enabled(running: Daemon, a: Server) -> None:
     assert running.log.count(" reloaded ") == 1
 
 
-def test_users_come_and_go(running: Daemon, a: Server) -> None:
+def test_users_change_by_a_reload(running: Daemon, a: Server) -> None:
     users = "enable_lifecycle: true, basic_auth_users: {{alice: {}}}"
     reload(running, text({"api": a.url}, users.format(hashed("one"))))
     right = {"Authorization": "Basic YWxpY2U6b25l"}
@@ -259,11 +263,11 @@ def test_the_sync_test_can_be_turned_off_and_on(running: Daemon, a: Server) -> N
     wait_for(lambda: running.get("/health/redis/sync").status == 200, "a round")
 
 
-def test_separate_databases_are_declared_without_a_restart(running: Daemon, a: Server) -> None:
+def test_sync_groups_change_by_a_reload(running: Daemon, a: Server) -> None:
     other = a.url.rpartition("/")[0] + "/1"
     reload(running, text({"api": a.url, "mail": other}))
     name, health = "bullmq_sync_success", "/health/redis/sync"
-    wait_for(lambda: 0 in every(running.samples(), name).values(), "they are compared")
+    wait_for(lambda: 0 in every(running.samples(), name).values(), "the databases are compared")
     assert "set sync.groups: [[api, …], [mail, …]]" in running.get(health).json["verdict"]
     reload(running, text({"api": a.url, "mail": other}, sync="{groups: [[api], [mail]]}"))
     wait_for(lambda: running.get(health).status == 200, "only each of them is tested")
@@ -272,14 +276,14 @@ def test_separate_databases_are_declared_without_a_restart(running: Daemon, a: S
     wait_for(lambda: len(every(running.samples(), name)) == 2, "two pairs on the page")
 
 
-def test_many_reloads_leave_nothing_behind(a: Server, tmp_path: Path) -> None:
+def test_many_reloads_leak_nothing(a: Server, tmp_path: Path) -> None:
     one = {"api": a.url}
     two = one | {"gone": f"redis://127.0.0.1:{free_port()}", "db": a.url.replace("/0", "/1")}
     with daemon(tmp_path, text(one)) as running:
         process = Path(f"/proc/{running.process.pid}")
 
         def held() -> tuple[int, int]:
-            # sockets of the sync test and of requests come and go
+            # sockets of the sync test and of requests are temporary
             return len(list((process / "task").iterdir())), len(clients(a))
 
         before = held()
@@ -331,7 +335,7 @@ def _last_error(running: Daemon) -> str:
         ({"Sec-Fetch-Site": "same-site"}, False),
     ],
 )
-def test_a_page_of_another_site_cannot_reload(
+def test_a_cross_site_request_cannot_reload(
     running: Daemon, headers: dict[str, str], *, allowed: bool
 ) -> None:
     own = {
@@ -343,8 +347,8 @@ def test_a_page_of_another_site_cannot_reload(
     assert running.log.count(" reloaded ") == allowed
 
 
-def test_a_file_that_nobody_writes_to(a: Server, tmp_path: Path) -> None:
-    """A reload is refused at once, and the exporter stops when it is told to."""
+def test_a_fifo_is_refused_at_once(a: Server, tmp_path: Path) -> None:
+    """The reload does not block, and the exporter can still stop."""
     os.mkfifo(tmp_path / "users")
     with daemon(tmp_path, text({"api": a.url})) as running:
         write(running, text({"api": a.url}, f"basic_auth_users_file: {tmp_path}/users"))
@@ -353,7 +357,7 @@ def test_a_file_that_nobody_writes_to(a: Server, tmp_path: Path) -> None:
         assert running.stop() == 0
 
 
-def test_a_secret_that_all_may_read_is_reported_once(a: Server, tmp_path: Path) -> None:
+def test_a_world_readable_secret_is_reported_once(a: Server, tmp_path: Path) -> None:
     users = tmp_path / "users"
     users.write_text(f"alice: {hashed('one')}\n")
     users.chmod(0o644)
@@ -364,7 +368,7 @@ def test_a_secret_that_all_may_read_is_reported_once(a: Server, tmp_path: Path) 
         assert f"file={users}" in running.log
 
 
-def test_it_stops_during_a_reload(a: Server, tmp_path: Path) -> None:
+def test_the_exporter_stops_during_a_reload(a: Server, tmp_path: Path) -> None:
     with daemon(tmp_path, text({"api": a.url})) as running:
         for _ in range(3):
             running.process.send_signal(signal.SIGHUP)

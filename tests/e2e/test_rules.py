@@ -1,4 +1,4 @@
-"""promtool on the rules and their tests, promtool and amtool on the examples."""
+"""promtool checks the rules and runs their tests; promtool and amtool check the examples."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.support.requirements import require
 
 
 def run(*command: str) -> str:
-    # a third of promtool's time goes into collecting garbage of which there is little
+    # promtool would spend a third of its time on garbage collection
     env = os.environ | {"GOGC": "400"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=FOLDER, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
-def test_promtool_finds_nothing_in_the_rules() -> None:
+def test_promtool_accepts_the_rules() -> None:
     out = run(require("promtool"), "check", "rules", "--lint=all", "bullmq.rules.yml")
     assert "SUCCESS" in out
     migration = sorted(map(str, FOLDER.glob("migration/*.yml")))
@@ -30,7 +30,7 @@ def test_promtool_finds_nothing_in_the_rules() -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_the_rules_do_what_their_tests_say(file: Path) -> None:
+def test_rules_pass_their_tests(file: Path) -> None:
     run(require("promtool"), "test", "rules", str(file))
 
 
@@ -45,8 +45,8 @@ def test_every_alert_has_a_firing_and_a_silent_case() -> None:
 
 
 def test_every_recording_has_a_case() -> None:
-    asked = " ".join(check["expr"] for _, check in checks() if check["exp_samples"])
-    assert [rule.name for rule in RECORDINGS if rule.name not in asked] == []
+    queried = " ".join(check["expr"] for _, check in checks() if check["exp_samples"])
+    assert [rule.name for rule in RECORDINGS if rule.name not in queried] == []
 
 
 def test_the_examples_are_valid() -> None:
@@ -57,7 +57,7 @@ def test_the_examples_are_valid() -> None:
 @pytest.mark.parametrize(
     ("severity", "receiver"), [("critical", "pager"), ("warning", "tickets"), ("info", "none")]
 )
-def test_severities_lead_to_people(severity: str, receiver: str) -> None:
+def test_receivers_by_severity(severity: str, receiver: str) -> None:
     done = subprocess.run(
         [
             *(require("amtool"), "config", "routes", "test", "--config.file=alertmanager.yml"),

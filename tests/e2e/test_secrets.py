@@ -1,4 +1,4 @@
-"""No secret is ever shown: every command, every page, the log at debug, and every failure."""
+"""No secret is ever shown: in commands, pages, debug logs and error messages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.web.endpoints import ENDPOINTS
 from tests.support.command import command
 from tests.support.daemon import daemon
 from tests.support.servers import Server, free_port, valkey
@@ -33,17 +34,17 @@ COMMANDS = (
     ("queues", "--once"),
     ("queues", "--once", "--json"),
 )
-PAGES = ("/", "/metrics", "/health/redis", "/health/redis/sync", "/health/queues", "/-/ready")
+PAGES = tuple(each.path for each in ENDPOINTS if each.method == "GET")
 
 
 def leaks(text: str) -> list[str]:
-    # beginnings, since a text may be cut
+    # only the start of each, because messages may be cut
     return [secret for secret in SECRETS if secret[:10] in text]
 
 
 @pytest.fixture(scope="module")
 def locked() -> Iterator[Server]:
-    """A server whose default user has a password, and another user one of a file."""
+    """A server whose default user has a password, and a second user one from a file."""
     with valkey() as server:
         admin = server.client()
         admin.execute_command("ACL", "SETUSER", "filed", "on", "~*", "+@all", f">{FILE_PASSWORD}")
@@ -73,21 +74,21 @@ log: {{level: debug, format: {form}}}
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-@pytest.mark.parametrize("state", ["well", "wrong password", "refused"])
+@pytest.mark.parametrize("state", ["valid", "wrong password", "refused"])
 def test_commands(locked: Server, tmp_path: Path, arguments: tuple[str, ...], state: str) -> None:
     port = free_port() if state == "refused" else locked.port
-    # a prefix of the right one would be cut out of it
+    # the right password plus a suffix: masking must not reveal the suffix
     wrong = {"file_password": f"{FILE_PASSWORD}-wrong"} if state == "wrong password" else {}
     file = write(tmp_path, port, **wrong)
     if wrong:
         file.write_text(file.read_text().replace(ENCODED, f"{ENCODED}-wrong"))
     done = command(*arguments, "--config", str(file))
-    told = done.stdout + done.stderr
-    assert told
-    assert "Traceback" not in told
-    assert leaks(told) == []
+    output = done.stdout + done.stderr
+    assert output
+    assert "Traceback" not in output
+    assert leaks(output) == []
     if arguments[0] != "config":
-        assert done.returncode == (0 if state == "well" else 1), told
+        assert done.returncode == (0 if state == "valid" else 1), output
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -1,4 +1,4 @@
-"""Sentinels: the exporter finds the master, and follows it."""
+"""Sentinels: the exporter finds the master, and follows a failover."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ ABSENT = ["127.0.0.1:1", "127.0.0.1:2"]
 
 @pytest.fixture(scope="module")
 def steady() -> Iterator[SentinelGroup]:
-    """One that tests leave as it is."""
+    """A group that tests do not change."""
     with sentinel_group(PASSWORD, DATA_PASSWORD) as group:
         yield group
 
 
 @pytest.fixture
 def group() -> Iterator[SentinelGroup]:
-    """One to fail over."""
+    """A group for tests that fail over."""
     with sentinel_group(PASSWORD, DATA_PASSWORD) as group:
         add_queues(group.client(group.master), "mail")
         yield group
@@ -49,7 +49,7 @@ sync: {{interval_seconds: 1}}
 
 
 def reached(running: Daemon) -> str:
-    """The address of the server that is polled now, if one is."""
+    """The address of the server that is polled; empty if none is."""
     api = running.get("/health/redis").json["connections"]["api"]
     return str(api["metadata"]["address"]) if api["status"] == "up" else ""
 
@@ -58,8 +58,8 @@ def events(running: Daemon) -> float:
     return value(running.samples(), "bullmq_queue_jobs_added_total", queue="mail") or 0
 
 
-def put(group: SentinelGroup, port: int) -> None:
-    """A job's event, written to whoever is the master."""
+def add_event_to_master(group: SentinelGroup, port: int) -> None:
+    """Write a job's event to the current master."""
     server = group.master if group.master.port == port else group.replica
     group.client(server).xadd("bull:mail:events", {"event": "added", "jobId": "1", "name": "n"})
 
@@ -70,20 +70,20 @@ def test_a_failover_is_followed(group: SentinelGroup, tmp_path: Path) -> None:
         assert reached(running) == f"127.0.0.1:{group.master.port}"
         metadata = running.get("/health/redis").json["connections"]["api"]["metadata"]
         assert metadata["sentinel"] in group.nodes
-        put(group, group.master.port)
+        add_event_to_master(group, group.master.port)
         wait_for(lambda: events(running) == 1, "the event is counted")
         group.client(group.master).wait(1, 1000)
         before = running.samples()
 
         group.master.kill()
         wait_for(lambda: "REDIS lost " in running.log, "the loss is seen")
-        wait_for(lambda: group.named() == group.replica.port, "the sentinels' decision")
+        wait_for(lambda: group.reported_master() == group.replica.port, "the sentinels' decision")
         address = f"127.0.0.1:{group.replica.port}"
         wait_for(lambda: reached(running) == address, "the new master is polled")
         wait_for(lambda: jobs(running.samples()), "queues on the page")
         assert events(running) == 1
-        put(group, group.replica.port)
-        wait_for(lambda: events(running) == 2, "counting goes on")
+        add_event_to_master(group, group.replica.port)
+        wait_for(lambda: events(running) == 2, "counting continues")
         after = running.samples()
         assert value(after, "bullmq_connection_info", role="master") == 1
         run_ids = [
@@ -98,20 +98,20 @@ def test_a_failover_is_followed(group: SentinelGroup, tmp_path: Path) -> None:
         assert DATA_PASSWORD not in running.log
 
 
-def test_a_master_that_becomes_a_replica_is_left(group: SentinelGroup, tmp_path: Path) -> None:
+def test_a_demoted_master_is_left(group: SentinelGroup, tmp_path: Path) -> None:
     with daemon(tmp_path, config(tmp_path, group.nodes)) as running:
         wait_for(lambda: jobs(running.samples()), "queues on the page")
         group.fail_over()
-        wait_for(lambda: group.named() == group.replica.port, "the sentinels' decision")
+        wait_for(lambda: group.reported_master() == group.replica.port, "the sentinels' decision")
         address = f"127.0.0.1:{group.replica.port}"
         wait_for(lambda: reached(running) == address, "the new master is polled")
         assert value(running.samples(), "bullmq_connection_info", role="master") == 1
 
 
-def test_a_demotion_is_noticed_where_the_connection_stays(
+def test_a_demotion_is_noticed_although_the_connection_stays_open(
     group: SentinelGroup, tmp_path: Path
 ) -> None:
-    """Sentinels cut a demoted master's clients off; someone with REPLICAOF does not."""
+    """Sentinels disconnect the clients of a demoted master; REPLICAOF by hand does not."""
     with daemon(tmp_path, config(tmp_path, group.nodes)) as running:
         wait_for(lambda: jobs(running.samples()), "queues on the page")
         group.client(group.master).replicaof("127.0.0.1", group.replica.port)
@@ -121,7 +121,7 @@ def test_a_demotion_is_noticed_where_the_connection_stays(
 
 @pytest.fixture(scope="module")
 def lost(steady: SentinelGroup, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """An exporter none of whose connections is told a master, each for another reason."""
+    """An exporter whose connections get no master from the sentinels, for various reasons."""
     folder = tmp_path_factory.mktemp("lost")
     (folder / "right").write_text(PASSWORD)
     (folder / "wrong").write_text("wr0ng")
@@ -131,7 +131,7 @@ def lost(steady: SentinelGroup, tmp_path_factory: pytest.TempPathFactory) -> Ite
         return {"url": f"redis://{master}/0", "sentinel": sentinel}
 
     connections = {
-        "unknown": connection("nobody", steady.nodes, "right"),
+        "unknown": connection("other", steady.nodes, "right"),
         "absent": connection(MASTER, ABSENT, "right"),
         "locked": connection(MASTER, steady.nodes, "wrong"),
     }
@@ -141,24 +141,24 @@ def lost(steady: SentinelGroup, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "told"),
+    ("name", "error", "message"),
     [
-        ("unknown", "protocol", "does not know the master nobody; check sentinel.master"),
+        ("unknown", "protocol", "does not know the master other; check sentinel.master"),
         ("absent", "connection", "Connection refused"),
         ("locked", "auth", "invalid username-password pair"),
     ],
 )
-def test_no_master_is_named(
-    steady: SentinelGroup, lost: Daemon, name: str, error: str, told: str
+def test_errors_if_sentinels_return_no_master(
+    steady: SentinelGroup, lost: Daemon, name: str, error: str, message: str
 ) -> None:
     found = lost.get("/health/redis").json["connections"][name]
     assert found["status"] == "down"
     assert found["last_error"]["error"] == error
     nodes = ABSENT if name == "absent" else steady.nodes
-    master = "nobody" if name == "unknown" else MASTER
+    master = "other" if name == "unknown" else MASTER
     detail = found["last_error"]["detail"]
     assert f"no sentinel reports the master {master}: {nodes[0]}: " in detail
-    assert detail.count(told) == len(nodes)
+    assert detail.count(message) == len(nodes)
     assert "wr0ng" not in lost.log
 
 
@@ -171,8 +171,8 @@ def test_check_shows_the_sentinels(steady: SentinelGroup, tmp_path: Path) -> Non
     assert named in done.stdout
     assert "warn  sentinel       127.0.0.1:1: " in done.stdout
 
-    file.write_text(config(tmp_path, steady.nodes, "nobody"))
+    file.write_text(config(tmp_path, steady.nodes, "other"))
     done = command("check", "--config", str(file))
     assert done.returncode == 1
-    assert "NOT OK: api fails at sentinel: no sentinel reports the master nobody" in done.stdout
+    assert "NOT OK: api fails at sentinel: no sentinel reports the master other" in done.stdout
     assert DATA_PASSWORD not in done.stdout + done.stderr

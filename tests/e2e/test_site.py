@@ -1,4 +1,4 @@
-"""The documentation as a site: whole, without a warning, and with what GitHub shows."""
+"""The documentation site: builds without warnings and shows the same as GitHub."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=ROOT,
-        # as make site does: the theme's maintainers advertise another program
+        # as in `make site`: the theme prints an advertisement
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
@@ -34,7 +34,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Content(HTMLParser):
-    """How many elements of each kind the content has, and what it loads or links to."""
+    """The number of elements of each kind in the content, and the targets of its links."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -54,8 +54,8 @@ def built(site: Path, page: Path) -> Path:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_a_page_has_what_its_text_has(site: Path, page: Path) -> None:
-    """Python's Markdown takes some lists and blocks for text that GitHub's does not."""
+def test_a_page_has_all_blocks_tables_and_lists_of_its_source(site: Path, page: Path) -> None:
+    """Python-Markdown treats some lists and blocks as text that GitHub does not."""
     text = re.sub(r"^( *)```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     count = Content(built(site, page).read_text()).count
     assert count.get("pre", 0) == len(list(blocks(page)))
@@ -65,7 +65,7 @@ def test_a_page_has_what_its_text_has(site: Path, page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_links_lead_somewhere_in_the_site(site: Path, page: Path) -> None:
+def test_linked_files_exist_in_the_site(site: Path, page: Path) -> None:
     file = built(site, page)
     for target in Content(file.read_text()).targets:
         path = target.partition("#")[0]
@@ -73,7 +73,7 @@ def test_links_lead_somewhere_in_the_site(site: Path, page: Path) -> None:
             assert (file.parent / path).exists(), target
 
 
-def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
+def test_pages_load_nothing_from_other_hosts(site: Path) -> None:
     for file in site.rglob("*.html"):
         loaded = re.findall(
             r"<(?:script|img|link|iframe)\b[^>]*?(?:src|href)=\"?(https?:[^\s\">]+)",

@@ -1,4 +1,4 @@
-"""The status page in a real Chromium: what it shows, and how it behaves when things go away."""
+"""The status page in a real Chromium: layout, interaction, and lost servers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Open = Callable[..., Screen]
 
 
 def fill(server: Server, queues: int = 60) -> None:
-    """Queues at rest, two that nobody works on, and one with a hostile name."""
+    """Add idle queues, and two blocked ones without workers, one of them with a hostile name."""
     pipe = server.client().pipeline()
     stuck = ("mail", HOSTILE)
     for name in (*stuck, "a" * 200, *(f"queue-{n:04}" for n in range(queues))):
@@ -57,14 +57,14 @@ def running(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield found
 
 
-def test_hostile_names_are_text(running: Daemon, look: Open) -> None:
+def test_hostile_names_are_shown_as_text(running: Daemon, look: Open) -> None:
     screen = look(running)
     assert screen.names()[:2] == [HOSTILE, "mail"]
     assert screen.page.locator("img").count() == 0
     assert screen.page.title().startswith("✖ No worker connected: 2 queues")
 
 
-def test_nobody_scrolls_sideways(running: Daemon, look: Open) -> None:
+def test_no_width_scrolls_sideways(running: Daemon, look: Open) -> None:
     page = look(running).page
     for width in (320, 360, 768, 1199, 1200, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 740})
@@ -72,15 +72,15 @@ def test_nobody_scrolls_sideways(running: Daemon, look: Open) -> None:
         assert page.locator("#table tbody tr").first.bounding_box()["width"] <= width
 
 
-def test_a_phone_shows_what_matters(running: Daemon, look: Open) -> None:
+def test_a_phone_shows_the_important_values(running: Daemon, look: Open) -> None:
     card = look(running, viewport=PHONE).page.locator("#table tbody tr").nth(1).inner_text()
     for text in ("mail", "no_workers", "no worker is connected", "2", "10h"):
         assert text in card
 
 
-def test_it_follows_the_systems_colours(running: Daemon, look: Open) -> None:
+def test_the_page_follows_the_systems_colour_scheme(running: Daemon, look: Open) -> None:
     def brightness(scheme: str) -> tuple[int, int]:
-        """Of the page and of its text."""
+        """The brightness of the background and of the text."""
         page = look(running, color_scheme=scheme).page
         style = "getComputedStyle(document.body)"
         texts = [page.evaluate(f"{style}.{name}") for name in ("backgroundColor", "color")]
@@ -92,7 +92,7 @@ def test_it_follows_the_systems_colours(running: Daemon, look: Open) -> None:
     assert dark[0] < 150 < 650 < dark[1]
 
 
-def test_axe_finds_nothing(running: Daemon, look: Open) -> None:
+def test_axe_reports_no_violations(running: Daemon, look: Open) -> None:
     screen = look(running, "/?q=a")
     for size in (DESK, PHONE):
         for scheme in ("light", "dark"):
@@ -101,14 +101,14 @@ def test_axe_finds_nothing(running: Daemon, look: Open) -> None:
             assert screen.violations() == [], (size, scheme)
 
 
-def test_the_form_and_the_heads_work(running: Daemon, look: Open) -> None:
+def test_the_page_works_without_javascript(running: Daemon, look: Open) -> None:
     screen = look(running, java_script_enabled=False)
     assert "Reload the page" in screen.page.locator("header").inner_text()
     rows = screen.page.locator("#table tbody tr")
     assert rows.count() == 63
     screen.page.get_by_label("Search").fill("MAIL")
     screen.page.get_by_role("button", name="Show").click()
-    screen.until(lambda _: rows.count() == 1, "what is searched for")
+    screen.until(lambda _: rows.count() == 1, "the search result")
     assert "1 of 63 queues" in screen.page.locator("form").inner_text()
     screen.open()
     screen.page.get_by_label("blocked only").check()
@@ -120,12 +120,12 @@ def test_the_form_and_the_heads_work(running: Daemon, look: Open) -> None:
     assert screen.page.locator("[aria-sort]").inner_text() == "Queue"
 
 
-def test_search_sort_and_filter_without_a_new_page(running: Daemon, look: Open) -> None:
+def test_search_sort_and_filter_without_loading_the_page_again(running: Daemon, look: Open) -> None:
     screen = look(running)
     screen.page.evaluate("window.same = true")
     screen.page.get_by_label("Search").press_sequentially("queue-000")
     screen.until(lambda s: len(s.names()) == 10, "ten match")
-    screen.until(lambda s: "q=queue-000" in s.address, "its address")
+    screen.until(lambda s: "q=queue-000" in s.address, "the address changes")
     for order in ("ascending", "descending"):
         screen.page.get_by_role("link", name="Queue", exact=True).click()
         head = screen.page.locator(f'[aria-sort="{order}"]:has-text("Queue")')
@@ -163,7 +163,9 @@ def test_the_keyboard_reaches_everything(running: Daemon, look: Open) -> None:
     assert screen.focused == "Waiting"
 
 
-def test_a_refresh_disturbs_nobody(running: Daemon, redis: Server, look: Open) -> None:
+def test_a_refresh_keeps_focus_selection_and_scroll_position(
+    running: Daemon, redis: Server, look: Open
+) -> None:
     screen = look(running)
     page = screen.page
     page.get_by_label("Search").type("e", delay=1)
@@ -177,7 +179,7 @@ def test_a_refresh_disturbs_nobody(running: Daemon, redis: Server, look: Open) -
     top = page.evaluate("row.getBoundingClientRect().top")
     redis.client().zadd("bull:queue-0030:completed", {"x": 1, "y": 2})
     done = "window.row.cells[7].textContent"
-    screen.until(lambda s: s.page.evaluate(done) == "3", "news in the same row")
+    screen.until(lambda s: s.page.evaluate(done) == "3", "the new value in the same row")
     assert page.evaluate("row.isConnected")
     assert page.evaluate("getSelection().toString()") == "queue-0030"
     assert abs(page.evaluate("row.getBoundingClientRect().top") - top) < 1
@@ -185,21 +187,21 @@ def test_a_refresh_disturbs_nobody(running: Daemon, redis: Server, look: Open) -
     redis.client().zrem("bull:queue-0030:completed", "x", "y")
 
 
-def test_a_pause_is_said_and_ended(running: Daemon, look: Open) -> None:
+def test_pause_and_resume(running: Daemon, look: Open) -> None:
     screen = look(running)
     pause = screen.page.get_by_role("button", name="Pause")
     pause.click()
     assert screen.alarm.startswith("Paused. Showing data as of")
     assert screen.page.locator("body.stale").count() == 1
     age = screen.page.locator("#age")
-    # more than two of its seconds between refreshes
-    screen.until(lambda _: int(age.inner_text().split()[0]) > 2, "no news")
+    # more than two refresh intervals
+    screen.until(lambda _: int(age.inner_text().split()[0]) > 2, "no refresh")
     pause.click()
     screen.until(lambda s: not s.alarm, "fresh again")
     assert pause.get_attribute("aria-pressed") == "false"
 
 
-def test_redis_goes_away_and_returns(tmp_path: Path, look: Open) -> None:
+def test_redis_is_lost_and_returns(tmp_path: Path, look: Open) -> None:
     with valkey() as server:
         fill(server)
         soon = OPTIONS.replace("stale_after_seconds: 60", "stale_after_seconds: 8")
@@ -233,7 +235,7 @@ def test_redis_goes_away_and_returns(tmp_path: Path, look: Open) -> None:
             assert screen.page.locator("#prefix").input_value() == "bull"
 
 
-def test_the_exporter_goes_away_and_returns(redis: Server, tmp_path: Path, look: Open) -> None:
+def test_the_exporter_is_lost_and_returns(redis: Server, tmp_path: Path, look: Open) -> None:
     config = f"connections: {{api: {{url: {redis.url}}}}}\n{OPTIONS}"
     with daemon(tmp_path, config) as running:
         screen = look(running, "/?q=ma")
@@ -271,7 +273,7 @@ CHANGES = """() => {
 }"""
 
 
-def test_of_many_queues_only_what_differs_is_touched(tmp_path: Path, look: Open) -> None:
+def test_a_refresh_updates_only_changed_rows(tmp_path: Path, look: Open) -> None:
     with valkey() as server:
         fill(server, queues=2_000)
         rarely = OPTIONS.replace("poll: {interval_seconds: 0.5", "poll: {interval_seconds: 2")
@@ -288,9 +290,9 @@ def test_of_many_queues_only_what_differs_is_touched(tmp_path: Path, look: Open)
             screen.until(lambda _: "?" not in row.text_content(), "its rates are known")
             page.evaluate(CHANGES)
             server.client().zadd("bull:queue-1234:completed", {"x": 1, "y": 2})
-            screen.until(lambda _: row.locator("td").nth(6).text_content() == "3", "news")
+            screen.until(lambda _: row.locator("td").nth(6).text_content() == "3", "the new value")
             assert page.evaluate("[changed.added, changed.removed]") == [0, 0]
-            # jobs of the two that are stuck become older
+            # jobs of the two blocked queues become older
             touched = set(page.evaluate("[...changed.rows]")) - {"mail", HOSTILE}
             assert touched == {"queue-1234"}, len(touched)
 

@@ -1,4 +1,4 @@
-"""The sync test in the running exporter: page, metrics, log, and polls that go on."""
+"""The sync test in the running exporter: page, metrics, log, and uninterrupted polls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ connections:
 """
 
 
-def test_two_servers_are_caught_in_one_interval(server: Server, tmp_path: Path) -> None:
+def test_two_servers_are_detected_within_one_interval(server: Server, tmp_path: Path) -> None:
     with valkey() as other:
         config = FAST.format(api=server.url, worker=other.url)
         with daemon(tmp_path, config) as running:
@@ -48,7 +48,7 @@ def test_two_servers_are_caught_in_one_interval(server: Server, tmp_path: Path) 
             found = {(p["writer"], p["reader"]): p for p in page["pairs"]}
             assert len(found) == 4
             assert found[("api", "worker")]["checks"]["set_get"]["ok"] is False
-            # said once, not at every round
+            # logged once, not at every round
             line = "REDIS sync-test failed writer=api reader=worker checks=set_get,same_database"
             assert running.log.count(line) == 1
 
@@ -74,18 +74,18 @@ def test_one_database_passes_until_a_peer_hangs(
         assert len(every(running.samples(), "bullmq_sync_check_success")) == 4 * 7
 
         proxy.hang = True
-        wait_for(lambda: proxy.swallowed, "a call that is not answered")
+        wait_for(lambda: proxy.dropped, "a call without a reply")
         name = "bullmq_sync_runs_total"
         before = every(running.samples(), name)
-        # at least three seconds, in which three rounds would be made
+        # at least three seconds, enough for three rounds
         wait_for_polls(running, "api", 15)
         after = every(running.samples(), name)
-        # one may have been about to end; what is too old is not shown
+        # one may have been about to end; stale results are not shown
         assert all(after.get(key, count) <= count + 1 for key, count in before.items())
 
 
-def test_hidden_identities_are_told_by_what_the_test_sees(server: Server, tmp_path: Path) -> None:
-    """Without INFO, two ways to one keyspace are recognised by the value that both see."""
+def test_hidden_identities_are_compared_by_the_sync_test(server: Server, tmp_path: Path) -> None:
+    """Without INFO, two connections to one keyspace are recognised by the value that both see."""
     add_queues(server.client(), "mail")
     rules = ("reset", "on", ">pw", "~*", "+@all", "-info")
     server.client().execute_command("ACL", "SETUSER", "monitor", *rules)
@@ -113,7 +113,7 @@ def test_hidden_identities_are_told_by_what_the_test_sees(server: Server, tmp_pa
         server.client().acl_deluser("monitor")
 
 
-def test_a_failover_is_noticed_without_a_new_connection(tmp_path: Path) -> None:
+def test_a_failover_is_noticed_without_a_reconnect(tmp_path: Path) -> None:
     with valkey() as master:
         master.client().config_set("repl-diskless-sync-delay", 0)
         with valkey("--replicaof", "127.0.0.1", str(master.port)) as replica:

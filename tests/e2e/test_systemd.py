@@ -1,4 +1,4 @@
-"""The unit by systemd's own judgement, and the command that it starts."""
+"""The systemd unit, checked by systemd, and the command that it starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.requirements import beside_python, require
 
 UNIT = ROOT / "deploy" / "systemd" / "bullmq-exporter.service"
 EXPOSURE = 2.0
-"""Of systemd's ten; below it is what systemd calls OK."""
+"""Maximum exposure of ten; systemd calls a lower one OK."""
 
 
 def setting(name: str) -> str:
@@ -25,7 +25,7 @@ def setting(name: str) -> str:
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
-    """The unit with the program where it is here."""
+    """The unit with the path of the program in this environment."""
     program = shlex.split(setting("ExecStart"))[0]
     file = tmp_path / UNIT.name
     file.write_text(UNIT.read_text().replace(program, beside_python("bullmq-exporter")))
@@ -33,27 +33,27 @@ def unit(tmp_path: Path) -> Path:
 
 
 def verify(unit: Path) -> str:
-    """What systemd finds in the unit."""
+    """The problems that systemd reports in the unit."""
     done = subprocess.run(
         [require("systemd-analyze"), "verify", "--man=no", str(unit)],
         capture_output=True,
         text=True,
         check=False,
     )
-    # of the units that it depends on, others say more
+    # without messages about units that it depends on
     return "\n".join(line for line in done.stderr.splitlines() if UNIT.name in line)
 
 
-def test_systemd_takes_it(unit: Path) -> None:
+def test_systemd_accepts_the_unit(unit: Path) -> None:
     assert verify(unit) == ""
 
 
-def test_systemd_would_say_what_is_wrong(unit: Path) -> None:
+def test_systemd_reports_an_unknown_key(unit: Path) -> None:
     unit.write_text(unit.read_text().replace("ProtectHome=", "ProtectHomes="))
     assert "ProtectHomes" in verify(unit)
 
 
-def test_it_is_hardened() -> None:
+def test_the_unit_is_hardened() -> None:
     limit = f"--threshold={EXPOSURE * 10:.0f}"
     done = subprocess.run(
         [require("systemd-analyze"), "security", "--offline=true", limit, str(UNIT)],
@@ -67,7 +67,7 @@ def test_it_is_hardened() -> None:
     assert float(level[1]) < EXPOSURE
 
 
-def test_it_starts_the_command_and_gives_up_where_that_says_so() -> None:
+def test_the_unit_starts_the_command_and_does_not_restart_after_config_errors() -> None:
     _, *arguments = shlex.split(setting("ExecStart"))
     done = subprocess.run(
         [beside_python("bullmq-exporter"), *arguments, "--help"], capture_output=True, check=False

@@ -1,4 +1,4 @@
-"""Ages and counters of real BullMQ's jobs, where an ID or a hash does not tell the whole story."""
+"""Ages and counters of real BullMQ jobs where the ID and the hash are not enough."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ DAYS_AGO = 3 * 86_400
 
 @pytest.fixture
 def act(server: Server) -> Iterator[Actors]:
-    """Starts parts of a scenario on the server."""
+    """Starts producers and workers on the server."""
     actors = Actors(server.port)
     yield actors
     actors.close()
 
 
 def watched(server: Server) -> Watch:
-    """A poller that looks for queues whenever it is asked to."""
+    """A poller whose `discover_and_poll` always runs a pass."""
     watch = Watch(server.url, discovery_interval_seconds=1e-6)
     watch.discover_and_poll()
     return watch
@@ -35,8 +35,8 @@ def counted(samples: Samples, *kinds: str) -> list[float | None]:
     return [value(samples, f"bullmq_queue_jobs_{kind}_total", queue="mail") for kind in kinds]
 
 
-def test_a_job_that_fails_and_is_retried_at_once(server: Server, act: Actors) -> None:
-    """Its age is that of the present attempt, though its ID stays."""
+def test_age_of_a_job_that_is_retried_at_once(server: Server, act: Actors) -> None:
+    """The age is that of the current attempt, although the ID stays the same."""
     client = server.client()
     act("producer", count=1, options={"attempts": 1000})
     act("worker", ms=100, failing=1)
@@ -58,8 +58,8 @@ def test_a_job_that_fails_and_is_retried_at_once(server: Server, act: Actors) ->
 
 
 @pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
-def test_jobs_that_are_put_back_by_hand(server: Server, act: Actors, library: str) -> None:
-    """They wait since then, and not since they were created."""
+def test_age_of_jobs_retried_by_hand(server: Server, act: Actors, library: str) -> None:
+    """They have been waiting since the retry, not since they were added."""
     client = server.client()
     act("producer", count=5, library=library)
     worker = act("worker", failing=1, library=library)
@@ -89,7 +89,7 @@ def test_jobs_that_are_put_back_by_hand(server: Server, act: Actors, library: st
     assert before - 0.01 <= age <= time.time() - since + 0.01
 
 
-def test_schedulers_that_are_finished(server: Server, act: Actors) -> None:
+def test_finished_schedulers_are_not_overdue(server: Server, act: Actors) -> None:
     client = server.client()
     soon = int(time.time() * 1000) + 8000
     options = {
@@ -117,7 +117,7 @@ def test_schedulers_that_are_finished(server: Server, act: Actors) -> None:
     assert [value(samples, f"bullmq_queue_{n}", queue="mail") for n in names[:2]] == [3, 1]
 
 
-def test_the_first_jobs_of_a_queue_that_appears(server: Server, act: Actors) -> None:
+def test_the_first_jobs_of_a_new_queue_count(server: Server, act: Actors) -> None:
     watch, client = watched(server), server.client()
     act("worker")
     act("producer", count=20)

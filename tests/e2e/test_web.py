@@ -1,4 +1,4 @@
-"""The HTTP side as a hostile network sees it: TLS, users, methods, garbage, crowds."""
+"""The HTTP server in a hostile network: TLS, users, methods, invalid and many requests."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from exporter.web.endpoints import ENDPOINTS
 from exporter.web.status import ASSETS
 from tests.support.daemon import Answer, Daemon, daemon
 from tests.support.servers import Server, valkey
@@ -22,8 +23,8 @@ from tests.support.waiting import LIMIT_SECONDS, wait_for
 from tests.support.web import until_closed
 
 ASSET_PATHS = tuple(f"/{asset.path}" for asset in ASSETS)
-PATHS = ("/", "/metrics", "/health/redis", "/health/redis/sync", "/health/queues")
 OPEN = ("/-/healthy", "/-/ready")
+PATHS = tuple(each.path for each in ENDPOINTS if each.method == "GET" and each.path not in OPEN)
 
 
 def config(server: Server, web: str) -> str:
@@ -38,13 +39,13 @@ def redis() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def running(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """An exporter that serves at most five at a time."""
+    """An exporter with at most five concurrent requests."""
     text = config(redis, "max_concurrent_requests: 5")
     with daemon(tmp_path_factory.mktemp("web"), text) as found:
         yield found
 
 
-def test_every_page_over_tls(redis: Server, tmp_path: Path) -> None:
+def test_every_page_is_served_over_tls(redis: Server, tmp_path: Path) -> None:
     ca = write_certificates(tmp_path)
     renew(tmp_path, ca)
     web = f"tls: {{cert_file: {tmp_path}/server.pem, key_file: {tmp_path}/server.key}}"
@@ -62,7 +63,7 @@ def test_every_page_over_tls(redis: Server, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def guarded(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """An exporter on all networks for alice, of the configuration, and bob, of a file."""
+    """An exporter on all interfaces for the users alice (configuration) and bob (file)."""
     folder = tmp_path_factory.mktemp("users")
     (folder / "users").write_text(f"bob: {hashed('bobs')}\n")
     web = f"basic_auth_users: {{alice: {hashed('pässword')}}}"
@@ -71,44 +72,44 @@ def guarded(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield found
 
 
-def ask(guarded: Daemon, path: str, name: str, password: str) -> Answer:
+def get_as(guarded: Daemon, path: str, name: str, password: str) -> Answer:
     encoded = base64.b64encode(f"{name}:{password}".encode()).decode()
     return guarded.get(path, Authorization=f"Basic {encoded}")
 
 
 @pytest.mark.parametrize(("name", "password"), [("alice", "pässword"), ("bob", "bobs")])
-def test_who_may_look(guarded: Daemon, name: str, password: str) -> None:
+def test_valid_credentials_are_accepted(guarded: Daemon, name: str, password: str) -> None:
     for path in (*PATHS, *ASSET_PATHS):
-        assert ask(guarded, path, name, password).status in (200, 503)
-    assert ask(guarded, "/nothing", name, password).status == 404
+        assert get_as(guarded, path, name, password).status in (200, 503)
+    assert get_as(guarded, "/nothing", name, password).status == 404
 
 
 @pytest.mark.parametrize(
     ("name", "password"), [("alice", "bobs"), ("carol", "bobs"), ("", ""), ("alice", "x" * 99)]
 )
-def test_who_may_not_look(guarded: Daemon, name: str, password: str) -> None:
+def test_invalid_credentials_are_rejected(guarded: Daemon, name: str, password: str) -> None:
     for path in (*PATHS, *ASSET_PATHS, "/nothing"):
-        answer = ask(guarded, path, name, password)
+        answer = get_as(guarded, path, name, password)
         assert answer.status == 401
         assert answer.headers["www-authenticate"].startswith('Basic realm="bullmq-exporter"')
         assert b"bullmq_" not in answer.body
 
 
-def test_without_a_password(guarded: Daemon) -> None:
+def test_requests_without_credentials_are_rejected(guarded: Daemon) -> None:
     assert guarded.get("/metrics").status == 401
     assert guarded.get("/metrics", method="HEAD").status == 401
     assert guarded.get("/metrics", method="POST").status == 401
 
 
-def test_health_is_open(guarded: Daemon) -> None:
+def test_probes_need_no_credentials(guarded: Daemon) -> None:
     for path in OPEN:
         assert guarded.get(path).status == 200
 
 
-def test_only_who_is_open_to_all_says_so(
+def test_only_an_open_exporter_on_all_interfaces_warns(
     redis: Server, guarded: Daemon, running: Daemon, tmp_path: Path
 ) -> None:
-    """Neither with users, nor on this machine alone."""
+    """Not one with users, and not one that listens only on localhost."""
     said = "listening on all interfaces without authentication"
     with daemon(tmp_path, config(redis, ""), listen="0.0.0.0") as open_:
         wait_for(lambda: said in open_.log, said)
@@ -118,7 +119,7 @@ def test_only_who_is_open_to_all_says_so(
         assert said not in other.log
 
 
-def test_headers_of_every_answer(running: Daemon) -> None:
+def test_security_headers_of_every_response(running: Daemon) -> None:
     for path in (*PATHS, *OPEN, "/nothing"):
         headers = running.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -129,7 +130,7 @@ def test_headers_of_every_answer(running: Daemon) -> None:
         assert headers["server"] is None
 
 
-def test_nothing_inline_and_nothing_from_elsewhere(running: Daemon) -> None:
+def test_the_content_security_policy_is_strict(running: Daemon) -> None:
     policy = running.get("/").headers["content-security-policy"]
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     assert rules["default-src"] == "'none'"
@@ -137,7 +138,7 @@ def test_nothing_inline_and_nothing_from_elsewhere(running: Daemon) -> None:
     assert rules["img-src"] == "data:"
 
 
-def test_files_that_never_change_are_kept(running: Daemon) -> None:
+def test_assets_may_be_cached_forever(running: Daemon) -> None:
     for path in ASSET_PATHS:
         answer = running.get(path)
         assert answer.status == 200
@@ -154,7 +155,7 @@ def test_the_status_page_is_compressed_on_request(running: Daemon) -> None:
     assert packed.headers["vary"] == "Accept-Encoding, Accept"
 
 
-def test_a_mistake_in_the_address_is_told(running: Daemon) -> None:
+def test_an_invalid_parameter_is_reported(running: Daemon) -> None:
     answer = running.get("/?sort=%3Cb%3E")
     assert answer.status == 400
     assert answer.text.startswith("sort: unknown value; use one of impact, name")
@@ -162,7 +163,7 @@ def test_a_mistake_in_the_address_is_told(running: Daemon) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"])
-def test_other_methods(running: Daemon, method: str) -> None:
+def test_other_methods_are_not_allowed(running: Daemon, method: str) -> None:
     for path in (*PATHS, *OPEN):
         answer = running.get(path, method=method)
         assert answer.status == 405
@@ -170,29 +171,29 @@ def test_other_methods(running: Daemon, method: str) -> None:
 
 
 def test_head_is_get_without_a_body(running: Daemon) -> None:
-    """Pages that differ from second to second may differ in length."""
+    """Pages with times may differ in length between two requests."""
     for path in (
         *PATHS,
         *ASSET_PATHS,
         *OPEN,
         "/nothing",
         "/-/reload",
-        "/health/redis?connection=nobody",
+        "/health/redis?connection=unknown",
     ):
         get, head = running.get(path), running.get(path, method="HEAD")
         assert (head.status, head.body) == (get.status, b"")
-        assert told(head) == told(get)
+        assert stable_headers(head) == stable_headers(get)
         length = int(head.headers["content-length"])
         assert length == len(get.body) or (path in PATHS and length > 0)
 
 
-def told(answer: Answer) -> list[tuple[str, str]]:
+def stable_headers(answer: Answer) -> list[tuple[str, str]]:
     differs = ("date", "content-length")
     return [(name, text) for name, text in answer.headers.items() if name not in differs]
 
 
-def test_nothing_follows_the_head(running: Daemon) -> None:
-    with dialled(running) as sock:
+def test_a_head_response_has_no_body(running: Daemon) -> None:
+    with connected(running) as sock:
         for path in (*PATHS, *ASSET_PATHS, *OPEN, "/nothing"):
             sock.sendall(f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             answer = sock.recv(65536)
@@ -201,13 +202,13 @@ def test_nothing_follows_the_head(running: Daemon) -> None:
             assert answer.count(b"\r\n\r\n") == 1, path
 
 
-def test_paths_lead_nowhere_else(running: Daemon) -> None:
+def test_similar_paths_are_not_found(running: Daemon) -> None:
     for path in ("/metrics/", "//metrics", "/../etc/passwd", "/%2e%2e/metrics", "/METRICS"):
         assert running.get(path).status == 404, path
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "x", "text/html,application/xml;q=0.9,*/*;q=.8"])
-def test_who_accepts_anything_is_served(running: Daemon, accept: str) -> None:
+def test_a_client_that_accepts_anything_is_served(running: Daemon, accept: str) -> None:
     for path in PATHS:
         assert running.get(path, Accept=accept).status in (200, 503)
     served = running.get("/metrics", Accept=accept)
@@ -216,7 +217,9 @@ def test_who_accepts_anything_is_served(running: Daemon, accept: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("accept", ["image/png", "*/*;q=0", "text/csv, application/pdf;q=0.1"])
-def test_who_accepts_nothing_that_there_is(running: Daemon, method: str, accept: str) -> None:
+def test_a_client_that_accepts_no_available_type_gets_406(
+    running: Daemon, method: str, accept: str
+) -> None:
     for path in PATHS:
         answer = running.get(path, method=method, Accept=accept)
         assert answer.status == 406
@@ -226,7 +229,7 @@ def test_who_accepts_nothing_that_there_is(running: Daemon, method: str, accept:
         assert running.get(path, method=method, Accept=accept).status == 200
 
 
-def test_a_page_of_another_kind(running: Daemon) -> None:
+def test_pages_in_an_unavailable_type(running: Daemon) -> None:
     assert running.get("/metrics", Accept="application/json").status == 406
     assert running.get("/health/queues", Accept="text/plain").status == 406
     assert running.get("/", Accept="application/json").status == 406
@@ -234,8 +237,8 @@ def test_a_page_of_another_kind(running: Daemon) -> None:
     assert answer.text.startswith("available types: application/json; ")
 
 
-def test_accept_in_several_lines(running: Daemon) -> None:
-    with dialled(running) as sock:
+def test_accept_may_be_split_over_several_lines(running: Daemon) -> None:
+    with connected(running) as sock:
         sock.sendall(
             b"HEAD /metrics HTTP/1.1\r\nHost: x\r\nAccept: image/png\r\n"
             b"Accept: application/openmetrics-text\r\n\r\n"
@@ -244,13 +247,13 @@ def test_accept_in_several_lines(running: Daemon) -> None:
 
 
 @contextlib.contextmanager
-def dialled(running: Daemon) -> Iterator[socket.socket]:
+def connected(running: Daemon) -> Iterator[socket.socket]:
     with socket.create_connection(("127.0.0.1", running.port), LIMIT_SECONDS) as sock:
         yield sock
 
 
-def test_a_large_head(running: Daemon) -> None:
-    with dialled(running) as sock:
+def test_large_request_headers_are_rejected(running: Daemon) -> None:
+    with connected(running) as sock:
         with contextlib.suppress(ConnectionError):
             sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 100_000)
         answer = b""
@@ -260,20 +263,20 @@ def test_a_large_head(running: Daemon) -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"\0\x16\x03\x01\r\n\r\n", b"GET\r\n\r\n", b"\r\n" * 9999])
-def test_garbage(running: Daemon, garbage: bytes) -> None:
-    with dialled(running) as sock:
+def test_invalid_requests_close_the_connection(running: Daemon, garbage: bytes) -> None:
+    with connected(running) as sock:
         sock.sendall(garbage)
         until_closed(sock)
     assert running.get("/-/healthy").status == 200
     assert "Traceback" not in running.log
 
 
-def test_garbage_behind_an_answer(running: Daemon) -> None:
+def test_an_invalid_request_after_a_response(running: Daemon) -> None:
     head = b"POST /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with dialled(running) as sock:
+    with connected(running) as sock:
         sock.sendall(head + b"no chunk\r\n")
         until_closed(sock)
-    with dialled(running) as sock:
+    with connected(running) as sock:
         sock.sendall(head)
         assert sock.recv(65536).startswith(b"HTTP/1.1 405 ")
         sock.sendall(b"no chunk\r\n")
@@ -283,15 +286,15 @@ def test_garbage_behind_an_answer(running: Daemon) -> None:
     assert "Exception" not in running.log
 
 
-def test_a_crowd_that_asks_for_nothing(running: Daemon) -> None:
+def test_idle_clients_do_not_block_requests(running: Daemon) -> None:
     with contextlib.ExitStack() as crowd:
         for _ in range(60):
-            crowd.enter_context(dialled(running)).sendall(b"GET /")
+            crowd.enter_context(connected(running)).sendall(b"GET /")
         for path in ("/-/healthy", "/-/ready", "/metrics", "/"):
             assert running.get(path).status == 200
 
 
-def test_nothing_a_visitor_sends_reaches_redis(running: Daemon, redis: Server) -> None:
+def test_no_part_of_a_request_reaches_redis(running: Daemon, redis: Server) -> None:
     with redis.client().monitor() as monitor:
         for path in PATHS:
             words = "q=sent-by-a-visitor&prefix=visitor"

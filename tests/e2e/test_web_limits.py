@@ -1,4 +1,4 @@
-"""No client holds the server up: each limit by itself, all limits of time but one at an hour."""
+"""Limits of the HTTP server. Each test shortens one timeout; the others are an hour."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHORT = 0.5
 
 @pytest.fixture(autouse=True)
 def long_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test shortens the one that it is about, before it starts a server."""
+    """Set all timeouts to an hour; a test shortens one before it starts a server."""
     for module in (protocol, server):
         monkeypatch.setattr(module, "REQUEST_SECONDS", HOUR)
     monkeypatch.setattr(protocol, "RESPONSE_SECONDS", HOUR)
@@ -34,7 +34,7 @@ def long_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bad_requests, "PAUSE_SECONDS", HOUR)
 
 
-def test_half_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_request_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "REQUEST_SECONDS", SHORT)
     parts = (
         b"",
@@ -49,7 +49,7 @@ def test_half_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
             until_closed(sock)
 
 
-def test_a_byte_now_and_then_does_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_request_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "REQUEST_SECONDS", SHORT)
     with serving() as running, running.client() as sock:
         sock.sendall(GET)
@@ -69,16 +69,16 @@ def test_a_byte_now_and_then_does_not_help(monkeypatch: pytest.MonkeyPatch) -> N
         wait_for(closed, "the end of the connection")
 
 
-def test_idle_clients_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_clients_are_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "_IDLE_SECONDS", SHORT)
     with serving() as running, running.client() as sock:
         sock.sendall(GET)
         assert until_closed(sock).startswith(OK)
 
 
-def test_a_client_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_does_not_read_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "RESPONSE_SECONDS", SHORT)
-    # more than the buffers of both sides take
+    # more than the buffers of both sides can hold
     size = 30_000_000
     with serving("x" * size) as running, running.client() as sock:
         state = running.web._server.server_state
@@ -87,7 +87,7 @@ def test_a_client_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) 
         assert len(until_closed(sock)) < size
 
 
-def test_who_does_not_shake_hands_is_cut_off(
+def test_a_client_without_a_tls_handshake_is_disconnected(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(server, "REQUEST_SECONDS", SHORT)
@@ -98,8 +98,8 @@ def test_who_does_not_shake_hands_is_cut_off(
     assert [record for record in caplog.records if record.exc_info] == []
 
 
-def test_pages_wait_for_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To compare a password takes long here: until another page has been answered."""
+def test_a_password_check_does_not_delay_other_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here, checking a password takes until another request has been answered."""
     compared, answered = threading.Event(), threading.Event()
 
     def compare(*_: bytes) -> bool:
@@ -118,21 +118,21 @@ def test_pages_wait_for_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
         assert until_closed(sock).startswith(b"HTTP/1.1 401 ")
 
 
-def test_bad_requests_are_told_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+def test_bad_requests_are_logged_at_most_once_per_pause(caplog: pytest.LogCaptureFixture) -> None:
     with serving() as running:
         for _ in range(20):
             answer = running.ask(b"\x16\x03\x01 sent-by-a-visitor\r\n\r\n")
             assert answer.startswith(b"HTTP/1.1 400 ")
         assert running.ask().startswith(OK)
-    (told,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert told.getMessage() == "bad requests"
-    assert told.__dict__["exporter_fields"] == {"count": 1, "detail": "1 malformed"}
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert record.getMessage() == "bad requests"
+    assert record.__dict__["exporter_fields"] == {"count": 1, "detail": "1 malformed"}
 
 
 @pytest.mark.parametrize("end", [b"", b"\r\n\r\n"])
 @pytest.mark.parametrize("start", [b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\nX: "])
-def test_a_request_larger_than_16_kb(start: bytes, end: bytes) -> None:
-    """Whether it arrives with its end or not."""
+def test_a_request_larger_than_16_kb_is_rejected(start: bytes, end: bytes) -> None:
+    """With and without its end."""
     with serving() as running, running.client() as sock:
         end = end and (end if b"HTTP" in start else b" HTTP/1.1\r\nHost: x" + end)
         sock.sendall(start + b"x" * 17_000 + end)
@@ -149,8 +149,8 @@ BUSY = b"HTTP/1.1 503 "
 
 
 @pytest.mark.parametrize("half", [b"", b"GET / HTTP/1.1\r\nX: "])
-def test_who_never_asks_locks_nobody_out(half: bytes) -> None:
-    """The oldest connection that waits for a request makes room for the next."""
+def test_idle_connections_do_not_lock_out_other_clients(half: bytes) -> None:
+    """The oldest connection without a request is closed for a new one."""
     with serving() as running, contextlib.ExitStack() as crowd:
         first = crowd.enter_context(running.client())
         first.sendall(half)
@@ -163,7 +163,7 @@ def test_who_never_asks_locks_nobody_out(half: bytes) -> None:
 
 @contextlib.contextmanager
 def readers(running: Serving, source: str, count: int) -> Iterator[None]:
-    """Clients at an address that ask for a large page and do not read it."""
+    """Clients at an address that request a large page and do not read it."""
     state = running.web._server.server_state
     before = state.total_requests
     with contextlib.ExitStack() as stack:
@@ -171,11 +171,11 @@ def readers(running: Serving, source: str, count: int) -> Iterator[None]:
             sock = stack.enter_context(running.client(source=source))
             sock.sendall(PAGE)
             assert sock.recv(16)
-        wait_for(lambda: state.total_requests == before + count, "all are being answered")
+        wait_for(lambda: state.total_requests == before + count, "all requests are in progress")
         yield
 
 
-def test_a_client_has_half_of_the_requests() -> None:
+def test_one_client_gets_half_of_the_requests() -> None:
     with serving("x" * 10_000_000) as running, readers(running, "127.0.0.1", 3):
         assert running.ask(PAGE).startswith(BUSY)
         assert running.ask(GET.replace(b"GET", b"HEAD")).startswith(OK)
@@ -184,12 +184,12 @@ def test_a_client_has_half_of_the_requests() -> None:
         with readers(running, "127.0.0.2", 2):
             assert running.ask(PAGE, source="127.0.0.3").startswith(BUSY)
             assert running.ask(METRICS, source="127.0.0.3").startswith(OK)
-        # for a client that comes later there is room again
-        wait_for(lambda: running.ask(PAGE, source="127.0.0.3").startswith(OK), "room again")
+        # a later client is served again
+        wait_for(lambda: running.ask(PAGE, source="127.0.0.3").startswith(OK), "a free place")
 
 
-def test_a_large_crowd_is_not_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither are probes, when nothing of a client's connections waits for a request."""
+def test_too_many_connections_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also probes, if no connection without a request can be closed."""
     monkeypatch.setattr(limits, "_SPARE", 2)
     with serving("x" * 10_000_000) as running, readers(running, "127.0.0.1", 3):
         with contextlib.ExitStack() as crowd:
@@ -199,4 +199,4 @@ def test_a_large_crowd_is_not_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert sock.recv(16).startswith(OK)
             assert until_closed(crowd.enter_context(running.client())) == b""
             assert running.ask(source="127.0.0.2").startswith(OK)
-        wait_for(lambda: running.ask().startswith(OK), "room again")
+        wait_for(lambda: running.ask().startswith(OK), "a free place")

@@ -1,4 +1,4 @@
-"""Wheel and source distribution: built, checked, and the wheel at work in a clean environment."""
+"""Wheel and source distribution: contents, and the wheel installed in a clean environment."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def files_of_source(dist: Path) -> set[str]:
         return {member.name.removeprefix(f"{NAME}/") for member in source if member.isfile()}
 
 
-def test_twine_takes_both(dist: Path) -> None:
+def test_twine_accepts_both(dist: Path) -> None:
     files = sorted(map(str, dist.glob("bullmq_exporter*")))
     assert [Path(file).name for file in files] == [f"{NAME}-py3-none-any.whl", f"{NAME}.tar.gz"]
     assert run([sys.executable, "-m", "twine", "check", "--strict", *files]).count("PASSED") == 2
 
 
-def test_the_source_has_what_an_image_and_a_wheel_need(dist: Path) -> None:
+def test_the_source_distribution_has_everything_for_image_and_wheel(dist: Path) -> None:
     inside = files_of_source(dist)
     assert {"pyproject.toml", ".dockerignore", "deploy/Dockerfile", "config.yaml"} <= inside
     assert {name.partition("/")[0] for name in inside} == {
@@ -41,7 +41,7 @@ def test_the_source_has_what_an_image_and_a_wheel_need(dist: Path) -> None:
     }
 
 
-def test_the_wheel_has_all_of_the_package_and_no_more(dist: Path) -> None:
+def test_the_wheel_has_exactly_the_package(dist: Path) -> None:
     with zipfile.ZipFile(dist / f"{NAME}-py3-none-any.whl") as wheel:
         inside = {name for name in wheel.namelist() if name.startswith("exporter/")}
     assert inside == {name for name in files_of_source(dist) if name.startswith("exporter/")}
@@ -53,7 +53,7 @@ def test_the_wheel_has_all_of_the_package_and_no_more(dist: Path) -> None:
 
 @dataclass(frozen=True)
 class Installed:
-    """An environment with the wheel and what it needs, and nothing else."""
+    """An environment with only the wheel and its dependencies."""
 
     folder: Path
 
@@ -65,7 +65,7 @@ class Installed:
         return subprocess.run(
             [self.program, *words],
             env=environment(extra),
-            # not in the repository, whose package would be found first
+            # outside the repository, whose package would be found first
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -80,28 +80,28 @@ def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed
     return Installed(folder)
 
 
-def test_it_knows_its_version_and_its_configuration(installed: Installed) -> None:
+def test_the_program_prints_its_version_and_checks_configurations(installed: Installed) -> None:
     assert __version__ in installed.run("--version").stdout
     checked = installed.run("config", "--check", REDIS_URL="redis://localhost:6379/0")
     assert (checked.returncode, checked.stdout) == (0, "the environment is valid\n")
     assert installed.run("config", "--check", REDIS_URL="redis://h/x").returncode == 2
 
 
-def test_it_brings_dashboards_and_rules(installed: Installed) -> None:
+def test_the_wheel_contains_dashboards_and_rules(installed: Installed) -> None:
     share = installed.folder / "share" / "bullmq-exporter"
     for file in ("grafana/dashboards/bullmq-queue.json", "prometheus/bullmq.rules.yml"):
         assert (share / file).read_text() == (ROOT / file).read_text()
     assert installed.run("rules").stdout == (ROOT / "prometheus" / "bullmq.rules.yml").read_text()
 
 
-def test_it_says_what_the_demo_lacks(installed: Installed) -> None:
+def test_the_demo_names_its_missing_extra(installed: Installed) -> None:
     done = installed.run("demo")
     assert done.returncode == 1
     assert "pip install 'bullmq-exporter[demo]'" in done.stderr
 
 
-def test_it_runs(installed: Installed, server: Server, tmp_path: Path) -> None:
-    """Without the extra `fast` too, pages are gzipped."""
+def test_the_installed_exporter_runs(installed: Installed, server: Server, tmp_path: Path) -> None:
+    """Pages are gzipped even without the extra `fast`."""
     port = free_port()
     words = [installed.program, "run", "--listen", f"127.0.0.1:{port}"]
     env = environment({"REDIS_URL": server.url})
@@ -109,7 +109,7 @@ def test_it_runs(installed: Installed, server: Server, tmp_path: Path) -> None:
         assert value(running.samples(), "bullmq_up", connection="default") == 1
         page = running.get("/metrics", accept_encoding="gzip")
         assert page.headers["Content-Encoding"] == "gzip"
-        # its template, style and script are files of the package
+        # template, style and script are files of the package
         assert running.get("/").status == 200
         assert running.stop() == 0
     assert installed.run("run", "--once", REDIS_URL=server.url).returncode == 0

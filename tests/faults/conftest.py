@@ -1,4 +1,4 @@
-"""The idle exporter that faults are judged by, and what was measured at each.
+"""The idle exporter that faults are compared with, and the measurements of each fault.
 
 `make faults` sets FAULT_REPORT and prints the figures at the end.
 """
@@ -20,7 +20,7 @@ from tests.support.servers import valkey
 
 @pytest.fixture(scope="session")
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """An exporter as those that are put through faults, on a Redis without any."""
+    """An exporter configured like the tested ones, on a Redis without faults."""
     with valkey() as server:
         add_queues(server.client(), "still")
         with daemon(tmp_path_factory.mktemp("idle"), config(server.url)) as running:
@@ -29,7 +29,7 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Keep what a test measures, whether it passes or not."""
+    """Keep the measurements of a test, whether it passes or fails."""
     measured.clear()
     try:
         yield
@@ -38,7 +38,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """A line for each fault, if it is asked for."""
+    """Print a line for each fault if FAULT_REPORT is set."""
     if not os.environ.get("FAULT_REPORT"):
         return
     found = [

@@ -1,4 +1,4 @@
-"""Clocks that jump by hours, forwards and back; monotonic time goes on."""
+"""Clocks that jump by hours, forward and back; monotonic time is unaffected."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ HOUR = 3600
 TIME = "bullmq_exporter_collector_last_success_timestamp_seconds"
 
 
-def by_its_clock(found: Harness) -> float:
-    """How far the exporter's clock is ahead, by its last poll."""
+def clock_offset(found: Harness) -> float:
+    """Seconds by which the exporter's clock is ahead, according to its last poll."""
     return (value(found.samples, TIME, collector="queues") or 0) - time.time()
 
 
 JUMPS = (HOUR, -2 * HOUR)
 
 
-def test_of_the_exporter(tmp_path: Path, idle: Daemon) -> None:
-    """Intervals, ages and back-offs are of monotonic time, or of Redis' clock."""
+def test_the_exporters_clock_jumps(tmp_path: Path, idle: Daemon) -> None:
+    """Intervals, ages and back-offs use monotonic time or the clock of Redis."""
     clock = Clock(tmp_path / "clock")
     env = clock.of_an_exporter
     with valkey() as server, harness(tmp_path, idle, server, Written(server), **env) as found:
         for seconds in JUMPS:
             with found.fault(f"clock of the exporter {seconds:+d} s"):
                 clock.jump(seconds)
-                wait_for(lambda s=seconds: abs(by_its_clock(found) - s) < 60, "it has jumped")
+                wait_for(lambda s=seconds: abs(clock_offset(found) - s) < 60, "it has jumped")
                 done = found.live.completed
                 wait_for(lambda n=done: found.completed(found.last) >= n, "polls")
                 clock.jump(0)
         found.end()
 
 
-def test_of_redis(tmp_path: Path, idle: Daemon) -> None:
-    """Ids in a stream never go back; no duration is negative."""
+def test_the_clock_of_redis_jumps(tmp_path: Path, idle: Daemon) -> None:
+    """Stream IDs never decrease, and no duration is negative."""
     clock = Clock(tmp_path / "clock")
     env = os.environ | clock.of_a_server
     with valkey(env=env) as server, harness(tmp_path, idle, server, Written(server)) as found:

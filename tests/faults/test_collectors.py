@@ -1,4 +1,4 @@
-"""An exception anywhere in a collector costs that collector, and nothing else."""
+"""An exception anywhere in a collector affects only that collector."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.waiting import LIMIT_SECONDS, wait_for
 from tests.support.watch import config_for
 
 STALE_AFTER = 60.0
-MISTAKES = (KeyError("key"), MemoryError(), RecursionError(), AssertionError())
+EXCEPTIONS = (KeyError("key"), MemoryError(), RecursionError(), AssertionError())
 SUCCESS = "bullmq_exporter_collector_success"
 ERRORS = "bullmq_exporter_collector_errors_total"
 FAMILIES = {
@@ -34,10 +34,10 @@ FAMILIES = {
 
 
 class Polled:
-    """A poller that is driven by hand, whose collectors can be made to raise."""
+    """A poller that is run by hand, and whose collectors can raise exceptions."""
 
     def __init__(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.mistake: dict[str, Exception] = {}
+        self.exception: dict[str, Exception] = {}
         config = config_for(server.url, discovery_interval_seconds=0.001)
         self._store = SnapshotStore(["default"])
         self._client = ClientRegistry().get(config.connections["default"], "default")
@@ -59,14 +59,14 @@ class Polled:
         real = getattr(target, method)
 
         def double(*arguments: object) -> object:
-            if name in self.mistake:
-                raise self.mistake[name]
+            if name in self.exception:
+                raise self.exception[name]
             return real(*arguments)
 
         monkeypatch.setattr(target, method, double)
 
     def pass_time(self, seconds: float) -> None:
-        """Let this much time pass, by the monotonic clock."""
+        """Advance the monotonic clock."""
         self._passed += seconds
 
     def poll(self) -> Samples:
@@ -88,7 +88,7 @@ def polled(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Polled]:
 
 
 def shown(samples: Samples) -> set[str]:
-    """The collectors of which all families are on the page."""
+    """The collectors whose families are all on the page."""
     return {
         collector
         for collector, families in FAMILIES.items()
@@ -101,15 +101,17 @@ def succeeded(samples: Samples) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_mistake_costs_that_collector(server: Server, polled: Polled, name: str) -> None:
+def test_an_exception_affects_only_that_collector(
+    server: Server, polled: Polled, name: str
+) -> None:
     client, others = server.client(), FAMILIES.keys() - {name}
     polled.poll()
     work(client, 1)
     assert shown(polled.poll()) == FAMILIES.keys()
 
     number = 1
-    for mistake in MISTAKES:
-        polled.mistake = {name: mistake}
+    for exception in EXCEPTIONS:
+        polled.exception = {name: exception}
         polled.poll()
         number += 1
         work(client, number)
@@ -122,27 +124,27 @@ def test_a_mistake_costs_that_collector(server: Server, polled: Polled, name: st
     assert shown(samples) >= others
     if name != "events":
         assert value(samples, "bullmq_queue_jobs_completed_total", queue=QUEUE) == number
-    if name != "discovery":  # what is known of the queues is as old as the last poll
+    if name != "discovery":  # the known queues are as old as the last poll
         assert not any(every(samples, family) for family in FAMILIES[name])
 
-    polled.mistake = {}
+    polled.exception = {}
     samples = polled.poll()
     assert succeeded(samples) == dict.fromkeys(FAMILIES, 1)
     assert shown(samples) == FAMILIES.keys()
     assert value(samples, "bullmq_queue_jobs_completed_total", queue=QUEUE) == number
 
 
-def test_a_mistake_in_the_sync_test_costs_a_round(
+def test_an_exception_in_the_sync_test_costs_one_round(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = config_for(server.url)
     sync = config.sync.model_copy(update={"interval_seconds": 0.1})
     config, store = config.model_copy(update={"sync": sync}), SnapshotStore(["default"])
-    real, mistakes = SyncTest.run, list(MISTAKES)
+    real, exceptions = SyncTest.run, list(EXCEPTIONS)
 
     def double(test: SyncTest) -> object:
-        if mistakes:
-            raise mistakes.pop()
+        if exceptions:
+            raise exceptions.pop()
         return real(test)
 
     monkeypatch.setattr(SyncTest, "run", double)
@@ -151,5 +153,5 @@ def test_a_mistake_in_the_sync_test_costs_a_round(
     report = wait_for(lambda: store.sync, "a round")
     runner.stop()
     runner.join(LIMIT_SECONDS)
-    assert not mistakes
+    assert not exceptions
     assert [pair.passed for pair in report.pairs] == [True]

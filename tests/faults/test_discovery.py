@@ -1,4 +1,4 @@
-"""Queues are found as soon as a fault allows it, not a minute later."""
+"""Queues are discovered as soon as a fault permits, not a minute later."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.waiting import wait_for
 
 INTERVAL = 0.5
 SHORTEST_WAIT = 0.12
-"""Seconds between two losses in a row: a quarter, up to half sooner by chance, in whole ms."""
+"""Shortest seconds between two losses: a quarter, shortened at random by up to a half."""
 ERRORS = "bullmq_exporter_collector_errors_total"
 
 
@@ -34,19 +34,19 @@ def proxy() -> Iterator[Proxy]:
 
 
 def losses(running: Daemon) -> list[float]:
-    """When the exporter lost its connection, by its own log."""
+    """Unix times at which the exporter lost its connection, from its log."""
     lines = [line for line in running.log.splitlines() if " REDIS lost " in line]
     return [datetime.fromisoformat(line.split()[0]).timestamp() for line in lines]
 
 
-def test_polls_that_leave_no_time(proxy: Proxy, tmp_path: Path) -> None:
-    """Three round trips without any queue, and the next poll is due before all have come."""
+def test_queues_are_found_if_polls_take_all_the_time(proxy: Proxy, tmp_path: Path) -> None:
+    """A poll without queues takes three round trips, longer than the interval."""
     proxy.delay = 0.2
     with daemon(tmp_path, config(proxy.url, INTERVAL, stale_after=30)) as running:
         wait_for(lambda: jobs(running.samples()), "queues on the page")
 
 
-def test_a_pass_that_broke_off_is_begun_again(proxy: Proxy, tmp_path: Path) -> None:
+def test_an_interrupted_pass_is_repeated_with_back_off(proxy: Proxy, tmp_path: Path) -> None:
     proxy.corrupt = lambda data: b"\0" if b"bull:mail:meta" in data else data
     with daemon(tmp_path, config(proxy.url, INTERVAL)) as running:
 
@@ -54,13 +54,13 @@ def test_a_pass_that_broke_off_is_begun_again(proxy: Proxy, tmp_path: Path) -> N
             found = value(running.samples(), ERRORS, collector="discovery", error="protocol")
             return found or 0
 
-        wait_for(lambda: broken() >= 3, "passes broke off")
-        # a poll that works does not reset the back-off: each pass costs the connection; the second
-        # try comes at once, every later one has to wait
+        wait_for(lambda: broken() >= 3, "failed passes")
+        # each pass loses the connection, and a successful poll does not reset the back-off: the
+        # second try follows at once, every later one waits
         waits = [after - before for before, after in pairwise(losses(running))][1:]
         assert min(waits) >= SHORTEST_WAIT
         before = pings(running.samples())
         proxy.corrupt = None
         found = wait_for(lambda: (s := running.samples()) and jobs(s) and s, "queues on the page")
-        # a connection costs a second PING; one try may still break off
+        # each connect sends one more PING; one try may still be interrupted
         assert pings(found) - before <= 2 * RECOVERY_POLLS

@@ -1,4 +1,4 @@
-"""The address of Redis leads to another server, which may be a replica still."""
+"""The address of Redis leads to another server, which may still be a replica."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ SYNC = "bullmq_sync_success"
 OTHER_HOST = "127.0.0.2"
 
 
-def follows(replica: Server, master: Server) -> None:
+def replicate(replica: Server, master: Server) -> None:
     client = replica.client()
     client.replicaof(master.host, master.port)
-    wait_for(lambda: client.info("replication")["master_link_status"] == "up", "it follows")
+    wait_for(
+        lambda: client.info("replication")["master_link_status"] == "up", "the replica follows"
+    )
 
 
 def test_read_only_after_a_failover(tmp_path: Path, idle: Daemon) -> None:
-    """What there is to read is read; the sync test reports that nothing can be written."""
+    """Queues are read; the sync test reports that writes are refused."""
     with redis_server() as master, redis_server() as replica:
-        follows(replica, master)
+        replicate(replica, master)
         proxy, live = Proxy(master), Written(master, replicas=1)
         with harness(tmp_path, idle, master, live, url=proxy.url) as found:
             with found.fault("read-only after a failover", "connection"):
@@ -47,16 +49,16 @@ def _reads_a_replica(found: Harness) -> None:
     path = "/health/redis/sync"
     wait_for(lambda: "READONLY" in found.running.get(path).text, "the sync test's reason")
     wait_for(lambda: value(found.samples, SYNC) == 0, "the sync test fails")
-    # workers are connected to the master, so nothing is known of them here
+    # workers are connected to the master, so they are unknown here
     wait_for(lambda: not every(found.samples, "bullmq_queue_workers"), "workers")
     assert value(found.samples, "bullmq_up") == 1
 
 
-def test_a_name_that_is_unknown_and_then_leads_elsewhere(tmp_path: Path, idle: Daemon) -> None:
-    """The name is looked up at each connect, by a resolver that the test has put in the process."""
+def test_an_unknown_host_name_and_a_changed_address(tmp_path: Path, idle: Daemon) -> None:
+    """The name is resolved at each connect, by a resolver that the test controls."""
     hosts = tmp_path / "hosts"
     with redis_server() as master, redis_server(host=OTHER_HOST, port=master.port) as replica:
-        follows(replica, master)
+        replicate(replica, master)
         hosts.write_text(master.host)
         live = Written(master, replicas=1)
         url = f"redis://redis.test:{master.port}/0"
@@ -64,16 +66,16 @@ def test_a_name_that_is_unknown_and_then_leads_elsewhere(tmp_path: Path, idle: D
             with found.fault("DNS: name unknown", "connection") as fault:
                 hosts.write_text("unknown")
                 _disconnect(master)
-                fault.is_seen("connection")
+                fault.wait_until_reported("connection")
                 wait_for(lambda: "Name or service" in str(fault.last_error()), "the reason")
-                fault.outlasts_the_samples()
+                fault.wait_until_stale()
                 hosts.write_text(master.host)
             with found.fault("DNS: another address", "connection") as fault:
                 master.kill()
                 replica.client().replicaof("NO", "ONE")
                 found.server = live.server = replica
                 live.replicas = 0
-                fault.is_seen("connection")
+                fault.wait_until_reported("connection")
                 hosts.write_text(replica.host)
             found.end()
 

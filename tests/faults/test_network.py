@@ -1,4 +1,4 @@
-"""Faults between the exporter and Redis; a real worker goes on behind them."""
+"""Faults between the exporter and Redis; a real worker continues on Redis."""
 
 from __future__ import annotations
 
@@ -30,56 +30,60 @@ def test_refused(proxied: Proxied) -> None:
     found, proxy = proxied
     with found.fault("refused", "connection") as fault:
         proxy.refuse()
-        fault.is_seen("connection")
-        fault.outlasts_the_samples()
-        proxy.let_in()
+        fault.wait_until_reported("connection")
+        fault.wait_until_stale()
+        proxy.accept_again()
 
 
-def in_trouble(proxied: Proxied, name: str, error: str, **trouble: object) -> None:
-    """A fault that is in how the proxy is set, until the samples are withdrawn."""
+def with_proxy_fault(proxied: Proxied, name: str, error: str, **attributes: object) -> None:
+    """Set these attributes of the proxy until the samples are withdrawn."""
     found, proxy = proxied
-    well = {setting: getattr(proxy, setting) for setting in trouble}
+    normal = {setting: getattr(proxy, setting) for setting in attributes}
     with found.fault(name, error) as fault:
-        vars(proxy).update(trouble)
-        fault.is_seen(error)
-        fault.outlasts_the_samples()
-        vars(proxy).update(well)
+        vars(proxy).update(attributes)
+        fault.wait_until_reported(error)
+        fault.wait_until_stale()
+        vars(proxy).update(normal)
 
 
 def test_hang_after_accept(proxied: Proxied) -> None:
-    in_trouble(proxied, "hang after accept", "timeout", hang=True)
+    with_proxy_fault(proxied, "hang after accept", "timeout", hang=True)
 
 
 def test_hang_in_the_middle_of_a_reply(proxied: Proxied) -> None:
-    # within INFO's
-    in_trouble(proxied, "hang mid-reply", "timeout", hang_after=3000)
+    # within the reply to INFO
+    with_proxy_fault(proxied, "hang mid-reply", "timeout", hang_after=3000)
 
 
 def test_cut_in_the_middle_of_a_reply(proxied: Proxied) -> None:
-    in_trouble(proxied, "cut mid-reply", "connection", cut_after=3000)
+    with_proxy_fault(proxied, "cut mid-reply", "connection", cut_after=3000)
 
 
 def test_one_hundred_bytes_a_second(proxied: Proxied) -> None:
-    in_trouble(proxied, "100 B/s", "timeout", bytes_per_second=100)
+    with_proxy_fault(proxied, "100 B/s", "timeout", bytes_per_second=100)
 
 
-def test_garbage(proxied: Proxied) -> None:
+def test_random_bytes(proxied: Proxied) -> None:
     def corrupt(data: bytes) -> bytes:
         return b"\0" + os.urandom(len(data))
 
-    in_trouble(proxied, "garbage", "protocol", corrupt=corrupt)
+    with_proxy_fault(proxied, "garbage", "protocol", corrupt=corrupt)
 
 
-def test_answers_to_other_questions(proxied: Proxied) -> None:
-    in_trouble(proxied, "answers of another kind", "protocol", corrupt=lambda _: b":1\r\n" * 200)
+def test_replies_to_other_commands(proxied: Proxied) -> None:
+    with_proxy_fault(
+        proxied, "replies to other commands", "protocol", corrupt=lambda _: b":1\r\n" * 200
+    )
 
 
-def test_a_list_of_a_billion(proxied: Proxied) -> None:
-    in_trouble(proxied, "a billion elements", "protocol", corrupt=lambda _: b"*1000000000\r\n")
+def test_a_list_of_a_billion_elements(proxied: Proxied) -> None:
+    with_proxy_fault(
+        proxied, "a billion elements", "protocol", corrupt=lambda _: b"*1000000000\r\n"
+    )
 
 
 def test_reset(proxied: Proxied) -> None:
-    in_trouble(proxied, "RST", "connection", reset=True)
+    with_proxy_fault(proxied, "RST", "connection", reset=True)
 
 
 def test_every_job_was_counted_once(proxied: Proxied) -> None:

@@ -1,4 +1,4 @@
-"""Faults of Redis itself that it survives: it hangs, is busy or full, or lets nobody in."""
+"""Faults that Redis survives: it hangs, is busy or full, or accepts no clients."""
 
 from __future__ import annotations
 
@@ -36,37 +36,37 @@ def until_sync(found: Harness, success: float) -> None:
 
 
 def test_frozen(found: Harness) -> None:
-    """SIGSTOP: the kernel still accepts, nobody answers."""
+    """SIGSTOP: the kernel still accepts connections, but Redis does not reply."""
     with found.fault("frozen process", "timeout") as fault:
         found.server.signal(signal.SIGSTOP)
         try:
-            fault.is_seen("timeout")
-            fault.outlasts_the_samples()
+            fault.wait_until_reported("timeout")
+            fault.wait_until_stale()
         finally:
             found.server.signal(signal.SIGCONT)
 
 
 def test_client_pause(found: Harness, admin: redis.Redis) -> None:
     with found.fault("CLIENT PAUSE", "timeout") as fault:
-        # no command ends it, not even UNPAUSE: so it outlasts a poll with its timeout by far
+        # no command ends it, not even UNPAUSE; it lasts much longer than a poll with its timeout
         admin.client_pause(round(3 * TIMEOUT * 1000), all=True)
-        fault.is_seen("timeout")
-        fault.outlasts_the_samples()
+        fault.wait_until_reported("timeout")
+        fault.wait_until_stale()
         admin.ping()
 
 
 def test_busy_script(found: Harness) -> None:
-    """Redis answers BUSY once a script has run for longer than `busy-reply-threshold`."""
+    """Redis replies BUSY once a script has run longer than `busy-reply-threshold`."""
     with (
         found.fault("busy script", "loading") as fault,
         busy_script(found.server, threshold_ms=200),
     ):
-        fault.is_seen("loading")
-        fault.outlasts_the_samples()
+        fault.wait_until_reported("loading")
+        fault.wait_until_stale()
 
 
 def test_out_of_memory(found: Harness, admin: redis.Redis) -> None:
-    """Queues are read all the same; what fails is written by the sync test."""
+    """Queues are still read; only the writes of the sync test fail."""
     with found.fault("OOM"):
         admin.config_set("maxmemory", 1)
         path, why = "/health/redis/sync", "OOM command not allowed"
@@ -77,17 +77,17 @@ def test_out_of_memory(found: Harness, admin: redis.Redis) -> None:
     until_sync(found, 1)
 
 
-def test_no_more_clients(found: Harness, admin: redis.Redis) -> None:
-    """Who is there stays; the exporter loses its connection and is not let in again."""
+def test_maxclients_reached(found: Harness, admin: redis.Redis) -> None:
+    """The exporter loses its connection and cannot connect again."""
     most = int(admin.config_get("maxclients")["maxclients"])
     with found.fault("maxclients reached", "connection") as fault:
         admin.config_set("maxclients", 1)
         for client in admin.client_list():
             if client["name"].startswith("bullmq-exporter:"):
                 admin.client_kill_filter(_id=client["id"])
-        fault.is_seen("connection")
+        fault.wait_until_reported("connection")
         wait_for(lambda: "max number of clients" in str(fault.last_error()), "the reason")
-        fault.outlasts_the_samples()
+        fault.wait_until_stale()
         admin.config_set("maxclients", most)
 
 

@@ -1,4 +1,4 @@
-"""Redis dies and comes back: with its data, while it loads them, and without them."""
+"""Redis restarts: with its data, while loading them, and after a short outage."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.support.waiting import wait_for
 
 # each write is on disk before it is confirmed
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
-# hidden options of Redis: 20 ms a key, and clients are answered in between
+# hidden options of Redis: 20 ms per key, with replies to clients in between
 SLOW_LOADING = ("--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024")
 KEYS = 3000
-"""So that it would load for a minute; the test ends it."""
+"""Loading takes about a minute; the test ends it earlier."""
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +33,11 @@ def found(tmp_path_factory: pytest.TempPathFactory, idle: Daemon) -> Iterator[Ha
 
 def test_killed_and_restarted(found: Harness) -> None:
     before = found.samples
-    # it may be met while it loads its few data
+    # the exporter may reconnect while Redis is loading its data
     with found.fault("killed and restarted", "connection", perhaps="loading") as fault:
         found.server.kill()
-        fault.is_seen("connection")
-        fault.outlasts_the_samples()
+        fault.wait_until_reported("connection")
+        fault.wait_until_stale()
         for gone in ("bullmq_redis_keys", "bullmq_exporter_queues", "bullmq_connection_info"):
             assert not every(found.samples, gone)
         found.server.start()
@@ -53,10 +53,10 @@ def test_loading(found: Harness) -> None:
     with found.fault("LOADING", "connection", "loading") as fault:
         client.shutdown(save=True)
         found.server.kill()
-        fault.is_seen("connection")
+        fault.wait_until_reported("connection")
         found.server.start(*SLOW_LOADING, "--appendonly", "no")
-        fault.is_seen("loading")
-        fault.outlasts_the_samples()
+        fault.wait_until_reported("loading")
+        fault.wait_until_stale()
         client.config_set("key-load-delay", 0)
         wait_for(lambda: client.info("persistence")["loading"] == 0, "loaded")
 
@@ -65,8 +65,8 @@ def test_every_job_was_counted_once(found: Harness) -> None:
     found.end()
 
 
-def test_a_short_outage_is_over_before_the_next_poll(tmp_path: Path) -> None:
-    """A connection that is lost after a poll is back long before the next one is due."""
+def test_a_short_outage_ends_before_the_next_poll(tmp_path: Path) -> None:
+    """A connection lost after a poll is restored long before the next poll is due."""
     with valkey() as server:
         add_queues(server.client(), "mail")
         proxy = Proxy(server)
@@ -77,11 +77,11 @@ def test_a_short_outage_is_over_before_the_next_poll(tmp_path: Path) -> None:
                 proxy.refuse()
             return reply
 
-        proxy.corrupt = refuse  # in the middle of discovery, after the first poll
+        proxy.corrupt = refuse  # during discovery, after the first poll
         with daemon(tmp_path, config(proxy.url, interval=3600, stale_after=7200)) as running:
             wait_for(lambda: "connection-test failed" in running.log, "an outage")
             assert not jobs(running.samples())
-            proxy.let_in()
+            proxy.accept_again()
             wait_for(lambda: jobs(running.samples()), "queues on the page")
             assert "REDIS reconnected" in running.log
         proxy.close()

@@ -1,4 +1,4 @@
-"""Redis is reached all the time, but far away."""
+"""Redis is always reachable, but with a high latency."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.support.waiting import wait_for
 
 
 def test_200_ms_of_latency(tmp_path: Path, idle: Daemon) -> None:
-    """Nothing is lost or withdrawn; polls take longer than the interval, and follow one another."""
+    """Nothing is lost or withdrawn; polls take longer than the interval, one after the other."""
     with redis_server() as server:
         proxy, work = Proxy(server), RealWork(server)
-        # a poll of ten round trips takes two seconds, and its samples are not stale for that
+        # a poll of ten round trips takes two seconds; its samples must not become stale
         with harness(tmp_path, idle, server, work, url=proxy.url, stale_after=30) as found:
             with found.fault("200 ms latency"):
                 first = len(found.observer.observations)

@@ -1,4 +1,4 @@
-"""A poller that is stuck, which `/-/healthy` must report: here in a resolver without an answer."""
+"""`/-/healthy` reports a poller that hangs, here in a resolver that never replies."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def hosts(tmp_path: Path) -> Path:
 def running(server: Server, hosts: Path, tmp_path: Path) -> Iterator[Daemon]:
     url = f"redis://redis.test:{server.port}/0"
     env = {"TEST_HOSTS": str(hosts), "TEST_HUNG_AFTER_SECONDS": str(HUNG_AFTER)}
-    # the sync test, which is stuck in the same resolver, says nothing of the pollers
+    # the sync test hangs in the same resolver, but does not affect the pollers
     with daemon(tmp_path, config(url, INTERVAL), PYTHONPATH=str(CHILD), **env) as found:
         wait_for(lambda: jobs(found.samples()), "queues on the page")
         yield found
 
 
-def silence(running: Daemon, connection: str) -> int:
-    """Seconds for which `/-/healthy` says that the poller is silent, once it says so."""
+def reported_silence(running: Daemon, connection: str) -> int:
+    """Wait until `/-/healthy` reports a silent poller. Returns the reported seconds."""
     answer = wait_for(lambda: (a := running.get("/-/healthy")).status == 503 and a, "503")
     match = re.fullmatch(
         rf"the poller of {connection} has not finished a poll for (\d+) s\n", answer.text
@@ -57,13 +57,15 @@ def silence(running: Daemon, connection: str) -> int:
     return int(match[1])
 
 
-def test_a_poller_that_is_stuck(server: Server, hosts: Path, running: Daemon, idle: Daemon) -> None:
+def test_a_hanging_poller_is_reported(
+    server: Server, hosts: Path, running: Daemon, idle: Daemon
+) -> None:
     observer = Observer(running, idle)
     wait_for(lambda: len(observer.observations) > 10, "observations before")
     hosts.write_text("stuck")
     began = time.monotonic()
     server.client().client_kill_filter(skipme=True)
-    assert silence(running, "api") >= HUNG_AFTER
+    assert reported_silence(running, "api") >= HUNG_AFTER
     wait_for(lambda: not jobs(observer.observations[-1].samples), "samples are withdrawn")
     assert value(observer.observations[-1].samples, "bullmq_up") == 0
     wait_for(lambda: observer.observations[-1].healthy == 503, "it is observed too")
@@ -80,7 +82,7 @@ def test_a_poller_that_is_stuck(server: Server, hosts: Path, running: Daemon, id
     assert list(slow(during, TIMEOUT)) == []
 
 
-def test_one_that_is_stuck_before_it_has_reported_anything(
+def test_a_poller_that_hangs_before_its_first_poll_is_reported(
     hosts: Path, running: Daemon, tmp_path: Path
 ) -> None:
     hosts.write_text("stuck")
@@ -88,14 +90,14 @@ def test_one_that_is_stuck_before_it_has_reported_anything(
     file.write_text(file.read_text().replace("  api:", "  other:"))
     running.process.send_signal(signal.SIGHUP)
     wait_for(lambda: not every(running.samples(), "bullmq_up"), "a new poller")
-    assert silence(running, "other") >= HUNG_AFTER
+    assert reported_silence(running, "other") >= HUNG_AFTER
     hosts.write_text("127.0.0.1")
     wait_for(lambda: running.get("/-/healthy").status == 200, "200")
     wait_for(lambda: value(running.samples(), "bullmq_up", connection="other") == 1, "bullmq_up 1")
 
 
-def test_it_stops_although_the_resolver_hangs(hosts: Path, tmp_path: Path) -> None:
-    """The poller and the sync test both wait for a name, for ever."""
+def test_the_exporter_stops_although_the_resolver_hangs(hosts: Path, tmp_path: Path) -> None:
+    """Poller and sync test both wait for the resolver forever."""
     hosts.write_text("stuck")
     env = {"TEST_HOSTS": str(hosts), "PYTHONPATH": str(CHILD)}
     with daemon(tmp_path, config("redis://redis.test:6379", INTERVAL), **env) as running:

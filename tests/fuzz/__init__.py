@@ -1,1 +1,1 @@
-"""Everything that parses what comes from outside, fed with anything: `make fuzz`."""
+"""Fuzz tests of everything that parses external data: `make fuzz`."""

@@ -1,7 +1,7 @@
-"""How many inputs each target gets, and what became of them.
+"""The number of inputs for each fuzz target, and a report.
 
-`make test` gives all targets together a few thousand, always the same ones; `make fuzz` sets
-FUZZ_INPUTS, and tries others each time. A target's share is in its `@fuzz(...)`.
+`make test` tries a few thousand inputs in all, the same ones each time; `make fuzz` sets
+FUZZ_INPUTS and tries different ones each time. A target's share is in its `@fuzz(...)`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.support.fuzzing.profile import LONG, TOTAL
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Counts the inputs of a target, which hypothesis gives to its inner function."""
+    """Count the inputs of a target, which Hypothesis passes to its inner function."""
     handle = getattr(getattr(item, "obj", None), "hypothesis", None)
     if handle is None:
         yield
@@ -41,7 +41,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """A line for each target, where this is more than a short run."""
+    """Print a line for each target in a long run."""
     if not LONG:
         return
     found = [
@@ -60,7 +60,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fewer inputs than were asked for are a failed run."""
+    """Fail a long run that tried fewer inputs than requested."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if not LONG or reporter is None or session.config.option.keyword:
         return

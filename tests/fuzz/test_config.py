@@ -25,7 +25,7 @@ from exporter.connection import Metadata
 from exporter.log import _TextFormatter
 from tests.support.fuzzing.profile import fuzz
 
-SECRET = "hunter2"  # nothing else that is drawn holds it
+SECRET = "hunter2"  # no other input contains it
 HASH = "$2y$04$" + "h" * 53
 
 odd = st.text(max_size=12) | st.sampled_from(
@@ -146,31 +146,31 @@ def file_of(content: bytes) -> Iterator[Path]:
 
 @contextmanager
 def refused(*kinds: type[Exception]) -> Iterator[list[str]]:
-    """Takes what the exporter says to bad input, and nothing else."""
-    told: list[str] = []
+    """Collect the messages of these errors; any other exception fails the test."""
+    messages: list[str] = []
     try:
-        yield told
+        yield messages
     except kinds as error:
-        told.append(str(error))
+        messages.append(str(error))
 
 
 def check(path: Path | None, environ: Mapping[str, str]) -> None:
-    """What is loaded can be used and shown; what is not is told without the secret."""
-    with refused(ConfigError) as told:
+    """A loaded configuration can be used and shown; an error message has no secret."""
+    with refused(ConfigError) as messages:
         config = load(path, environ)
-        told.append(show(config) + repr(config))
+        messages.append(show(config) + repr(config))
         split_host_port(config.listen)
         for connection in config.connections.values():
             usable(str(connection.url), connection.url.hash, connection.url.address)
         for text in (*config.queues.prefixes, *config.queues.static, config.sync.key_prefix):
             text.encode()
-    assert told
-    assert SECRET not in "".join(told)
-    "".join(told).encode()
+    assert messages
+    assert SECRET not in "".join(messages)
+    "".join(messages).encode()
 
 
 def usable(url: str, url_hash: str, address: str) -> None:
-    """What is known of a connection can be logged and shown."""
+    """The metadata of a connection can be logged and shown."""
     known = Metadata("n", address, url, url_hash, 0, 0.0)
     record = logging.LogRecord("x", logging.INFO, "", 0, known.url, None, None)
     _TextFormatter().format(record).encode()
@@ -184,7 +184,7 @@ def mutated(text: str, changes: list[tuple[int, int, str]]) -> bytes:
 
 @fuzz(1)
 @given(configs | values, environments)
-def test_files(data: object, environ: dict[str, str]) -> None:
+def test_valid_files(data: object, environ: dict[str, str]) -> None:
     text = yaml.safe_dump(data, allow_unicode=True)
     with file_of(encoded(text)) as path:
         check(path, environ)
@@ -192,7 +192,7 @@ def test_files(data: object, environ: dict[str, str]) -> None:
 
 @fuzz(1)
 @given(configs, mutations, environments)
-def test_files_that_somebody_has_edited(
+def test_edited_files(
     data: object, changes: list[tuple[int, int, str]], environ: dict[str, str]
 ) -> None:
     with file_of(mutated(yaml.safe_dump(data, sort_keys=False), changes)) as path:
@@ -201,7 +201,7 @@ def test_files_that_somebody_has_edited(
 
 @fuzz(1)
 @given(st.binary(max_size=60) | st.lists(odd, max_size=8).map("\n".join).map(encoded), environments)
-def test_files_of_anything(content: bytes, environ: dict[str, str]) -> None:
+def test_files_of_any_bytes(content: bytes, environ: dict[str, str]) -> None:
     with file_of(content) as path:
         check(path, environ)
 
@@ -216,11 +216,11 @@ def test_the_environment(environ: dict[str, str]) -> None:
 @given(urls)
 def test_urls(text: str) -> None:
     url = None
-    with refused(ValueError) as told:
+    with refused(ValueError) as messages:
         url = parse_url(text.encode("utf-8", "replace").decode())
     if url is not None:
-        told.append(f"{url} {url!r} {url.without_credentials} {url.address} {url.hash}")
-    assert SECRET not in "".join(told)
+        messages.append(f"{url} {url!r} {url.without_credentials} {url.address} {url.hash}")
+    assert SECRET not in "".join(messages)
 
 
 @fuzz(3)
@@ -228,18 +228,18 @@ def test_urls(text: str) -> None:
 def test_shards_and_addresses(text: str, more: str) -> None:
     for read in (parse_shard, split_host_port):
         for given_ in (text, more):
-            with refused(ValueError) as told:
+            with refused(ValueError) as messages:
                 read(given_)
-            assert all(said.startswith("must be") for said in told)
+            assert all(message.startswith("must be") for message in messages)
 
 
 @fuzz(1)
 @given(st.dictionaries(odd, st.just(HASH) | odd, max_size=3), mutations)
 def test_users(users: dict[str, str], changes: list[tuple[int, int, str]]) -> None:
     with file_of(mutated(yaml.safe_dump(users), changes)) as path:
-        with refused(ConfigError, UnicodeDecodeError) as told:
+        with refused(ConfigError, UnicodeDecodeError) as messages:
             read_users(path)
-        assert "h" * 31 not in "".join(told)
+        assert "h" * 31 not in "".join(messages)
 
 
 @fuzz(2)

@@ -1,4 +1,4 @@
-"""Requests of any bytes to the real server: never a 500, never a hang, and it goes on."""
+"""Requests of any bytes to the real server: no 500, no hang, and the server keeps serving."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from exporter.exposition import Renderer, acceptable, accepts_gzip, choose_forma
 from exporter.state.store import SnapshotStore
 from exporter.web import Users, WebServer, application, open_socket
 from exporter.web.auth import parse_basic
+from exporter.web.endpoints import ENDPOINTS
 from tests.support.fuzzing.profile import fuzz
 from tests.support.waiting import LIMIT_SECONDS
 
 STATUSES = {200, 400, 403, 404, 405, 406, 431, 503}
 STATUS_LINE = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 QUIET_SECONDS = 0.03
-"""When nothing has come for so long, the server waits for more of the request."""
+"""After this long without data, the server is waiting for the rest of the request."""
 
 
 class Errors(logging.Handler):
-    """Everything that is logged as an error: tracebacks of handlers and of the event loop."""
+    """Records logged errors: tracebacks of handlers and of the event loop."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -64,8 +65,10 @@ def running() -> Iterator[Running]:
     logging.getLogger().removeHandler(errors)
 
 
-def asked(address: tuple[str, int], parts: list[bytes], quiet: float = QUIET_SECONDS) -> bytes:
-    """All that comes back until nothing more does for so long; the client then hangs up."""
+def response_to(
+    address: tuple[str, int], parts: list[bytes], quiet: float = QUIET_SECONDS
+) -> bytes:
+    """Everything received until this long without data; the client then disconnects."""
     answer = b""
     with (
         socket.create_connection(address, LIMIT_SECONDS) as sock,
@@ -84,8 +87,8 @@ methods = st.sampled_from(
     [b"GET", b"HEAD", b"POST", b"OPTIONS", b"TRACE", b"CONNECT", b"get", b"", b"PRI", b"G\0T"]
 )
 targets = st.sampled_from(
-    [b"/", b"/metrics", b"/health/redis", b"/health/redis/sync", b"/health/queues", b"/-/healthy"]
-    + [b"/-/ready", b"/-/reload", b"*", b"http://x/metrics", b"/%", b"/%00", b"/%ff", b"//", b"/.."]
+    [each.path.encode() for each in ENDPOINTS]
+    + [b"*", b"http://x/metrics", b"/%", b"/%00", b"/%ff", b"//", b"/.."]
     + [b"/health/redis?connection=%ff", b"/health/redis?connection=default", b"/?" + b"x" * 9000]
 ) | st.binary(max_size=12)
 versions = st.sampled_from([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/9", b"", b"FTP/1.1"])
@@ -140,11 +143,11 @@ def test_requests(running: Running, parts: list[bytes], cut: int) -> None:
     address, errors = running
     sent = b"".join(parts)
     pieces = [sent[: cut * 20], sent[cut * 20 :]] if cut else parts
-    statuses = {int(code) for code in STATUS_LINE.findall(asked(address, pieces))}
+    statuses = {int(code) for code in STATUS_LINE.findall(response_to(address, pieces))}
     assert statuses <= STATUSES
     healthy = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     if len(sent) % 8 == 0:
-        assert asked(address, [healthy], LIMIT_SECONDS).startswith(b"HTTP/1.1 200 ")
+        assert response_to(address, [healthy], LIMIT_SECONDS).startswith(b"HTTP/1.1 200 ")
     assert errors.found == []
 
 
@@ -168,7 +171,7 @@ accepts = st.lists(
 
 @fuzz(6)
 @given(accepts)
-def test_what_is_accepted(header: str) -> None:
+def test_accept_headers(header: str) -> None:
     choose_format(header)
     acceptable(header, "application/json")
     accepts_gzip(header)
@@ -193,6 +196,6 @@ def users() -> Users:
 
 @fuzz(1)
 @given(credentials)
-def test_passwords(users: Users, text: str) -> None:
+def test_only_the_right_password_is_accepted(users: Users, text: str) -> None:
     right = parse_basic(f"Basic {text}") == ("alice", b"right")
     assert asyncio.run(users.authenticate(f"Basic {text}")) is right

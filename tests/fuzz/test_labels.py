@@ -1,4 +1,4 @@
-"""Names of any characters and bytes: what the official parsers read is what was found."""
+"""Names of any characters and bytes: the official parsers read back the same names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from exporter.state.snapshots import (
     Snapshot,
 )
 from tests.support.factories import moment, snapshot_of
-from tests.support.fuzzing.answers import SETTINGS, AnsweringClient
+from tests.support.fuzzing.fuzzed_client import SETTINGS, FuzzedClient
 from tests.support.fuzzing.profile import fuzz
 from tests.support.pages import Samples, every, parse
 from tests.support.stopped_clock import StoppedClock
@@ -36,19 +36,19 @@ RUN = Histogram((1.0,), (1,), 0.5, 1)
 
 @pytest.fixture(scope="module", autouse=True)
 def _stopped_clock() -> Iterator[None]:
-    """Nothing becomes too old to be shown between two lines of a test."""
+    """No sample becomes stale during a test."""
     with pytest.MonkeyPatch.context() as patch:
         StoppedClock(patch)
         yield
 
 
 def snapshot(queues: list[Queue], version: str, job: str, policy: str) -> Snapshot:
-    """What the page is made of, with a text from outside in each place that takes one."""
+    """A snapshot with an external string wherever the page can contain one."""
     row = dict.fromkeys((*STATES, "paused"), 1) | {"library_version": version}
-    told = JobEvents(1, 1, 1, 0, 0, 0, RUN, {"completed": RUN})
+    events = JobEvents(1, 1, 1, 0, 0, 0, RUN, {"completed": RUN})
     facts: list[object] = [
         queue_table(queues, [row] * len(queues)),
-        EventFacts({queue: QueueEvents(1, 0, {job: told}) for queue in queues}, 0.0, 0),
+        EventFacts({queue: QueueEvents(1, 0, {job: events}) for queue in queues}, 0.0, 0),
         ServerFacts({"version": version, "maxmemory_policy": policy}, {"keys": 1.0}, {}),
     ]
     return snapshot_of("api", *facts)
@@ -69,10 +69,10 @@ def values(samples: Samples, family: str, label: str) -> set[str]:
     *(ANY, ANY, ANY),
     st.sampled_from([(Format.TEXT, "text"), (Format.OPENMETRICS, "openmetrics")]),
 )
-def test_texts_come_back(
+def test_strings_are_read_back_unchanged(
     names: list[tuple[str, str]], version: str, job: str, policy: str, form: tuple[Format, str]
 ) -> None:
-    # two queues with one key are one
+    # two queues with the same key are one queue
     queues = list({q.key: q for q in (queue_of(prefix, name) for prefix, name in names)}.values())
     samples = read(snapshot(queues, version, job, policy), *form)
     found = {
@@ -86,8 +86,8 @@ def test_texts_come_back(
     assert len(every(samples, "bullmq_queue_job_wait_seconds_bucket")) == 2 * len(queues)
 
 
-class Scanned(AnsweringClient):
-    """A keyspace with these keys."""
+class Scanned(FuzzedClient):
+    """A client of a keyspace with these keys."""
 
     def __init__(self, keys: list[bytes]) -> None:
         super().__init__({"SCAN"}, [[b"0", keys]])
@@ -107,7 +107,7 @@ kinds = st.sampled_from([b"meta", b"id", b"stalled-check", b"wait"])
     st.integers(1, 5),
     st.lists(ANY, max_size=2),
 )
-def test_bytes_come_back(
+def test_names_of_any_bytes_are_read_back(
     keys: list[tuple[bytes, bytes]], prefixes: list[str], most: int, static: list[str]
 ) -> None:
     given_ = [b":".join([p.encode(), name, kind]) for p in prefixes for name, kind in keys]
@@ -129,8 +129,8 @@ def test_bytes_come_back(
 
 @fuzz(1)
 @given(st.lists(st.none() | st.integers() | st.binary(max_size=5) | st.lists(raw), max_size=3))
-def test_pages_of_scan(reply: list[Any]) -> None:
-    client = AnsweringClient({"SCAN"}, [reply])
+def test_invalid_scan_pages(reply: list[Any]) -> None:
+    client = FuzzedClient({"SCAN"}, [reply])
     client.pretend_connected()
     discovery = Discovery(Queues())
     try:

@@ -1,4 +1,4 @@
-"""The sync test against a Redis that answers anything: every check has an outcome, in words."""
+"""The sync test against a Redis that replies anything: every check has a result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from exporter.collectors.sync import endpoints, keys, steps
 from exporter.state.snapshots import SYNC_CHECKS
 from exporter.web.sync_health import sync_health
 from tests.support.factories import moment
-from tests.support.fuzzing.answers import SETTINGS, replies
+from tests.support.fuzzing.fuzzed_client import SETTINGS, replies
 from tests.support.fuzzing.profile import fuzz
 from tests.support.fuzzing.sync_client import OPTIONS, StoringClient
 
@@ -26,7 +26,7 @@ victims = st.sets(
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
-    """Waits of milliseconds where a real round has seconds."""
+    """Waits of milliseconds instead of seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(endpoints, "open_client", StoringClient)
         patch.setattr(keys, "SHORT_TTL_SECONDS", 0.001)
@@ -37,7 +37,7 @@ def _quick() -> Iterator[None]:
 
 @fuzz(1)
 @given(victims, replies)
-def test_rounds(wanted: set[str], given_: list[Any]) -> None:
+def test_rounds_with_any_replies(wanted: set[str], given_: list[Any]) -> None:
     StoringClient.wanted, StoringClient.given, StoringClient.kept = wanted, given_, {}
     report = SyncTest({"api": SETTINGS}, OPTIONS).run()
     (pair,) = report.pairs

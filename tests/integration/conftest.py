@@ -1,4 +1,4 @@
-"""Time in tests that compare ages."""
+"""A stopped clock for tests that compare ages."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from tests.support.stopped_clock import StoppedClock
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> StoppedClock:
-    """Time stands still, for the exporter also that of its Redis, and moves as the test says."""
+    """A stopped clock, for the exporter also that of Redis; it moves only by `move`."""
     monkeypatch.setattr(Context, "server_time_ms", lambda _: time.time() * 1000)
     return StoppedClock(monkeypatch)

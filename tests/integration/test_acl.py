@@ -1,4 +1,4 @@
-"""The published ACL, a command less each time: the exporter says which one is missing."""
+"""The published ACLs are sufficient, and each missing command is reported by name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.servers import Server
 from tests.support.watch import Watch, config_for
 
 WITH_SYNC, WITHOUT = published_acls()
-# those of clusters: tests/e2e/test_cluster.py
+# tests/e2e/test_cluster.py tests those that are sent only to clusters
 ON_CLUSTERS = {use.name for use in PERMISSIONS if use.cluster}
 ON_SERVERS = sorted(commands_of(WITHOUT) - ON_CLUSTERS - {"auth", "select"})
 SYNC = sorted(command.acl_name for command in SYNC_COMMANDS)
@@ -37,7 +37,7 @@ def settings(url: str, db: int = 0) -> Connection:
     return known.model_copy(update={"url": as_user})
 
 
-def let_in(server: Server, rules: Sequence[str]) -> Connection:
+def allow(server: Server, rules: Sequence[str]) -> Connection:
     server.client().execute_command("ACL", "SETUSER", "monitor", "reset", "on", ">password", *rules)
     return settings(server.url)
 
@@ -53,35 +53,35 @@ def refused(client: Client) -> object:
 
 
 @pytest.mark.parametrize("rules", [WITH_SYNC, WITHOUT], ids=["with the sync test", "without"])
-def test_nothing_is_missing(redis7_server: Server, rules: list[str]) -> None:
-    assert refused(open_client(let_in(redis7_server, rules), "default")) == {}
+def test_the_published_acl_is_sufficient(redis7_server: Server, rules: list[str]) -> None:
+    assert refused(open_client(allow(redis7_server, rules), "default")) == {}
 
 
 @pytest.mark.parametrize("command", ON_SERVERS)
-def test_what_is_missing_is_named(redis7_server: Server, command: str) -> None:
-    allowed = let_in(redis7_server, [*WITHOUT, f"-{command}"])
+def test_a_missing_command_is_named(redis7_server: Server, command: str) -> None:
+    allowed = allow(redis7_server, [*WITHOUT, f"-{command}"])
     (use,) = [use for use in PERMISSIONS if use.name == command]
     assert refused(open_client(allowed, "default")) == {command: use.cost}
 
 
 @pytest.mark.parametrize("command", SYNC)
-def test_what_the_sync_test_lacks_is_named(redis7_server: Server, command: str) -> None:
-    allowed = let_in(redis7_server, [*WITH_SYNC, f"-{command}"])
+def test_a_missing_command_of_the_sync_test_is_named(redis7_server: Server, command: str) -> None:
+    allowed = allow(redis7_server, [*WITH_SYNC, f"-{command}"])
     config = config_for(redis7_server.url)
     (pair,) = SyncTest({"default": allowed}, config.sync).run().pairs
     assert (pair.passed, pair.not_permitted) == (None, command)
 
 
-def test_select_is_missing(redis7_server: Server) -> None:
-    let_in(redis7_server, [*WITHOUT, "-select"])
+def test_missing_select_is_a_permission_error(redis7_server: Server) -> None:
+    allow(redis7_server, [*WITHOUT, "-select"])
     with pytest.raises(RedisFailure, match="'select'") as caught:
         open_client(settings(redis7_server.url, db=1), "default").connect()
     assert caught.value.kind is ErrorClass.PERMISSION
 
 
-def test_no_server_refuses_auth(redis7_server: Server) -> None:
-    """It is in the list for those who read it; servers let everybody send it."""
-    assert refused(open_client(let_in(redis7_server, [*WITHOUT, "-auth"]), "default")) == {}
+def test_servers_always_permit_auth(redis7_server: Server) -> None:
+    """AUTH is listed only for completeness; every user may send it."""
+    assert refused(open_client(allow(redis7_server, [*WITHOUT, "-auth"]), "default")) == {}
 
 
 UNKNOWN_WITHOUT = {
@@ -92,8 +92,8 @@ UNKNOWN_WITHOUT = {
 
 
 @pytest.mark.parametrize("refused", UNKNOWN_WITHOUT)
-def test_what_a_refused_command_would_have_said_is_unknown(server: Server, refused: str) -> None:
-    """It is not "not paused", "no limit" and no empty version, on no page."""
+def test_values_of_a_refused_command_are_unknown(server: Server, refused: str) -> None:
+    """Not "not paused", "no limit" or an empty version, on any page."""
     client = server.client()
     add_queues(client, "mail")
     settings = {"paused": 1, "concurrency": 3, "max": 5, "version": "bullmq:5.1.0"}

@@ -1,4 +1,4 @@
-"""Producers whose clock differs from that of Redis."""
+"""Producers whose clock differs from the clock of Redis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AGE = "bullmq_queue_oldest_waiting_seconds"
 
 
 def add_job(client: redis.Redis, job: int, ahead: float) -> None:
-    """As an `add` does, by a producer whose clock is this many seconds ahead."""
+    """Add a job like a producer whose clock is this many seconds ahead."""
     client.hset(f"bull:q:{job}", mapping={"timestamp": int((time.time() + ahead) * 1000)})
     client.lpush("bull:q:wait", job)
     add_event(client, "added", job)
@@ -31,7 +31,7 @@ def headlines(watch: Watch) -> list[str]:
 
 
 @pytest.mark.parametrize("ahead", [600, -600])
-def test_the_events_have_the_right_time(real_server: Server, ahead: float) -> None:
+def test_events_correct_a_wrong_producer_clock(real_server: Server, ahead: float) -> None:
     client = real_server.client()
     add_queues(client, "q")
     client.delete("bull:q:wait")
@@ -47,7 +47,7 @@ def test_the_events_have_the_right_time(real_server: Server, ahead: float) -> No
     assert "600 s ahead of" in headline or "600 s behind" in headline
 
 
-def test_without_events_a_time_in_the_future_is_no_age(real_server: Server) -> None:
+def test_a_future_timestamp_without_events_is_an_unknown_age(real_server: Server) -> None:
     client = real_server.client()
     add_queues(client, "q")
     add_job(client, 1, ahead=600)
@@ -58,7 +58,7 @@ def test_without_events_a_time_in_the_future_is_no_age(real_server: Server) -> N
     assert headlines(watch)[0].startswith("Clocks differ: a producer of q is ")
 
 
-def test_equal_clocks(real_server: Server) -> None:
+def test_a_small_clock_difference_is_not_reported(real_server: Server) -> None:
     client = real_server.client()
     add_queues(client, "q")
     watch = Watch(real_server.url)

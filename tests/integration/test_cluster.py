@@ -1,4 +1,4 @@
-"""A real cluster, polled by hand: nothing is ever wrong while slots move and masters die."""
+"""A real cluster, polled by hand: no false value while slots move and masters fail."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SLOT = key_slot(b"{a}")
 
 @pytest.fixture
 def filled(nodes: Cluster) -> Cluster:
-    """One with a queue under each tag, which has waiting jobs and events."""
+    """A cluster with a queue under each tag; each queue has waiting jobs and events."""
     client = nodes.client()
     add_queues(client, *QUEUES)
     for queue in QUEUES:
@@ -65,12 +65,12 @@ def added(samples: Samples) -> dict[str, float]:
 
 
 OFTEN = 1e-6
-"""`discovery_interval_seconds` that makes each `discover_and_poll` a pass."""
+"""A `discovery_interval_seconds` for which each `discover_and_poll` runs a pass."""
 ALL_WAIT = dict.fromkeys(QUEUES, 3)
 
 
 @pytest.mark.parametrize("name", ["bullmq-6.7.0", "bullmq-3.16.2", "bull-4.16.5"])
-def test_every_count_is_the_official_one(nodes: Cluster, name: str) -> None:
+def test_counts_equal_bullmqs_own(nodes: Cluster, name: str) -> None:
     captured = keyspace(name)
     load_keyspace(nodes.client(), captured)
     samples = Watch(nodes.url, cluster=True, prefixes=(captured["prefix"],)).discover_and_poll()
@@ -78,7 +78,7 @@ def test_every_count_is_the_official_one(nodes: Cluster, name: str) -> None:
     assert {key: jobs(samples)[key] for key in expected} == expected
 
 
-def test_it_shows_what_one_server_would(filled: Cluster, server: Server) -> None:
+def test_a_cluster_shows_the_same_as_one_server(filled: Cluster, server: Server) -> None:
     add_queues(server.client(), *QUEUES)
     for queue in QUEUES:
         server.client().rpush(f"bull:{queue}:wait", 2, 3)
@@ -99,7 +99,7 @@ def test_it_shows_what_one_server_would(filled: Cluster, server: Server) -> None
     assert len({filled.master_of(queue).port for queue in QUEUES}) == 3
 
 
-def test_a_slot_that_moves(filled: Cluster) -> None:
+def test_counts_stay_exact_while_a_slot_moves(filled: Cluster) -> None:
     source = filled.master_of("{a}")
     target = next(s for s in map(filled.master_of, QUEUES) if s is not source)
     watch = Watch(filled.url, cluster=True, discovery_interval_seconds=OFTEN)
@@ -128,7 +128,7 @@ def test_a_slot_that_moves(filled: Cluster) -> None:
     exact("after a discovery")
 
 
-def test_a_master_dies_and_its_replica_takes_over(filled: Cluster) -> None:
+def test_a_failover_shows_no_false_value(filled: Cluster) -> None:
     watch = Watch(filled.url, cluster=True, discovery_interval_seconds=OFTEN)
     watch.discover_and_poll()
     event(filled.client(), "{a}")
@@ -140,7 +140,7 @@ def test_a_master_dies_and_its_replica_takes_over(filled: Cluster) -> None:
 
     master.kill()
     down = watch.poll()
-    # never a false 0: absent, and the others as they were
+    # never a false 0: absent; the other queues are unchanged
     assert waiting(down) == {q: 3 for q in QUEUES if q not in theirs}
     assert value(down, "bullmq_up") == 1
     success = "bullmq_exporter_collector_success"
@@ -162,7 +162,7 @@ def test_a_master_dies_and_its_replica_takes_over(filled: Cluster) -> None:
     assert waiting(watch.poll()) == ALL_WAIT
 
 
-def test_discovery_without_one_of_the_masters(filled: Cluster) -> None:
+def test_discovery_while_a_master_is_down(filled: Cluster) -> None:
     watch = Watch(filled.url, cluster=True, discovery_interval_seconds=OFTEN)
     watch.discover_and_poll()
     master = filled.master_of("{a}")
@@ -182,7 +182,7 @@ def test_discovery_without_one_of_the_masters(filled: Cluster) -> None:
     fresh = Watch(start.url, cluster=True, discovery_interval_seconds=OFTEN)
     found = fresh.discover_and_poll()
     assert set(waiting(found)) == {*QUEUES, f"{here}new"} - theirs
-    # how many there are is not known
+    # the number of queues is unknown
     assert value(found, "bullmq_exporter_queues") is None
 
     filled.replace(master)
@@ -192,7 +192,9 @@ def test_discovery_without_one_of_the_masters(filled: Cluster) -> None:
     assert value(fresh.poll(), "bullmq_exporter_queues") == len(everything)
 
 
-def test_a_node_that_hangs(filled: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hanging_node_hides_only_its_own_queues(
+    filled: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
     watch = Watch(filled.url, cluster=True)
     watch.discover_and_poll()
     master = filled.master_of("{a}")
@@ -205,13 +207,13 @@ def test_a_node_that_hangs(filled: Cluster, caplog: pytest.LogCaptureFixture) ->
         master.signal(signal.SIGCONT)
         node.settings = patient(node.settings)
         assert waiting(hung) == {q: 3 for q in QUEUES if q not in theirs}
-        told = f"queues: node 127.0.0.1:{master.port}: "
-        assert len([r for r in caplog.records if r.message.startswith(told)]) == outage
-        wait_for(lambda: waiting(watch.poll()) == ALL_WAIT, "all of it is back")
+        message = f"queues: node 127.0.0.1:{master.port}: "
+        assert len([r for r in caplog.records if r.message.startswith(message)]) == outage
+        wait_for(lambda: waiting(watch.poll()) == ALL_WAIT, "all queues are shown again")
 
 
 @pytest.mark.parametrize(("cost", "fewest", "most"), [(2.0, 4, 9), (0.0, 60, 60)])
-def test_a_node_that_costs_its_timeout_is_tried_ever_more_rarely(
+def test_retries_of_a_node_that_times_out_back_off(
     filled: Cluster,
     clock: StoppedClock,
     monkeypatch: pytest.MonkeyPatch,
@@ -219,7 +221,7 @@ def test_a_node_that_costs_its_timeout_is_tried_ever_more_rarely(
     fewest: int,
     most: int,
 ) -> None:
-    """One that is refused at once costs nothing, and is tried at every poll."""
+    """A node that refuses at once costs nothing, and is tried at every poll."""
     watch = Watch(filled.url, cluster=True)
     watch.discover_and_poll()
     dead = watch.client.nodes[1]
@@ -229,7 +231,7 @@ def test_a_node_that_costs_its_timeout_is_tried_ever_more_rarely(
         nonlocal attempts
         attempts += 1
         clock.move(cost)
-        raise RedisFailure(ErrorClass.TIMEOUT, "nobody there")
+        raise RedisFailure(ErrorClass.TIMEOUT, "no reply")
 
     with monkeypatch.context() as patch:
         patch.setattr(dead, "connect", connect)
@@ -246,7 +248,7 @@ def test_a_node_that_costs_its_timeout_is_tried_ever_more_rarely(
     assert waiting(watch.poll()) == ALL_WAIT
 
 
-def test_a_start_node_that_is_a_replica_or_gone(filled: Cluster) -> None:
+def test_the_start_node_may_be_a_replica_or_fail(filled: Cluster) -> None:
     replica = next(s for s in filled.servers if s.client().info("replication")["role"] == "slave")
     watch = Watch(replica.url, cluster=True)
     assert waiting(watch.discover_and_poll()) == ALL_WAIT
@@ -256,7 +258,7 @@ def test_a_start_node_that_is_a_replica_or_gone(filled: Cluster) -> None:
     assert waiting(watch.poll()) == ALL_WAIT
 
 
-def test_a_server_that_is_no_cluster(server: Server) -> None:
+def test_a_server_without_cluster_mode_is_reported(server: Server) -> None:
     watch = Watch(server.url, cluster=True)
     assert value(watch.discover_and_poll(), "bullmq_up") == 0
     problem = watch.snapshot.last_error
@@ -265,13 +267,13 @@ def test_a_server_that_is_no_cluster(server: Server) -> None:
 
 
 class TestWithoutTheSetting:
-    """The URL of a node without `cluster: true`."""
+    """The URL leads to a cluster node, but `cluster: true` is missing."""
 
     @pytest.mark.parametrize("names", [QUEUES, [f"q{number}" for number in range(32)]])
-    def test_it_is_said_once(
+    def test_the_missing_setting_is_reported_once(
         self, nodes: Cluster, caplog: pytest.LogCaptureFixture, names: list[str]
     ) -> None:
-        """Whether the keys of a queue are on one node, or on several, which redirect."""
+        """For queues whose keys are on one node, or on several nodes, which redirect."""
         add_queues(nodes.client(), *names)
         watch = Watch(nodes.master_of("{a}").url)
         for _ in range(3):
@@ -281,10 +283,10 @@ class TestWithoutTheSetting:
         first = verdict_of(moment_of(watch.store, watch.config)).findings[0]
         assert (first.status, first.explanation) == (Status.CRITICAL, ONE_NODE)
 
-    def test_nor_if_the_slots_are_hidden(
+    def test_redirections_report_it_if_the_slots_are_hidden(
         self, nodes: Cluster, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Redirections say it then."""
+        """CLUSTER SLOTS is refused."""
         add_queues(nodes.client(), *(f"q{number}" for number in range(32)))
         rules = ("hidden", "on", ">pass", "~*", "+@all", "-cluster|slots")
         node = nodes.master_of("{a}")
@@ -310,9 +312,9 @@ class TestWithoutTheSetting:
 
 
 class TestDatabases:
-    """Valkey 9 can have several in a cluster, Redis only one."""
+    """A Valkey 9 cluster can have several databases, a Redis cluster only one."""
 
-    def test_a_cluster_with_databases(self) -> None:
+    def test_a_cluster_with_several_databases(self) -> None:
         options = ("--cluster-enabled", "yes", "--cluster-databases", "4")
         with valkey(*options, "--cluster-port", str(free_port())) as server:
             server.client().execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
@@ -325,7 +327,7 @@ class TestDatabases:
             event(server.client(db=1), "one")
             assert added(watch.poll())["one"] == 1
 
-    def test_a_cluster_without(self, nodes: Cluster) -> None:
+    def test_a_cluster_with_one_database(self, nodes: Cluster) -> None:
         watch = Watch(nodes.url.replace("/0", "/1"), cluster=True)
         assert value(watch.discover_and_poll(), "bullmq_up") == 0
         problem = watch.snapshot.last_error
@@ -339,7 +341,7 @@ def _is_ok(server: Server) -> bool:
         return b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO")
 
 
-def test_history_is_not_news_where_a_stream_could_not_be_looked_up_at_first(
+def test_history_does_not_count_if_the_first_look_up_failed(
     filled: Cluster,
 ) -> None:
     master = filled.master_of("{a}")
@@ -355,7 +357,7 @@ def test_history_is_not_news_where_a_stream_could_not_be_looked_up_at_first(
     assert added(watch.poll())["{a}"] == 1
 
 
-def test_a_queue_that_moves_behind_the_walk_is_kept(filled: Cluster) -> None:
+def test_a_queue_that_moves_to_a_scanned_node_is_kept(filled: Cluster) -> None:
     client = ClientRegistry().get(config_for(filled.url, cluster=True).connections["default"], "t")
     client.connect()
     client.ping()
@@ -373,7 +375,7 @@ def test_a_queue_that_moves_behind_the_walk_is_kept(filled: Cluster) -> None:
         for queue in QUEUES
         if filled.master_of(queue) is not servers[0]
     )
-    assert not discovery.step(context)  # the first node has been walked
+    assert not discovery.step(context)  # the first node has been scanned
     filled.begin_move(slot, source, servers[0])
     while filled.move_keys(slot, source, servers[0], 10):
         pass
@@ -393,10 +395,10 @@ def test_a_queue_that_moves_behind_the_walk_is_kept(filled: Cluster) -> None:
     client.close()
 
 
-def test_a_pass_scans_a_node_again_that_is_another_process(
+def test_a_pass_scans_a_node_again_if_its_process_changed(
     filled: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only that one: the others have been scanned, or will be."""
+    """Only that node: the others have been scanned, or will be."""
     client = ClientRegistry().get(config_for(filled.url, cluster=True).connections["default"], "t")
     client.connect()
     client.ping()
@@ -406,14 +408,14 @@ def test_a_pass_scans_a_node_again_that_is_another_process(
     scans: list[tuple[int, bool]] = []
     call = NodeClient.call
 
-    def noted(node: NodeClient, packed: bytes, limit: int) -> Reply:
+    def recorded(node: NodeClient, packed: bytes, limit: int) -> Reply:
         scans.append((node.settings.url.port, pack("SCAN", 0, "MATCH")[4:] in packed))
         return call(node, packed, limit)
 
     discovery, context = Discovery(Queues(discovery_batch=10)), Context(client, 0.0)
     second = client.nodes[1]
     with monkeypatch.context() as patch:
-        patch.setattr(NodeClient, "call", noted)
+        patch.setattr(NodeClient, "call", recorded)
         while not any(port == second.settings.url.port for port, _ in scans):
             assert not discovery.step(context)
         known = second.metadata

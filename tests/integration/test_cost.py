@@ -1,4 +1,4 @@
-"""What a poll costs, as counts that do not depend on the machine."""
+"""The cost of a poll, in counts that do not depend on the machine."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ POLLS = 4
 
 
 def sent(client: redis.Redis) -> tuple[int, int]:
-    """(commands, bytes) that the server has received."""
+    """The numbers of commands and bytes that the server has received."""
     info: dict[str, Any] = client.info("stats")
     return info["total_commands_processed"], info["total_net_input_bytes"]
 
 
 def watched(server: Server) -> Watch:
-    """Queues that have work in every state, after a few polls."""
+    """A watch on queues with jobs in every state, after a few polls."""
     fill(server.port, QUEUES)
     watch = Watch(server.url)
     watch.discover_and_poll()
@@ -34,20 +34,20 @@ def watched(server: Server) -> Watch:
     return watch
 
 
-def test_commands_and_bytes(real_server: Server) -> None:
+def test_commands_and_bytes_per_queue(real_server: Server) -> None:
     watch = watched(real_server)
     client = real_server.client()
     before = sent(client)
     for _ in range(POLLS):
         watch.poll_unseen()
     commands, size = (now - then for now, then in zip(sent(client), before, strict=True))
-    # the counts, the ends of two lists, three sets' firsts, the rate limit, a share of the settings
+    # counts, ends of two lists, first entries of three sets, rate limit, a share of the settings
     assert commands / POLLS / QUEUES <= len(COUNTS) + 9.5
     assert size / commands <= 66
 
 
-def test_what_a_poll_leaves_in_memory(real_server: Server) -> None:
-    """Nothing, with its page: a table replaces the one before."""
+def test_memory_does_not_grow_from_poll_to_poll(real_server: Server) -> None:
+    """Each poll's table and page replace the previous ones."""
     watch = watched(real_server)
     show(watch, 10)
     gc.collect()
@@ -63,8 +63,8 @@ def show(watch: Watch, polls: int) -> None:
         assert watch.page
 
 
-def test_what_a_poll_takes_meanwhile(real_server: Server) -> None:
-    """At rest: replies and columns, no object for each row of each fact."""
+def test_peak_memory_of_a_poll_is_limited(real_server: Server) -> None:
+    """On idle queues: replies and columns, but no object per row and fact."""
     watch = watched(real_server)
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""Which queues are found, by the keys that BullMQ leaves."""
+"""Discovery of queues by the keys that BullMQ writes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def found(server: Server, **options: Any) -> list[tuple[str, str]]:
     return sorted((dict(labels)["prefix"], dict(labels)["queue"]) for _, labels in names)
 
 
-def test_each_of_the_three_keys_tells_of_a_queue(any_server: Server) -> None:
+def test_each_of_the_three_keys_reveals_a_queue(any_server: Server) -> None:
     client = any_server.client()
     client.set("bull:only-id:id", 1)
     client.hset("bull:only-meta:meta", "version", "bullmq:6.7.0")
@@ -41,14 +41,14 @@ def test_each_of_the_three_keys_tells_of_a_queue(any_server: Server) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["my:app", "{bull}", "a*b?[c]\\d", "naïve prefix"])
-def test_any_prefix(any_server: Server, prefix: str) -> None:
+def test_prefixes_with_special_characters(any_server: Server, prefix: str) -> None:
     client = any_server.client()
     add_queues(client, "mail", "{tag}", prefix=prefix)
     add_queues(client, "other")
     assert found(any_server, prefixes=(prefix,)) == [(prefix, "mail"), (prefix, "{tag}")]
 
 
-def test_several_prefixes_with_the_longest_first(any_server: Server) -> None:
+def test_the_longest_matching_prefix_wins(any_server: Server) -> None:
     client = any_server.client()
     add_queues(client, "mail")
     add_queues(client, "mail", prefix="bull:eu")
@@ -66,32 +66,32 @@ def test_several_prefixes_with_the_longest_first(any_server: Server) -> None:
     "name",
     ["a b", 'quo"ted', "new\nline", "tab\t", "ünï", "a:b", "back\\slash", "*", "50%"],
 )
-def test_any_name(any_server: Server, name: str) -> None:
+def test_names_with_special_characters(any_server: Server, name: str) -> None:
     add_queues(any_server.client(), name, "ordinary")
     assert found(any_server) == sorted([("bull", name), ("bull", "ordinary")])
 
 
-def test_bytes_that_are_not_utf8(any_server: Server) -> None:
+def test_names_that_are_not_utf8_are_escaped(any_server: Server) -> None:
     add_queues(any_server.client(), b"bad\xff", "bad", "ordinary")
     assert found(any_server) == [("bull", "bad"), ("bull", "bad\\xff"), ("bull", "ordinary")]
 
 
-def test_two_names_that_look_the_same(any_server: Server) -> None:
+def test_indistinguishable_names_are_dropped_and_counted(any_server: Server) -> None:
     add_queues(any_server.client(), b"bad\xff", "bad\\xff")
     watch = Watch(any_server.url)
-    samples = watch.discover_and_poll()  # parse fails where a series is twice
+    samples = watch.discover_and_poll()  # parsing fails if a series appears twice
     assert value(samples, "bullmq_exporter_queues") == 1
     assert value(samples, "bullmq_exporter_queues_dropped") == 1
 
 
-def test_a_name_as_long_as_may_be(real_server: Server) -> None:
+def test_a_name_of_the_maximum_length(real_server: Server) -> None:
     name = "x" * (MAX_KEY_BYTES - len("bull::"))
     add_queues(real_server.client(), name, "ordinary")
     assert found(real_server) == [("bull", "ordinary"), ("bull", name)]
 
 
 def test_longer_names_are_dropped_and_counted(real_server: Server) -> None:
-    """Also one with a colon, which would have to be verified."""
+    """Also a name with a colon, which would have to be verified."""
     names = [letter * (MAX_KEY_BYTES - len("bull::") + 1) for letter in ("x", "y", ":")]
     add_queues(real_server.client(), *names, "ordinary")
     watch = Watch(real_server.url)
@@ -102,7 +102,7 @@ def test_longer_names_are_dropped_and_counted(real_server: Server) -> None:
     assert len(watch.page) < 100_000
 
 
-def test_jobs_and_schedules_named_like_a_queues_keys(any_server: Server) -> None:
+def test_jobs_and_schedulers_named_like_keys_of_a_queue_are_no_queues(any_server: Server) -> None:
     client = any_server.client()
     add_queues(client, "mail", "with:colon")
     client.hset("bull:mail:repeat:meta", mapping={"name": "x", "every": "1000"})
@@ -127,11 +127,11 @@ def add_phantoms(client: redis.Redis) -> None:
 
 
 class TestKeysOfAQueue:
-    """Keys below a queue that end like a queue's own; the IDs in them are users'."""
+    """Keys of a queue that contain IDs chosen by users, and end like keys of another queue."""
 
     @pytest.mark.parametrize("batch", [10, 1000])
-    def test_they_are_no_queues(self, any_server: Server, batch: int) -> None:
-        """With small pages, many are seen before the queue that they belong to."""
+    def test_keys_of_a_queue_are_not_queues(self, any_server: Server, batch: int) -> None:
+        """With small pages, many are seen before their queue."""
         client = any_server.client()
         add_queues(client, *(f"other{number}" for number in range(100)))
         add_phantoms(client)
@@ -139,32 +139,32 @@ class TestKeysOfAQueue:
         names = {name for _, name in found(any_server, discovery_batch=batch)}
         assert names == {"q", "a:b", *(f"other{number}" for number in range(100))}
 
-    def test_nor_if_the_queue_is_not_watched(self, any_server: Server) -> None:
+    def test_keys_of_an_excluded_queue_are_not_queues(self, any_server: Server) -> None:
         client = any_server.client()
         add_phantoms(client)
         add_queues(client, "q", "a:b", "c")
         assert found(any_server, include=("c", "*:id", "*:*:*")) == [("bull", "c")]
 
-    def test_without_it_they_are(self, any_server: Server) -> None:
+    def test_without_their_queue_such_names_are_queues(self, any_server: Server) -> None:
         add_queues(any_server.client(), "x:de:y", "de:z", "groups:z")
         names = [name for _, name in found(any_server)]
         assert names == ["de:z", "groups:z", "x:de:y"]
 
-    def test_long_ones_are_not_dropped_queues(self, any_server: Server) -> None:
+    def test_long_keys_of_a_queue_do_not_count_as_dropped(self, any_server: Server) -> None:
         client = any_server.client()
         add_queues(client, "q")
         client.set(f"bull:q:de:{'x' * MAX_KEY_BYTES}:id", 1)
         samples = Watch(any_server.url).discover_and_poll()
         assert value(samples, "bullmq_exporter_queues_dropped") == 0
 
-    def test_a_queue_that_is_added_later_takes_its_keys_back(self, any_server: Server) -> None:
+    def test_a_later_queue_reclaims_its_keys(self, any_server: Server) -> None:
         client = any_server.client()
         add_phantoms(client)
         discovery = Discovery(Queues())
-        assert "q:de:customer:42" in walk(any_server, discovery)
+        assert "q:de:customer:42" in run_pass(any_server, discovery)
         add_queues(client, "q", "a:b")
-        walk(any_server, discovery)  # one that was only seen by a worker's key may be missed once
-        assert walk(any_server, discovery) == ["a:b", "q"]
+        run_pass(any_server, discovery)  # a queue known only by a worker's key may be missed once
+        assert run_pass(any_server, discovery) == ["a:b", "q"]
 
 
 def test_include_and_exclude(any_server: Server) -> None:
@@ -173,7 +173,7 @@ def test_include_and_exclude(any_server: Server) -> None:
     assert found(any_server, **options) == [("bull", "mail")]
 
 
-def test_static_queues_are_watched_whether_they_exist_or_not(any_server: Server) -> None:
+def test_static_queues_are_watched_even_if_they_do_not_exist(any_server: Server) -> None:
     add_queues(any_server.client(), "mail", "other")
     assert found(any_server, static=("mail", "future"), discovery=False) == [
         ("bull", "future"),
@@ -182,27 +182,27 @@ def test_static_queues_are_watched_whether_they_exist_or_not(any_server: Server)
     assert found(any_server, static=("mail",)) == [("bull", "mail"), ("bull", "other")]
 
 
-class TestCap:
-    def test_what_is_over_the_cap_is_counted(self, any_server: Server) -> None:
+class TestMaximum:
+    def test_queues_above_the_maximum_are_counted(self, any_server: Server) -> None:
         add_queues(any_server.client(), *(f"q{i:03}" for i in range(50)))
         watch = Watch(any_server.url, max=20, discovery_batch=10)
         samples = watch.discover_and_poll()
         assert value(samples, "bullmq_exporter_queues") == 20
         assert value(samples, "bullmq_exporter_queues_dropped") == 30
 
-    def test_the_cap_does_not_make_queues_come_and_go(self, any_server: Server) -> None:
+    def test_the_maximum_keeps_queues_that_are_watched_already(self, any_server: Server) -> None:
         client = any_server.client()
         add_queues(client, *(f"q{i:03}" for i in range(20)))
         config = config_for(any_server.url, max=20)
         discovery = Discovery(config.queues)
-        before = walk(any_server, discovery)
+        before = run_pass(any_server, discovery)
         add_queues(client, *(f"a{i:03}" for i in range(20)))
-        assert walk(any_server, discovery) == before
+        assert run_pass(any_server, discovery) == before
         assert discovery.current().prefixes["bull"].dropped == 20
 
 
-def walk(server: Server, discovery: Discovery) -> list[str]:
-    """A whole pass; the names known after it."""
+def run_pass(server: Server, discovery: Discovery) -> list[str]:
+    """Run a whole pass. Returns the names of all queues known after it."""
     client = ClientRegistry().get(config_for(server.url).connections["default"], "t")
     client.connect()
     while not discovery.step(Context(client, 0.0)):
@@ -216,27 +216,27 @@ class TestOverTime:
         client = any_server.client()
         add_queues(client, "a", "b")
         discovery = Discovery(Queues())
-        assert walk(any_server, discovery) == ["a", "b"]
+        assert run_pass(any_server, discovery) == ["a", "b"]
         add_queues(client, "c")
         client.delete("bull:a:meta", "bull:a:id", "bull:a:wait")
-        assert walk(any_server, discovery) == ["b", "c"]
+        assert run_pass(any_server, discovery) == ["b", "c"]
 
-    def test_the_same_queues_are_the_same_object(self, any_server: Server) -> None:
+    def test_unchanged_queues_are_the_same_object(self, any_server: Server) -> None:
         add_queues(any_server.client(), "a", "b")
         discovery = Discovery(Queues())
-        walk(any_server, discovery)
+        run_pass(any_server, discovery)
         before = discovery.current().queues
-        walk(any_server, discovery)
+        run_pass(any_server, discovery)
         assert discovery.current().queues is before
 
     def test_a_lone_stalled_check_may_be_missed_once(self, any_server: Server) -> None:
         client = any_server.client()
         client.set("bull:ghost:stalled-check", 1)
         discovery = Discovery(Queues())
-        assert walk(any_server, discovery) == ["ghost"]
+        assert run_pass(any_server, discovery) == ["ghost"]
         client.delete("bull:ghost:stalled-check")
-        assert walk(any_server, discovery) == ["ghost"]
-        assert walk(any_server, discovery) == []
+        assert run_pass(any_server, discovery) == ["ghost"]
+        assert run_pass(any_server, discovery) == []
 
     def test_a_pass_reads_pages_of_the_configured_size(self, server: Server) -> None:
         add_queues(server.client(), *(f"q{i:03}" for i in range(400)))
@@ -255,7 +255,7 @@ HIDDEN = ("hidden", "on", ">pass", "~*", "+@all", "-info")
 
 
 class TestAnotherServer:
-    """A cursor of one process skips keys of another, which keeps them in another order."""
+    """A cursor of one process would skip keys of another, which orders them differently."""
 
     NAMES = tuple(f"q{number:04}" for number in range(1000))
 
@@ -266,7 +266,7 @@ class TestAnotherServer:
 
     @pytest.fixture
     def proxy(self, server: Server, other: Server) -> Iterator[Proxy]:
-        """Leads to a server, and later to another; each has the queues, and one of its own."""
+        """A proxy to `server`, later to `other`; both have the queues, and each one more."""
         add_queues(server.client(), *self.NAMES, "only-first")
         add_queues(other.client(), *self.NAMES, "only-second")
         found = Proxy(server)
@@ -274,10 +274,10 @@ class TestAnotherServer:
         found.close()
 
     @pytest.mark.parametrize("user", ["", "hidden:pass@"])
-    def test_a_pass_begins_again(
+    def test_a_pass_starts_again_on_another_server(
         self, server: Server, other: Server, proxy: Proxy, user: str
     ) -> None:
-        """Also if the user may not run INFO, which has the run ID."""
+        """Also if INFO, which has the run ID, is refused."""
         for each in (server, other):
             each.client().execute_command("ACL", "SETUSER", *HIDDEN)
         client = self.client(proxy, user)
@@ -292,7 +292,9 @@ class TestAnotherServer:
         client.close()
         assert names == {*self.NAMES, "only-second"}
 
-    def test_a_pass_goes_on_at_the_same_process(self, server: Server, proxy: Proxy) -> None:
+    def test_a_pass_continues_on_the_same_server_after_a_reconnect(
+        self, server: Server, proxy: Proxy
+    ) -> None:
         client = self.client(proxy)
         discovery = Discovery(Queues(discovery_batch=100))
         pages = 0

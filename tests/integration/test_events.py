@@ -1,4 +1,4 @@
-"""Following streams: first sight, floods, losses, resets, bounds."""
+"""Reading event streams: first polls, bursts, losses, resets, limits and job names."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ Any_ = Server | FakeServer
 
 
 @pytest.fixture
-def does_not_count(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """A server that does not count the entries ever added, as before Redis 7."""
+def without_entries_added(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A server that does not report `entries-added`, as before Redis 7."""
     end = positions._end
     monkeypatch.setattr(positions, "_end", lambda reply: end(reply)._replace(added=None))
     return server
 
 
 class Follower:
-    """The collector on queues that a test names."""
+    """The events collector with fixed queues."""
 
     def __init__(self, server: Any_, *names: str, **options: object) -> None:
         config = config_for(server.url)
@@ -56,13 +56,13 @@ class Follower:
         self.all_queues = True
 
     @property
-    def began_ms(self) -> float:
-        """Since when it follows this server, in Unix ms."""
+    def since_ms(self) -> float:
+        """Unix ms since when it has been reading from this server."""
         return self._collector._since_ms
 
     @property
     def passes_per_check(self) -> int:
-        """After how many passes each stream has been checked, whether it has new events or not."""
+        """Number of passes in which every stream is checked once, with or without new events."""
         return self._collector._shares
 
     def collect(self) -> EventFacts:
@@ -79,10 +79,10 @@ def server_ms(server: Any_) -> int:
 
 
 LONG_AGO = "1-*"
-"""An entry's id that is less than any of now: ids are times, and two streams may share them."""
+"""An entry ID before all present ones; IDs are times, and two streams may have equal ones."""
 
 
-def test_history_is_no_news(any_server: Any_) -> None:
+def test_events_before_the_start_do_not_count(any_server: Any_) -> None:
     client = any_server.client()
     add_event(client, "added")
     follower = Follower(any_server, "q")
@@ -94,8 +94,8 @@ def test_history_is_no_news(any_server: Any_) -> None:
 
 
 @pytest.mark.parametrize("job_names", [False, True])
-def test_when_the_last_job_was_added(any_server: Any_, *, job_names: bool) -> None:
-    """Events that were there at the start are not read, and may have been added jobs."""
+def test_time_of_the_last_added_job(any_server: Any_, *, job_names: bool) -> None:
+    """Events before the start are not read; the last one may have been an added job."""
     client = any_server.client()
     start = 1_700_000_000_000
     add_event(client, "added", entry_id=f"{start - 5}-0")
@@ -115,7 +115,7 @@ def test_when_the_last_job_was_added(any_server: Any_, *, job_names: bool) -> No
 
 
 @pytest.mark.parametrize("job_names", [False, True])
-def test_a_queue_without_events_was_silent_since_it_is_watched(
+def test_a_queue_without_events_is_silent_since_it_is_watched(
     any_server: Any_, *, job_names: bool
 ) -> None:
     before = int(time.time())
@@ -126,7 +126,7 @@ def test_a_queue_without_events_was_silent_since_it_is_watched(
     assert before <= last_added <= time.time()
 
 
-def test_a_job_may_be_added_by_a_lost_event(server: Server) -> None:
+def test_a_lost_event_may_be_an_added_job(server: Server) -> None:
     client = server.client()
     start = 1_700_000_000_000
     add_event(client, "added", entry_id=f"{start}-0")
@@ -140,7 +140,7 @@ def test_a_job_may_be_added_by_a_lost_event(server: Server) -> None:
     assert (found.lost, found.last_added) == (2, (start + 9) / 1000)
 
 
-def test_a_stream_that_comes_later_is_read_from_its_beginning(any_server: Any_) -> None:
+def test_a_later_stream_is_read_from_its_first_entry(any_server: Any_) -> None:
     follower = Follower(any_server, "q")
     assert follower.collect().queues == {}
     add_event(any_server.client(), "added")
@@ -148,15 +148,15 @@ def test_a_stream_that_comes_later_is_read_from_its_beginning(any_server: Any_) 
 
 
 def test_a_queue_without_a_stream_has_no_samples(any_server: Any_) -> None:
-    """Bull 4."""
+    """As in Bull 4."""
     any_server.client().rpush("bull:q:wait", 1)
     follower = Follower(any_server, "q")
     follower.collect()
     assert follower.collect().queues == {}
 
 
-def test_a_queue_that_will_keep_events_begins_at_zero(any_server: Any_) -> None:
-    """Its first jobs are seen as an increase, and not as a series that begins at their number."""
+def test_a_queue_before_its_first_event_shows_zero(any_server: Any_) -> None:
+    """Its first jobs are then an increase; a series that starts at their number shows none."""
     client = any_server.client()
     client.hset("bull:q:meta", "opts.maxLenEvents", "10000")
     follower = Follower(any_server, "q")
@@ -166,7 +166,7 @@ def test_a_queue_that_will_keep_events_begins_at_zero(any_server: Any_) -> None:
     assert follower.queue().jobs[""].added == 1
 
 
-def test_events_switched_off_are_not_idleness(any_server: Any_) -> None:
+def test_a_queue_with_events_turned_off_has_no_samples(any_server: Any_) -> None:
     client = any_server.client()
     client.hset("bull:q:meta", "opts.maxLenEvents", 0)
     add_event(client, "added")
@@ -176,7 +176,7 @@ def test_events_switched_off_are_not_idleness(any_server: Any_) -> None:
     assert follower.collect().queues == {}
 
 
-def test_a_flood_and_a_trickle(any_server: Any_) -> None:
+def test_a_busy_stream_does_not_delay_the_others(any_server: Any_) -> None:
     client = any_server.client()
     follower = Follower(any_server, "flood", *(f"q{i}" for i in range(30)))
     follower.collect()
@@ -192,7 +192,7 @@ def test_a_flood_and_a_trickle(any_server: Any_) -> None:
     assert found.lag_seconds == 0
 
 
-def test_without_time_the_rest_is_lag(server: Server) -> None:
+def test_unread_events_are_reported_as_lag(server: Server) -> None:
     client = server.client()
     pipe = client.pipeline(transaction=False)
     for job in range(2500):
@@ -211,7 +211,7 @@ def test_without_time_the_rest_is_lag(server: Server) -> None:
 
 
 class TestLoss:
-    def test_is_exact_where_the_server_counts(self, redis7_server: Server) -> None:
+    def test_losses_are_exact_with_entries_added(self, redis7_server: Server) -> None:
         client = redis7_server.client()
         follower = Follower(redis7_server, "q")
         for job in range(10):
@@ -226,7 +226,7 @@ class TestLoss:
         found = follower.queue()
         assert (found.read, found.lost) == (301, 700)
 
-    def test_a_trim_of_what_was_read_is_no_loss(self, real_server: Server) -> None:
+    def test_trimming_read_entries_is_no_loss(self, real_server: Server) -> None:
         client = real_server.client()
         follower = Follower(real_server, "q")
         follower.collect()
@@ -238,12 +238,12 @@ class TestLoss:
         assert follower.queue().lost == 0
 
     @pytest.mark.parametrize("removed", ["trimmed", "deleted"])
-    def test_removing_what_was_read_is_no_loss_before_redis_7(
-        self, does_not_count: Server, removed: str
+    def test_deleting_read_entries_is_no_loss_before_redis_7(
+        self, without_entries_added: Server, removed: str
     ) -> None:
-        """It was counted as one at each poll."""
-        client = does_not_count.client()
-        follower = Follower(does_not_count, "q")
+        """It must not count as a loss at each poll."""
+        client = without_entries_added.client()
+        follower = Follower(without_entries_added, "q")
         follower.collect()
         for number in range(5):
             add_event(client, "added", number)
@@ -254,12 +254,12 @@ class TestLoss:
                 client.xdel("bull:q:events", *(i for i, _ in client.xrange("bull:q:events")))
         assert (follower.queue().read, follower.queue().lost) == (5, 0)
 
-    def test_a_stream_trimmed_to_nothing_is_a_loss_before_redis_7(
-        self, does_not_count: Server
+    def test_an_emptied_stream_is_a_loss_before_redis_7(
+        self, without_entries_added: Server
     ) -> None:
-        """Once, when the stream is checked, and not only at the next event."""
-        client = does_not_count.client()
-        follower = Follower(does_not_count, "q")
+        """Counted once, when the stream is checked, not only at the next event."""
+        client = without_entries_added.client()
+        follower = Follower(without_entries_added, "q")
         add_event(client, "added", 0)
         follower.collect()
         for number in range(5):
@@ -271,19 +271,19 @@ class TestLoss:
         add_event(client, "added", 5)
         assert (follower.queue().read, follower.queue().lost) == (1, 1)
 
-    def test_more_events_than_are_kept_are_a_loss_before_redis_7(
-        self, does_not_count: Server
+    def test_more_events_than_the_stream_keeps_are_a_loss_before_redis_7(
+        self, without_entries_added: Server
     ) -> None:
-        client = does_not_count.client()
+        client = without_entries_added.client()
         client.hset("bull:q:meta", "opts.maxLenEvents", 50)
-        follower = Follower(does_not_count, "q")
+        follower = Follower(without_entries_added, "q")
         add_event(client, "added", 0)
         follower.collect()
         for number in range(300):
             client.xadd("bull:q:events", {"event": "added", "jobId": number}, maxlen=50)
         assert [follower.queue().lost for _ in range(3)] == [1, 1, 1]
 
-    def test_obliterate_and_begin_again(self, any_server: Any_) -> None:
+    def test_a_deleted_stream_is_read_from_its_new_start(self, any_server: Any_) -> None:
         client = any_server.client()
         follower = Follower(any_server, "q")
         follower.collect()
@@ -291,11 +291,11 @@ class TestLoss:
         assert follower.queue().read == 1
         client.delete("bull:q:events")
         follower.collect()
-        add_event(client, "active")  # another job of the same id
+        add_event(client, "active")  # another job with the same ID
         found = follower.queue()
         assert (found.jobs[""].started, found.lost) == (1, 0)
 
-    def test_what_comes_while_it_begins_again(
+    def test_events_written_during_the_restart_are_read_once(
         self, redis7_server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         client = redis7_server.client()
@@ -307,20 +307,20 @@ class TestLoss:
         add_event(client, "added", 1)
         read_all = StreamReader.read_all
 
-        def then_news(*arguments: Any) -> None:
+        def then_add_events(*arguments: Any) -> None:
             read_all(*arguments)
             add_event(client, "added", 2)
 
         with monkeypatch.context() as patched:
-            patched.setattr(StreamReader, "read_all", then_news)
+            patched.setattr(StreamReader, "read_all", then_add_events)
             assert follower.queue().jobs[""].added == 2
         found = follower.queue()
         assert (found.jobs[""].added, found.lost) == (2, 0)
 
-    def test_is_known_while_it_goes_on(
+    def test_losses_are_exact_under_steady_traffic(
         self, redis7_server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Events are written and trimmed before each round trip: there is no quiet moment."""
+        """Events are written and trimmed before each round trip, without a quiet moment."""
         client = redis7_server.client()
         follower = Follower(redis7_server, "q")
         follower.collect()
@@ -347,8 +347,10 @@ class TestLoss:
         assert found.jobs[""].added == found.read
 
     @pytest.mark.parametrize("max_length", [10, 100])
-    def test_a_first_burst(self, redis7_server: Server, max_length: int) -> None:
-        """An absent stream has had no entries: what it has when it is first seen is all new."""
+    def test_losses_of_a_burst_are_exact(
+        self, redis7_server: Server, max_length: int
+    ) -> None:
+        """An absent stream had no entries, so everything in it is new when it is first seen."""
         client = redis7_server.client()
         follower = Follower(redis7_server, "q")
         follower.collect()
@@ -358,7 +360,7 @@ class TestLoss:
         found = follower.queue()
         assert (found.read, found.lost) == (max_length, 100 - max_length)
 
-    def test_is_shown_though_nothing_was_read(self, redis7_server: Server) -> None:
+    def test_losses_are_shown_even_if_nothing_was_read(self, redis7_server: Server) -> None:
         client = redis7_server.client()
         follower = Follower(redis7_server, "q")
         add_event(client, "added")
@@ -366,15 +368,15 @@ class TestLoss:
         for job in range(10):
             add_event(client, "added", job)
         client.xtrim("bull:q:events", maxlen=0, approximate=False)
-        for _ in range(12):  # it is looked for once a minute
+        for _ in range(12):  # checked once a minute
             found = follower.queue()
         assert (found.read, found.lost) == (0, 10)
 
     @pytest.mark.parametrize(("at", "turn"), [(b"XINFO", 1), (b"XREAD", 2)])
-    def test_a_pass_that_breaks_off_is_shown_by_the_next_one(
+    def test_results_of_an_interrupted_pass_are_shown_by_the_next_one(
         self, redis7_server: Server, monkeypatch: pytest.MonkeyPatch, at: bytes, turn: int
     ) -> None:
-        """What it has read is not read again, so it must not wait for the queue's next event."""
+        """Its events are not read again, so showing them must not wait for the next event."""
         client = redis7_server.client()
         follower = Follower(redis7_server, "q", "other")
         add_event(client, "added")
@@ -385,21 +387,21 @@ class TestLoss:
         client.xtrim("bull:q:events", maxlen=900, approximate=False)
         batch, calls = follower.client.batch, [0]
 
-        def break_off(packed: bytes, count: int, limit: int) -> Any:
+        def interrupt(packed: bytes, count: int, limit: int) -> Any:
             calls[0] += at in packed
             if at in packed and calls[0] == turn:
-                raise RedisFailure(ErrorClass.TIMEOUT, "broken off")
+                raise RedisFailure(ErrorClass.TIMEOUT, "interrupted")
             return batch(packed, count, limit)
 
         with monkeypatch.context() as patched:
-            patched.setattr(follower.client, "batch", break_off)
+            patched.setattr(follower.client, "batch", interrupt)
             with pytest.raises(RedisFailure):
                 follower.collect()
         found = follower.queue()
         assert (found.read, found.lost, found.jobs[""].added) == (900, 100, 900)
 
-    def test_what_was_written_while_events_were_off(self, real_server: Server) -> None:
-        """Neither read nor lost: the queue was told to keep none."""
+    def test_events_written_while_turned_off_do_not_count(self, real_server: Server) -> None:
+        """They are neither read nor lost, because the queue keeps none."""
         client = real_server.client()
         follower = Follower(real_server, "q")
         add_event(client, "added")
@@ -416,21 +418,21 @@ class TestLoss:
         found = follower.queue()
         assert (found.read, found.lost) == (1, 0)
 
-    def test_a_server_that_is_behind(self, real_server: Server) -> None:
-        """A failover to a replica that lacks the newest entries: ids and counts begin anew."""
+    def test_a_failover_to_a_replica_without_the_newest_entries(self, real_server: Server) -> None:
+        """IDs and counts are then lower than the last ones read."""
         client = real_server.client()
         client.xadd("bull:q:events", {"event": "added", "jobId": 1}, id="5000-0")
         follower = Follower(real_server, "q")
         follower.collect()
         client.delete("bull:q:events")
         client.xadd("bull:q:events", {"event": "added", "jobId": 1}, id="4000-0")
-        for _ in range(12):  # it is looked for once a minute
+        for _ in range(12):  # checked once a minute
             follower.collect()
         client.xadd("bull:q:events", {"event": "added", "jobId": 2}, id="4001-0")
         assert follower.queue().jobs[""].added == 1
 
 
-class TestYoung:
+class TestNewQueue:
     """Queues that appear while the exporter runs."""
 
     def burst(self, client: Any, queue: str = "q") -> None:
@@ -443,10 +445,10 @@ class TestYoung:
     def appear(self, follower: Follower, *names: str) -> None:
         follower.queues = (*follower.queues, *(queue_of("bull", name) for name in names))
 
-    def test_the_first_jobs_count(self, any_server: Any_) -> None:
+    def test_the_first_jobs_of_a_new_queue_count(self, any_server: Any_) -> None:
         follower = Follower(any_server, "other")
         follower.collect()
-        wait_for(lambda: server_ms(any_server) > follower.began_ms, "the next millisecond")
+        wait_for(lambda: server_ms(any_server) > follower.since_ms, "the next millisecond")
         self.burst(any_server.client())
         self.appear(follower, "q")
         found = follower.queue(1)
@@ -454,19 +456,19 @@ class TestYoung:
         assert (jobs.added, jobs.completed, jobs.failed) == (40, 20, 20)
         assert (found.read, found.lost) == (160, 0)
 
-    def test_the_first_jobs_beyond_the_stream_are_lost(self, redis7_server: Server) -> None:
+    def test_the_first_jobs_that_were_trimmed_are_lost(self, redis7_server: Server) -> None:
         client = redis7_server.client()
         follower = Follower(redis7_server, "other")
         follower.collect()
-        wait_for(lambda: server_ms(redis7_server) > follower.began_ms, "the next millisecond")
+        wait_for(lambda: server_ms(redis7_server) > follower.since_ms, "the next millisecond")
         self.burst(client)
         client.xtrim("bull:q:events", maxlen=50, approximate=False)
         self.appear(follower, "q")
         found = follower.queue(1)
         assert (found.read, found.lost) == (50, 110)
 
-    def test_an_old_stream_is_history(self, any_server: Any_) -> None:
-        """A queue that was not watched before, because of `queues.max`."""
+    def test_the_stream_of_an_older_queue_is_history(self, any_server: Any_) -> None:
+        """For example, of a queue that was not watched because of `queues.max`."""
         client = any_server.client()
         add_event(client, "added", entry_id=LONG_AGO)
         follower = Follower(any_server, "other")
@@ -476,18 +478,18 @@ class TestYoung:
         found = follower.queue(1)
         assert (found.read, found.lost) == (0, 0)
 
-    def test_what_the_first_pass_of_discovery_finds_is_history(self, any_server: Any_) -> None:
+    def test_streams_found_by_the_first_discovery_pass_are_history(self, any_server: Any_) -> None:
         follower = Follower(any_server, "other")
         follower.all_queues = False
         follower.collect()
-        wait_for(lambda: server_ms(any_server) > follower.began_ms, "the next millisecond")
+        wait_for(lambda: server_ms(any_server) > follower.since_ms, "the next millisecond")
         self.burst(any_server.client())
         follower.all_queues = True
         self.appear(follower, "q")
         assert follower.queue(1).read == 0
 
-    def test_a_queue_that_comes_back(self, any_server: Any_) -> None:
-        """The same stream is not read again; a new one is."""
+    def test_a_queue_that_returns(self, any_server: Any_) -> None:
+        """The same stream is not read again; a new stream is."""
         follower = Follower(any_server, "q")
         follower.collect()
         self.burst(any_server.client())
@@ -508,7 +510,7 @@ class TestYoung:
 
 
 class TestAnotherServer:
-    """The address leads to another server: after a restore, a failover, a blue-green switch."""
+    """The address leads to another server after a restore, a failover or a blue-green switch."""
 
     @pytest.fixture
     def follower(self, server: Server) -> Iterator[Follower]:
@@ -526,7 +528,9 @@ class TestAnotherServer:
         follower.client.close()
         follower.client.connect()
 
-    def test_its_history_is_neither_new_nor_lost(self, server: Server, follower: Follower) -> None:
+    def test_history_of_another_server_is_neither_new_nor_lost(
+        self, server: Server, follower: Follower
+    ) -> None:
         for job in range(30):
             add_event(server.client(), "added", job)
         follower.collect()
@@ -546,8 +550,10 @@ class TestAnotherServer:
             self.switch(follower, server)
             assert follower.queue().read == 1
 
-    def test_a_copy_goes_on(self, server: Server, follower: Follower) -> None:
-        """A replica that was promoted: its entries up to there were read, the others are new."""
+    def test_reading_continues_on_a_promoted_replica(
+        self, server: Server, follower: Follower
+    ) -> None:
+        """Entries up to the last position were read from the previous master; others are new."""
         add_event(server.client(), "added", 1)
         follower.collect()
         add_event(server.client(), "added", 2)
@@ -561,10 +567,10 @@ class TestAnotherServer:
             found = follower.queue()
             assert (found.read, found.lost) == (2, 0)
 
-    def test_an_error_leaves_it_open(
+    def test_an_error_defers_locating_the_streams(
         self, server: Server, follower: Follower, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A node that does not reply: its streams are located at the next pass, and not read."""
+        """Streams of a node that does not reply are not read, and located at the next pass."""
         add_event(server.client(), "added")
         follower.collect()
         with valkey() as other:
@@ -584,9 +590,9 @@ class TestAnotherServer:
             assert follower.queue().read == 0
 
 
-class TestBounds:
-    def test_a_pass_reads_no_more_than_its_share(self, real_server: Server) -> None:
-        """A backlog of events must not delay what else a poll finds out."""
+class TestLimits:
+    def test_a_pass_reads_a_limited_number_of_events(self, real_server: Server) -> None:
+        """A backlog of events must not delay the other collectors."""
         client = real_server.client()
         follower = Follower(real_server, *(f"q{i}" for i in range(5)))
         follower.collect()
@@ -605,19 +611,19 @@ class TestBounds:
         assert totals[-1] == 5000
         assert all(events.lost == 0 for events in found.queues.values())
 
-    def test_every_stream_gets_its_turn(self, real_server: Server) -> None:
+    def test_every_stream_is_read_in_turn(self, real_server: Server) -> None:
         client = real_server.client()
         follower = Follower(real_server, *(f"q{i}" for i in range(300)))
         follower.collect()
         follower._collector._max_events = 1
-        follower._collector._reader._entry_bytes = 100_000.0  # forty streams a page
+        follower._collector._reader._entry_bytes = 100_000.0  # forty streams per page
         for place in range(300):
             add_event(client, "added", queue=f"q{place}")
         for _ in range(20):
             found = follower.collect()
         assert sum(events.read for events in found.queues.values()) == 300
 
-    def test_jobs_in_flight(self, any_server: Any_) -> None:
+    def test_remembered_jobs_are_limited(self, any_server: Any_) -> None:
         client = any_server.client()
         follower = Follower(any_server, "a", "b", max_inflight=10)
         follower.collect()
@@ -630,9 +636,9 @@ class TestBounds:
         add_event(client, "completed", 0, queue="b")
         found = follower.collect()
         completed = found.queues[follower.queues[1]].jobs[""].runs["completed"]
-        assert completed.count == 1  # the newest are the ones that are remembered
+        assert completed.count == 1  # the newest are remembered
 
-    def test_pages_of_large_entries_get_small(self, server: Server) -> None:
+    def test_pages_of_large_entries_become_smaller(self, server: Server) -> None:
         client = server.client()
         client_ = Follower(server, "q").client
         stream = Stream(
@@ -650,9 +656,9 @@ class TestBounds:
         reader.read_on(Context(client_, 0.0), [stream], limit)
         assert (stream.read, stream.drained, limit.entries) == (300, True, 700)
         calls = client.info("commandstats")["cmdstat_xread"]["calls"]
-        assert calls >= 15  # about ten entries a page once their size is known
+        assert calls >= 15  # about ten entries per page once their size is known
 
-    def test_no_read_asks_for_more_than_a_thousand_entries(self, server: Server) -> None:
+    def test_no_read_requests_more_than_a_thousand_entries(self, server: Server) -> None:
         follower = Follower(server, *(f"q{i}" for i in range(250)))
         follower.collect()
         with server.client().monitor() as watching:
@@ -664,11 +670,11 @@ class TestBounds:
         reads = [line for line in lines if line[0] == "XREAD"]
         streams = [(len(line) - 4) // 2 for line in reads]
         assert sum(streams) == 250
-        asked = [int(line[2]) * n for line, n in zip(reads, streams, strict=True)]
-        assert max(asked) <= 1000
+        requested = [int(line[2]) * n for line, n in zip(reads, streams, strict=True)]
+        assert max(requested) <= 1000
 
 
-def test_a_key_of_another_type_costs_its_queue_alone(real_server: Server) -> None:
+def test_a_key_of_another_type_affects_only_its_queue(real_server: Server) -> None:
     client = real_server.client()
     client.set("bull:bad:events", "x")
     follower = Follower(real_server, "bad", "q")
@@ -691,7 +697,7 @@ def test_counters_survive_a_reconnect(any_server: Any_) -> None:
     assert follower.queue().jobs[""].added == 2
 
 
-def test_queues_that_go_are_forgotten(any_server: Any_) -> None:
+def test_removed_queues_are_forgotten(any_server: Any_) -> None:
     client = any_server.client()
     follower = Follower(any_server, "a", "b")
     follower.collect()
@@ -704,14 +710,14 @@ def test_queues_that_go_are_forgotten(any_server: Any_) -> None:
 
 
 @pytest.mark.parametrize("name", ["bullmq-5.81.5"])
-def test_a_captured_story(any_server: Any_, name: str) -> None:
-    """Replayed in full, it gives what the library counted in the end."""
+def test_totals_of_a_captured_stream_equal_bullmqs_own(any_server: Any_, name: str) -> None:
+    """The whole stream is replayed; the totals equal what the library counted at its end."""
     captured = keyspace(name)
     follower = Follower(any_server, "audio-analyzer")
     follower.collect()
     key = "bull:audio-analyzer:events"
-    story = next(entry for entry in captured["keys"] if entry["key"] == key)["value"]
-    for entry_id, fields in story:
+    entries = next(entry for entry in captured["keys"] if entry["key"] == key)["value"]
+    for entry_id, fields in entries:
         any_server.client().xadd(key, fields, id=entry_id)
     found = follower.queue().jobs[""]
     expected = captured["expected_counts"]["audio-analyzer"]
@@ -719,23 +725,23 @@ def test_a_captured_story(any_server: Any_, name: str) -> None:
     assert found.started == found.completed + found.failed + found.retried + expected["active"]
 
 
-class TestNames:
+class TestJobNames:
     def by_name(self, follower: Follower) -> dict[str, int]:
         return {name: jobs.completed for name, jobs in follower.queue().jobs.items()}
 
-    def test_from_the_event_or_from_the_job(self, any_server: Any_) -> None:
+    def test_the_name_comes_from_the_event_or_the_job(self, any_server: Any_) -> None:
         client = any_server.client()
         client.hset("bull:q:2", "name", "resize")
         follower = Follower(any_server, "q", job_names=True)
         follower.collect()
         add_event(client, "added", 1, name="welcome")
-        for job in (1, 2, 3):  # 2 was added before, 3 is gone already
+        for job in (1, 2, 3):  # 2 was added before, 3 has been removed
             add_event(client, "active", job)
             add_event(client, "completed", job)
         assert self.by_name(follower) == {"welcome": 1, "resize": 1, "__other__": 1}
         assert follower.queue().jobs["resize"].runs["completed"].count == 1
 
-    def test_what_counts_for_no_name_makes_no_series(self, any_server: Any_) -> None:
+    def test_nothing_is_counted_under_an_empty_name(self, any_server: Any_) -> None:
         client = any_server.client()
         follower = Follower(any_server, "q", job_names=True)
         follower.collect()
@@ -746,7 +752,7 @@ class TestNames:
         add_event(client, "progress", 7)
         assert self.by_name(follower).keys() == {"charge"}
 
-    def test_no_more_than_so_many(self, any_server: Any_) -> None:
+    def test_names_above_the_maximum_count_as_other(self, any_server: Any_) -> None:
         client = any_server.client()
         follower = Follower(any_server, "q", job_names=True, max_job_names=2)
         follower.collect()
@@ -766,7 +772,7 @@ class TestNames:
         stream = follower._collector._streams[follower.queues[0]]
         assert stream.aggregator._names == {}
 
-    def test_a_job_that_ends_and_begins_again_between_two_polls(self, any_server: Any_) -> None:
+    def test_a_job_that_is_restarted_between_two_polls(self, any_server: Any_) -> None:
         client = any_server.client()
         follower = Follower(any_server, "q", job_names=True)
         follower.collect()
@@ -782,7 +788,7 @@ class TestNames:
         stream = follower._collector._streams[follower.queues[0]]
         assert stream.aggregator._names == {}
 
-    def test_a_delayed_job_is_asked_for_again(self, any_server: Any_) -> None:
+    def test_the_name_of_a_delayed_job_is_read_again(self, any_server: Any_) -> None:
         client = any_server.client()
         client.hset("bull:q:1", "name", "later")
         follower = Follower(any_server, "q", job_names=True)

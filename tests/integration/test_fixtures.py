@@ -1,4 +1,4 @@
-"""Every captured keyspace gives the counts that its own library gave."""
+"""Counts in captured keyspaces equal those of the library that wrote them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.watch import config_for
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_official_counts(any_server: Server, name: str) -> None:
+def test_counts_equal_the_librarys_own(any_server: Server, name: str) -> None:
     captured = keyspace(name)
     load_keyspace(any_server.client(), captured)
 

@@ -1,4 +1,4 @@
-"""The last queue of a connection goes away."""
+"""The last queue of a connection is removed."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def watch(any_server: Server, clock: StoppedClock) -> Watch:
     return Watch(any_server.url, discovery_interval_seconds=1)
 
 
-def test_discovery_drops_it_before_the_collector_does(
+def test_discovery_drops_the_queue_first(
     any_server: Server, watch: Watch, clock: StoppedClock
 ) -> None:
-    """Until 75 s after `stalled-check` was last seen, the collector shows the queue."""
+    """The collector shows the queue until 75 s after `stalled-check` was last seen."""
     client = any_server.client()
     client.set("bull:mail:stalled-check", 1)
     assert queues(watch, clock) == {"mail"}
@@ -37,9 +37,7 @@ def test_discovery_drops_it_before_the_collector_does(
     assert queues(watch, clock) == {"other"}
 
 
-def test_the_collector_drops_it_before_discovery_does(
-    any_server: Server, clock: StoppedClock
-) -> None:
+def test_the_collector_drops_the_queue_first(any_server: Server, clock: StoppedClock) -> None:
     client = any_server.client()
     client.set("bull:mail:stalled-check", 1)
     watch = Watch(any_server.url, discovery_interval_seconds=1000)
@@ -51,7 +49,7 @@ def test_the_collector_drops_it_before_discovery_does(
     assert queues(watch, clock) == set()
 
 
-def test_a_flush(any_server: Server, watch: Watch, clock: StoppedClock) -> None:
+def test_all_queues_are_flushed(any_server: Server, watch: Watch, clock: StoppedClock) -> None:
     client = any_server.client()
     add_queues(client, "a", "b")
     assert queues(watch, clock) == {"a", "b"}

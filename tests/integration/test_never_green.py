@@ -1,4 +1,4 @@
-"""Nothing that is taken away from the exporter makes its verdict green."""
+"""No refused command makes the verdict of an incident green."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.support.watch import Watch
 
 RULES = published_acls()[1]
 ON_CLUSTERS = {use.name for use in PERMISSIONS if use.cluster}
-# without these two nobody can log in
+# without these two, logging in is impossible
 COMMANDS = sorted(commands_of(RULES) - ON_CLUSTERS - {"auth", "select"})
 HOUR_MS = 3_600_000
 
 
 @pytest.fixture
 def old_jobs(server: Server) -> Server:
-    """A queue with jobs that are ready for an hour, an old active one, and no worker."""
+    """A queue without workers, with jobs that have been ready or active for an hour."""
     client, then = server.client(), int(time.time() * 1000) - HOUR_MS
     add_queues(client, "mail")
     client.rpush("bull:mail:wait", 2)
@@ -38,11 +38,13 @@ def old_jobs(server: Server) -> Server:
 
 @pytest.fixture
 def full(server: Server) -> Iterator[Server]:
-    """An idle queue, and hardly any memory left."""
+    """A server with an idle queue and hardly any memory left."""
     client = server.client()
     add_queues(client, "mail")
     client.delete("bull:mail:wait")
-    client.setrange("other", 50_000_000, "x")  # else connections take the rest of the memory
+    client.setrange(
+        "other", 50_000_000, "x"
+    )  # otherwise connections would use the rest of the memory
     client.config_set("maxmemory", int(client.info("memory")["used_memory"] / 0.9))
     yield server
     client.config_set("maxmemory", 0)
@@ -56,16 +58,18 @@ def verdict_without(server: Server, *commands: str) -> Verdict:
     return verdict_of(moment_of(watch.store, watch.config))
 
 
-def test_with_all_commands(old_jobs: Server) -> None:
+def test_the_incident_is_critical_with_all_commands(old_jobs: Server) -> None:
     assert verdict_without(old_jobs).status is Status.CRITICAL
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("incident", ["old_jobs", "full"])
-def test_without_a_command(request: pytest.FixtureRequest, incident: str, command: str) -> None:
+def test_not_green_without_any_command(
+    request: pytest.FixtureRequest, incident: str, command: str
+) -> None:
     assert not verdict_without(request.getfixturevalue(incident), command).ok
 
 
-def test_without_any_two_commands(old_jobs: Server) -> None:
+def test_not_green_without_any_two_commands(old_jobs: Server) -> None:
     for pair in combinations(COMMANDS, 2):
         assert not verdict_without(old_jobs, *pair).ok, pair

@@ -1,4 +1,4 @@
-"""Two connections to one keyspace: what each counts while the first comes and goes."""
+"""Two connections to one keyspace, while the first is lost and returns."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def proxy(real_server: Server) -> Iterator[Proxy]:
 
 
 class Pair:
-    """Connection `a` through a proxy, `b` directly, polled in turn; sums what a page shows."""
+    """Connection `a` through a proxy and `b` directly; adds up the increases on their pages."""
 
     def __init__(self, server: Server, proxy: Proxy, clock: StoppedClock) -> None:
         self._clock = clock
@@ -66,12 +66,12 @@ class Pair:
         self._writer = PageWriter()
         self._last: dict[Series, float] = {}
         self.increase = 0.0
-        """Of the completed jobs, over both connections, as Prometheus would sum it."""
+        """The increase of completed jobs over both connections, summed like Prometheus."""
         for poller in self._pollers:
             poller.poll_once()
 
     def poll(self, times: int = 1) -> Samples:
-        """Poll with both, a second apart; returns what the last page shows."""
+        """Poll with both once a second. Returns the samples of the last page."""
         for _ in range(times):
             self._clock.move(1)
             for poller in self._pollers:
@@ -89,7 +89,7 @@ class Pair:
             self._last[series] = count
 
 
-def test_each_event_counts_once_over_both(
+def test_each_event_counts_once_across_both_connections(
     real_server: Server, proxy: Proxy, clock: StoppedClock
 ) -> None:
     client = real_server.client()
@@ -107,18 +107,18 @@ def test_each_event_counts_once_over_both(
             add_event(client, "completed")
         pair.poll(3)
         assert pair.increase == 60 + 15 * turn
-        proxy.let_in()
-        pair.poll(3)  # a has taken over again
+        proxy.accept_again()
+        pair.poll(3)  # a takes over again
         for _ in range(5):
             add_event(client, "completed")
         pair.poll(3)
         assert pair.increase == 65 + 15 * turn
 
 
-def test_an_outage_that_nobody_bridged_loses_nothing(
+def test_an_outage_without_a_second_connection_loses_nothing(
     real_server: Server, proxy: Proxy, clock: StoppedClock
 ) -> None:
-    """The events of the gap are read afterwards, though others serve other keyspaces."""
+    """The events of the outage are read afterwards."""
     client = real_server.client()
     client.hset("bull:q:meta", "opts.maxLenEvents", 10000)
     pair = Pair(real_server, proxy, clock)
@@ -128,13 +128,13 @@ def test_an_outage_that_nobody_bridged_loses_nothing(
     pair.poll(int(STALE) + 3)
     for _ in range(10):
         add_event(client, "completed")
-    proxy.let_in()
+    proxy.accept_again()
     pair.poll(3)
     assert pair.increase == 10
 
 
 def of_queues(samples: Samples) -> Samples:
-    """What is shown of queues, whichever connection reads them."""
+    """The samples of queues without the label of the connection that reads them."""
     return {
         (name, frozenset((key, text) for key, text in labels if key != "connection")): number
         for (name, labels), number in shown(samples).items()
@@ -142,8 +142,8 @@ def of_queues(samples: Samples) -> Samples:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_whoever_reads_shows_what_a_new_exporter_shows(clock: StoppedClock, seed: int) -> None:
-    """After changes of any kind, restarts of Redis, and changes of the reading connection."""
+def test_either_connection_shows_what_a_new_exporter_shows(clock: StoppedClock, seed: int) -> None:
+    """After random changes, restarts of Redis, and changes of the reading connection."""
     rng = random.Random(seed)  # noqa: S311 - to repeat a failure
     persistent = ("--appendonly", "yes", "--appendfsync", "always")
     with valkey(*persistent) as server:
@@ -154,7 +154,7 @@ def test_whoever_reads_shows_what_a_new_exporter_shows(clock: StoppedClock, seed
         for _ in range(12):
             step = rng.choice(("change", "change", "switch", "restart"))
             if step == "switch":
-                (proxy.let_in if cut else proxy.refuse)()
+                (proxy.accept_again if cut else proxy.refuse)()
                 cut = not cut
                 pair.poll(int(STALE) + 3)
             elif step == "restart":
@@ -175,6 +175,6 @@ def test_whoever_reads_shows_what_a_new_exporter_shows(clock: StoppedClock, seed
 
 
 def completed(server: Server) -> int:
-    """The completed events in the streams, none of which was ever trimmed."""
+    """The number of `completed` events in the streams, which are never trimmed."""
     streams = [server.client().xrange(f"bull:{queue}:events") for queue in NAMES]
     return sum(fields[b"event"] == b"completed" for each in streams for _, fields in each)

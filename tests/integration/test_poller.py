@@ -1,4 +1,4 @@
-"""The poller: a collector that fails costs only itself; replicas."""
+"""The poller: a failing collector affects only itself; connections to replicas."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tests.support.watch import Watch, config_for
 
 
 class Broken:
-    """A collector with a mistake in it."""
+    """A collector with a bug."""
 
     name = "broken"
     scope = Scope.CONNECTION
 
     def collect(self, _: Context) -> object:
-        raise KeyError("a mistake")
+        raise KeyError("a bug")
 
 
-def test_a_mistake_in_a_collector_costs_that_collector(
+def test_a_bug_in_a_collector_affects_only_that_collector(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_queues(server.client(), "mail")
@@ -50,7 +50,7 @@ def test_a_mistake_in_a_collector_costs_that_collector(
     assert "broken: unexpected error; this is a bug, please report it" in caplog.text
 
 
-def test_a_replica_is_read_by_its_own_url(server: Server) -> None:
+def test_a_connection_may_lead_to_a_replica(server: Server) -> None:
     add_queues(server.client(), "mail")
     with valkey("--replicaof", "127.0.0.1", str(server.port)) as replica:
         link = "master_link_status"

@@ -1,4 +1,4 @@
-"""A server that answers PING with an error is there, and is read."""
+"""A server that answers PING with MISCONF is up, and its queues are read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.watch import Watch
 
 @pytest.fixture(params=[valkey, redis_server], ids=["valkey", "redis"])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    """Its snapshots fail from `break_snapshots` on."""
+    """A server whose snapshots fail after `break_snapshots`."""
     folder = tmp_path / "data"
     folder.mkdir()
     with request.param("--dir", str(folder), "--save", "3600 1") as found:
@@ -41,10 +41,10 @@ def break_snapshots(server: Server, folder: Path) -> None:
             return "MISCONF" in str(error)
         return False
 
-    wait_for(refused, "PING is answered with MISCONF")
+    wait_for(refused, "PING returns MISCONF")
 
 
-def test_a_failed_snapshot(server: Server, tmp_path: Path) -> None:
+def test_a_server_with_failed_snapshots_is_read(server: Server, tmp_path: Path) -> None:
     add_queues(server.client(), "mail")
     watch = Watch(server.url)
     watch.discover_and_poll()

@@ -1,4 +1,4 @@
-"""What the server's INFO tells."""
+"""Metrics of the server, from INFO and DBSIZE."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.servers import FakeServer, Server, redis_server
 from tests.support.watch import Watch
 
 
-def test_on_real_servers(real_server: Server) -> None:
+def test_values_of_real_servers(real_server: Server) -> None:
     client = real_server.client()
     client.set("x", 1)
     info = client.info()
@@ -33,7 +33,7 @@ def test_on_real_servers(real_server: Server) -> None:
     assert value(samples, "bullmq_redis_info", **labels) == 1
 
 
-def test_where_there_is_no_info(fake_server: FakeServer) -> None:
+def test_a_server_without_info_is_still_polled(fake_server: FakeServer) -> None:
     samples = Watch(fake_server.url).discover_and_poll()
     assert value(samples, "bullmq_up") == 1
     assert not [key for key in samples if key[0].startswith("bullmq_redis_")]
@@ -42,7 +42,7 @@ def test_where_there_is_no_info(fake_server: FakeServer) -> None:
     assert value(samples, success, collector="queues") == 1
 
 
-def test_a_policy_that_evicts_jobs(server: Server) -> None:
+def test_an_evicting_policy_is_unsafe(server: Server) -> None:
     client = server.client()
     client.config_set("maxmemory-policy", "allkeys-lru")
     try:
@@ -52,7 +52,7 @@ def test_a_policy_that_evicts_jobs(server: Server) -> None:
         client.config_set("maxmemory-policy", "noeviction")
 
 
-def test_persistence() -> None:
+def test_persistence_of_a_real_server() -> None:
     with redis_server("--appendonly", "yes") as found:
         samples = Watch(found.url).discover_and_poll()
         assert value(samples, "bullmq_redis_persistence_ok", kind="aof") == 1
@@ -69,21 +69,21 @@ def test_persistence() -> None:
         ({"aof_enabled": "0", "aof_last_write_status": "ok"}, {}),
     ],
 )
-def test_persistence_of_info(info: dict[str, str], ok: dict[str, bool]) -> None:
+def test_persistence_from_info(info: dict[str, str], ok: dict[str, bool]) -> None:
     assert persistence_ok(info) == ok
 
 
-def test_hidden_facts_are_left_out() -> None:
+def test_hidden_values_are_omitted() -> None:
     assert server_values({"used_memory": "x", "role": "master"}) == {}
     assert server_identity({})["maxmemory_policy"] == ""
 
 
-def test_a_replica_and_its_link() -> None:
+def test_link_of_a_replica() -> None:
     values = server_values({"role": "slave", "master_link_status": "down"})
     assert values == {"master_link_up": 0.0}
 
 
-def test_valkey_is_named() -> None:
+def test_software_and_compatible_version() -> None:
     redict = {"redict_version": "7.3.1", "redict_mode": "cluster"}
     assert server_identity(redict)["software"] == "redict 7.3.1"
     assert server_identity(redict)["version"] == "7.3.1"

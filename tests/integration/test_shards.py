@@ -11,7 +11,7 @@ from tests.support.servers import FakeServer, Server
 from tests.support.watch import Watch
 
 PARTS = 3
-# what is of a process and its connections, which every shard has
+# metrics of a process and its connections, which every shard has
 OWN = (
     "bullmq_exporter_",
     "bullmq_up",
@@ -36,7 +36,7 @@ def shown(samples: Samples) -> Samples:
     return {key: v for key, v in samples.items() if not key[0].startswith(OWN)}
 
 
-def test_together_they_show_what_one_does(real_server: Server) -> None:
+def test_shards_together_show_what_one_exporter_shows(real_server: Server) -> None:
     names = [f"queue-{number}" for number in range(40)]
     for prefix in ("bull", "other"):
         add_queues(real_server.client(), *names, prefix=prefix)
@@ -56,14 +56,14 @@ def test_together_they_show_what_one_does(real_server: Server) -> None:
     assert all(every(page, "bullmq_queue_size") for page in pages)
 
 
-def test_what_is_of_the_server_is_shown_by_the_first(real_server: Server) -> None:
+def test_only_the_first_shard_shows_the_server(real_server: Server) -> None:
     add_queues(real_server.client(), "mail")
     pages = shards(real_server)
     assert [bool(every(page, "bullmq_redis_info")) for page in pages] == [True, False, False]
     assert [value(page, "bullmq_up") for page in pages] == [1, 1, 1]
 
 
-def test_counts_and_limits_are_each_shard_s_own(any_server: Server | FakeServer) -> None:
+def test_counts_and_limits_are_per_shard(any_server: Server | FakeServer) -> None:
     add_queues(any_server.client(), *(f"queue-{number}" for number in range(30)))
     pages = shards(any_server)
     queues = [value(page, "bullmq_exporter_queues") or 0 for page in pages]

@@ -1,4 +1,4 @@
-"""Sizes that anyone with access to Redis can choose: each is bounded, and each bound is counted."""
+"""Sizes that anyone with access to Redis controls are limited, and exceeding values counted."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from tests.support.watch import Watch, config_for, patient
 OVERSIZED = "bullmq_exporter_collector_oversized_total"
 
 
-def test_a_long_client_name(server: Server) -> None:
-    """A worker is counted next to a client whose name consists of suffixes."""
+def test_a_long_client_name_is_skipped(server: Server) -> None:
+    """Workers are counted beside a client whose name consists of worker suffixes."""
     add_queues(server.client(), "mail")
     worker, other = server.client(), server.client()
     worker.client_setname("bull:mail:w:a")
@@ -37,13 +37,13 @@ def test_a_long_client_name(server: Server) -> None:
     watch = Watch(server.url)
     samples = watch.discover_and_poll()
     assert value(samples, "bullmq_queue_workers", queue="mail") == 1
-    # one of each poll: one before the queue was found, one after
+    # one per poll: one before the queue was found, one after
     assert value(samples, OVERSIZED, collector="workers") == 2
     assert value(samples, OVERSIZED, collector="queues") == 0
 
 
 def test_a_long_version_is_cut(server: Server) -> None:
-    """It is counted whenever it is read, as it is not kept."""
+    """It is counted whenever it is read."""
     client = server.client()
     add_queues(client, "mail")
     client.hset("bull:mail:meta", "version", "bullmq:5.0.0-" + "é" * 100_000)
@@ -55,8 +55,8 @@ def test_a_long_version_is_cut(server: Server) -> None:
     assert value(samples, OVERSIZED, collector="queues") == 1
 
 
-def test_long_job_names_count_together(server: Server) -> None:
-    """Whether they are read from the stream or from the job."""
+def test_long_job_names_count_as_other(server: Server) -> None:
+    """Names from the stream and from the job."""
     client = server.client()
     config = config_for(server.url)
     opened = ClientRegistry().get(config.connections["default"], "t")
@@ -83,8 +83,8 @@ def test_long_job_names_count_together(server: Server) -> None:
     [b"*1000000000\r\n", b"$536870912\r\n" + b"x" * (1 << 17)],
     ids=["a list of a billion", "a string of 512 MB"],
 )
-def test_a_reply_that_no_command_has(server: Server, reply: bytes, path: str) -> None:
-    """Also to SELECT, whose reply redis-py reads."""
+def test_a_too_large_reply_ends_the_connection(server: Server, reply: bytes, path: str) -> None:
+    """Also a reply to SELECT, which redis-py reads."""
     proxy = Proxy(server)
     url = proxy.url.removesuffix("0") + path
     settings = patient(load(None, {"REDIS_URL": url}).connections["default"])
@@ -106,7 +106,7 @@ def test_a_reply_that_no_command_has(server: Server, reply: bytes, path: str) ->
 def test_events_larger_than_a_reply_are_read_one_by_one(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page of them ends the connection, once."""
+    """A whole page of them ends the connection once."""
     monkeypatch.setattr(reply_bound, "MAX_BATCH_BYTES", 100_000)
     settings = config_for(server.url).connections["default"]
     client = ClientRegistry().get(settings, "t")

@@ -1,4 +1,4 @@
-"""The sync test on good days and bad, on real servers."""
+"""The sync test on real servers, with and without faults."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tests.support.watch import patient
 
 OPTIONS = Sync(interval_seconds=1000).model_copy(update={"timeout_seconds": LIMIT_SECONDS})
 IMPATIENT = OPTIONS.model_copy(update={"timeout_seconds": 0.3})
-"""For a reader that will never see the value."""
+"""For a reader that never sees the value."""
 SHORT = 0.3
-"""The timeout of a connection whose answers will never come."""
+"""The timeout of a connection that never receives replies."""
 
 
 @pytest.fixture(autouse=True)
 def _tolerant(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine may look at a TTL a second late."""
+    """On a busy machine, a TTL may be read a second late."""
     monkeypatch.setattr(steps, "_TTL_TOLERANCE_SECONDS", steps.TTL_SECONDS)
     monkeypatch.setattr(steps, "_EXPIRY_TOLERANCE_SECONDS", LIMIT_SECONDS)
 
@@ -55,28 +55,28 @@ def outcome(report: SyncReport, writer: str, reader: str) -> dict[str, bool]:
     return {name: check.ok for name, check in pair.checks.items()}
 
 
-def words(report: SyncReport, writer: str, reader: str) -> str:
+def explanation(report: SyncReport, writer: str, reader: str) -> str:
     pair = report.pair(writer, reader)
     assert pair is not None
     return explain_pair(pair, report.metadata)
 
 
-def no_keys_left(*servers: Server) -> None:
+def assert_no_keys_left(*servers: Server) -> None:
     for server in servers:
         assert server.client().keys("bullmq-exporter:*") == []
 
 
 @contextmanager
-def no_threads_left() -> Iterator[None]:
+def assert_no_threads_left() -> Iterator[None]:
     before = threading.active_count()
     yield
     wait_for(lambda: threading.active_count() <= before, "threads have ended")
 
 
-ALL = dict.fromkeys(SYNC_CHECKS, True)
+ALL_PASSED = dict.fromkeys(SYNC_CHECKS, True)
 
 
-def test_one_database(any_server: Server) -> None:
+def test_two_names_of_one_database_pass(any_server: Server) -> None:
     host = any_server.url.replace("127.0.0.1", "localhost")
     report = sync_test(api=any_server.url, worker=host).run()
     pairs = {(pair.writer, pair.reader): pair for pair in report.pairs}
@@ -110,7 +110,7 @@ def test_runs_and_failures_are_counted(server: Server) -> None:
         assert (bad.runs, bad.failures) == (2, 2)
 
 
-def test_two_servers(real_server: Server) -> None:
+def test_two_servers_fail(real_server: Server) -> None:
     with valkey() as other:
         report = sync_test(api=real_server.url, worker=other.url).run()
         for pair in (("api", "worker"), ("worker", "api")):
@@ -119,26 +119,26 @@ def test_two_servers(real_server: Server) -> None:
                 "set_get": False,
                 "same_database": False,
             }
-            # what cannot come is not waited for as long as what can
+            # waits less for a value that cannot arrive
             found = report.pair(*pair)
             assert found is not None
             assert "within 0.2 s" in found.checks["set_get"].detail
-        assert outcome(report, "api", "api") == outcome(report, "worker", "worker") == ALL
+        assert outcome(report, "api", "api") == outcome(report, "worker", "worker") == ALL_PASSED
         ids = [s.client().info("server")["run_id"][:8] for s in (real_server, other)]
-        assert words(report, "api", "worker") == (
+        assert explanation(report, "api", "worker") == (
             f"api and worker reach different Redis servers: "
             f"run_id {ids[0]}… at host 127.0.0.1:{real_server.port}/0, "
             f"run_id {ids[1]}… at host 127.0.0.1:{other.port}/0"
         )
         assert verdict(report.pairs, report.metadata) == (
-            words(report, "api", "worker")
+            explanation(report, "api", "worker")
             + "; if they are separate on purpose, set sync.groups: [[api, …], [worker, …]]"
         )
-        no_keys_left(real_server, other)
+        assert_no_keys_left(real_server, other)
 
 
 def test_only_members_of_a_group_are_compared(server: Server) -> None:
-    """The others are neither written nor read for one another."""
+    """Values of one group are neither written to nor read from another."""
     groups = OPTIONS.model_copy(update={"groups": (("api", "worker"), ("mail",))})
     with valkey() as other:
         host = server.url.replace("127.0.0.1", "localhost")
@@ -154,7 +154,7 @@ def test_only_members_of_a_group_are_compared(server: Server) -> None:
         assert verdict(report.pairs, report.metadata, grouped=True) == (
             "every connection sees what the others of its group write"
         )
-        # its own value, payload and short key, and nothing of the others
+        # its own value, payload and short key, but nothing of the others
         assert other.client().info("commandstats")["cmdstat_set"]["calls"] == 3
         misses = other.client().info("stats")["keyspace_misses"]
         tester.change(connections, OPTIONS)
@@ -162,14 +162,14 @@ def test_only_members_of_a_group_are_compared(server: Server) -> None:
         assert other.client().info("stats")["keyspace_misses"] > misses
         tester.change(connections, groups)
         assert len(tester.run().pairs) == 6
-        no_keys_left(server, other)
+        assert_no_keys_left(server, other)
 
 
-def test_two_databases_of_one_server(real_server: Server) -> None:
+def test_two_databases_of_one_server_fail(real_server: Server) -> None:
     other = real_server.url.replace("/0", "/1")
     report = sync_test(api=real_server.url, worker=other).run()
     assert not outcome(report, "api", "worker")["same_database"]
-    assert words(report, "api", "worker") == (
+    assert explanation(report, "api", "worker") == (
         "api and worker reach the same Redis server but different databases: "
         f"db 0 and db 1 at 127.0.0.1:{real_server.port}"
     )
@@ -184,19 +184,19 @@ class TestReplica:
             wait_for(lambda: client.info("replication")["master_link_status"] == "up", "link up")
             yield found
 
-    def test_one_that_follows(self, server: Server, replica: Server) -> None:
+    def test_a_replica_reads_but_refuses_writes(self, server: Server, replica: Server) -> None:
         report = sync_test(api=server.url, worker=replica.url).run()
-        assert outcome(report, "api", "worker") == ALL
+        assert outcome(report, "api", "worker") == ALL_PASSED
         assert outcome(report, "worker", "api") == {"writable": False}
         assert outcome(report, "worker", "worker") == {"writable": False}
-        assert words(report, "worker", "api") == (
+        assert explanation(report, "worker", "api") == (
             f"worker reaches a read-only replica at 127.0.0.1:{replica.port}: "
             "it can neither add nor take jobs"
         )
         assert not [pair for pair in report.pairs if pair.passed and pair.writer == "worker"]
-        no_keys_left(server, replica)
+        assert_no_keys_left(server, replica)
 
-    def test_one_whose_link_is_cut(self, server: Server, replica: Server) -> None:
+    def test_a_replica_whose_link_is_down_fails(self, server: Server, replica: Server) -> None:
         client = replica.client()
         client.execute_command("REPLICAOF", "127.0.0.1", "1")
         wait_for(lambda: client.info("replication")["master_link_status"] == "down", "link down")
@@ -205,13 +205,13 @@ class TestReplica:
         assert pair is not None
         assert not pair.passed
         assert not pair.checks["set_get"].ok
-        assert "does not follow its master (master_link_status down)" in words(
+        assert "does not follow its master (master_link_status down)" in explanation(
             report, "api", "worker"
         )
-        no_keys_left(server)
+        assert_no_keys_left(server)
 
 
-def test_no_memory_for_writes() -> None:
+def test_a_full_server_refuses_writes() -> None:
     with valkey("--maxmemory", "1mb", "--maxmemory-policy", "noeviction") as full:
         client = full.client()
         with suppress(redis.OutOfMemoryError):
@@ -219,8 +219,8 @@ def test_no_memory_for_writes() -> None:
                 client.set(f"x{index}", "x" * 10_000)
         report = sync_test(api=full.url).run()
         assert outcome(report, "api", "api") == {"writable": False}
-        assert "is out of memory for writes" in words(report, "api", "api")
-        no_keys_left(full)
+        assert "is out of memory for writes" in explanation(report, "api", "api")
+        assert_no_keys_left(full)
 
 
 class TestPermissions:
@@ -230,7 +230,9 @@ class TestPermissions:
         server.client().acl_deluser("monitor")
 
     @pytest.mark.parametrize("refused", ["set", "get", "pttl", "exists"])
-    def test_one_who_may_not(self, server: Server, monitor: str, refused: str) -> None:
+    def test_a_refused_command_is_not_permitted_instead_of_failed(
+        self, server: Server, monitor: str, refused: str
+    ) -> None:
         rules = ("reset", "on", ">pw", "~*", "+@all", f"-{refused}")
         server.client().execute_command("ACL", "SETUSER", "monitor", *rules)
         report = sync_test(default=monitor).run()
@@ -239,9 +241,9 @@ class TestPermissions:
         assert pair.passed is None
         assert pair.not_permitted == refused
         assert (pair.runs, pair.failures) == (0, 0)
-        no_keys_left(server)
+        assert_no_keys_left(server)
 
-    def test_one_who_may_not_delete(self, server: Server, monitor: str) -> None:
+    def test_without_del_the_keys_expire(self, server: Server, monitor: str) -> None:
         rules = ("reset", "on", ">pw", "~*", "+@all", "-del")
         server.client().execute_command("ACL", "SETUSER", "monitor", *rules)
         report = sync_test(default=monitor).run()
@@ -254,7 +256,7 @@ class TestPermissions:
 
 
 IN_THE_PAYLOAD = 20_000
-"""Bytes after which a connection is at the payload of 64 KiB."""
+"""Bytes after which a connection is inside the payload of 64 KiB."""
 
 
 class TestNetwork:
@@ -267,65 +269,65 @@ class TestNetwork:
     def test_a_slow_network_passes(self, server: Server, proxy: Proxy) -> None:
         proxy.delay = 0.05
         report = sync_test(api=server.url, worker=proxy.url).run()
-        assert outcome(report, "api", "worker") == ALL
+        assert outcome(report, "api", "worker") == ALL_PASSED
         pair = report.pair("api", "worker")
         assert pair is not None
         assert pair.propagation_seconds is not None
         assert pair.propagation_seconds >= 0.05
 
-    def test_a_connection_that_hangs_after_connect(self, server: Server, proxy: Proxy) -> None:
+    def test_a_connection_that_hangs_after_connecting(self, server: Server, proxy: Proxy) -> None:
         proxy.hang = True
-        with no_threads_left():
+        with assert_no_threads_left():
             report = sync_test(api=server.url, worker=proxy.url, worker_timeout=SHORT).run()
-        assert outcome(report, "api", "api") == ALL
+        assert outcome(report, "api", "api") == ALL_PASSED
         assert outcome(report, "worker", "api") == {"writable": False}
         assert outcome(report, "api", "worker") == {"writable": True, "set_get": False}
-        assert words(report, "api", "worker").startswith(
+        assert explanation(report, "api", "worker").startswith(
             "worker cannot reach its Redis: the reader failed: timeout"
         )
         wait_for(lambda: proxy.open_connections == 0, "sockets are closed")
-        no_keys_left(server)
+        assert_no_keys_left(server)
 
-    def test_one_that_is_refused(self, server: Server, proxy: Proxy) -> None:
+    def test_a_refused_connection(self, server: Server, proxy: Proxy) -> None:
         proxy.close()
         report = sync_test(api=server.url, worker=proxy.url).run()
-        assert "worker cannot reach its Redis" in words(report, "worker", "worker")
-        assert "connection" in words(report, "worker", "worker")
+        assert "worker cannot reach its Redis" in explanation(report, "worker", "worker")
+        assert "connection" in explanation(report, "worker", "worker")
 
-    # every place where an answer can break off: in the handshake, after the SETs, in the payload
+    # every phase: in the handshake, after the SETs, in the payload
     @pytest.mark.parametrize("size", [3, 200, 6000, IN_THE_PAYLOAD, 70_000, 140_000])
-    def test_cut_in_the_middle(self, server: Server, proxy: Proxy, size: int) -> None:
+    def test_a_connection_cut_in_any_phase(self, server: Server, proxy: Proxy, size: int) -> None:
         proxy.cut_after = size
-        with no_threads_left():
+        with assert_no_threads_left():
             report = sync_test(api=server.url, worker=proxy.url).run()
         failed = [pair for pair in report.pairs if "worker" in (pair.writer, pair.reader)]
-        assert outcome(report, "api", "api") == ALL
+        assert outcome(report, "api", "api") == ALL_PASSED
         if size < 70_000:
             assert not any(pair.passed for pair in failed if pair.reader == "worker")
         wait_for(lambda: proxy.open_connections == 0, "sockets are closed")
         wait_for(lambda: _left_with_ttl(server))
 
-    def test_answers_that_never_come(self, server: Server, proxy: Proxy) -> None:
+    def test_missing_replies(self, server: Server, proxy: Proxy) -> None:
         proxy.hang_after = IN_THE_PAYLOAD
         report = sync_test(api=server.url, worker=proxy.url, worker_timeout=SHORT).run()
-        assert outcome(report, "api", "api") == ALL
+        assert outcome(report, "api", "api") == ALL_PASSED
         assert not any(pair.passed for pair in report.pairs if pair.reader == "worker")
-        assert proxy.swallowed
+        assert proxy.dropped
         assert _left_with_ttl(server)
 
-    def test_stopping_breaks_a_round_off(self, server: Server, proxy: Proxy) -> None:
+    def test_stop_interrupts_a_round(self, server: Server, proxy: Proxy) -> None:
         proxy.hang_after = IN_THE_PAYLOAD
         # longer than the test waits: only stopping can end it
         tester = sync_test(api=server.url, worker=proxy.url, worker_timeout=10 * LIMIT_SECONDS)
         thread = threading.Thread(target=tester.run, daemon=True)
         thread.start()
-        wait_for(lambda: proxy.swallowed, "the round waits for an answer")
+        wait_for(lambda: proxy.dropped, "the round waits for a reply")
         tester.stop()
         wait_for(lambda: not thread.is_alive(), "the round has ended")
 
 
 def _left_with_ttl(server: Server) -> bool:
-    """Whatever is left in Redis ends by itself within a minute."""
+    """Whether every key left in Redis expires within a minute."""
     client = server.client()
     return all((t := client.pttl(key)) == -2 or 0 < t <= 50_000 for key in client.keys("*"))
 
@@ -342,11 +344,11 @@ def test_exporters_do_not_disturb_one_another(server: Server) -> None:
         thread.join()
     assert len(reports) == 3
     assert all(pair.passed for report in reports for pair in report.pairs)
-    no_keys_left(server)
+    assert_no_keys_left(server)
 
 
 def test_every_key_has_a_ttl_from_the_start(server: Server) -> None:
-    """A kill at any point leaves nothing after a minute."""
+    """If the exporter is killed, nothing is left after a minute."""
     monitor = server.client().monitor()
     with monitor as watching:
         sync_test(api=server.url).run()
@@ -365,10 +367,10 @@ def test_every_key_has_a_ttl_from_the_start(server: Server) -> None:
     }
 
 
-def test_a_round_that_takes_too_long_goes_on_with_the_next(
+def test_the_next_round_starts_with_the_pairs_that_a_long_round_omitted(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those left out are not reported as failed; they begin the next round."""
+    """The omitted pairs are not reported as failed."""
     monotonic, ahead = time.monotonic, 0.0
     write_and_read = SyncTest._write_and_read
 

@@ -1,6 +1,6 @@
-"""`python -m tests.soak`: mixed traffic with random faults, and whether the exporter is unmoved.
+"""`python -m tests.soak`: mixed traffic with random faults, and a report on the exporter.
 
-Exits with 1 when something was lost, has leaked, or was not as it should be.
+Exits with 1 if anything was lost, leaked or wrong.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ sync: {{enabled: false}}
 """
 """Faults are between the exporter and `queues`."""
 _OTHER = "other"
-"""Another Redis, which has no fault, but queues that come and go."""
+"""Another Redis, without faults, but with queues that are added and removed."""
 _AGAIN = "again"
-"""The same keyspace as `queues`, without faults in between."""
+"""The same keyspace as `queues`, reached without faults."""
 
 
 def main() -> None:
-    """Run, print, and say by the exit code whether all was well."""
+    """Run, print the report, and exit with 1 if a row of it failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=None, help="of the faults; default: a new one")
@@ -69,7 +69,7 @@ def _soak(seconds: float, rng: random.Random) -> Report:
         traffic = stack.enter_context(_traffic(server))
         running = stack.enter_context(_exporter(folder / _OTHER, proxy, _OTHER, other))
         sharing = stack.enter_context(_exporter(folder / _AGAIN, proxy, _AGAIN, server))
-        wait_for(lambda: len(_told(running)) == len(QUEUES), "the exporter sees all queues")
+        wait_for(lambda: len(_reported(running)) == len(QUEUES), "the exporter sees all queues")
         assert traffic.stdin is not None
         traffic.stdin.write("go\n")
         traffic.stdin.flush()
@@ -88,12 +88,12 @@ def _soak(seconds: float, rng: random.Random) -> Report:
             shared.end()
         truth = _truth(server)
         more = [*bursts.rows(), *shared.rows(truth)]
-        return Report(INTERVAL, observer.vitals, outages, tallies, truth, _told(running), more)
+        return Report(INTERVAL, observer.vitals, outages, tallies, truth, _reported(running), more)
 
 
 @contextlib.contextmanager
 def _exporter(folder: Path, proxy: Proxy, name: str, server: Server) -> Iterator[Daemon]:
-    """With the connection `queues`, and one of that name to the server."""
+    """An exporter with the connection `queues`, and one of that name straight to the server."""
     folder.mkdir()
     config = _CONFIG.format(proxied=proxy.port, name=name, port=server.port, interval=INTERVAL)
     with daemon(folder, config) as running:
@@ -102,7 +102,7 @@ def _exporter(folder: Path, proxy: Proxy, name: str, server: Server) -> Iterator
 
 @contextlib.contextmanager
 def _durable_valkey() -> Iterator[Server]:
-    """What it has answered is on disk: after SIGKILL all of it is there again."""
+    """A Valkey that writes to disk before it replies, so SIGKILL loses no data."""
     server = Server(str(get_binary_path()), "--appendonly", "yes", "--appendfsync", "always")
     try:
         yield server.start()
@@ -131,7 +131,7 @@ def _traffic(server: Server) -> Iterator[subprocess.Popen[str]]:
 def _faults(
     server: Server, proxy: Proxy, observer: Observer, until: float, rng: random.Random
 ) -> list[Outage]:
-    """Each fault once in random order, then again."""
+    """Cause every fault in random order, repeatedly. Returns the outages."""
     outages: list[Outage] = []
     order = list(FAULTS)
     while True:
@@ -143,10 +143,10 @@ def _faults(
             begin = time.time()
             fault(server, proxy, rng.uniform(1, 8))
             outages.append(Outage(fault.__name__, begin, time.time()))
-            _say(outages[-1], observer)
+            _print_outage(outages[-1], observer)
 
 
-def _say(outage: Outage, observer: Observer) -> None:
+def _print_outage(outage: Outage, observer: Observer) -> None:
     size = observer.vitals.sizes[-1]
     print(
         f"{time.strftime('%H:%M:%S')} {outage.name} for {outage.end - outage.begin:.1f} s; "
@@ -156,7 +156,7 @@ def _say(outage: Outage, observer: Observer) -> None:
 
 
 def _drained(server: Server, traffic: subprocess.Popen[str]) -> dict[str, dict[str, int]]:
-    """The producers' own count, after all that they have added is done."""
+    """The producers' own counts, after all of their jobs have finished."""
     assert traffic.stdin is not None
     assert traffic.stdout is not None
     traffic.stdin.close()
@@ -177,7 +177,7 @@ def _unfinished(client: redis.Redis, queue: str) -> int:
 
 
 def _truth(server: Server) -> dict[str, dict[str, int]]:
-    """What Redis itself says: each id was given once, one before, and every job has ended."""
+    """The counts in Redis: IDs count the added jobs (one was added before), and all have ended."""
     client = server.client()
     found = {}
     for queue in QUEUES:
@@ -187,16 +187,16 @@ def _truth(server: Server) -> dict[str, dict[str, int]]:
     return found
 
 
-def _told(running: Daemon) -> dict[str, dict[str, int]]:
-    """What the exporter's counters say."""
+def _reported(running: Daemon) -> dict[str, dict[str, int]]:
+    """The values of the exporter's counters."""
     samples = running.samples()
     names = ("added", "failed", "completed")
-    told: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(names, 0))
+    reported: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(names, 0))
     for (name, labels), value in samples.items():
         kind = name.removeprefix("bullmq_queue_jobs_").removesuffix("_total")
         if kind in names:
-            told[dict(labels)["queue"]][kind] += int(value)
-    return dict(told)
+            reported[dict(labels)["queue"]][kind] += int(value)
+    return dict(reported)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m tests.soak.burst PORT QUEUE JOBS`: a queue whose first jobs come at once."""
+"""`python -m tests.soak.burst PORT QUEUE JOBS`: a new queue whose first jobs are added at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bullmq import Queue, Worker
 
 
 async def main(port: str, name: str, jobs: str) -> None:
-    """Add the jobs, work them off, and end."""
+    """Add the jobs, process all of them, and exit."""
     options = {"connection": f"redis://127.0.0.1:{port}"}
     queue = Queue(name, options)
     await queue.addBulk([{"name": "first", "data": {}, "opts": {}} for _ in range(int(jobs))])

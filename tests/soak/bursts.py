@@ -1,4 +1,4 @@
-"""New queues whose first jobs come at once, and a flush of all keys after each."""
+"""New queues whose first jobs are added at once, each followed by a flush of all keys."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.support.waiting import wait_for
 
 JOBS = 100
 _NAMES = ("new", "other", "new")
-"""A name that comes back brings the same job IDs."""
+"""A repeated name has the same job IDs again."""
 _COMPLETED = "bullmq_queue_jobs_completed_total"
 
 
 class Bursts(threading.Thread):
-    """Runs until `end`; every burst must be counted to the last job."""
+    """Runs until `end`; every job of every burst must be counted."""
 
     def __init__(self, exporter: Daemon, connection: str, server: Server) -> None:
         super().__init__(daemon=True)
@@ -30,16 +30,16 @@ class Bursts(threading.Thread):
         self._server = server
         self._ended = threading.Event()
         self._counted: list[int] = []
-        """Completed jobs, for each burst."""
+        """Completed jobs of each burst."""
         self._failed: list[str] = []
 
     def end(self) -> None:
-        """Finish the present burst, and stop."""
+        """Finish the current burst, and stop."""
         self._ended.set()
         self.join()
 
     def run(self) -> None:
-        """Burst after burst."""
+        """Run bursts until `end` is called."""
         for name in itertools.cycle(_NAMES):
             if self._ended.is_set():
                 return
@@ -50,7 +50,7 @@ class Bursts(threading.Thread):
                 return
 
     def rows(self) -> Iterator[Row]:
-        """What was counted, and whether the queues were gone after each flush."""
+        """Whether all jobs were counted, and whether the queues disappeared after each flush."""
         wrong = [count for count in self._counted if count != JOBS]
         yield Row(
             "first jobs of new queues, each counted once",
@@ -66,10 +66,10 @@ class Bursts(threading.Thread):
         wait_for(lambda: self._grown(name, before) >= JOBS, f"the jobs of {name} are counted")
         self._counted.append(self._grown(name, before))
         self._server.client().flushall()
-        wait_for(lambda: not self._shown(), "the flushed queues are gone")
+        wait_for(lambda: not self._shown(), "the flushed queues have disappeared")
 
     def _grown(self, name: str, before: int) -> int:
-        """By how much the counter has grown; it starts over if the queue was forgotten."""
+        """The increase of the counter; it restarts at 0 if the queue was forgotten."""
         now = self._completed(name)
         return now - before if now >= before else now
 

@@ -1,4 +1,4 @@
-"""What happens to the exporter's connection and to its Redis, each for some seconds."""
+"""Faults of the exporter's connection and of its Redis; each lasts some seconds."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from tests.support.servers import Server
 
 Fault = Callable[[Server, Proxy, float], None]
 
-_MIDDLE_OF_AN_ANSWER = 700
+_MIDDLE_OF_A_REPLY = 700
 
 
 def hung(_: Server, proxy: Proxy, seconds: float) -> None:
-    """Nothing gets through to Redis any more."""
+    """Nothing reaches Redis."""
     proxy.hang = True
     time.sleep(seconds)
     proxy.hang = False
     proxy.cut()
 
 
-def without_answers(_: Server, proxy: Proxy, seconds: float) -> None:
-    """Redis' answers are lost."""
+def without_replies(_: Server, proxy: Proxy, seconds: float) -> None:
+    """The replies of Redis are lost."""
     proxy.drop = True
     time.sleep(seconds)
     proxy.drop = False
     proxy.cut()
 
 
-def cut_in_answers(_: Server, proxy: Proxy, seconds: float) -> None:
-    """Every connection ends in the middle of an answer."""
-    proxy.cut_after = _MIDDLE_OF_AN_ANSWER
+def cut_in_replies(_: Server, proxy: Proxy, seconds: float) -> None:
+    """Every connection is cut in the middle of a reply."""
+    proxy.cut_after = _MIDDLE_OF_A_REPLY
     proxy.cut()
     time.sleep(seconds)
     proxy.cut_after = None
 
 
 def slow(_: Server, proxy: Proxy, seconds: float) -> None:
-    """200 ms to every answer."""
+    """Every reply is delayed by 200 ms."""
     proxy.delay = 0.2
     time.sleep(seconds)
     proxy.delay = 0.0
 
 
 def cut_off(_: Server, proxy: Proxy, seconds: float) -> None:
-    """All connections end, again and again."""
+    """All connections are cut repeatedly."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         proxy.cut()
@@ -55,7 +55,7 @@ def cut_off(_: Server, proxy: Proxy, seconds: float) -> None:
 
 
 def paused(server: Server, _: Proxy, seconds: float) -> None:
-    """`CLIENT PAUSE`: commands of all clients wait, the one that would end it too."""
+    """`CLIENT PAUSE`: the commands of all clients wait."""
     client = server.client()
     client.client_pause(int(seconds * 1000))
     client.close()
@@ -63,20 +63,20 @@ def paused(server: Server, _: Proxy, seconds: float) -> None:
 
 
 def busy(server: Server, _: Proxy, seconds: float) -> None:
-    """Somebody else's script: others are answered BUSY."""
+    """Another client's script runs; Redis replies BUSY to all others."""
     with busy_script(server, threshold_ms=100):
         time.sleep(seconds)
 
 
 def frozen(server: Server, _: Proxy, seconds: float) -> None:
-    """The server's process stands still."""
+    """The server's process is stopped."""
     server.signal(signal.SIGSTOP)
     time.sleep(seconds)
     server.signal(signal.SIGCONT)
 
 
 def killed(server: Server, proxy: Proxy, seconds: float) -> None:
-    """SIGKILL, and a new process with the same data."""
+    """SIGKILL, then a new process with the same data."""
     server.kill()
     time.sleep(seconds)
     server.start()
@@ -84,6 +84,6 @@ def killed(server: Server, proxy: Proxy, seconds: float) -> None:
 
 
 FAULTS: tuple[Fault, ...] = (
-    *(hung, without_answers, cut_in_answers, slow, cut_off),
+    *(hung, without_replies, cut_in_replies, slow, cut_off),
     *(paused, busy, frozen, killed),
 )

@@ -1,7 +1,7 @@
-"""`python -m tests.soak.healthy`: healthy traffic, watched by exporters that may see only a part.
+"""`python -m tests.soak.healthy`: healthy traffic, watched by exporters with restricted users.
 
-Each exporter lacks a command or reads a replica. Whatever one of them finds wrong is a false alarm:
-exits with 1 if there is any.
+Each exporter lacks a command or reads a replica. Any problem that one of them finds is a false
+alarm; exits with 1 if there was one.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from tests.support.waiting import wait_for
 PASSWORD: Final = "password"
 """The password of the users in the documentation."""
 UNNAMED: Final = "unnamed"
-"""A user who may not name connections, as the workers of some ports of BullMQ."""
+"""A user who may not set client names, like workers of some BullMQ ports."""
 REFUSED: Final = ("client|list", "hmget", "hexists", "pttl", "exists", "zrangebyscore", "xread")
-"""Each is refused to an exporter."""
+"""Each of these commands is refused to one exporter."""
 REFUSAL_FINDINGS: Final = frozenset({"BullMQCommandsRefused"})
-"""What an exporter finds because a command is refused to it."""
+"""Findings that are true because a command is refused."""
 
 REMOVED: Final = {"removeOnComplete": True, "removeOnFail": 100}
 BACKOFF: Final = REMOVED | {"attempts": 4, "backoff": {"type": "fixed", "delay": 2000}}
@@ -88,23 +88,23 @@ TRAFFIC: Final[tuple[tuple[Part, ...], ...]] = (
         part("producer", "idle", count=1, options=REMOVED),
     ),
 )
-"""One process each."""
+"""The parts of each process."""
 QUEUES: Final = len(TRAFFIC)
 INTENDED: Final = {"limited": {"rate_limited", "concurrency_limit"}}
-"""Reasons that are true, by queue."""
+"""Expected blocked reasons, by queue."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What an exporter says at one moment."""
+class State:
+    """The findings and blocked queues of an exporter at one moment."""
 
     findings: frozenset[tuple[str, str]]
-    """Alert and headline; symptoms as well."""
+    """Pairs of alert and headline, including symptoms."""
     reasons: frozenset[tuple[str, str]]
-    """Queue and reason."""
+    """Pairs of queue and blocked reason."""
 
     @classmethod
-    def at(cls, exporter: Daemon) -> Look:
+    def at(cls, exporter: Daemon) -> State:
         health: Mapping[str, Any] = exporter.get("/health/queues").json
         found = [*health["findings"], *health["symptoms"]]
         return cls(
@@ -113,7 +113,7 @@ class Look:
         )
 
     def false(self) -> set[str]:
-        """What is not true of this traffic."""
+        """Headlines and reasons that are false for this traffic."""
         wrong = {headline for alert, headline in self.findings if alert not in REFUSAL_FINDINGS}
         return wrong | {
             f"{queue}: {reason}"
@@ -128,34 +128,34 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="default: %(default)s")
     seconds = parser.parse_args().minutes * 60
     with exporters() as running:
-        looks, false = watched(running, seconds)
+        checks, false = watched(running, seconds)
     for name in running:
         alarms = {text: count for (where, text), count in false.items() if where == name}
-        print(f"{'FAIL' if alarms else 'ok  '}  {name:22} {looks[name]:5} looks  {alarms or ''}")
+        print(f"{'FAIL' if alarms else 'ok  '}  {name:22} {checks[name]:5} checks  {alarms or ''}")
     sys.exit(1 if false else 0)
 
 
 def watched(
     running: Mapping[str, Daemon], seconds: float
 ) -> tuple[Counter[str], Counter[tuple[str, str]]]:
-    """How often each exporter was asked, and what was false how often."""
-    looks: Counter[str] = Counter()
+    """The number of checks by exporter, and of false alarms by exporter and text."""
+    checks: Counter[str] = Counter()
     false: Counter[tuple[str, str]] = Counter()
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         for name, exporter in running.items():
-            looks[name] += 1
-            for text in Look.at(exporter).false():
+            checks[name] += 1
+            for text in State.at(exporter).false():
                 if not false[name, text]:
                     print(f"{time.strftime('%H:%M:%S')} {name}: {text}", flush=True)
                 false[name, text] += 1
         time.sleep(1)
-    return looks, false
+    return checks, false
 
 
 @contextlib.contextmanager
 def exporters() -> Iterator[dict[str, Daemon]]:
-    """The traffic, and an exporter for each restriction, by its name."""
+    """Start the traffic, and an exporter for each restriction. Yields them by name."""
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(valkey())
         replica = stack.enter_context(valkey("--replicaof", server.host, str(server.port)))
@@ -174,7 +174,7 @@ def exporters() -> Iterator[dict[str, Daemon]]:
         for place, (name, url) in enumerate(urls.items()):
             own = folder / str(place)
             own.mkdir()
-            # a replica that is watched on purpose cannot be written to
+            # the sync test would fail, because a replica refuses writes
             sync = {"enabled": name != "replica"}
             config = yaml.safe_dump({"connections": {"default": {"url": url}}, "sync": sync})
             running[name] = stack.enter_context(daemon(own, config))

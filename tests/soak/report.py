@@ -1,4 +1,4 @@
-"""What came of a long run."""
+"""The report of a long run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.soak.vitals import Poll, Vitals
 from tests.support.observer import percentile
 
 _WARM_SHARE = 0.25
-"""Of the run: what is first loaded and learned is no leak."""
+"""Share of the run that counts as warm-up, not as growth."""
 _MAY_GROW = {"memory_mb": 8.0, "descriptors": 0, "threads": 0}
 _SLOW_SECONDS = 0.1
 
@@ -20,7 +20,7 @@ Counts = dict[str, dict[str, int]]
 
 @dataclass(frozen=True)
 class Outage:
-    """A fault and when it was, in wall time."""
+    """A fault with the Unix times of its start and end."""
 
     name: str
     begin: float
@@ -29,7 +29,7 @@ class Outage:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the report."""
+    """A row of the report: what was checked, the result, and whether it passed."""
 
     what: str
     found: str
@@ -38,16 +38,16 @@ class Row:
 
 @dataclass
 class Report:
-    """The run, judged."""
+    """The measurements of a run, and the rows computed from them."""
 
     interval: float
     vitals: Vitals
     outages: Sequence[Outage]
     tallies: Counts
     truth: Counts
-    told: Counts
+    reported: Counts
     more: Sequence[Row] = ()
-    """About what the run had beside."""
+    """Rows of the additional parts of a run."""
 
     @property
     def passed(self) -> bool:
@@ -62,7 +62,7 @@ class Report:
         return "\n".join(["", f"{len(self.outages)} faults", *lines, *self.vitals.wrong[:20]])
 
     def rows(self) -> Iterator[Row]:
-        """All that was looked at."""
+        """All checks of the run."""
         yield from self._sizes()
         yield self._missed_polls()
         yield self._recovery()
@@ -81,13 +81,13 @@ class Report:
         fifth = max(1, len(warm) // 5)
         for name, more in _MAY_GROW.items():
             then = statistics.median(getattr(size, name) for size in warm[:fifth])
-            # the least: what waits for the cycle collector, or for Redis, comes and goes
+            # the minimum, without temporary memory and sockets
             now = min(getattr(size, name) for size in warm[-fifth:])
             most = max(getattr(size, name) for size in sizes)
             yield Row(name, f"{then:g} to {now:g}, most {most:g}", now - then <= more)
 
     def _missed_polls(self) -> Row:
-        """Those that were due while nothing was wrong: late is not missed."""
+        """Missed polls outside of faults; a late poll is not missed."""
         seen = list(pairwise(self.vitals.polls))
         due = missed = 0
         for disturbed, found in groupby(seen, lambda pair: self._disturbed(*pair)):
@@ -126,18 +126,20 @@ class Report:
             f"95 % within {most * 1000:.0f} ms, longest of {len(times)} "
             f"{max(times) * 1000:.0f} ms; the observer overslept {late * 1000:.0f} ms"
         )
-        # both wait for the same two cores
+        # both compete for the same cores
         return Row("scrapes", found, most <= _SLOW_SECONDS + 2 * late)
 
     def _counters(self) -> Iterator[Row]:
         for queue, tally in self.tallies.items():
-            told, truth = self.told[queue], self.truth[queue]
+            reported, truth = self.reported[queue], self.truth[queue]
             yield Row(
-                f"{queue}: jobs by the exporter and by Redis", f"{told} {truth}", told == truth
+                f"{queue}: jobs by the exporter and by Redis",
+                f"{reported} {truth}",
+                reported == truth,
             )
-            most = tally["added"] + tally["unanswered"]
+            most = tally["added"] + tally["unconfirmed"]
             yield Row(
                 f"{queue}: added by the exporter and by the producer",
-                f"{told['added']}, {tally['added']} to {most}",
-                tally["added"] <= told["added"] <= most,
+                f"{reported['added']}, {tally['added']} to {most}",
+                tally["added"] <= reported["added"] <= most,
             )

@@ -1,4 +1,4 @@
-"""An exporter with two connections to one keyspace: what both count together."""
+"""An exporter with two connections to one keyspace: the counts of both together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COUNTED = ("added", "failed", "completed")
 
 
 class SharedKeyspace(threading.Thread):
-    """Adds up increases as Prometheus would, over whichever connection reads the queues."""
+    """Adds up the increases of counters like Prometheus, over both connections."""
 
     def __init__(self, exporter: Daemon) -> None:
         super().__init__(daemon=True)
@@ -23,23 +23,23 @@ class SharedKeyspace(threading.Thread):
         self._last: dict[Series, float] = {}
         self._ended = threading.Event()
         self._counts: Counter[tuple[str, str]] = Counter()
-        """By queue and what was counted."""
+        """The increases by queue and event."""
         self._readers: set[str] = set()
         self._wrong: list[str] = []
 
     def end(self) -> None:
-        """Look once more, and stop."""
+        """Take one more sample, and stop."""
         self._ended.set()
         self.join()
 
     def run(self) -> None:
-        """Look twice a second."""
+        """Take a sample twice a second."""
         while not self._ended.wait(_PAUSE_SECONDS):
-            self._look()
-        self._look()
+            self._sample()
+        self._sample()
 
     def rows(self, truth: Counts) -> Iterator[Row]:
-        """What was seen, against what Redis says.
+        """Compare the counts with those in Redis.
 
         Events between the end of one reader and the start of the next are counted by neither.
         """
@@ -56,7 +56,7 @@ class SharedKeyspace(threading.Thread):
                 f"{queue}: a fifth or more of the jobs, none twice", f"{found} {real}", passed
             )
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         samples = self._exporter.samples()
         self._add(samples)
         connections = {dict(labels).get("connection", "") for _, labels in samples}

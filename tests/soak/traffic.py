@@ -1,4 +1,4 @@
-"""Traffic of the real BullMQ library that outlives what is done to its Redis.
+"""Traffic of the real BullMQ library that survives the faults of its Redis.
 
 `python -m tests.soak.traffic PORT`: a queue of each kind, with its producers and workers, from the
 first line of standard input to its end; then no more jobs are added, and workers go on until
@@ -32,17 +32,17 @@ _LOCK = {"lockDuration": 5000, "stalledInterval": 3000, "maxStalledCount": 100}
 
 @dataclass
 class Tally:
-    """What a queue's producer knows."""
+    """The counts of a queue's producer."""
 
     added: int = 0
-    """Jobs of which Redis has said that they are there."""
-    unanswered: int = 0
-    """Jobs which may be there or not, because no answer came."""
+    """Jobs that Redis has confirmed."""
+    unconfirmed: int = 0
+    """Jobs without a reply, which may have been added or not."""
 
 
 @dataclass
 class Producer:
-    """Adds jobs of a queue's kinds in turn, whatever happens."""
+    """Adds jobs of a queue's kinds in turn, also after errors."""
 
     name: str
     options: dict[str, Any]
@@ -59,22 +59,22 @@ class Producer:
                 await asyncio.wait_for(queue.add(kind, {}, options), 10)
                 self.tally.added += 1
             except (RedisError, OSError, TimeoutError):
-                self.tally.unanswered += 1
+                self.tally.unconfirmed += 1
                 await asyncio.sleep(0.5)
         await queue.close()
 
 
 async def process(job: Job, _: str) -> str:
-    """Fail as the job's name says."""
+    """Process a job; its name decides whether it fails."""
     await asyncio.sleep(random.expovariate(1 / 0.02))
     last = job.attemptsMade + 1 >= job.attempts
     if job.name == "fail" or (job.name == "flaky" and not last):
-        raise RuntimeError("as asked")
+        raise RuntimeError("as requested")
     return "done"
 
 
 async def _create(name: str, options: dict[str, Any]) -> None:
-    """A queue that had no job yet: with one that is seen first later, counters begin later."""
+    """Create a queue before the exporter starts, so that its counters start at the first job."""
     queue = Queue(name, options)
     job = await queue.add("first", {}, {"delay": 60_000})
     await job.remove()
@@ -82,7 +82,7 @@ async def _create(name: str, options: dict[str, Any]) -> None:
 
 
 async def main(port: str) -> None:
-    """Both sides of all queues."""
+    """Run producers and workers of all queues."""
     options = {"connection": f"redis://127.0.0.1:{port}?socket_timeout=30"}
     ending, over = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The exporter's signs of life, taken twice a second."""
+"""Measurements of the running exporter, twice a second."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FROM_EVENTS = ("bullmq_queue_jobs_", "bullmq_queue_job_")
 
 @dataclass(frozen=True)
 class Size:
-    """What the process holds."""
+    """Memory, descriptors and threads of the process."""
 
     memory_mb: float
     descriptors: int
@@ -43,28 +43,28 @@ class Poll:
     """A successful poll of the queues."""
 
     at: float
-    """Wall time."""
+    """Unix time."""
     number: int
-    """How many there have been, by the exporter's own count of PINGs."""
+    """The number of polls so far, by the exporter's count of PINGs."""
 
 
 @dataclass
 class Vitals:
-    """What was seen so far. Written by one thread, read by others."""
+    """The measurements so far. Written by one thread, read by others."""
 
     sizes: list[Size] = field(default_factory=list)
     scrapes: list[float] = field(default_factory=list)
-    """Seconds each took."""
+    """Duration of each scrape in seconds."""
     overslept: list[float] = field(default_factory=list)
-    """Seconds by which the observer woke up late before each: the machine's doing."""
+    """Seconds by which the observer woke up late before each scrape, because of the machine."""
     polls: list[Poll] = field(default_factory=list)
-    """Those that were seen; others may have come in between."""
+    """Observed polls; there may have been others in between."""
     wrong: list[str] = field(default_factory=list)
-    """What must never be seen."""
+    """Violations of what must always hold."""
 
 
 class Observer:
-    """Scrapes in a thread of its own."""
+    """Scrapes the exporter in its own thread."""
 
     def __init__(self, running: Daemon) -> None:
         self._daemon = running
@@ -81,16 +81,16 @@ class Observer:
         self._thread.join()
 
     def _run(self) -> None:
-        asked = time.monotonic()
+        since = time.monotonic()
         while not self._over.wait(_PAUSE_SECONDS):
-            self.vitals.overslept.append(time.monotonic() - asked - _PAUSE_SECONDS)
+            self.vitals.overslept.append(time.monotonic() - since - _PAUSE_SECONDS)
             try:
-                self._look()
+                self._measure()
             except Exception as error:
                 self.vitals.wrong.append(f"{type(error).__name__}: {error}")
-            asked = time.monotonic()
+            since = time.monotonic()
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         vitals = self.vitals
         vitals.sizes.append(Size.of(self._daemon.process.pid))
         if self._daemon.get("/-/healthy").status != 200:
@@ -98,7 +98,7 @@ class Observer:
         answer = self._daemon.get("/metrics")
         vitals.scrapes.append(answer.seconds)
         samples = parse(answer.text)
-        # those of Redis itself begin anew with its process, and those of queues that come back
+        # counters of Redis restart with its process, and those of queues when they return
         ours = {
             key: value
             for key, value in samples.items()

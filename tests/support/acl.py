@@ -1,4 +1,4 @@
-"""The users that the documentation gives the exporter."""
+"""The ACL users in the documentation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 def published_acls() -> list[list[str]]:
-    """The rules of the documentation's users: with the sync test, and without."""
+    """The rules of the two documented users: with the sync test, and without it."""
     lines = OPERATIONS.read_text().splitlines()
     return [line.split()[5:] for line in lines if line.startswith("ACL SETUSER monitor on >pass")]
 

@@ -1,4 +1,4 @@
-"""Parts of live scenarios: producers, workers and administrators of Node's BullMQ."""
+"""Parts of live scenarios: producers, workers and admin calls of BullMQ for Node."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 from tests.support.requirements import node_modules
 
 Act = Callable[..., "subprocess.Popen[str]"]
-"""Starts a part: its role, and what tests/e2e/node/actor.mjs takes."""
+"""Starts a part with a role and the options of tests/e2e/node/actor.mjs."""
 Part = dict[str, Any]
 
 
 def part(role: str, queue: str = "mail", **more: Any) -> Part:
-    """A part as tests/e2e/node/actor.mjs takes it."""
+    """A part in the format of tests/e2e/node/actor.mjs."""
     return {"role": role, "queue": queue} | more
 
 
 class Actors:
-    """Processes that play parts on a server until `close`."""
+    """Processes that run parts on a server until `close`."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -31,15 +31,15 @@ class Actors:
     def __call__(
         self, role: str, queue: str = "mail", library: str = "bullmq6", port: int = 0, **more: Any
     ) -> subprocess.Popen[str]:
-        """Start a part in a process of its own; returns when it has begun."""
+        """Start a part in its own process. Returns once it has started."""
         return self.play(part(role, queue, **more), library=library, port=port)
 
     def play(
         self, *parts: Part, library: str = "bullmq6", port: int = 0, password: str = ""
     ) -> subprocess.Popen[str]:
-        """Start parts in one process, one after the other; returns when the last has begun.
+        """Start parts in one process, one after the other. Returns once the last has started.
 
-        `password` is that of the parts' `user`.
+        `password` belongs to the parts' `user`.
         """
         process = subprocess.Popen(
             ["node", str(self._script), library, str(port or self._port), json.dumps(parts)],
@@ -53,7 +53,7 @@ class Actors:
         return process
 
     def close(self) -> None:
-        """Kill all of them."""
+        """Kill all processes."""
         for process in self._started:
             process.kill()
             process.wait()

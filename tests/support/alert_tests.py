@@ -15,7 +15,7 @@ FILES = sorted((FOLDER / "tests").glob("*.yml"))
 
 
 def checks() -> Iterator[tuple[str, dict[str, Any]]]:
-    """(name of the test, a query with the samples that it expects)."""
+    """Every check: the name of its test, and a query with the expected samples."""
     for file in FILES:
         for test in yaml.safe_load(file.read_text())["tests"]:
             for check in test["promql_expr_test"]:
@@ -24,7 +24,7 @@ def checks() -> Iterator[tuple[str, dict[str, Any]]]:
 
 @cache
 def firing_labels() -> Mapping[str, Mapping[str, str]]:
-    """The labels with which each alert fires, by its name."""
+    """The labels with which each alert fires, by the alert's name."""
     found: dict[str, dict[str, str]] = {}
     for _, check in checks():
         for sample in check["exp_samples"]:

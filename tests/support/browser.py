@@ -1,4 +1,4 @@
-"""A real Chromium, and the status page as it shows it."""
+"""A real Chromium, and the status page in it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COLUMNS = (
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """Debian's own; without it the test is skipped, or fails in CI."""
+    """Debian's Chromium; without it the test is skipped, or fails in CI."""
     path = require("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path)
@@ -40,7 +40,7 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class TableRow:
-    """A queue as people read it."""
+    """A row of the table, as it is shown."""
 
     key: str
     classes: list[str]
@@ -51,25 +51,25 @@ class TableRow:
 
 @dataclass
 class Screen:
-    """The status page in a browser, with what went wrong there."""
+    """The status page in a browser, with the errors that occurred there."""
 
     page: Page
     origin: str
     complaints: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
-    """Requests to anybody but the exporter."""
+    """URLs of requests to other hosts than the exporter."""
 
     def __post_init__(self) -> None:
-        self.page.on("console", lambda message: self._heard(message.type, message.text))
+        self.page.on("console", lambda message: self._on_console(message.type, message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self._asked(request.url))
+        self.page.on("request", lambda request: self._on_request(request.url))
 
-    def _heard(self, kind: str, text: str) -> None:
-        # an exporter that is away is told on the page
+    def _on_console(self, kind: str, text: str) -> None:
+        # the page itself reports an unreachable exporter
         if kind in ("error", "warning") and "net::ERR" not in text:
             self.complaints.append(text)
 
-    def _asked(self, url: str) -> None:
+    def _on_request(self, url: str) -> None:
         if not url.startswith((f"{self.origin}/", "data:")):
             self.foreign.append(url)
 
@@ -79,9 +79,9 @@ class Screen:
 
     @property
     def address(self) -> str:
-        """As the browser shows it now; the library learns of a change later."""
-        told: str = self.page.evaluate("location.href")
-        return told
+        """The current URL of the browser; Playwright learns of a change later."""
+        found: str = self.page.evaluate("location.href")
+        return found
 
     @property
     def headline(self) -> str:
@@ -97,11 +97,11 @@ class Screen:
 
     @property
     def focused(self) -> str:
-        """The element that has the focus: its name, id, or text."""
-        told: str = self.page.evaluate(
+        """The name, ID or text of the focused element."""
+        found: str = self.page.evaluate(
             "(e => e.name || e.id || e.textContent)(document.activeElement)"
         )
-        return told
+        return found
 
     def rows(self) -> list[TableRow]:
         return [
@@ -119,7 +119,7 @@ class Screen:
         return [row.key.rpartition("|")[2] for row in self.rows()]
 
     def until(self, condition: Any, what: str) -> Any:
-        """The condition's first true answer, asked of this screen."""
+        """Wait until the condition holds for this screen. Returns its first true value."""
         try:
             return wait_for(lambda: condition(self), what)
         except AssertionError as error:
@@ -127,7 +127,7 @@ class Screen:
             raise AssertionError(f"{error}\n{body}") from None
 
     def violations(self) -> list[str]:
-        """What axe finds, as rules with the elements that break them."""
+        """The violations that axe reports, as rules with their elements."""
         if not self.page.evaluate("'axe' in window"):
             axe = (node_modules() / "axe-core" / "axe.min.js").read_text()
             self.page.evaluate(f"() => {{ {axe} }}")
@@ -141,7 +141,7 @@ class Screen:
 
 @contextlib.contextmanager
 def screens(browser: Browser) -> Iterator[Callable[..., Screen]]:
-    """Opens exporters' pages; at the end nothing may have gone wrong in any of them."""
+    """Opens exporters' pages; at the end, any error in one of them fails the test."""
     opened: list[Screen] = []
     with contextlib.ExitStack() as stack:
 

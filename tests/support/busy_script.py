@@ -1,4 +1,4 @@
-"""A script of somebody else's that does not end: Redis answers others BUSY."""
+"""An endless script of another client, during which Redis replies BUSY."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.servers import Server
 
 @contextlib.contextmanager
 def busy_script(server: Server, *, threshold_ms: int) -> Iterator[None]:
-    """BUSY after so many milliseconds, until the end of the context, where the script is killed."""
+    """Run an endless script; Redis replies BUSY after `threshold_ms`. Killed at the end."""
     admin = server.client()
     admin.config_set("busy-reply-threshold", threshold_ms)
     script = threading.Thread(target=_endless, args=(server,))
@@ -27,7 +27,7 @@ def busy_script(server: Server, *, threshold_ms: int) -> Iterator[None]:
 
 
 def _endless(server: Server) -> None:
-    # once: a client that tries again would start it again when it has been killed
+    # no retry: it would start the script again after it was killed
     client = server.client(socket_timeout=60, retry=Retry(NoBackoff(), 0))
     with contextlib.suppress(redis.ResponseError):
         client.eval("while true do end", 0)

@@ -1,4 +1,4 @@
-"""A wall clock that a test sets, for a process of its own; its monotonic time goes on."""
+"""A wall clock that a test sets for another process; monotonic time is unaffected."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from tests.support.requirements import missing
 
 
 class Clock:
-    """What processes take for the time of day."""
+    """The wall clock of the processes that have its environment."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self.jump(0)
 
     def jump(self, seconds: int) -> None:
-        """Be so far ahead of the true time from now on."""
-        # replaced, since a file that is half written would be read
+        """From now on, be this far ahead of the real time."""
+        # replaced as a whole, because a half-written file would be read
         new = self._file.with_suffix(".new")
         new.write_text(f"{seconds:+d}")
         new.rename(self._file)
 
     @property
     def of_a_server(self) -> dict[str, str]:
-        """The environment of a Valkey, by libfaketime; Debian's Redis cannot stand it."""
+        """The environment of a Valkey with libfaketime; Debian's Redis does not work with it."""
         return {
             "LD_PRELOAD": str(_library()),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),

@@ -17,13 +17,13 @@ from tests.support.waiting import LIMIT_SECONDS, wait_for
 MASTERS = 3
 _SLOTS = 16384
 _PATIENT_MS = round(LIMIT_SECONDS * 1000)
-"""No node that is slow, or hung by a test, is taken for dead."""
+"""Node timeout for normal operation: slow or stopped nodes do not count as failed."""
 _IMPATIENT_MS = 1000
-"""Of nodes that should notice that one of them is dead. They also send news more often."""
+"""Node timeout during failovers; nodes also exchange messages more often."""
 
 
 class Cluster:
-    """Started at once; `client` speaks to all of it."""
+    """A cluster that is started at once; `client` talks to the whole cluster."""
 
     def __init__(self) -> None:
         binary = require("redis-server")
@@ -33,7 +33,7 @@ class Cluster:
                 binary,
                 *("--cluster-enabled", "yes", "--cluster-port", str(port)),
                 *("--cluster-node-timeout", str(_IMPATIENT_MS), "--appendonly", "no"),
-                # a replica is not named before it has had something of its master
+                # a replica is not listed before it has received data from its master
                 *("--repl-ping-replica-period", "1"),
             )
             for port in self._bus_ports
@@ -48,11 +48,11 @@ class Cluster:
             zip(masters, pairwise(bounds), strict=True)
         ):
             _cluster(master, "ADDSLOTSRANGE", first, end - 1)
-            # of two masters with one epoch, one would take another by itself, some time later
+            # if two masters had the same epoch, one would change it later by itself
             _cluster(master, "SET-CONFIG-EPOCH", number + 1)
         for server, bus_port in zip(self.servers[1:], self._bus_ports[1:], strict=True):
             _cluster(self.servers[0], "MEET", "127.0.0.1", server.port, bus_port)
-        wait_for(lambda: all(map(_knows_all, self.servers)), "they know one another")
+        wait_for(lambda: all(map(_knows_all, self.servers)), "the nodes know each other")
         for master, replica in zip(masters, replicas, strict=True):
             _cluster(replica, "REPLICATE", self.node_id(master))
         self.restore()
@@ -69,15 +69,15 @@ class Cluster:
         return redis.RedisCluster("127.0.0.1", self._alive().port, driver_info=None)
 
     def master_of(self, key: str) -> Server:
-        """The server that has the key's slot."""
+        """The master of the key's slot."""
         slot = key_slot(key.encode())
         for first, last, master, *_ in self._slots():
             if first <= slot <= last:
                 return self._server(master[1])
-        raise AssertionError(f"nobody has slot {slot}")
+        raise AssertionError(f"no master has slot {slot}")
 
     def restore(self) -> None:
-        """Bring back who was killed, and wait until all is well."""
+        """Start killed servers again, and wait until the cluster is complete."""
         for server in self.servers:
             if not server.running:
                 server.start()
@@ -85,7 +85,7 @@ class Cluster:
         self._set_timeout(_PATIENT_MS)
 
     def settle(self, master: Server) -> None:
-        """Wait until the master's replica has all that it has."""
+        """Wait until the master's replica has all of its data."""
         info = master.client().info("replication")
         wait_for(
             lambda: (
@@ -95,29 +95,29 @@ class Cluster:
         )
 
     def fail_over_on_demand(self, master: Server) -> None:
-        """The master and its replica change places."""
+        """Make the replica of a master the master, while both are running."""
         _cluster(self._replica_of(master), "FAILOVER")
-        wait_for(lambda: self._left(master), "they have changed places")
+        wait_for(lambda: self._left(master), "the replica is the master")
 
     def replace(self, killed: Server) -> None:
-        """The replica of a master that was killed takes its place at once, and asks nobody."""
+        """Make the replica of a killed master the master at once, without a vote."""
         _cluster(self._replica_of(killed), "FAILOVER", "TAKEOVER")
         wait_for(lambda: self._left(killed), "the replica has taken over")
 
     def await_failover(self, killed: Server) -> None:
-        """The others notice that a master is dead, and agree on a replica that takes over."""
+        """Wait until the others notice that a master has failed and elect a replica."""
         self._set_timeout(_IMPATIENT_MS)
         wait_for(lambda: self._left(killed), "a replica takes over")
         self._set_timeout(_PATIENT_MS)
 
     def begin_move(self, slot: int, source: Server, target: Server) -> None:
-        """The slot is on its way: keys may be on either side."""
+        """Start to migrate a slot: its keys may be on either node."""
         ids = [self.node_id(server) for server in (source, target)]
         _cluster(target, "SETSLOT", slot, "IMPORTING", ids[0])
         _cluster(source, "SETSLOT", slot, "MIGRATING", ids[1])
 
     def move_keys(self, slot: int, source: Server, target: Server, count: int) -> int:
-        """Move so many of the slot's keys; how many there were."""
+        """Move at most `count` keys of the slot. Returns how many were moved."""
         keys = _cluster(source, "GETKEYSINSLOT", slot, count)
         for key in keys:
             source.client().execute_command(
@@ -126,7 +126,7 @@ class Cluster:
         return len(keys)
 
     def end_move(self, slot: int, target: Server) -> None:
-        """The slot is the target's, as all masters are told."""
+        """Assign the slot to the target, on all masters."""
         owner = self.node_id(target)
         masters = {node[1] for _, _, node, *_ in self._slots()}
         for server in [target, *(self._server(port) for port in masters - {target.port})]:
@@ -137,10 +137,10 @@ class Cluster:
         return found
 
     def _left(self, killed: Server) -> bool:
-        """Whether all who live agree that it has no slot any more."""
-        living = self._living()
-        owners = {node[1] for server in living for _, _, node, *_ in self._slots(server)}
-        return killed.port not in owners and all(map(_is_ok, living))
+        """Whether all running servers agree that the server has no slots."""
+        running = self._running()
+        owners = {node[1] for server in running for _, _, node, *_ in self._slots(server)}
+        return killed.port not in owners and all(map(_is_ok, running))
 
     def _replica_of(self, master: Server) -> Server:
         slots = self._slots()
@@ -148,10 +148,10 @@ class Cluster:
         return self._server(port)
 
     def _set_timeout(self, milliseconds: int) -> None:
-        for server in self._living():
+        for server in self._running():
             server.client().config_set("cluster-node-timeout", milliseconds)
 
-    def _living(self) -> list[Server]:
+    def _running(self) -> list[Server]:
         return [server for server in self.servers if server.running]
 
     def _complete(self, server: Server) -> bool:
@@ -163,14 +163,14 @@ class Cluster:
         return reply
 
     def _alive(self) -> Server:
-        return self._living()[0]
+        return self._running()[0]
 
     def _server(self, port: int) -> Server:
         return next(server for server in self.servers if server.port == port)
 
 
 def _cluster(server: Server, *words: Any) -> Any:
-    """The raw reply to a subcommand of CLUSTER; redis-py would make something else of some."""
+    """The raw reply to a subcommand of CLUSTER, which redis-py would convert."""
     with server.client(protocol=2) as client:
         client.response_callbacks.clear()
         return client.execute_command("CLUSTER", *words)

@@ -1,4 +1,4 @@
-"""`bullmq-exporter` with arguments, run to its end: in this process, or in one of its own."""
+"""Runs `bullmq-exporter` with arguments until it exits, in this process or in its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Done = subprocess.CompletedProcess[str]
 
 
 def command(*arguments: str, **extra: str) -> Done:
-    """The command in this process, which costs a start less; an exception is the test's.
+    """Run the command in this process, which is faster; exceptions reach the test.
 
     Not for `run` without `--once`, which is a daemon and tunes the whole process.
     """
@@ -37,7 +37,7 @@ def command(*arguments: str, **extra: str) -> Done:
 
 
 def process(*arguments: str, **extra: str) -> Done:
-    """The command as a shell runs it, for what only a process has: its end, and its terminal."""
+    """Run the command in its own process, for tests of its exit and its terminal."""
     return subprocess.run(
         [sys.executable, "-m", "exporter", *arguments],
         env=environment(extra),
@@ -56,7 +56,7 @@ def _exit_code(arguments: tuple[str, ...]) -> int:
 
 @contextlib.contextmanager
 def _own_logging() -> Iterator[None]:
-    """Handlers and levels of the command end with it."""
+    """Restore log handlers and levels after the command."""
     loggers = (logging.getLogger(), logging.getLogger("uvicorn"))
     before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
     try:

@@ -1,4 +1,4 @@
-"""Code blocks of every page for people, and which of them can be run here."""
+"""Code blocks of the documentation, and which of them can be run here."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REASONS = {
     "zsh": "needs zsh",
     "fish": "needs fish",
 }
-"""Why a block is not run: `<!-- not run: kubectl -->` before it. Each is in the block."""
+"""Why a block is not run: `<!-- not run: kubectl -->` before it. The word is in the block."""
 
 _BLOCK = re.compile(
     r"^(?P<indent> *)(?:<!-- (?P<mark>[^>]+) -->\n(?:\s*\n)* *)?"
@@ -36,7 +36,7 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: where it begins, what it is in, and the comment before it."""
+    """A fenced code block, with its page, line, language, and the comment before it."""
 
     page: Path
     line: int
@@ -46,12 +46,12 @@ class Block:
 
     @property
     def reason(self) -> str:
-        """Why it is not run; empty if it is."""
+        """Why the block is not run; empty if it is run."""
         return self.mark.removeprefix("not run: ") if self.mark.startswith("not run: ") else ""
 
     @property
     def stays(self) -> bool:
-        """Whether its last command goes on until it is stopped."""
+        """Whether its last command runs until it is stopped."""
         return self.mark == "stays"
 
     def __str__(self) -> str:
@@ -59,7 +59,7 @@ class Block:
 
 
 def name_of(page: Path) -> str:
-    """As tests are called after it: `runbook`, `deploy/README`."""
+    """The page's name in test IDs: `runbook`, `deploy/README`."""
     return str(page.relative_to(ROOT).with_suffix("")).removeprefix("docs/")
 
 
@@ -73,12 +73,12 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def all_blocks(language: str = "") -> list[Block]:
-    """Of every page; with a language, only those."""
+    """The blocks of all pages, or only those in a language."""
     return [b for page in PAGES for b in blocks(page) if not language or b.language == language]
 
 
 def exporter_commands(text: str) -> list[list[str]]:
-    """Arguments of every `bullmq-exporter` command, in blocks and in sentences."""
+    """The arguments of every `bullmq-exporter` command, in blocks and in sentences."""
     start = r"(?:^|`|[A-Z_]+=\S+ )"
     found = re.findall(rf"{start}bullmq-exporter ([a-z][^`\n|>&]*)", text, flags=re.MULTILINE)
     return [shlex.split(re.sub(r"\b2$", "", command), comments=True) for command in found]

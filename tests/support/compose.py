@@ -14,7 +14,7 @@ _VARIABLE = re.compile(r"\$\{\w+:-([^}]*)\}")
 
 
 def load() -> dict[str, Any]:
-    """The file, every variable at its default."""
+    """The file, with the default of every variable."""
     loaded: dict[str, Any] = yaml.safe_load(_VARIABLE.sub(r"\1", FILE.read_text()))
     return loaded
 
@@ -23,7 +23,7 @@ SERVICES: dict[str, dict[str, Any]] = load()["services"]
 
 
 def mounts(service: str) -> dict[str, Path]:
-    """Path in the container → file or folder of this repository; named volumes are left out."""
+    """Files and folders of this repository by path in the container; no named volumes."""
     found = {}
     for volume in SERVICES[service].get("volumes", []):
         source, target, *_ = volume.split(":")
@@ -33,6 +33,6 @@ def mounts(service: str) -> dict[str, Path]:
 
 
 def command(service: str) -> list[str]:
-    """What the service runs where the file says all of it."""
+    """The command of a service whose entrypoint is also in the file."""
     both: list[str] = SERVICES[service]["entrypoint"] + SERVICES[service]["command"]
     return both

@@ -1,4 +1,4 @@
-"""The exporter as users run it: a process of its own, asked over HTTP."""
+"""The exporter in its own process, queried over HTTP."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CLEAN = ("REDIS_URL", "PORT", "BULLMQ_EXPORTER_CONFIG")
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what would configure the exporter, and with `extra`."""
+    """The environment without variables that configure the exporter, plus `extra`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(_CLEAN)}
     return kept | dict(extra)
 
@@ -54,7 +54,7 @@ class Daemon:
     port: int
     log_file: Path
     context: ssl.SSLContext | None = None
-    """With it, HTTPS is spoken."""
+    """If set, requests use HTTPS."""
 
     @property
     def url(self) -> str:
@@ -95,7 +95,7 @@ def daemon(
     port: int = 0,
     **extra: str,
 ) -> Iterator[Daemon]:
-    """`bullmq-exporter run`, ready to be asked; stopped at the end."""
+    """Run `bullmq-exporter run`. Yields it once it is ready, and stops it at the end."""
     port = port or free_port()
     arguments = [sys.executable, "-m", "exporter", "run", "--listen", f"{listen}:{port}"]
     if config is not None:
@@ -114,10 +114,10 @@ def started(
     env: Mapping[str, str],
     context: ssl.SSLContext | None = None,
 ) -> Iterator[Daemon]:
-    """An exporter that this command makes listen on that port; killed at the end."""
+    """Run an exporter by this command, which listens on that port; killed at the end."""
     log_file = folder / "log"
     log_file.write_text("")
-    # to append, so that a test can empty it
+    # append mode, so that a test can empty the file
     with log_file.open("a") as log:
         process = subprocess.Popen(words, env=env, stderr=log, text=True)
     running = Daemon(process, port, log_file, context)

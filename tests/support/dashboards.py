@@ -1,4 +1,4 @@
-"""The committed dashboards, their panels and queries, as Grafana would send them."""
+"""The committed dashboards, their panels, and their queries as Grafana sends them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VALUES = {
     "queue": ".+",
     "job_name": ".*",
 }
-"""All of everything."""
+"""Values of the variables that select everything."""
 
 
 def load(file: Path) -> Dashboard:
@@ -32,7 +32,7 @@ def load(file: Path) -> Dashboard:
 
 
 def panels(dashboard: Dashboard) -> Iterator[dict[str, Any]]:
-    """Every panel that is not a row, those of collapsed rows too."""
+    """All panels except rows, including those of collapsed rows."""
     for panel in dashboard["panels"]:
         if panel["type"] != "row":
             yield panel
@@ -40,7 +40,7 @@ def panels(dashboard: Dashboard) -> Iterator[dict[str, Any]]:
 
 
 def targets(dashboard: Dashboard) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(panel's title, target)."""
+    """Every target with the title of its panel."""
     for panel in panels(dashboard):
         yield from ((panel["title"], target) for target in panel["targets"])
 
@@ -51,7 +51,7 @@ def variables(dashboard: Dashboard) -> list[dict[str, Any]]:
 
 
 def variable_query(variable: Mapping[str, Any]) -> tuple[str, str]:
-    """(selector, label) of a `label_values` query."""
+    """Selector and label of a `label_values` query."""
     match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
     assert match, variable["query"]
     return match[1], match[2]

@@ -1,4 +1,4 @@
-"""`make demo`'s command as tests run it: scenarios side by side, asked over HTTP."""
+"""The command of `make demo` in tests: scenarios in parallel, queried over HTTP."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.support.waiting import LIMIT_SECONDS, wait_for
 
 @dataclass
 class Demo(Daemon):
-    """A running demo, in a session of its own as in a terminal."""
+    """A running demo in its own session, as in a terminal."""
 
     temporary: Path = field(kw_only=True)
 
     def until(self, condition: Callable[[Samples], bool], what: str) -> Samples:
-        """The first page for which the condition holds."""
+        """Wait until the condition holds. Returns the samples for which it does."""
 
         def look() -> Samples | None:
             assert self.process.poll() is None, self.log
@@ -45,41 +45,41 @@ class Demo(Daemon):
         return found
 
     def next_poll(self) -> Samples:
-        """The page of the next poll of the queues."""
+        """The samples of the next poll of the queues."""
         before = _polled(self.samples())
         return self.until(lambda samples: _polled(samples) != before, "another poll")
 
     @property
     def has_started(self) -> bool:
-        """Whether it says where everything is."""
+        """Whether it has printed the addresses of its parts."""
         assert self.process.poll() is None, self.log
         return "Ctrl-C" in self.log
 
     @property
     def prometheus(self) -> Prometheus:
-        """Its own, with `--prometheus`."""
+        """Its Prometheus; requires `--prometheus`."""
         return Prometheus(self._port_of("Prometheus"))
 
     def alerts(self) -> list[dict[str, Any]]:
-        """What fires now, by its Alertmanager."""
+        """The firing alerts in its Alertmanager."""
         found: list[dict[str, Any]] = self._alertmanager("alerts")
         return found
 
     @property
     def alertmanager_config(self) -> dict[str, Any]:
-        """What its Alertmanager has loaded, with what is set by default."""
+        """The configuration that its Alertmanager has loaded, including defaults."""
         found: dict[str, Any] = yaml.safe_load(self._alertmanager("status")["config"]["original"])
         return found
 
     def _alertmanager(self, what: str) -> Any:
-        """An answer of its Alertmanager."""
+        """A response of its Alertmanager."""
         assert self.process.poll() is None, self.log
         address = f"http://127.0.0.1:{self._port_of('Alertmanager')}/api/v2/{what}"
         with urllib.request.urlopen(address) as answer:
             return json.load(answer)
 
     def _port_of(self, name: str) -> int:
-        """Where it says that this is."""
+        """The port that it prints for this part."""
         match = re.search(rf"{name}: http://127\.0\.0\.1:(\d+)/", self.log)
         assert match, self.log
         return int(match[1])
@@ -91,7 +91,7 @@ class Demo(Daemon):
         return [int(child) for thread in threads for child in thread.read_text().split()]
 
     def ends_cleanly(self, number: int, *, children: int) -> None:
-        """Stop it: Ctrl-C reaches every process in the terminal, SIGTERM the demo alone."""
+        """Stop it: Ctrl-C reaches every process in the terminal, SIGTERM only the demo."""
         pids = self.children
         assert len(pids) == children
         if number == signal.SIGINT:
@@ -102,7 +102,7 @@ class Demo(Daemon):
         self.left_nothing(pids)
 
     def left_nothing(self, pids: list[int]) -> None:
-        """Neither these processes, nor a folder, nor a mess in the terminal."""
+        """Assert that no process, temporary folder or error message is left."""
         assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
         assert list(self.temporary.iterdir()) == []
         assert "Traceback" not in self.log
@@ -110,7 +110,7 @@ class Demo(Daemon):
 
 
 def start_demo(scenario: str, folder: Path, *options: str) -> Demo:
-    """Start a scenario, without waiting for anything."""
+    """Start a scenario without waiting."""
     port = free_port()
     temporary = folder / "tmp"
     temporary.mkdir()
@@ -129,7 +129,7 @@ def start_demo(scenario: str, folder: Path, *options: str) -> Demo:
 
 @contextlib.contextmanager
 def running_demos(names: Iterable[str], folder: Path, *options: str) -> Iterator[dict[str, Demo]]:
-    """Scenarios by name, side by side. One starts after the other: all at once they take longer."""
+    """Scenarios by name, in parallel; started one after the other, which is faster."""
     started: dict[str, Demo] = {}
     try:
         for name in names:

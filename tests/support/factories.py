@@ -1,4 +1,4 @@
-"""What the exporter may see, made by hand: snapshots of connections with queues."""
+"""Factories of snapshots, moments and reports for tests."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def moment(
     connections: Sequence[str] = (),
     settings: Config | None = None,
 ) -> Moment:
-    """The present, with these snapshots; the configuration's connections are theirs."""
+    """The current moment with these snapshots; configured are their connections."""
     names = connections or list(dict.fromkeys(each.connection for each in snapshots))
     store = SnapshotStore(names)
     for each in snapshots:
@@ -106,13 +106,13 @@ def snapshot(
 
 
 def stuck(seconds: float = 100.0) -> dict[str, float | None]:
-    """Columns of a queue whose ready work has not moved for so long."""
+    """Columns of a queue whose ready jobs have not moved for this many seconds."""
     since = time.monotonic() - seconds
     return {"waiting": 7, "ready_since": since, "still_since": since, "has_id": 1}
 
 
 def refused() -> LastError:
-    """Redis is not there."""
+    """The error of a refused connection."""
     return LastError(ErrorClass.CONNECTION, "Connection refused", time.time())
 
 

@@ -1,4 +1,4 @@
-"""An exporter is put through a fault, and what must hold through any fault is asserted."""
+"""Runs an exporter through a fault, and asserts what must hold during any fault."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from exporter.collectors import Discovery, collectors_for
+from tests.support import factories
 from tests.support.daemon import Daemon, daemon
 from tests.support.fault_report import measure
 from tests.support.live import QUEUE, Live, announce
@@ -19,27 +21,27 @@ from tests.support.waiting import wait_for
 INTERVAL = 1.0
 STALE_AFTER = 3.0
 TIMEOUT = 3.0
-"""Of Redis: so long that neither a busy server nor a slow page is taken for one that hangs."""
+"""Timeout of Redis in seconds: long enough that busy servers and slow pages do not exceed it."""
 RECOVERY_POLLS = 5
-"""The most that may end from a fault's end until all is back: two that reach Redis, since what
-discovery finds is shown by the next; before them the one that was under way and, as timeouts are
-longer than the interval here, one before the next try is due; one page may come late.
+"""Maximum number of polls from the end of a fault until the page is complete again: the poll in
+progress, one before the next attempt is due (timeouts are longer than the interval here), two that
+reach Redis, because the second one shows what discovery has found; and one because of a late page.
 """
 _STALE_POLLS = 3
-"""Times longer than it should be that a sample may be shown, in polls of the idle exporter."""
+"""How many times longer than `stale_after` a sample may be shown, in polls of the idle exporter."""
 _HUNG_AFTER = 15.0
-"""A silent poller is stuck sooner than in real life, so that a fault could bring it about. One that
-connects to a Redis that hangs is silent for twice the timeout.
+"""Seconds after which a silent poller counts as hung: shorter than the default, so that a fault
+could cause it. A poller that connects to a hanging Redis is silent for twice the timeout.
 """
 
 CHILD = Path(__file__).parent / "child"
 _LOOKS_AT_REST = 30
-COLLECTORS = frozenset({"server", "queues", "workers", "events", "discovery"})
+COLLECTORS = {each.name for each in collectors_for(factories.config())} | {Discovery.name}
 ERRORS = "bullmq_exporter_collector_errors_total"
 
 
 def config(url: str, interval: float = INTERVAL, stale_after: float = STALE_AFTER) -> str:
-    """One connection, `api`, and a sync test as often as may be."""
+    """A configuration with one connection, `api`, and the shortest sync interval."""
     return f"""
 poll: {{interval_seconds: {interval}, stale_after_seconds: {stale_after}}}
 sync: {{interval_seconds: 1, timeout_seconds: {TIMEOUT}}}
@@ -49,7 +51,7 @@ connections:
 
 
 class Harness:
-    """An exporter that is watched, a Redis with a queue at rest and a live one."""
+    """An observed exporter, and a Redis with an idle queue and a live one."""
 
     def __init__(
         self, running: Daemon, idle: Daemon, server: Server, live: Live, stale_after: float
@@ -75,11 +77,11 @@ class Harness:
         return self.last.samples
 
     def completed(self, seen: Observation) -> int:
-        """The live queue's jobs, as the page counts them."""
+        """The completed jobs of the live queue, according to the page."""
         return int(value(seen.samples, "bullmq_queue_jobs_completed_total", queue=QUEUE) or 0)
 
     def begin(self) -> None:
-        """The exporter has seen the queue before its first job; then the work begins."""
+        """Wait until the queue has been polled, start the work, and observe it without faults."""
         wait_for(self.observer.observations.__len__, "a first page")
         seen = "bullmq_queue_jobs_completed_total"
         wait_for(lambda: value(self.samples, seen, queue=QUEUE) == 0, "the live queue is seen")
@@ -90,14 +92,14 @@ class Harness:
         self._held_before = _held(self.observer.since(since))
 
     def complete(self, seen: Observation, done: int) -> bool:
-        """Whether all is on the page: Redis, each collector, this number of completed jobs."""
+        """Whether the page is complete: Redis up, all collectors, this number of completed jobs."""
         success = every(seen.samples, "bullmq_exporter_collector_success")
         worked = {dict(labels)["collector"] for (_, labels), ok in success.items() if ok}
         up = value(seen.samples, "bullmq_up") == 1
         return up and worked >= COLLECTORS and self.completed(seen) >= done
 
     def keys(self) -> set[bytes]:
-        """Those in Redis but for the live queue's, and the sync test's own, which have a TTL."""
+        """The keys in Redis, without those of the live queue and of the sync test (with a TTL)."""
         client = self.server.client()
         found = set(client.scan_iter(count=1000))
         own = {key for key in found if key.startswith(b"bullmq-exporter:sync:")}
@@ -108,21 +110,22 @@ class Harness:
     def fault(
         self, name: str, *errors: str, perhaps: str = "", loses_keys: bool = False
     ) -> Iterator[Fault]:
-        """A fault, begun and ended in the `with` block; what must hold is asserted at its end.
+        """Run a fault, which starts and ends in the `with` block; assert at the end what must hold.
 
-        `errors` are the classes that it is counted under, each of them; none where Redis is reached
-        all the time. `perhaps` is one that may be met as well.
+        `errors` are the error classes that must be counted; none if Redis stays reachable.
+        `perhaps` is one that may be counted as well.
 
-        - Pages come as fast as those of an exporter whose Redis has no fault, in orders of
-          magnitude: see `slow`.
-        - `/-/healthy` says 200.
-        - No counter falls, and no sample is shown that is far older than
+        - Pages are served about as fast as those of an exporter whose Redis has no fault: see
+          `slow`.
+        - `/-/healthy` returns 200.
+        - No counter decreases, and no sample is shown much longer than
           `poll.stale_after_seconds`.
-        - All is back within `RECOVERY_POLLS` after the end, with the work done meanwhile.
-        - The process has no more descriptors and threads, and Redis no more keys, than before.
+        - The page is complete within `RECOVERY_POLLS` after the end, including the jobs of
+          that time.
+        - The process has no more descriptors and threads than before, and Redis no more keys.
         """
         done = self.live.completed
-        wait_for(lambda: self.complete(self.last, done), "all is well before")
+        wait_for(lambda: self.complete(self.last, done), "the page is complete before")
         keys, before = self.keys(), self.samples
         first, began = len(self.observer.observations), time.monotonic()
         fault = Fault(self)
@@ -131,13 +134,13 @@ class Harness:
         done = fault.done if fault.done is not None else self.live.completed
         back = wait_for(
             lambda: next((s for s in self.observer.since(ended) if self.complete(s, done)), None),
-            "all is back",
+            "the page is complete again",
         )
         wait_for(lambda: self._released(back.at), f"no more is held than {self._held_before}")
         seen = self.observer.observations[first:]
         recovery = [each for each in self.observer.since(ended) if each.at <= back.at]
         measure(name, ", ".join(errors), (back.at - ended, polls(recovery)), seen)
-        during = [each for each in seen if each.at >= began and each.asked_at <= ended]
+        during = [each for each in seen if each.at >= began and each.requested_at <= ended]
         problems = [
             *self.observer.failures,
             *slow(during, TIMEOUT),
@@ -156,7 +159,7 @@ class Harness:
         assert loses_keys or self.keys() == keys
 
     def end(self) -> None:
-        """The work stops; every job was counted, once."""
+        """Stop the work, and assert that every job was counted exactly once."""
         self.live.stop()
         done, unsure = self.live.completed, self.live.unconfirmed
         wait_for(lambda: self.completed(self.last) >= done, f"{done} jobs")
@@ -172,29 +175,29 @@ class Harness:
 
 
 class Fault:
-    """A fault that is under way."""
+    """A fault in progress."""
 
     def __init__(self, harness: Harness) -> None:
         self._harness = harness
         self.done: int | None = None
-        """The jobs that must be on the page after it; all up to its end where it is None."""
+        """Number of completed jobs that the page must have afterwards; None: all until the end."""
 
-    def is_seen(self, error: str) -> None:
-        """Wait until `bullmq_up` is 0, and `/health/redis` says this class."""
+    def wait_until_reported(self, error: str) -> None:
+        """Wait until `bullmq_up` is 0 and `/health/redis` reports this error class."""
         wait_for(lambda: value(self._harness.samples, "bullmq_up") == 0, "bullmq_up 0")
-        # samples may be too old to say that it is up while the poller waits for its timeout
+        # `bullmq_up` may be 0 because of stale samples while the poller waits for its timeout
         wait_for(lambda: (self.last_error() or {}).get("error") == error, f"error {error}")
 
     def last_error(self) -> dict[str, str] | None:
-        """The last error of the connection, which is down, by `/health/redis`."""
+        """The last error of the connection, which must be down, from `/health/redis`."""
         answer = self._harness.running.get("/health/redis")
         connection = answer.json["connections"]["api"]
         assert (answer.status, connection["status"]) == (503, "down")
         last: dict[str, str] | None = connection["last_error"]
         return last
 
-    def outlasts_the_samples(self) -> None:
-        """Wait until all that was read is too old to be shown."""
+    def wait_until_stale(self) -> None:
+        """Wait until all samples are withdrawn."""
         wait_for(self._nothing_shown, "samples are withdrawn")
 
     def _nothing_shown(self) -> bool:
@@ -214,7 +217,7 @@ def harness(
     stale_after: float = STALE_AFTER,
     **extra: str,
 ) -> Iterator[Harness]:
-    """An exporter that reaches the server by this URL, with work that has begun."""
+    """An exporter that reaches the server by this URL, with work in progress."""
     announce(server.client())
     add_queues(server.client(), "still")
     env = {"PYTHONPATH": str(CHILD), "TEST_HUNG_AFTER_SECONDS": str(_HUNG_AFTER)} | extra
@@ -229,11 +232,11 @@ def harness(
 
 
 def _held(seen: Sequence[Observation]) -> tuple[int, int]:
-    """The fewest descriptors and threads: the sync test has some of its own for a moment."""
+    """The minimum of descriptors and threads: the sync test briefly has its own."""
     return min(each.descriptors for each in seen), min(each.threads for each in seen)
 
 
 def _counted(before: Samples, after: Samples) -> set[str]:
-    """The classes of errors that were counted in between."""
+    """The error classes whose counters increased."""
     grown = (key for key, n in every(after, ERRORS).items() if n > before.get(key, 0))
     return {dict(labels)["error"] for _, labels in grown}

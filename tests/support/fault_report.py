@@ -1,6 +1,6 @@
-"""What was measured at each fault, beside the idle exporter: a table for people.
+"""The measurements of each fault, compared with the idle exporter, as a table.
 
-Nothing here is asserted, since seconds depend on the machine.
+Nothing here is asserted, because seconds depend on the machine.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from tests.support.observer import Observation, percentile
 
 @dataclass(frozen=True)
 class Measured:
-    """The figures of one fault; of plain values, so that they pass from process to process."""
+    """The measurements of a fault, as plain values that can be sent between processes."""
 
     fault: str
     errors: str
     recovery_seconds: float
-    """From the fault's end until a page had everything again."""
+    """From the end of the fault until a page is complete again."""
     recovery_polls: int
     """Polls that ended in that time."""
     pages: int
     p95_seconds: float
-    """Of the pages from the fault's begin until all was back."""
+    """Of the pages from the start of the fault until a page is complete again."""
     worst_seconds: float
     idle_p95_seconds: float
-    """The same of the idle exporter's pages, asked for in the same moments."""
+    """The same for the idle exporter's pages, requested at the same times."""
     idle_worst_seconds: float
 
 
 measured: list[Measured] = []
-"""Since it was cleared; each test's are reported with it."""
+"""The measurements since it was cleared; reported with each test."""
 
 
 def measure(
     fault: str, errors: str, recovery: tuple[float, int], seen: Sequence[Observation]
 ) -> None:
-    """Note the figures of a fault: its recovery in seconds and in polls, and all observations."""
+    """Record the measurements of a fault: its recovery in seconds and in polls, and its pages."""
     times, idle = [each.seconds for each in seen], [each.idle_seconds for each in seen]
     measured.append(
         Measured(
@@ -57,7 +57,7 @@ _HEADS = ("fault", "errors", "recovery", "polls", "pages", "p95", "worst", "idle
 
 
 def table(rows: Sequence[Measured]) -> Iterator[str]:
-    """Lines with aligned columns, by the fault's name."""
+    """Lines with aligned columns, sorted by fault."""
     cells = [_HEADS, *(_cells(row) for row in sorted(rows, key=lambda row: row.fault.lower()))]
     widths = [max(len(row[place]) for row in cells) for place in range(len(_HEADS))]
     for row in cells:

@@ -1,4 +1,4 @@
-"""The Dockerfile: read, and its steps done in a folder, where no engine builds an image."""
+"""Parses the Dockerfile, and runs its steps in a folder instead of a container engine."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _INSTALLED = "/opt/"
 
 @dataclass(frozen=True)
 class Step:
-    """An instruction with what it is given, options first."""
+    """An instruction with its arguments, options first."""
 
     name: str
     value: str
 
     @property
     def words(self) -> list[str]:
-        """What is no option."""
+        """The arguments that are not options."""
         return [word for word in shlex.split(self.value) if not word.startswith("--")]
 
     @property
@@ -41,7 +41,7 @@ class Step:
 
 
 def stages() -> list[list[Step]]:
-    """Each stage's steps, its FROM first; what is before the first is left out."""
+    """The steps of each stage, starting with FROM; without those before the first stage."""
     found: list[list[Step]] = []
     with FILE.open("rb") as file:
         structure = DockerfileParser(fileobj=file).structure
@@ -54,7 +54,7 @@ def stages() -> list[list[Step]]:
 
 
 def admitted() -> list[str]:
-    """What the context has: .dockerignore leaves out all but these, at its root."""
+    """The names in the root of the build context; .dockerignore excludes all others."""
     lines = [line for line in IGNORE.read_text().splitlines() if not line.startswith("#")]
     assert lines[0] == "*"
     return [line[1:] for line in lines if line.startswith("!")]
@@ -67,19 +67,19 @@ class Image:
     root: Path
 
     def environment(self, **extra: str) -> dict[str, str]:
-        """What a container gets: ENV, and nothing of this process but `extra`."""
+        """The environment of a container: ENV plus `extra`, without this process's."""
         env = dict(re.findall(r"(\w+)=(\S+)", one(stages()[-1], "ENV").value))
         path = self._here(env["PATH"]).replace("$PATH", "/usr/bin:/bin")
         return env | {"PATH": path} | extra
 
     def command(self) -> list[str]:
-        """What a container runs."""
+        """The command of a container."""
         final = stages()[-1]
         first, *rest = one(final, "ENTRYPOINT").command + one(final, "CMD").command
         return [str(self.root / "opt" / "bullmq-exporter" / "bin" / first), *rest]
 
     def health(self, **extra: str) -> subprocess.CompletedProcess[bytes]:
-        """Docker's look at the container's health."""
+        """Run the container's health check."""
         program, *arguments = one(stages()[-1], "HEALTHCHECK").command
         env = self.environment(**extra)
         found = shutil.which(program, path=env["PATH"])
@@ -87,7 +87,7 @@ class Image:
         return subprocess.run([found, *arguments], env=env, capture_output=True, check=False)
 
     def files(self) -> dict[Path, int]:
-        """All of it, with the times of the last writes."""
+        """All files, with their modification times."""
         return {path: path.lstat().st_mtime_ns for path in self.root.rglob("*")}
 
     def _here(self, text: str) -> str:
@@ -101,7 +101,7 @@ def one(stage: list[Step], name: str) -> Step:
 
 
 def build(folder: Path) -> Image:
-    """COPY and RUN of the first stage, done here; the second takes what that installed."""
+    """Run COPY and RUN of the first stage here; the second stage copies the result."""
     source, root = folder / "src", folder / "root"
     (root / "opt").mkdir(parents=True)
     source.mkdir()
@@ -116,7 +116,7 @@ def build(folder: Path) -> Image:
 def _copy(words: list[str], source: Path) -> None:
     *files, target = words
     for name in files:
-        assert name in admitted(), f".dockerignore leaves {name} out"
+        assert name in admitted(), f".dockerignore excludes {name}"
         if (ROOT / name).is_dir():
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, source / target, ignore=ignored)

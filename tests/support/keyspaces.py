@@ -13,7 +13,7 @@ NAMES = tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
 
 
 def keyspace(name: str) -> dict[str, Any]:
-    """A captured keyspace; its fields are described where it was captured."""
+    """A captured keyspace."""
     loaded: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
     return loaded
 
@@ -43,7 +43,7 @@ def _write(client: redis.Redis, key: str, kind: str, value: Any) -> None:
 
 
 def expected_jobs(captured: dict[str, Any]) -> dict[tuple[str, str], int]:
-    """(queue, state) → the official count; jobs of a paused queue count as waiting."""
+    """BullMQ's own counts by queue and state; jobs of a paused queue count as waiting."""
     jobs: dict[tuple[str, str], int] = {}
     for queue, counts in captured["expected_counts"].items():
         for state, count in counts.items():

@@ -13,9 +13,9 @@ from tests.support.requirements import beside_python
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 WAYS = ("base", *sorted(f"overlays/{path.name}" for path in (FOLDER / "overlays").iterdir()))
-"""What a user applies."""
+"""The kustomizations that users apply."""
 OWN_KINDS = ("PrometheusRule", "ScaledObject", "ServiceMonitor")
-"""Those that Kubernetes does not bring."""
+"""Kinds of resources that are not part of Kubernetes."""
 
 Resource = dict[str, Any]
 
@@ -34,7 +34,7 @@ def render(folder: Path) -> list[Resource]:
 
 @functools.cache
 def rendered(way: str) -> list[Resource]:
-    """What is applied in one of the ways."""
+    """The resources of a kustomization that users apply."""
     return render(FOLDER / way)
 
 

@@ -1,7 +1,7 @@
-"""A queue with live work, and its own count of what was done.
+"""A queue with live work, and the number of jobs that it has completed.
 
-`python -m tests.support.live PORT`: the queue `live` of Python's BullMQ, with a producer and a
-worker, until its standard input ends; then, when the last job is done, the program ends.
+`python -m tests.support.live PORT`: the queue `live` with a producer and a worker of BullMQ for
+Python, until its standard input ends and the last job is completed.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ _EVERY_SECONDS = 0.05
 
 
 class Live(Protocol):
-    """Work that continues from its start to its stop."""
+    """Work that runs from `start` to `stop`."""
 
     unconfirmed: int
-    """Jobs of which Redis has not confirmed whether they were done."""
+    """Jobs that may have completed or not, because Redis has not confirmed them."""
 
     def start(self) -> None: ...
 
     def stop(self) -> None:
-        """No more jobs; returns when the last is done."""
+        """Add no more jobs. Returns when the last one is completed."""
 
     @property
     def completed(self) -> int:
-        """Jobs that are completed, as Redis has confirmed."""
+        """Number of completed jobs that Redis has confirmed."""
 
 
 def announce(client: redis.Redis) -> None:
-    """The queue as a producer leaves it that has added nothing yet."""
+    """Create the queue like a producer that has not added a job yet."""
     client.hset(f"bull:{QUEUE}:meta", mapping={"opts.maxLenEvents": 10000})
 
 
 class RealWork:
-    """Of Python's BullMQ, in a process of its own, straight to the server."""
+    """Work of BullMQ for Python, in its own process, connected straight to the server."""
 
     unconfirmed = 0
 
@@ -68,22 +68,22 @@ class RealWork:
 
 
 class Written:
-    """Events as BullMQ writes them, by a thread that no fault of Redis can confuse.
+    """Events in BullMQ's format, written by a thread that survives every fault of Redis.
 
-    For faults at which a worker would stop, or work twice. A job's events are one transaction, so
-    that all of them are counted or none is.
+    For faults during which a worker would stop or process a job twice. A job's events are one
+    transaction, so either all or none of them count.
     """
 
     def __init__(self, server: Server, replicas: int = 0) -> None:
         self.server = server
-        """Where the next job is written that is written over a new connection."""
+        """The server for the next new connection."""
         self.replicas = replicas
-        """How many must confirm a job."""
+        """Number of replicas that must confirm a job."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.completed = 0
         self.unconfirmed = 0
-        """Jobs whose transaction failed by a fault, and may have been done or not."""
+        """Jobs whose transaction failed during a fault, and may have been written or not."""
 
     def start(self) -> None:
         self._thread.start()
@@ -102,7 +102,7 @@ class Written:
                 if self.replicas and client.wait(self.replicas, 500) < self.replicas:
                     raise redis.TimeoutError("not replicated")
             except redis.exceptions.ResponseError:
-                client.connection_pool.disconnect()  # refused whole
+                client.connection_pool.disconnect()  # refused as a whole
                 client = self._connect()
             except redis.RedisError:
                 self.unconfirmed += 1
@@ -116,7 +116,7 @@ class Written:
 
 
 def work(client: redis.Redis, number: int) -> None:
-    """Write the events of a job that is added, taken and completed, as one transaction."""
+    """Write the events of a job that is added, started and completed, as one transaction."""
     stream = f"bull:{QUEUE}:events"
     with client.pipeline(transaction=True) as pipeline:
         pipeline.incr(f"bull:{QUEUE}:id")

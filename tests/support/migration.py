@@ -1,4 +1,4 @@
-"""What docs/migration.md says of other exporters' names, and the rules that record them."""
+"""The tables of docs/migration.md, and the rules that record the old names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rules(exporter: str) -> list[dict[str, Any]]:
 
 
 def table(exporter: str) -> dict[str, str]:
-    """Old name → the cell that says what it is here."""
+    """The cells with the new query, by old name."""
     section = re.search(rf"^## {exporter}\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)
     assert section is not None
     rows = re.search(r"^\| old \|.*?\n\n", section[1], re.MULTILINE | re.DOTALL)
@@ -30,7 +30,7 @@ def table(exporter: str) -> dict[str, str]:
 
 
 def old_names() -> set[str]:
-    """Of metrics and labels of the other exporters."""
+    """The names of metrics and labels of the other exporters."""
     metrics = {old for exporter in FILES for old in table(exporter)}
     text = "".join(file.read_text() for file in FILES.values())
     return metrics | set(re.findall(r'"(\w+)", "\$1"', text)) | set(re.findall(r"\{(\w+): ", text))

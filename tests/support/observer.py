@@ -1,8 +1,8 @@
-"""Watches an exporter without a pause: its pages, how fast they come, and what its process holds.
+"""Observes an exporter continuously: its pages, their response times, and its process.
 
-Seconds say little on a machine that others use as well. So the observer asks a second exporter too,
-the idle one, whose Redis has no fault: its pages tell how fast a page comes in these very moments,
-and its polls how much time has passed for an exporter.
+Seconds mean little on a shared machine. The observer therefore also queries a second, idle exporter
+whose Redis has no fault: its pages show how fast a page can be served at that moment, and its polls
+how much time has passed for an exporter.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _PINGS = "bullmq_connection_ping_seconds_count"
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen at one moment."""
+    """The state of the exporter at one moment."""
 
     at: float
-    """Monotonic time at which the page had come."""
+    """Monotonic time at which the page was received."""
     seconds: float
-    """How long it took to come."""
+    """Response time of the page in seconds."""
     idle_seconds: float
-    """How long the idle exporter's page took, just before."""
+    """Response time of the idle exporter's page, just before."""
     page: str
     idle_page: str
     healthy: int
@@ -44,7 +44,7 @@ class Observation:
     threads: int
 
     @property
-    def asked_at(self) -> float:
+    def requested_at(self) -> float:
         """Monotonic time of the request."""
         return self.at - self.seconds
 
@@ -54,7 +54,7 @@ class Observation:
 
     @property
     def idle_polls(self) -> int:
-        """Polls of the idle exporter so far: each begins with one PING."""
+        """Number of polls of the idle exporter so far; each starts with one PING."""
         return pings(_parsed(self.idle_page))
 
 
@@ -62,7 +62,7 @@ _parsed = lru_cache(maxsize=1000)(parse)
 
 
 class Observer:
-    """A thread that looks twenty times a second, over connections that it keeps."""
+    """A thread that queries both exporters twenty times a second, over persistent connections."""
 
     def __init__(self, watched: Daemon, idle: Daemon) -> None:
         self._watched = watched
@@ -70,7 +70,7 @@ class Observer:
         self._process = Path(f"/proc/{watched.process.pid}")
         self.observations: list[Observation] = []
         self.failures: list[str] = []
-        """Requests that were not answered, or not with a page."""
+        """Failed requests, and responses that were not a page."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -80,14 +80,14 @@ class Observer:
         self._thread.join()
 
     def since(self, moment: float) -> Sequence[Observation]:
-        """Those whose page was asked for after this monotonic time."""
-        return [seen for seen in self.observations if seen.asked_at >= moment]
+        """The observations whose page was requested after this monotonic time."""
+        return [seen for seen in self.observations if seen.requested_at >= moment]
 
     def _run(self) -> None:
         watched, idle = _connect(self._watched), _connect(self._idle)
         while not self._stop.wait(_PAUSE_SECONDS):
             try:
-                self._look(watched, idle)
+                self._observe(watched, idle)
             except (OSError, http.client.HTTPException) as error:
                 self.failures.append(f"{type(error).__name__}: {error}")
                 watched.close()
@@ -95,13 +95,15 @@ class Observer:
         watched.close()
         idle.close()
 
-    def _look(self, watched: http.client.HTTPConnection, idle: http.client.HTTPConnection) -> None:
+    def _observe(
+        self, watched: http.client.HTTPConnection, idle: http.client.HTTPConnection
+    ) -> None:
         idle_page, idle_seconds = self._page(idle)
         page, seconds = self._page(watched)
         at = time.monotonic()
         healthy, _ = _get(watched, "/-/healthy")
         held = [len(list((self._process / kind).iterdir())) for kind in ("fd", "task")]
-        if self.observations:  # pages are many and mostly the same: each is kept once
+        if self.observations:  # most pages are equal to the previous one, which is kept once
             last = self.observations[-1]
             page = last.page if last.page == page else page
             idle_page = last.idle_page if last.idle_page == idle_page else idle_page
@@ -122,39 +124,39 @@ def _connect(exporter: Daemon) -> http.client.HTTPConnection:
 
 
 def _get(connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes]:
-    """Ask; once more where the server has closed the connection, which it does to an idle one."""
+    """Send a request; again if the server has closed the idle connection."""
     try:
-        return _ask(connection, path)
+        return _request(connection, path)
     except ConnectionError:
         connection.close()
-        return _ask(connection, path)
+        return _request(connection, path)
 
 
-def _ask(connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes]:
+def _request(connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes]:
     connection.request("GET", path)
     response = connection.getresponse()
     return response.status, response.read()
 
 
-# --- how fast pages come -------------------------------------------------------------------------
+# --- response times ------------------------------------------------------------------------------
 
 _TIMES_SLOWER = 10
 _MANY = 40
-"""Pages, of which two may be late by chance."""
+"""Number of pages for which the 95th percentile is meaningful: two may be late by chance."""
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that so large a share of them does not exceed."""
+    """The value that this share of the values does not exceed."""
     return sorted(values)[max(0, round(len(values) * share) - 1)]
 
 
 def slow(seen: Sequence[Observation], timeout: float) -> Iterator[str]:
-    """By which measures pages came as slowly as if they had waited for Redis.
+    """The percentiles at which pages were as slow as if they had waited for Redis.
 
-    Median, third quartile and, of many pages, 95th percentile may be ten times those of the idle
-    exporter's pages, asked for in the same moments, and a tenth of the timeout of Redis on top, for
-    the work that losing and finding a connection is. A page that waited for a Redis that does not
-    answer would take about the timeout at nearly every look.
+    Median, third quartile and, for many pages, 95th percentile may be ten times those of the idle
+    exporter's pages at the same times, plus a tenth of the timeout of Redis for the work of losing
+    and restoring a connection. A page that waited for an unresponsive Redis would take about the
+    timeout at nearly every request.
     """
     for share in (0.5, 0.75, 0.95) if len(seen) >= _MANY else (0.5, 0.75):
         found = percentile([each.seconds for each in seen], share)
@@ -168,14 +170,14 @@ def slow(seen: Sequence[Observation], timeout: float) -> Iterator[str]:
 
 
 def pings(samples: Samples) -> int:
-    """PINGs that were answered: one at each poll that reached Redis, and one at each connect."""
+    """Number of successful PINGs: one per poll that reached Redis, and one per connect."""
     return int(sum(every(samples, _PINGS).values()))
 
 
 def polls(seen: Sequence[Observation]) -> int:
-    """Polls of the queues that ended between the first of these and the last, as far as was seen.
+    """Number of polls of the queues that ended between the first and the last observation.
 
-    Failed ones are counted by the exporter; of those that worked, it shows when the last one did.
+    The exporter counts failed polls; successful ones change the time of the last success.
     """
     if not seen:
         return 0
@@ -189,15 +191,15 @@ def _failed(samples: Samples) -> int:
     return int(sum(every(samples, _ERRORS, collector="queues").values()))
 
 
-# --- what must hold of the pages -----------------------------------------------------------------
+# --- invariants of the pages ---------------------------------------------------------------------
 
 _COUNTERS = ("_total", "_bucket", "_count", "_sum")
 
 
 def decreased(seen: Sequence[Observation]) -> Iterator[str]:
-    """Counters that were ever less than before, also after having been absent.
+    """Counters that decreased, also after an absence.
 
-    What Redis counts itself begins again with another process of Redis.
+    Counters of Redis itself restart with another process of Redis.
     """
     known: Samples = {}
     run, last = "", ""
@@ -213,7 +215,7 @@ def decreased(seen: Sequence[Observation]) -> Iterator[str]:
 
 
 def decreased_since(known: Samples, samples: Samples) -> Iterator[str]:
-    """Counters that are less than in `known`, which is brought up to date."""
+    """Counters that are lower than in `known`, which is updated."""
     for key, now in samples.items():
         if key[0].endswith(_COUNTERS):
             if now < known.get(key, now):
@@ -230,14 +232,14 @@ _SHOWN_BY = {
     "bullmq_queue_events_lost": "events",
     "bullmq_queue_": "queues",
 }
-"""The collector of a family, by how its name begins; the first that fits."""
+"""The collector of a family by the prefix of its name; the first match counts."""
 
 
 def stale(seen: Sequence[Observation], most_polls: int) -> Iterator[str]:
-    """Samples that were still shown when their collector had not worked for too long.
+    """Samples that were still shown too long after their collector's last success.
 
-    That is more than so many polls of the idle exporter, counted from when the collector's last
-    success was first seen on a page.
+    Too long is more than `most_polls` polls of the idle exporter, counted from when the collector's
+    last success was first seen on a page.
     """
     success: dict[str, tuple[float, int]] = {}
     for each in seen:
@@ -250,4 +252,4 @@ def stale(seen: Sequence[Observation], most_polls: int) -> Iterator[str]:
         for name in {name for name, _ in each.samples} if old else ():
             collector = next((c for start, c in _SHOWN_BY.items() if name.startswith(start)), "")
             if collector in old:
-                yield f"{name} is shown {old[collector]} polls after {collector} worked last"
+                yield f"{name} is shown {old[collector]} polls after {collector}'s last success"

@@ -1,4 +1,4 @@
-"""A service of Node's BullMQ with the library's own OpenTelemetry metrics."""
+"""A service with BullMQ for Node and the library's own OpenTelemetry metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Service:
         self._process = process
         self.port = port
         self.metrics = metrics
-        """The names of all metrics that BullMQ has, as OpenTelemetry writes them."""
+        """The OpenTelemetry names of all metrics of BullMQ."""
 
     @property
     def page(self) -> str:
@@ -28,7 +28,7 @@ class Service:
         return text
 
     def work(self, server: Server, queue: str, **jobs: int) -> None:
-        """Add jobs of each kind that tests/e2e/node/otel.mjs knows; returns when all finished."""
+        """Add jobs by kind; see tests/e2e/node/otel.mjs. Returns when all have finished."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         line = json.dumps({"port": server.port, "queue": queue, "jobs": jobs})

@@ -1,4 +1,4 @@
-"""The status page beside /metrics: both tell of one poll, so they must say the same."""
+"""Compares the status page with /metrics: after the same poll, both must agree."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PAUSE_SECONDS = 0.2
 
 
 def expected(samples: Samples) -> dict[str, dict[str, str]]:
-    """What each queue's row must show, by key."""
+    """The expected values of each queue's row, by key."""
     rows: dict[str, dict[str, str]] = {}
     for (_, labels), count in every(samples, "bullmq_queue_size").items():
         named = dict(labels)
@@ -42,7 +42,7 @@ def key_of(labels: dict[str, str]) -> str:
 
 
 def shown(rows: list[TableRow]) -> dict[str, dict[str, str]]:
-    """The same, of the page."""
+    """The values on the page, by key."""
     columns = (*STATES, "workers", "oldest", "longest")
     return {
         row.key: {name: row.values[name] for name in columns}
@@ -52,36 +52,36 @@ def shown(rows: list[TableRow]) -> dict[str, dict[str, str]]:
 
 
 def until_they_agree(screen: Screen, exporter: Daemon) -> None:
-    """Wait until the page has shown what the metrics said of the same poll.
+    """Wait until the page shows the values of the metrics of the same poll.
 
-    The page updates itself, and a browser may take longer than a poll to be asked. So a thread
-    notes what the metrics say of each poll, and whatever the page shows is looked for there.
+    The page updates itself, and querying the browser may take longer than a poll. So a thread
+    records the metrics of each poll, and the values on the page are searched there.
     """
-    said: list[dict[str, dict[str, str]]] = []
+    recorded: list[dict[str, dict[str, str]]] = []
     seen: list[dict[str, dict[str, str]]] = []
     over = threading.Event()
 
-    def listen() -> None:
+    def record() -> None:
         while not over.wait(_PAUSE_SECONDS):
             wanted = expected(exporter.samples())
-            if wanted and wanted not in said:
-                said.append(wanted)
+            if wanted and wanted not in recorded:
+                recorded.append(wanted)
 
     def agree(page: Screen) -> bool:
         seen.append(shown(page.rows()))
-        return any(rows in said for rows in seen)
+        return any(rows in recorded for rows in seen)
 
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
+    recorder = threading.Thread(target=record, daemon=True)
+    recorder.start()
     try:
         screen.until(agree, "the same as the metrics")
     finally:
         over.set()
-        listener.join()
+        recorder.join()
 
 
 def rate(screen: Screen, queue: str, column: str) -> float:
-    """Events per minute that the page shows; 0 where it does not know."""
+    """Events per minute on the page; 0 if unknown."""
     row = next(row for row in screen.rows() if row.key.endswith(f"|{queue}"))
     text = row.values[column]
     return 0.0 if text == "?" else float(text)

@@ -1,4 +1,4 @@
-"""Reading pages as Prometheus' own parsers do."""
+"""Parses metrics pages with the official parsers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from prometheus_client.parser import text_string_to_metric_families as text
 from prometheus_client.samples import Sample
 
 Series = tuple[str, frozenset[tuple[str, str]]]
-"""(name, labels)."""
+"""Name and labels."""
 Samples = dict[Series, float]
 
 _FAMILY = re.compile(r"^(?=# HELP )", re.MULTILINE)
 
 
 def parse(page: str, *, form: str = "text") -> Samples:
-    """(name, labels) → value. Fails on a page that the official parser refuses, or a repeat."""
+    """Values by name and labels. Fails if the official parser rejects the page, or on repeats."""
     found = _text(page) if form == "text" else _openmetrics(page)
     samples: Samples = {}
     for series, number in found:
@@ -28,20 +28,20 @@ def parse(page: str, *, form: str = "text") -> Samples:
 
 
 def _openmetrics(page: str) -> Iterator[tuple[Series, float]]:
-    """Parsed whole: its families know of one another, and it has an end."""
+    """Parse the page as a whole, because OpenMetrics has rules across families and an end."""
     for family in openmetrics(page):
         yield from _series(family.samples)
 
 
 def _text(page: str) -> Iterator[tuple[Series, float]]:
-    """Parsed family by family: most of a page is as it was on the page before."""
+    """Parse each family separately: most of them are cached from the previous page."""
     for family in _FAMILY.split(page):
         yield from _family(family)
 
 
 @lru_cache(maxsize=1000)
 def _family(lines: str) -> tuple[tuple[Series, float], ...]:
-    """The samples of one family, which has nothing to do with those around it."""
+    """The samples of one family."""
     return tuple(one for family in text(lines) for one in _series(family.samples))
 
 
@@ -51,20 +51,20 @@ def _series(samples: Iterable[Sample]) -> Iterator[tuple[Series, float]]:
 
 
 def value(samples: Samples, name: str, **labels: str) -> float | None:
-    """The one sample of that name that has these labels among its own; None if there is none."""
+    """The value of the only sample with this name and these labels; None if there is none."""
     found = every(samples, name, **labels)
     assert len(found) < 2, f"{name} {labels} is not one series but {len(found)}"
     return next(iter(found.values()), None)
 
 
 def every(samples: Samples, name: str, **labels: str) -> Samples:
-    """All samples of that name that have these labels among their own."""
-    wanted = set(labels.items())
-    return {key: v for key, v in samples.items() if key[0] == name and wanted <= key[1]}
+    """All samples with this name and these labels."""
+    expected = set(labels.items())
+    return {key: v for key, v in samples.items() if key[0] == name and expected <= key[1]}
 
 
 def jobs(samples: Samples, **labels: str) -> dict[tuple[str, str], int]:
-    """(queue, state) → jobs."""
+    """Number of jobs by queue and state."""
     found = every(samples, "bullmq_queue_size", **labels)
     return {
         (dict(key[1])["queue"], dict(key[1])["state"]): int(count) for key, count in found.items()

@@ -1,4 +1,4 @@
-"""Waiting for polls by the exporter's own count of them."""
+"""Waits for polls, counted by the exporter itself."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _PINGS = re.compile(r'^bullmq_connection_ping_seconds_count\{connection="(.*)"\}
 
 
 def polls(running: Daemon) -> dict[str, int]:
-    """How often each connection has been pinged, which each poll does once."""
-    # by hand: with many connections, to parse the whole page takes longer than to make it
+    """Number of PINGs by connection; each poll sends one."""
+    # not `parse`: with many connections, parsing the page takes longer than rendering it
     return {name: int(count) for name, count in _PINGS.findall(running.get("/metrics").text)}
 
 
 def wait_for_polls(running: Daemon, connection: str, number: int = 2) -> None:
-    """Of two polls that end from now on, the second has begun from now on as well."""
+    """Wait for polls that end from now on; the second of two also starts from now on."""
     before = polls(running)[connection]
     wait_for(
         lambda: polls(running)[connection] >= before + number,

@@ -1,4 +1,4 @@
-"""A real Prometheus for tests, and asking it."""
+"""A real Prometheus for tests, and its API."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ Series = tuple[dict[str, str], float]
 
 @dataclass(frozen=True)
 class Prometheus:
-    """Where it answers."""
+    """The API of a Prometheus on a local port."""
 
     port: int
 
     def get(self, what: str, **parameters: str) -> Any:
-        """`data` of an answer of its API; fails with Prometheus' own message."""
+        """The `data` of an API response. Fails with Prometheus's own message."""
         query = urllib.parse.urlencode(parameters)
         address = f"http://127.0.0.1:{self.port}/api/v1/{what}?{query}"
         try:
             with urllib.request.urlopen(address) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
-            if error.code == 503:  # it has not begun
+            if error.code == 503:  # it is still starting
                 raise
             raise AssertionError(f"{parameters}: {error.read().decode()}") from None
 
     def query(self, expr: str, at: float | None = None) -> list[Series]:
-        """An instant vector, now or at a time in seconds since 1970."""
+        """The result of an instant query, now or at a Unix time in seconds."""
         when = {} if at is None else {"time": f"{at:.3f}"}
         found = self.get("query", query=expr, **when)["result"]
         return [(row["metric"], float(row["value"][1])) for row in found]
 
     def value(self, expr: str) -> float | None:
-        """The only value; None if there is none."""
+        """The only value of an instant query; None if the result is empty."""
         found = self.query(expr)
         assert len(found) < 2, found
         return found[0][1] if found else None
@@ -57,7 +57,7 @@ class Prometheus:
 def prometheus(
     folder: Path, jobs: Mapping[str, Sequence[int]], rules: str = "", *arguments: str
 ) -> Iterator[Prometheus]:
-    """Scrapes each job's ports of this machine every second, and evaluates these rules as often."""
+    """Scrape these local ports of each job every second, and evaluate these rules as often."""
     program = require("prometheus")
     config: dict[str, Any] = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
@@ -87,17 +87,17 @@ def prometheus(
             stderr=log,
         )
     try:
-        asked = Prometheus(port)
+        started = Prometheus(port)
         targets = sum(map(len, jobs.values()))
-        wait_for(lambda: scraped(asked, targets), f"Prometheus has scraped: {folder}")
-        yield asked
+        wait_for(lambda: scraped(started, targets), f"Prometheus has scraped: {folder}")
+        yield started
     finally:
         process.kill()
         process.wait()
 
 
-def scraped(asked: Prometheus, targets: int) -> bool:
+def scraped(prometheus: Prometheus, targets: int) -> bool:
     try:
-        return asked.value("sum(up)") == targets
+        return prometheus.value("sum(up)") == targets
     except OSError:
         return False

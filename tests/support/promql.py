@@ -1,4 +1,4 @@
-"""What a PromQL expression asks for."""
+"""The selectors of PromQL expressions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import promql_parser
 
 
 def selectors(expr: str) -> list[tuple[str, dict[str, str]]]:
-    """(metric, label → value of its matcher) of every selector; fails where it does not parse."""
+    """Metric and matchers of every selector. Fails if the expression does not parse."""
     found: list[tuple[str, dict[str, str]]] = []
 
     def visit(node: promql_parser.Expr) -> None:

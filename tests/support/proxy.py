@@ -1,4 +1,4 @@
-"""A small TCP proxy that misbehaves on command."""
+"""A small TCP proxy that causes network faults on demand."""
 
 from __future__ import annotations
 
@@ -15,34 +15,32 @@ _TICK = 0.05
 
 
 class Proxy:
-    """In front of a server. Attributes may be changed at any time, for all its connections."""
+    """A proxy in front of a server. Its attributes may change at any time, for all connections."""
 
     def __init__(self, server: Server) -> None:
         self.target = server.port
-        """Where new connections lead."""
+        """The port that new connections lead to."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self.port = int(self._listener.getsockname()[1])
         self.delay = 0.0
-        """Seconds before each answer."""
+        """Seconds before each reply is forwarded."""
         self.bytes_per_second: int | None = None
-        """How fast answers go."""
+        """Bandwidth of the replies."""
         self.drop = False
-        """Swallow what the server answers."""
+        """Whether to drop all replies."""
         self.hang = False
-        """Accept, and never pass anything on."""
-        self.swallowed = 0
-        """Bytes that have not been passed on since `hang`."""
+        """Whether to accept connections but forward nothing to the server."""
         self.hang_after: int | None = None
-        """Swallow what a connection is answered after so many bytes."""
-        self.swallowed = False
-        """Whether an answer has been swallowed: somebody waits for it."""
+        """Drop the replies of a connection after this many bytes."""
+        self.dropped = False
+        """Whether a command or a reply was dropped, so that the client is waiting for a reply."""
         self.cut_after: int | None = None
-        """Close the connection after so many bytes of answers."""
+        """Close a connection after this many bytes of replies."""
         self.reset = False
-        """Answer with a TCP reset."""
+        """Whether to send a TCP reset instead of a reply."""
         self.corrupt: Callable[[bytes], bytes] | None = None
-        """Gives what is passed on instead of an answer."""
+        """Returns the bytes to send instead of a reply."""
         self._listen()
 
     @property
@@ -55,13 +53,13 @@ class Proxy:
             _close(sock)
 
     def refuse(self) -> None:
-        """Close every connection, and let nobody in."""
-        # a listener that is only closed still takes the client that accept() waits for
+        """Close every connection, and refuse new ones."""
+        # a listener that is only closed would still accept one client
         _close(self._listener)
         self.cut()
 
-    def let_in(self) -> None:
-        """Listen again, on the same port."""
+    def accept_again(self) -> None:
+        """Accept connections again, on the same port."""
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self._listen()
 
@@ -91,18 +89,18 @@ class Proxy:
         except OSError:
             _close(front)
             return
-        answers = threading.Thread(target=self._answers, args=(back, front), daemon=True)
-        answers.start()
+        replies = threading.Thread(target=self._forward_replies, args=(back, front), daemon=True)
+        replies.start()
         with contextlib.suppress(OSError):
             while data := front.recv(1 << 16):
                 if self.hang:
-                    self.swallowed += len(data)
+                    self.dropped = True
                 else:
                     back.sendall(data)
         _close(back)
         _close(front)
 
-    def _answers(self, back: socket.socket, front: socket.socket) -> None:
+    def _forward_replies(self, back: socket.socket, front: socket.socket) -> None:
         passed = 0
         with contextlib.suppress(OSError):
             while data := back.recv(1 << 16):
@@ -123,7 +121,7 @@ class Proxy:
     def _pass(self, front: socket.socket, data: bytes, passed: int) -> None:
         kept = None if self.hang_after is None else max(0, self.hang_after - passed)
         if self.drop or (kept is not None and kept < len(data)):
-            self.swallowed = True
+            self.dropped = True
         if self.drop:
             return
         data = data[:kept]
@@ -145,6 +143,6 @@ def _reset(sock: socket.socket) -> None:
     """Close with a reset instead of an end."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     with contextlib.suppress(OSError):
-        # wakes the thread that reads, which would keep the socket open, and sends nothing
+        # wakes the reading thread, which would keep the socket open; sends nothing
         sock.shutdown(socket.SHUT_RD)
     sock.close()

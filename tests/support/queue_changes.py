@@ -1,4 +1,4 @@
-"""Queues with work in every state, and changes to them of every kind, by hand."""
+"""Queues with jobs in every state, and changes of every kind to them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FAMILIES = (
 )
 NAMES = ("a", "b", "c")
 SEEDS = range(int(os.environ.get("SEEDS", "2")))
-"""Of random changes; `make compare` tries more."""
+"""Seeds of random changes; `make compare` tries more."""
 
 
 def now_ms() -> int:
@@ -36,14 +36,14 @@ def now_ms() -> int:
 
 
 def job(client: redis.Redis, queue: str, number: int, age_ms: int = 0) -> int:
-    """A job's hash; its number."""
+    """Write a job's hash. Returns the job's number."""
     at = now_ms() - age_ms
     client.hset(f"bull:{queue}:{number}", mapping={"timestamp": at, "processedOn": at})
     return number
 
 
 def build(client: redis.Redis) -> None:
-    """Queues with work in every state, and nothing that changes by itself."""
+    """Create queues with jobs in every state, without anything that changes by itself."""
     for queue in NAMES:
         base = f"bull:{queue}:"
         client.hset(base + "meta", mapping={"version": "bullmq:6.7.0", "opts.maxLenEvents": 10000})
@@ -59,7 +59,7 @@ def build(client: redis.Redis) -> None:
 
 
 def shown(samples: Samples) -> Samples:
-    """The families that changes change, of all queues."""
+    """The samples that the changes affect."""
     found: Samples = {}
     for family in FAMILIES:
         found |= every(samples, family)
@@ -114,14 +114,14 @@ def toggle_rate_limit(client: redis.Redis, queue: str, _: random.Random) -> None
 
 
 def start_again(client: redis.Redis, queue: str, _: random.Random) -> None:
-    """The same active job: a retry without back-off, or after a stall."""
+    """Start the active job again, as after a retry without back-off or a stall."""
     active = client.lindex(f"bull:{queue}:active", -1)
     if active is not None:
         happens(client, queue, job(client, queue, int(active)), "waiting", "active")
 
 
 def add_again(client: redis.Redis, queue: str, _: random.Random) -> None:
-    """The same waiting job: removed when it was completed, and added under the same ID."""
+    """Add the waiting job again under the same ID, as after its removal on completion."""
     waiting = client.lindex(f"bull:{queue}:wait", -1)
     if waiting is not None:
         events = ("active", "completed", "added", "waiting")
@@ -129,7 +129,7 @@ def add_again(client: redis.Redis, queue: str, _: random.Random) -> None:
 
 
 def happens(client: redis.Redis, queue: str, number: int, *events: str) -> None:
-    """Events of a job, now by the test's clock."""
+    """Add events of a job at the current time of the test's clock."""
     for event in events:
         add_event(client, event, number, queue, entry_id=f"{now_ms()}-*")
 
@@ -147,4 +147,4 @@ CHANGES: tuple[Callable[[redis.Redis, str, random.Random], None], ...] = (
     start_again,
     add_again,
 )
-"""Each takes a client, a queue of `NAMES` and what decides the rest."""
+"""Each takes a client, a queue of `NAMES` and a random generator."""

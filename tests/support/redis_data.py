@@ -1,4 +1,4 @@
-"""Writes queues and events into a Redis as BullMQ does."""
+"""Writes queues and events to Redis in BullMQ's format."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import redis
 
 
 def add_queues(client: redis.Redis, *names: str | bytes, prefix: str = "bull") -> None:
-    """Create queues with one waiting job each, as an `add` leaves them."""
+    """Create queues with one waiting job each, as after an `add`."""
     for name in names:
         raw = name if isinstance(name, bytes) else name.encode()
         base = prefix.encode() + b":" + raw + b":"

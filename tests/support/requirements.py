@@ -1,4 +1,4 @@
-"""What a test needs that pip does not bring: skipped where it is missing, but never in CI."""
+"""Programs that pip does not install: a test without one is skipped, but fails in CI."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def require(program: str) -> str:
 
 
 def beside_python(program: str) -> str:
-    """The path of a program that pip has installed for the tests."""
+    """The path of a program that pip installed for the tests."""
     return str(Path(sys.executable).parent / program)
 
 
 def missing(reason: str) -> None:
-    """Skip with that reason; in CI, fail."""
+    """Skip the test for this reason, or fail in CI."""
     if os.environ.get("CI"):
-        pytest.fail(f"{reason}, but CI installs all that the tests need")
+        pytest.fail(f"{reason}, but CI installs everything that the tests need")
     pytest.skip(reason)
 
 

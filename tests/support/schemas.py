@@ -1,4 +1,4 @@
-"""Files by the published schemas that check-jsonschema brings."""
+"""Validates files with the published schemas of check-jsonschema."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 
 def violations(schema: str, *files: Path) -> str:
-    """What it says about these files; empty where they follow the schema."""
+    """The violations in these files; empty if they follow the schema."""
     arguments = ["--builtin-schema", f"vendor.{schema}", *map(str, files)]
     done = CliRunner().invoke(main, arguments, catch_exceptions=False)
     return "" if done.exit_code == 0 else done.output

@@ -1,4 +1,4 @@
-"""A master, its replica and the sentinels that watch over them, all of them real."""
+"""A real master with its replica and sentinels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DOWN_AFTER_MS = 500
 
 
 class SentinelGroup:
-    """Started at once. `password` is the sentinels' own; `data_password` that of the data nodes."""
+    """`password` is that of the sentinels, `data_password` that of master and replica."""
 
     def __init__(self, password: str, data_password: str) -> None:
         binary = require("redis-server")
@@ -44,7 +44,7 @@ class SentinelGroup:
         wait_for(
             lambda: self.client(self.replica).info("replication")["master_link_status"] == "up"
         )
-        wait_for(lambda: all(map(self._ready, self.sentinels)), "sentinels know one another")
+        wait_for(lambda: all(map(self._ready, self.sentinels)), "the sentinels know each other")
 
     def close(self) -> None:
         for server in self._all:
@@ -54,8 +54,8 @@ class SentinelGroup:
     def client(self, server: Server) -> redis.Redis:
         return server.client(password=self._data_password)
 
-    def named(self) -> int:
-        """The port of the master that every sentinel names; 0 while they differ."""
+    def reported_master(self) -> int:
+        """The port of the master that all sentinels report; 0 while they differ."""
         ports = {
             int(self._ask(server, "GET-MASTER-ADDR-BY-NAME", MASTER)[1])
             for server in self.sentinels
@@ -63,7 +63,7 @@ class SentinelGroup:
         return ports.pop() if len(ports) == 1 else 0
 
     def fail_over(self) -> None:
-        """A failover on demand, with the old master alive: it becomes a replica."""
+        """Start a failover with the master running; it becomes a replica."""
         self._ask(self.sentinels[0], "FAILOVER", MASTER)
 
     def _ready(self, server: Server) -> bool:

@@ -1,4 +1,4 @@
-"""Real servers for tests: Valkey out of its wheel, redis-server, and fakeredis over TCP."""
+"""Servers for tests: Valkey from its wheel, redis-server, and fakeredis over TCP."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tests.support.waiting import wait_for
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
 
 
 class Server:
-    """A server process that can be killed and brought back on the same port."""
+    """A server process that can be killed and started again on the same port."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Server:
         self._arguments = [
             *(binary, *([str(config)] if config is not None else [])),
             *("--port", str(self.port), "--bind", host, "--save", "", "--dir", self._folder.name),
-            # a replica waits for no others
+            # do not wait for further replicas
             *("--repl-diskless-sync-delay", "0", *options),
         ]
         self._process: subprocess.Popen[bytes] | None = None
@@ -66,11 +66,11 @@ class Server:
         return Path(self._folder.name)
 
     def client(self, **options: Any) -> redis.Redis:
-        # looking up the driver's version takes longer than many a test
+        # looking up the driver's version takes longer than many tests
         return redis.Redis(self.host, self.port, driver_info=None, **options)
 
     def start(self, *options: str) -> Server:
-        """With these options beside those that it always has."""
+        """Start the server with these options in addition to its own."""
         log = (self.folder / "log").open("ab")
         words = [*self._arguments, *options]
         self._process = subprocess.Popen(words, stdout=log, stderr=log, env=self._env)
@@ -85,7 +85,7 @@ class Server:
             self._process = None
 
     def signal(self, number: int) -> None:
-        """SIGSTOP hangs the server, SIGCONT lets it go on."""
+        """Send a signal: SIGSTOP freezes the server, SIGCONT resumes it."""
         assert self._process is not None
         self._process.send_signal(number)
 
@@ -133,9 +133,9 @@ def redis62_server(*options: str, **more: Any) -> Iterator[Server]:
 
 
 class _FakeHandler(socketserver.StreamRequestHandler):
-    """One client: commands in, fakeredis' replies out."""
+    """Serves one client: reads commands and writes the replies of fakeredis."""
 
-    # else each reply waits for the client's acknowledgement of the one before
+    # otherwise each reply waits for the acknowledgement of the previous one
     disable_nagle_algorithm = True
 
     def handle(self) -> None:
@@ -158,7 +158,7 @@ def _error(text: str) -> bytes:
 
 
 class FakeServer:
-    """fakeredis behind a real socket; its own server hangs up after every error."""
+    """fakeredis behind a real socket; its own server would disconnect after every error."""
 
     def __init__(self) -> None:
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _FakeHandler)

@@ -1,4 +1,4 @@
-"""The exporter's own source: its layers, and what each part imports."""
+"""The exporter's source: its layers and imports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2] / "exporter"
 TESTS = Path(__file__).parents[1]
 
-# each may import only those before it (and itself)
+# each may import only itself and those before it
 LAYERS = (
     "log",
     "parsing",
@@ -40,7 +40,7 @@ LAYERS = (
 
 @functools.cache
 def imports() -> tuple[tuple[str, str, str], ...]:
-    """(file, the part of the exporter that it is in, imported module)."""
+    """Every import: the file, its part of the exporter, and the imported module."""
     return tuple(_imports())
 
 

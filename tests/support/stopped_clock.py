@@ -1,4 +1,4 @@
-"""A clock for code in the test's own process, which moves only when the test says so."""
+"""A clock for code in the test's process that moves only when the test moves it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 
 class StoppedClock:
-    """Both `time.monotonic` and `time.time`; waits of threads and of sockets go on."""
+    """Replaces `time.monotonic` and `time.time`; waits of threads and sockets are unaffected."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._monotonic, self._time = time.monotonic(), time.time()

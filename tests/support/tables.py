@@ -1,4 +1,4 @@
-"""Queue tables made by hand."""
+"""A factory of queue tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BY_NAME = {column.name: column for column in COLUMNS}
 
 
 def queue_table(queues: Sequence[Queue], rows: Sequence[Mapping[str, Any]]) -> QueueTable:
-    """One row of facts by column name for each queue; what a row leaves out is unknown."""
+    """A table with one row of values by column name for each queue; missing ones are unknown."""
     unknown = {name for row in rows for name in row} - _BY_NAME.keys()
     assert not unknown, f"no subject declares {unknown}"
     columns = {column: [row.get(name) for row in rows] for name, column in _BY_NAME.items()}

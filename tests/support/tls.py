@@ -1,4 +1,4 @@
-"""TLS in front of a server that has none, with certificates made for the test."""
+"""TLS in front of a server without TLS, with certificates generated for the test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.servers import Server
 
 
 def write_certificates(folder: Path) -> trustme.CA:
-    """`ca.pem`, and `cert.pem` with `key.pem` for a client."""
+    """Write `ca.pem`, and `cert.pem` with `key.pem` for a client. Returns the CA."""
     ca = trustme.CA()
     ca.cert_pem.write_to_path(str(folder / "ca.pem"))
     leaf = ca.issue_cert("client")
@@ -25,14 +25,14 @@ def write_certificates(folder: Path) -> trustme.CA:
 
 
 def renew(folder: Path, ca: trustme.CA, name: str = "127.0.0.1") -> None:
-    """A new `server.pem` with `server.key` for a server of that name."""
+    """Write a new `server.pem` with `server.key` for a server of this name."""
     leaf = ca.issue_cert(name)
     leaf.private_key_pem.write_to_path(str(folder / "server.key"))
     leaf.cert_chain_pems[0].write_to_path(str(folder / "server.pem"))
 
 
 def client_context(ca: trustme.CA, *certificate: Path) -> ssl.SSLContext:
-    """Of a client that trusts the CA, with a certificate and its key."""
+    """The context of a client that trusts the CA; with its certificate and key, if given."""
     context = ssl.create_default_context()
     ca.configure_trust(context)
     if certificate:
@@ -41,7 +41,7 @@ def client_context(ca: trustme.CA, *certificate: Path) -> ssl.SSLContext:
 
 
 class TLSFront:
-    """TLS in front of a server that has none."""
+    """A TLS proxy in front of a server without TLS."""
 
     def __init__(self, server: Server, ca: trustme.CA, name: str, *, client_ca: bool) -> None:
         self._target = server.port

@@ -1,4 +1,4 @@
-"""TypeScript as a check of data: an object of a type may have no field that the type has not."""
+"""Checks data with TypeScript: an object may have only the fields of its type."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _OPTIONS = ("--noEmit", "--strict", "--skipLibCheck", "--target", "es2022")
 _RESOLUTION = ("--module", "esnext", "--moduleResolution", "bundler")
 
 
-def compiler_says(folder: Path, programs: Mapping[str, str]) -> dict[str, str]:
-    """What the compiler finds in these programs; those in which it finds nothing are left out.
+def compiler_errors(folder: Path, programs: Mapping[str, str]) -> dict[str, str]:
+    """The compiler's errors by program; programs without errors are omitted.
 
-    The good and the bad ones of a test go together: most of its time is for what they import.
+    Pass valid and invalid programs together: most of the time is spent on their imports.
     """
     modules = node_modules()
     compiler = modules / ".bin" / "tsc"
@@ -33,7 +33,7 @@ def compiler_says(folder: Path, programs: Mapping[str, str]) -> dict[str, str]:
     )
     found: dict[str, str] = {}
     for line in done.stdout.splitlines():
-        # what is no program's own belongs to the one before it
+        # a line without a program belongs to the previous one
         name = line.partition(".ts(")[0] if ".ts(" in line else next(reversed(found), "")
         found[name] = found.get(name, "") + line + "\n"
     assert set(found) <= set(programs), done.stdout

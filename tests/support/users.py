@@ -1,4 +1,4 @@
-"""Users of the exporter's own pages."""
+"""Passwords of users of the exporter's HTTP server."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import bcrypt
 
 
 def hashed(password: str, cost: int = 4) -> str:
-    """A bcrypt hash, cheap since it is for tests."""
+    """A bcrypt hash with a low cost."""
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).decode()

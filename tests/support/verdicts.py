@@ -1,4 +1,4 @@
-"""Compares the exporter's findings with what a real Prometheus finds by the same alerts."""
+"""Compares the exporter's findings with a real Prometheus and the same alerts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from exporter.rules.render import groups
 from tests.support.prometheus import Prometheus
 
 Found = tuple[str, frozenset[tuple[str, str]]]
-"""An alert's full name, and what it is about: its labels without those of the target."""
+"""An alert's full name, and its labels without those of the target."""
 
 NEEDS_HISTORY = {"BullMQQueueNotDraining", "BullMQBacklogGrowing"}
-"""Alerts that wait before they fire; a finding needs as much history instead."""
+"""Alerts that fire after a delay, instead of which a finding needs history."""
 _TARGET = {"job", "instance", "__name__"}
 _UNKNOWABLE = {f"BullMQ{name}" for name in NO_CONDITION}
 
@@ -29,7 +29,7 @@ def found_by_exporter(health: Mapping[str, Any]) -> set[Found]:
 
 
 def found_by_prometheus(prometheus: Prometheus) -> set[Found]:
-    """What each alert's expression returns now, with its default thresholds."""
+    """The current results of each alert's expression, with the default thresholds."""
     rules = {rule["alert"]: rule["expr"] for rule in groups(ALERTS)["groups"][-1]["rules"]}
     return {
         (name, frozenset((key, text) for key, text in labels.items() if key not in _TARGET))
@@ -42,9 +42,9 @@ def found_by_prometheus(prometheus: Prometheus) -> set[Found]:
 def disagreement(
     health: Mapping[str, Any], prometheus: Prometheus, *, connection: str = ""
 ) -> dict[str, set[Found]]:
-    """What only one of both has found; empty if they agree.
+    """Findings that only one of the two has; empty if they agree.
 
-    With `connection`, only what Prometheus finds about that one is compared.
+    With `connection`, only Prometheus's findings about that one are compared.
     """
     ours, theirs = found_by_exporter(health), found_by_prometheus(prometheus)
     if connection:

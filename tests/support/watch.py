@@ -1,4 +1,4 @@
-"""Running the exporter's own poller inside a test, on a server."""
+"""Runs the exporter's own poller inside a test, on a server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.waiting import LIMIT_SECONDS
 
 
 def config_for(url: str, *, cluster: bool = False, **queues: Any) -> Config:
-    """The default configuration for one connection, `default`; nothing in it is ever too late."""
+    """The default configuration for one connection, `default`, with very long timeouts."""
     config = load(None, {"REDIS_URL": url})
     connection = patient(config.connections["default"].model_copy(update={"cluster": cluster}))
     update = {
@@ -30,13 +30,13 @@ def config_for(url: str, *, cluster: bool = False, **queues: Any) -> Config:
 
 
 def patient(connection: Connection, seconds: float = LIMIT_SECONDS) -> Connection:
-    """With other timeouts: short ones are for a peer that never answers."""
+    """The connection with these timeouts; short ones are for a peer that never replies."""
     timeouts = {"timeout_seconds": seconds, "connect_timeout_seconds": seconds}
     return connection.model_copy(update=timeouts)
 
 
 class Watch:
-    """A poller that is driven by hand."""
+    """A poller that is run by hand."""
 
     def __init__(self, url: str, *, cluster: bool = False, **queues: Any) -> None:
         self.config = config_for(url, cluster=cluster, **queues)
@@ -56,7 +56,7 @@ class Watch:
         return self.samples()
 
     def poll_unseen(self) -> None:
-        """A poll whose page nobody asks for."""
+        """Poll without rendering a page."""
         self._poller.poll()
 
     @property

@@ -1,4 +1,4 @@
-"""The exporter's HTTP server in a test's own process, where its limits can be changed."""
+"""The exporter's HTTP server in the test's process, so that tests can change its limits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OK = b"HTTP/1.1 200 "
 
 @dataclass(frozen=True)
 class Serving:
-    """A server that answers every request with one body."""
+    """A server that returns the same body to every request."""
 
     web: WebServer
     address: tuple[str, int]
@@ -31,7 +31,7 @@ class Serving:
     def client(
         self, context: ssl.SSLContext | None = None, source: str = "127.0.0.1"
     ) -> Iterator[socket.socket]:
-        """A connection from a source address; with a context, over TLS."""
+        """A connection from this source address; over TLS if a context is given."""
         with socket.create_connection(self.address, LIMIT_SECONDS, (source, 0)) as sock:
             if context is None:
                 yield sock
@@ -45,7 +45,7 @@ class Serving:
         context: ssl.SSLContext | None = None,
         source: str = "127.0.0.1",
     ) -> bytes:
-        """The answer to a request whose connection is closed after it."""
+        """The response to a request, after which the connection is closed."""
         with self.client(context, source) as sock:
             sock.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
             return until_closed(sock)
@@ -67,7 +67,7 @@ def serving(
 
 
 def until_closed(sock: socket.socket) -> bytes:
-    """What comes before the connection is closed; a `TimeoutError` if it never is."""
+    """Everything received until the connection is closed. Raises `TimeoutError` if it is not."""
     found = bytearray()
     with contextlib.suppress(ConnectionError):
         while data := sock.recv(1 << 16):

@@ -1,4 +1,4 @@
-"""In unit tests, time stands still: nothing is late because the machine is slow."""
+"""Unit tests run with a stopped clock, so that no result depends on the machine's speed."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from tests.support.stopped_clock import StoppedClock
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> StoppedClock:
-    """The time of the test."""
+    """The clock of the test; it moves only by `move`."""
     return StoppedClock(monkeypatch)

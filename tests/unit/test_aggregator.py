@@ -1,4 +1,4 @@
-"""Event aggregation, by the sequences that every BullMQ version writes."""
+"""Event aggregation of the sequences that each BullMQ version writes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from exporter.state.snapshots import JobEvents
 
 BUCKETS = (0.01, 0.1, 1.0, 10.0)
 
-Told = tuple[object, ...]
-"""ms, event, job, and further fields in turn."""
+Event = tuple[object, ...]
+"""Milliseconds, event, job ID, then further fields and their values in turn."""
 
 
 def entry(ms: int, event: str, job: str | None = "1", *more: str) -> Entry:
@@ -24,9 +24,9 @@ def entry(ms: int, event: str, job: str | None = "1", *more: str) -> Entry:
     return (f"{ms}-0".encode(), [text.encode() for text in fields])
 
 
-def aggregated(*told: Told, ended: bool = True) -> JobEvents:
+def aggregated(*events: Event, ended: bool = True) -> JobEvents:
     aggregator = EventAggregator(BUCKETS, BUCKETS)
-    aggregator.feed([entry(*one) for one in told])
+    aggregator.feed([entry(*event) for event in events])
     if ended:
         aggregator.count_retry()
     return aggregator.frozen()
@@ -38,7 +38,7 @@ def counts(events: JobEvents) -> dict[str, int]:
 
 
 def durations(events: JobEvents) -> dict[str, tuple[int, float]]:
-    """Number and sum of each histogram that has any."""
+    """Count and sum of each histogram that has observations."""
     found = {"wait": events.wait, **events.runs}
     return {name: (h.count, round(h.sum, 3)) for name, h in found.items() if h.count}
 
@@ -56,7 +56,7 @@ ADDED = ((0, "added", "1", "name", "task"), (0, "waiting"))
 
 
 @pytest.mark.parametrize(
-    ("what", "told", "counted", "timed"),
+    ("what", "events", "expected_counts", "expected_durations"),
     [
         (
             "success",
@@ -70,7 +70,7 @@ ADDED = ((0, "added", "1", "name", "task"), (0, "waiting"))
             {"wait": (1, 0.1), "completed": (1, 0.3)},
         ),
         (
-            "delayed: the delay is no waiting",
+            "delayed: the delay does not count as waiting",
             (
                 (0, "added"),
                 (0, "delayed", "1", "delay", "5000"),
@@ -120,7 +120,7 @@ ADDED = ((0, "added", "1", "name", "task"), (0, "waiting"))
             {"wait": (2, 0.2), "retried": (1, 0.2), "completed": (1, 0.1)},
         ),
         (
-            "stalled once: no retry, and no duration of the run that died",
+            "stalled once: no retry, and the lost run has no duration",
             (
                 *ADDED,
                 (100, "active"),
@@ -217,7 +217,7 @@ ADDED = ((0, "added", "1", "name", "task"), (0, "waiting"))
             {"wait": (2, 0.2), "failed": (1, 0.1), "completed": (1, 0.1)},
         ),
         (
-            "removed and added anew under the same id",
+            "removed, then added again under the same ID",
             (*ADDED, (50, "removed", "1", "prev", "wait"), (900, "active")),
             {"added": 1, "started": 1},
             {},
@@ -228,22 +228,22 @@ ADDED = ((0, "added", "1", "name", "task"), (0, "waiting"))
             {"added": 1, "started": 1},
             {"wait": (1, 0.7)},
         ),
-        ("start not seen", ((500, "completed"),), {"completed": 1}, {}),
+        ("start missed", ((500, "completed"),), {"completed": 1}, {}),
         (
-            "waiting not seen",
+            "waiting missed",
             ((0, "active"), (100, "completed")),
             {"started": 1, "completed": 1},
             {"completed": (1, 0.1)},
         ),
         ("duplicate", ((0, "duplicated"),), {}, {}),
         (
-            "events of users",
+            "custom events",
             ((0, "my-event", "1", "x", "y"), (0, "progress", "1", "data", "5")),
             {},
             {},
         ),
         (
-            "a clock that went back",
+            "the clock was set back",
             ((1000, "added"), (1000, "waiting"), (950, "active")),
             {"added": 1, "started": 1},
             {"wait": (1, 0.0)},
@@ -263,27 +263,27 @@ ADDED = ((0, "added", "1", "name", "task"), (0, "waiting"))
         ),
     ],
 )
-def test_sequences(
+def test_counts_and_durations_of_a_sequence(
     what: str,
-    told: tuple[Told, ...],
-    counted: dict[str, int],
-    timed: dict[str, tuple[int, float]],
+    events: tuple[Event, ...],
+    expected_counts: dict[str, int],
+    expected_durations: dict[str, tuple[int, float]],
 ) -> None:
-    events = aggregated(*told)
-    assert counts(events) == counted, what
-    assert durations(events) == timed, what
+    found = aggregated(*events)
+    assert counts(found) == expected_counts, what
+    assert durations(found) == expected_durations, what
 
 
-def test_a_stall_may_be_cut_by_the_end_of_a_page() -> None:
+def test_a_stall_split_over_two_pages_is_no_retry() -> None:
     aggregator = EventAggregator(BUCKETS, BUCKETS)
-    told = [*ADDED, (100, "active"), (9000, "waiting", "1", "prev", "active")]
-    aggregator.feed([entry(*one) for one in told])
+    events = [*ADDED, (100, "active"), (9000, "waiting", "1", "prev", "active")]
+    aggregator.feed([entry(*event) for event in events])
     aggregator.feed([entry(9000, "stalled")])
     aggregator.count_retry()
     assert counts(aggregator.frozen()) == {"added": 1, "started": 1, "stalled": 1}
 
 
-def test_fields_in_another_order() -> None:
+def test_fields_may_come_in_any_order() -> None:
     aggregator = EventAggregator(BUCKETS, BUCKETS)
     aggregator.feed([(b"5-0", [b"jobId", b"1", b"event", b"added", b"name", b"x"]), (b"6-0", [])])
     assert counts(aggregator.frozen()) == {"added": 1}
@@ -305,7 +305,7 @@ class TestMemory:
             aggregator.feed([entry(0, "waiting-children", f"p{number}")])
         assert aggregator.inflight == 0
 
-    def test_the_oldest_is_forgotten_first(self) -> None:
+    def test_the_oldest_job_is_forgotten_first(self) -> None:
         aggregator = EventAggregator(BUCKETS, BUCKETS)
         aggregator.feed(
             [entry(5, "active", "a"), entry(7, "waiting", "b"), entry(9, "active", "c")]
@@ -318,13 +318,13 @@ class TestMemory:
         aggregator.forget_oldest()
         assert aggregator.inflight == 0
 
-    def test_events_leave_nothing_behind(self) -> None:
+    def test_memory_does_not_grow_with_finished_jobs(self) -> None:
         aggregator = EventAggregator(BUCKETS, BUCKETS)
         self.feed(aggregator, range(1000))
         before = blocks()
         self.feed(aggregator, range(1000, 10_000))
         assert aggregator.frozen().completed == 10_000
-        # numbers that have grown, and nothing for each of the jobs
+        # larger numbers, but nothing per job
         assert blocks() - before < 100
 
     def feed(self, aggregator: EventAggregator, jobs: range) -> None:
@@ -335,7 +335,7 @@ class TestMemory:
 
 
 def blocks() -> int:
-    """Blocks of memory that are in use, garbage aside."""
+    """Allocated memory blocks, without garbage."""
     gc.collect()
     return sys.getallocatedblocks()
 
@@ -345,19 +345,21 @@ EVENTS = st.sampled_from(
     + ("waiting-children", "drained", "progress", "retries-exhausted", "cleaned", "nonsense")
 )
 PREVIOUS = st.sampled_from((None, "active", "failed", "delayed", "waiting-children", "completed"))
-STORY = st.lists(st.tuples(EVENTS, st.integers(0, 5), PREVIOUS, st.integers(0, 40)), max_size=80)
+SEQUENCES = st.lists(
+    st.tuples(EVENTS, st.integers(0, 5), PREVIOUS, st.integers(0, 40)), max_size=80
+)
 
 
 @settings(max_examples=300)
-@given(STORY, st.sets(st.integers(0, 80)), st.integers(0, 80))
-def test_any_story_with_gaps_and_resets(
-    story: list[tuple[str, int, str | None, int]], gaps: set[int], reset_at: int
+@given(SEQUENCES, st.sets(st.integers(0, 80)), st.integers(0, 80))
+def test_counters_never_fall_for_any_sequence_with_gaps(
+    sequence: list[tuple[str, int, str | None, int]], gaps: set[int], reset_at: int
 ) -> None:
-    """Counters never fall, nothing is negative, and no more jobs are known than were named."""
+    """Nothing is negative, and no more jobs are remembered than events named."""
     aggregator = EventAggregator(BUCKETS, BUCKETS)
     before: dict[str, int] = {}
-    now = itertools.accumulate((step for *_, step in story), initial=0)
-    for place, (moment, (event, job, previous, _)) in enumerate(zip(now, story, strict=False)):
+    now = itertools.accumulate((step for *_, step in sequence), initial=0)
+    for place, (moment, (event, job, previous, _)) in enumerate(zip(now, sequence, strict=False)):
         if place in gaps:
             continue
         if place == reset_at:

@@ -1,4 +1,4 @@
-"""The picture in docs/architecture.md is that of the imports."""
+"""The diagram in docs/architecture.md matches the imports."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ def imported() -> dict[str, set[str]]:
     return found
 
 
-def behind(part: str, arrows: dict[str, set[str]]) -> set[str]:
-    """Everything that a part reaches through others."""
+def reachable(part: str, arrows: dict[str, set[str]]) -> set[str]:
+    """The parts that a part imports, directly or through others."""
     below = arrows.get(part, set())
-    return below.union(*(behind(each, arrows) for each in below))
+    return below.union(*(reachable(each, arrows) for each in below))
 
 
 def needed(arrows: dict[str, set[str]]) -> Arrows:
-    """The arrows without which something could not be reached: no shortcut beside a longer way."""
+    """The arrows that no longer path implies."""
     return {
         (part, target)
         for part, targets in arrows.items()
         for target in targets
-        if not any(target in behind(other, arrows) for other in targets - {target})
+        if not any(target in reachable(other, arrows) for other in targets - {target})
     }
 
 
 def drawn() -> Arrows:
-    (picture,) = [b for b in blocks(ROOT / "docs" / "architecture.md") if b.language == "mermaid"]
-    lines = re.findall(r"^ *(\w+) --> (.+)$", picture.text, re.MULTILINE)
+    (diagram,) = [b for b in blocks(ROOT / "docs" / "architecture.md") if b.language == "mermaid"]
+    lines = re.findall(r"^ *(\w+) --> (.+)$", diagram.text, re.MULTILINE)
     return {(part, target) for part, targets in lines for target in targets.split(" & ")}
 
 
-def test_the_picture_has_the_arrows_of_the_imports() -> None:
-    wanted = needed(imported())
-    assert sorted(drawn() - wanted) == [], "to take away"
-    assert sorted(wanted - drawn()) == [], "to add"
+def test_arrows_match_the_imports() -> None:
+    expected = needed(imported())
+    assert sorted(drawn() - expected) == [], "remove from the diagram"
+    assert sorted(expected - drawn()) == [], "add to the diagram"
 
 
-def test_every_part_is_in_the_picture_and_in_the_table() -> None:
+def test_every_part_is_in_the_diagram_and_in_the_table() -> None:
     assert {part for arrow in drawn() for part in arrow} == set(LAYERS)
     text = (ROOT / "docs" / "architecture.md").read_text()
     table = set(re.findall(r"`(\w+)(?:\.py|/)`", text))

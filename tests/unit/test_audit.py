@@ -23,7 +23,7 @@ def audit() -> ModuleType:
 
 
 # as pip-audit 2.10 writes them
-FINE = {"name": "h11", "version": "0.16.0", "vulns": []}
+CLEAN = {"name": "h11", "version": "0.16.0", "vulns": []}
 VULNERABLE = {
     "name": "h11",
     "version": "0.14.0",
@@ -33,16 +33,16 @@ SKIPPED = {"name": "x", "skip_reason": "Dependency not found on PyPI and could n
 
 
 @pytest.mark.parametrize(
-    ("packages", "codes", "said"),
+    ("packages", "codes", "expected"),
     [
-        ([FINE], (0, 0), ["1 of 1 packages audited"]),
+        ([CLEAN], (0, 0), ["1 of 1 packages audited"]),
         (
-            [FINE, VULNERABLE],
+            [CLEAN, VULNERABLE],
             (1, 1),
             ["2 of 2 packages audited", "h11 0.14.0: PYSEC-1, fixed in 0.16.0"],
         ),
         (
-            [FINE, SKIPPED],
+            [CLEAN, SKIPPED],
             (0, 1),
             [
                 "1 of 2 packages audited",
@@ -51,23 +51,23 @@ SKIPPED = {"name": "x", "skip_reason": "Dependency not found on PyPI and could n
         ),
     ],
 )
-def test_reports(
-    audit: ModuleType, packages: list[object], codes: tuple[int, int], said: list[str]
+def test_verdict_on_a_report(
+    audit: ModuleType, packages: list[object], codes: tuple[int, int], expected: list[str]
 ) -> None:
     report = json.dumps({"dependencies": packages, "fixes": []})
-    assert audit.verdict(report, "", required=False) == (said, codes[0])
-    assert audit.verdict(report, "", required=True) == (said, codes[1])
+    assert audit.verdict(report, "", required=False) == (expected, codes[0])
+    assert audit.verdict(report, "", required=True) == (expected, codes[1])
 
 
-def test_a_service_that_cannot_be_reached(audit: ModuleType) -> None:
+def test_an_unreachable_service_fails_only_if_required(audit: ModuleType) -> None:
     errors = "Traceback …\nConnectionError: no way to the service\n"
-    said = ["NOT AUDITED: the vulnerability service is unreachable: ConnectionError: no way"]
+    expected = ["NOT AUDITED: the vulnerability service is unreachable: ConnectionError: no way"]
     lines, code = audit.verdict("", errors, required=False)
-    assert [line[: len(said[0])] for line in lines] == said
+    assert [line[: len(expected[0])] for line in lines] == expected
     assert code == 0
     assert audit.verdict("", errors, required=True)[1] == 1
 
 
 def test_the_installed_pip_audit_is_compatible(audit: ModuleType) -> None:
-    """Its options and the shape of its report; without packages, so that no service is needed."""
+    """Its options and report format; without packages, it needs no network."""
     assert audit.verdict(*audit.audit(""), required=True) == (["0 of 0 packages audited"], 0)

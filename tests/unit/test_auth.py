@@ -1,4 +1,4 @@
-"""Basic authentication: who is let in, at what cost, and what is remembered."""
+"""Basic authentication: which credentials are accepted, their cost, and what is cached."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def basic(name: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
-class Counted:
-    """bcrypt, with the costs of the hashes that were computed."""
+class CountedBcrypt:
+    """bcrypt that records the cost of every computed hash."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.costs: list[int] = []
@@ -41,7 +41,7 @@ class Counted:
         monkeypatch.setattr(bcrypt, "hashpw", hashpw)
 
     def work(self) -> int:
-        """The work since the last call, in rounds: a hash of cost c takes 2^c."""
+        """Rounds computed since the last call; a hash of cost c takes 2^c."""
         rounds = sum(1 << cost for cost in self.costs)
         self.costs.clear()
         return rounds
@@ -64,18 +64,20 @@ class Counted:
         ("", None),
     ],
 )
-def test_headers(header: str, parsed: tuple[str, bytes] | None) -> None:
+def test_parse_basic(header: str, parsed: tuple[str, bytes] | None) -> None:
     assert parse_basic(header) == parsed
 
 
-def test_without_users_everybody_may_look() -> None:
+def test_without_users_access_is_open() -> None:
     assert Users({}).open
     assert not Users({"alice": secret("x")}).open
 
 
-def test_right_wrong_and_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_right_password_of_a_known_user_is_accepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     users = Users({"alice": secret("right")})
-    counted = Counted(monkeypatch)
+    counted = CountedBcrypt(monkeypatch)
 
     async def ask() -> list[bool]:
         asked = [("alice", "right"), ("alice", "wrong"), ("bob", "right"), ("", "")]
@@ -86,12 +88,14 @@ def test_right_wrong_and_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("costs", [(4,), (4, 5), (4, 8), (6, 7, 9)])
-def test_every_name_costs_the_same(monkeypatch: pytest.MonkeyPatch, costs: tuple[int, ...]) -> None:
-    """Whether it is known, and whatever the cost of its own hash."""
+def test_a_rejection_costs_the_same_for_every_user_name(
+    monkeypatch: pytest.MonkeyPatch, costs: tuple[int, ...]
+) -> None:
+    """Known or unknown, whatever the cost of the user's own hash."""
     users = Users({f"user{cost}": secret("right", cost) for cost in costs})
-    counted = Counted(monkeypatch)
+    counted = CountedBcrypt(monkeypatch)
     work = set()
-    for name in [*(f"user{cost}" for cost in costs), "nobody", ""]:
+    for name in [*(f"user{cost}" for cost in costs), "unknown", ""]:
         assert not asyncio.run(users.authenticate(basic(name, "wrong")))
         work.add(counted.work())
     for cost in costs:
@@ -100,9 +104,11 @@ def test_every_name_costs_the_same(monkeypatch: pytest.MonkeyPatch, costs: tuple
     assert work == {1 << max(costs)}
 
 
-def test_a_right_password_is_hashed_once_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_accepted_password_is_hashed_once_and_not_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     users = Users({"alice": secret("right")})
-    counted = Counted(monkeypatch)
+    counted = CountedBcrypt(monkeypatch)
 
     async def ask() -> None:
         for _ in range(3):
@@ -113,7 +119,7 @@ def test_a_right_password_is_hashed_once_and_not_kept(monkeypatch: pytest.Monkey
     assert b"right" not in b"".join(users._users.verified)
 
 
-def test_a_right_password_is_no_other_users(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_accepted_password_is_valid_only_for_its_user(monkeypatch: pytest.MonkeyPatch) -> None:
     users = Users({"alice": secret("right"), "bob": secret("other")})
 
     async def ask() -> tuple[bool, bool]:
@@ -124,7 +130,7 @@ def test_a_right_password_is_no_other_users(monkeypatch: pytest.MonkeyPatch) -> 
     assert asyncio.run(ask()) == (True, False)
 
 
-def test_of_a_long_password_bcrypt_reads_72_bytes() -> None:
+def test_only_the_first_72_bytes_of_a_password_count() -> None:
     users = Users({"alice": secret("x" * 72)})
 
     async def ask() -> tuple[bool, bool]:

@@ -1,4 +1,4 @@
-"""Bad requests in the log: a line a minute, whatever comes."""
+"""Bad requests are logged at most once a minute."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ CROWD = "over web.max_concurrent_requests"
 uvicorn = logging.getLogger(UVICORN)
 
 
-class Loop:
-    """An event loop whose minutes pass when a test says so."""
+class FakeLoop:
+    """An event loop whose timers fire on request."""
 
     def __init__(self) -> None:
         self.later: list[Callable[[], Any]] = []
@@ -31,48 +31,50 @@ class Loop:
 
 
 @pytest.fixture
-def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
-    loop, taken = Loop(), BadRequestFilter()
+def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLoop]:
+    loop, installed = FakeLoop(), BadRequestFilter()
     monkeypatch.setattr(bad_requests.asyncio, "get_running_loop", lambda: loop)
-    uvicorn.addFilter(taken)
+    uvicorn.addFilter(installed)
     yield loop
-    uvicorn.removeFilter(taken)
+    uvicorn.removeFilter(installed)
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, object]]:
-    """Message and fields of the new lines."""
+def new_records(caplog: pytest.LogCaptureFixture) -> list[tuple[str, object]]:
+    """Message and fields of the log records since the last call."""
     lines = [(r.getMessage(), getattr(r, "exporter_fields", None)) for r in caplog.records]
     caplog.clear()
     return lines
 
 
-def said(count: int, detail: str) -> list[tuple[str, object]]:
+def bad_requests_record(count: int, detail: str) -> list[tuple[str, object]]:
     return [("bad requests", {"count": count, "detail": detail})]
 
 
-def test_the_first_at_once_and_the_others_together(
-    loop: Loop, caplog: pytest.LogCaptureFixture
+def test_the_first_is_logged_at_once_and_the_next_ones_in_one_line(
+    loop: FakeLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
     for text in (MALFORMED, MALFORMED, CROWD, MALFORMED, "something else"):
         uvicorn.warning(text)
-    assert told(caplog) == said(1, "1 malformed")
+    assert new_records(caplog) == bad_requests_record(1, "1 malformed")
     loop.pass_a_minute()
     others = "2 malformed, 1 over web.max_concurrent_requests, 1 something else"
-    assert told(caplog) == said(4, others)
+    assert new_records(caplog) == bad_requests_record(4, others)
 
 
-def test_after_a_quiet_minute_the_next_is_told_at_once(
-    loop: Loop, caplog: pytest.LogCaptureFixture
+def test_after_a_quiet_minute_the_next_is_logged_at_once(
+    loop: FakeLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
     uvicorn.warning(MALFORMED)
     loop.pass_a_minute()
     assert loop.later == []
-    assert len(told(caplog)) == 1
+    assert len(new_records(caplog)) == 1
     uvicorn.warning(CROWD)
-    assert told(caplog) == said(1, "1 over web.max_concurrent_requests")
+    assert new_records(caplog) == bad_requests_record(1, "1 over web.max_concurrent_requests")
 
 
-def test_errors_are_told_as_they_are(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_messages_of_uvicorn_are_unchanged(
+    loop: FakeLoop, caplog: pytest.LogCaptureFixture
+) -> None:
     uvicorn.error("an error")
     uvicorn.warning("No supported WebSocket library detected. Please use …")
-    assert told(caplog) == [("an error", None)]
+    assert new_records(caplog) == [("an error", None)]

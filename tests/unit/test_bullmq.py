@@ -32,11 +32,11 @@ from exporter.bullmq import (
         (2, b"0", b"2", 1),
         (1, b"00", b"00", 1),
         (1, b"10", b"10", 1),
-        # the list shrank between its length and its ends
+        # the list became shorter between the reads of its length and of its ends
         (1, None, None, 1),
     ],
 )
-def test_markers_are_not_jobs(length: int, head: object, tail: object, jobs: int) -> None:
+def test_markers_do_not_count_as_jobs(length: int, head: object, tail: object, jobs: int) -> None:
     assert jobs_in_list(length, head, tail) == jobs
 
 
@@ -57,7 +57,7 @@ def test_markers_are_not_jobs(length: int, head: object, tail: object, jobs: int
         (b"bullet:mail:id", None),
     ],
 )
-def test_queue_keys(key: bytes, parts: object) -> None:
+def test_split_queue_key(key: bytes, parts: object) -> None:
     assert split_queue_key(key, (b"bull:eu", b"{bull}", b"bull")) == parts
 
 
@@ -71,7 +71,7 @@ def test_queue_keys(key: bytes, parts: object) -> None:
         (("{b}*?[x]\\",), "{b}\\*\\?\\[x\\]\\\\:*:[ims][det]*"),
     ],
 )
-def test_one_pattern_for_all_prefixes(prefixes: tuple[str, ...], pattern: str) -> None:
+def test_one_scan_pattern_covers_all_prefixes(prefixes: tuple[str, ...], pattern: str) -> None:
     assert scan_pattern(prefixes) == pattern
     if "\\" not in pattern:
         for prefix in prefixes:
@@ -79,7 +79,7 @@ def test_one_pattern_for_all_prefixes(prefixes: tuple[str, ...], pattern: str) -
                 assert fnmatch.fnmatchcase(f"{prefix}:q:{kind}", pattern)
 
 
-def test_settings() -> None:
+def test_queue_settings() -> None:
     settings = queue_settings([b"bullmq:6.7.0", b"5", b"x"])
     assert settings == QueueSettings("bullmq:6.7.0", concurrency=5)
 
@@ -89,9 +89,9 @@ def test_settings() -> None:
     [("", True), ("bullmq:3.16.2", True), ("bullmq:4.18.3", True), ("bullmq:5.0.0", False)]
     + [("bullmq:10.1.0", False), ("bullmq-pro:7.1.0", True), ("nonsense", True)],
 )
-def test_which_versions_leave_markers(version: str, may: bool) -> None:
+def test_versions_that_may_leave_markers(version: str, may: bool) -> None:
     assert QueueSettings(version).may_have_markers is may
 
 
-def test_a_queue_is_known_by_its_key() -> None:
+def test_key_of_a_queue() -> None:
     assert queue_of("my:app", "mail").key == b"my:app:mail:"

@@ -1,4 +1,4 @@
-"""What the command line teaches, completes and shows while somebody waits."""
+"""Help, shell completion and progress lines of the command line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMMANDS = sorted(main.commands)
 
 
 def completed(*words: str, **environ: str) -> list[str]:
-    """What the shell would offer for the last word."""
+    """The completions that the shell would offer for the last word."""
     variables = {
         "_MAIN_COMPLETE": "bash_complete",
         "COMP_WORDS": " ".join(["main", *words]),
@@ -34,12 +34,12 @@ def completed(*words: str, **environ: str) -> list[str]:
     return [line.partition(",")[2] for line in found.stdout.splitlines() if line]
 
 
-def test_every_command_has_its_lesson() -> None:
+def test_every_command_has_help() -> None:
     assert sorted(COMMAND_HELP) == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_teaches(name: str) -> None:
+def test_help_has_examples_exit_codes_and_options(name: str) -> None:
     text = CliRunner().invoke(main, [name, "--help"], terminal_width=80).output
     assert all(each.command in text for each in COMMAND_HELP[name].examples)
     codes = re.findall(r"^    (\d)  \w", text[text.index("Exit codes:") :], re.MULTILINE)
@@ -50,14 +50,14 @@ def test_help_teaches(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_examples_are_taken_by_the_command_line(name: str) -> None:
+def test_examples_in_help_parse(name: str) -> None:
     for example in COMMAND_HELP[name].examples:
         ((command, *arguments),) = exporter_commands(example.command)
         assert command == name
         main.commands[name].make_context(name, arguments)
 
 
-def test_help_of_the_group_shows_whole_sentences() -> None:
+def test_command_summaries_are_whole_sentences() -> None:
     text = CliRunner().invoke(main, ["--help"], terminal_width=80).output
     for name in COMMANDS:
         assert re.search(rf"^  {name} .*\.$", text, re.MULTILINE), name
@@ -66,7 +66,7 @@ def test_help_of_the_group_shows_whole_sentences() -> None:
         main.commands[command].make_context(command, arguments)
 
 
-def test_the_page_is_as_generated() -> None:
+def test_docs_cli_is_up_to_date() -> None:
     assert (ROOT / "docs" / "cli.md").read_text() == markdown() + "\n"
 
 
@@ -87,11 +87,11 @@ class TestCompletion:
             "NoWorkers.for=",
         ]
 
-    def test_connections_of_the_environment(self) -> None:
+    def test_connections_from_the_environment(self) -> None:
         urls = {"REDIS_URL_API": "redis://a", "REDIS_URL_WORKER": "redis://b"}
         assert completed("check", "--connection", "", **urls) == ["api", "worker"]
 
-    def test_connections_of_a_file(self, tmp_path: Path) -> None:
+    def test_connections_from_a_file(self, tmp_path: Path) -> None:
         file = tmp_path / "config.yaml"
         file.write_text("connections: {mail: {url: 'redis://h'}}")
         assert completed("check", "--config", str(file), "--connection", "m") == ["mail"]
@@ -100,14 +100,14 @@ class TestCompletion:
 
 
 class Terminal(io.StringIO):
-    """What a terminal would be sent."""
+    """A terminal that records its output."""
 
     def isatty(self) -> bool:
         return True
 
 
 class TestProgress:
-    def test_a_line_that_is_renewed_and_erased(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_line_is_updated_and_finally_erased(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TERM", "xterm")
         screen = Terminal()
         with Progress("waiting", screen, every=0.01) as progress:
@@ -118,14 +118,14 @@ class TestProgress:
                 assert screen.getvalue().endswith("\r\x1b[K")
         assert screen.getvalue().endswith("\r\x1b[K")
 
-    def test_what_is_over_soon_shows_nothing(self) -> None:
+    def test_short_work_shows_nothing(self) -> None:
         screen = Terminal()
         with Progress("waiting", screen, every=60):
             pass
         assert screen.getvalue() == ""
 
     @pytest.mark.parametrize(("screen", "term"), [(io.StringIO(), "xterm"), (Terminal(), "dumb")])
-    def test_nothing_where_a_line_cannot_be_erased(
+    def test_nothing_is_shown_if_a_line_cannot_be_erased(
         self, screen: io.StringIO, term: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("TERM", term)
@@ -134,13 +134,13 @@ class TestProgress:
             pass
         assert screen.getvalue() == ""
 
-    def test_a_line_of_the_log_takes_its_place(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_log_line_replaces_the_progress_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TERM", "xterm")
         screen = Terminal()
         handler = logging.StreamHandler(screen)
         monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
         with Progress("waiting", screen, every=0.01):
             wait_for(lambda: "waiting" in screen.getvalue())
-            logging.getLogger("test").warning("news")
-        assert "s\r\x1b[Knews\n" in screen.getvalue()
+            logging.getLogger("test").warning("a log line")
+        assert "s\r\x1b[Ka log line\n" in screen.getvalue()
         assert handler.filters == []

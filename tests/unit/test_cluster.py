@@ -1,4 +1,4 @@
-"""Clusters: where commands go, who has which slot, and several masters told as one."""
+"""Clusters: routing by slot, slot owners, and several masters reported as one server."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TestRouting:
         assert plan.runs[0].commands() == commands[:2]
         assert plan.join([1, 2, 3, 4, 5]) == [1, 2, 3, 4, 5]
 
-    def test_an_xread_over_several_slots_is_several(self) -> None:
+    def test_an_xread_over_several_slots_is_split(self) -> None:
         keys = ["bull:{a}:events", "{b}:x:events", "bull:{a}more:events"]
         xread = pack("XREAD", "COUNT", 7, "STREAMS", *keys, "1-0", "2-0", "3-0")
         plan = plan_of(pack("LLEN", "bull:{a}:wait") + xread, 2)
@@ -57,7 +57,7 @@ class TestRouting:
         error = ReplyError("WRONGTYPE no stream")
         assert plan.join([5, [news_a], error]) == [5, error]
 
-    def test_any_bytes_in_a_key(self) -> None:
+    def test_a_key_may_contain_any_bytes(self) -> None:
         key = b"bull:\r\n*1\r\n$4\r\nPING\x00{a}:wait"
         plan = plan_of(pack("LLEN", key), 1)
         assert [(run.slot, run.packed) for run in plan.runs] == [(A, pack("LLEN", key))]
@@ -98,7 +98,7 @@ def metadata(**known: Any) -> Metadata:
     return Metadata("n", "a:1", "redis://a", "hash", 0, 0.0, **known)
 
 
-def test_two_ways_into_a_cluster_are_one_keyspace() -> None:
+def test_connections_that_share_a_node_share_the_keyspace() -> None:
     a = metadata(run_id="1", node_ids=("1", "2"))
     assert a.same_keyspace(metadata(run_id="2", node_ids=("2", "3")))
     assert not a.same_keyspace(metadata(run_id="4", node_ids=("4",)))
@@ -111,7 +111,7 @@ def master(run_id: str, policy: str = "noeviction", **values: float) -> ServerFa
 
 
 class TestTotals:
-    def test_sums_and_the_worst(self) -> None:
+    def test_values_are_summed_or_those_of_the_worst_master(self) -> None:
         facts = ClusterTotals().of(
             [
                 master("1", keys=5, eviction_safe=1, memory_used_bytes=50, memory_max_bytes=100),
@@ -126,10 +126,10 @@ class TestTotals:
         assert facts.values["memory_max_bytes"] == 100
         assert facts.persistence_ok == {"rdb": False}
 
-    def test_a_sum_without_a_part_is_none(self) -> None:
+    def test_a_sum_with_an_unknown_part_is_absent(self) -> None:
         assert "keys" not in ClusterTotals().of([master("1", keys=5), master("2")]).values
 
-    def test_counters_do_not_fall_when_a_master_is_another_one(self) -> None:
+    def test_counters_do_not_fall_when_a_master_is_replaced(self) -> None:
         totals = ClusterTotals()
 
         def evicted(*masters: ServerFacts) -> float:
@@ -144,7 +144,7 @@ class TestTotals:
         assert evicted(master("1", evicted_keys=5), master("3", evicted_keys=6)) == 118
 
 
-class Master:
+class HiddenMaster:
     """A master that hides its ID, as some providers do."""
 
     def __init__(self, port: int) -> None:
@@ -155,21 +155,21 @@ class Master:
         return Replies([b"role:master\r\nevicted_keys:%d\r\n" % self.evicted, 1])
 
     def update_metadata(self, _: Info) -> None:
-        """Not looked at."""
+        """Ignored."""
 
 
-class Masters:
-    """A cluster of these."""
+class FakeCluster:
+    """A client of a cluster with these masters."""
 
     settings = Connection.model_validate({"url": "redis://h", "cluster": True})
 
-    def __init__(self, *nodes: Master) -> None:
+    def __init__(self, *nodes: HiddenMaster) -> None:
         self.nodes = nodes
 
 
-def test_masters_that_hide_their_ids_are_not_one() -> None:
-    a, b = Master(1), Master(2)
-    collector, context = ServerCollector(), Context(cast("Client", Masters(a, b)), 0.0)
+def test_masters_with_hidden_ids_are_counted_separately() -> None:
+    a, b = HiddenMaster(1), HiddenMaster(2)
+    collector, context = ServerCollector(), Context(cast("Client", FakeCluster(a, b)), 0.0)
     a.evicted, b.evicted = 10, 1000
     assert collector.collect(context).values["evicted_keys"] == 1010
     a.evicted, b.evicted = 12, 1003
@@ -178,7 +178,7 @@ def test_masters_that_hide_their_ids_are_not_one() -> None:
     assert collector.collect(context).values["evicted_keys"] == 1017
 
 
-def test_a_worker_on_two_nodes_is_one() -> None:
+def test_a_worker_on_two_nodes_counts_once() -> None:
     mail, other = queue_of("{bull}", "mail"), queue_of("{bull}", "other")
     lists = [
         {mail: WorkerCount(2, 0), other: WorkerCount(1, 1)},

@@ -1,4 +1,4 @@
-"""Every block of every page has a language, and every command is run or says why not."""
+"""Every code block in the docs has a language; every command is run or has a reason not to be."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MUL
 
 
 @pytest.mark.parametrize("block", all_blocks(), ids=str)
-def test_a_block_says_what_it_is(block: Block) -> None:
+def test_a_code_block_has_a_language(block: Block) -> None:
     assert block.language in LANGUAGES
     if block.language != "sh":
         assert not any(line.startswith(PROGRAMS) for line in block.text.splitlines())
 
 
 @pytest.mark.parametrize("block", all_blocks("sh"), ids=str)
-def test_a_command_is_run_or_says_why_not(block: Block) -> None:
-    """tests/e2e/test_commands.py runs all that have no reason."""
+def test_a_command_is_run_or_has_a_reason_not_to_be(block: Block) -> None:
+    """tests/e2e/test_commands.py runs all others."""
     assert not block.mark or block.stays or block.reason in REASONS
     if block.reason:
         assert block.reason in block.text
 
 
-def test_there_are_commands_to_run() -> None:
+def test_most_commands_are_run() -> None:
     found = all_blocks("sh")
     assert len([block for block in found if not block.reason]) > 2 * len(found) / 3
 
 
-def test_targets_of_make_exist() -> None:
+def test_make_targets_exist() -> None:
     named = {
         target for b in all_blocks("sh") for target in re.findall(r"^make (\w+)", b.text, re.M)
     }
@@ -47,7 +47,7 @@ def test_targets_of_make_exist() -> None:
 
 
 def problems(file: Path) -> list[str]:
-    """What is wrong with a configuration whose variables are all set."""
+    """The errors of a configuration whose variables are all set."""
     variables = dict.fromkeys(re.findall(r"\$\{(\w+_URL)\}", file.read_text()), "redis://h")
     try:
         load(file, {"REDIS_PASSWORD": "secret"} | variables)
@@ -57,11 +57,13 @@ def problems(file: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("block", all_blocks("yaml"), ids=str)
-def test_configurations_are_taken(block: Block, tmp_path: Path) -> None:
+def test_configurations_are_valid(block: Block, tmp_path: Path) -> None:
     data = yaml.safe_load(block.text)
     assert isinstance(data, dict)
-    if data.keys() <= Config.model_fields.keys():  # else it is Prometheus': promtool looks at it
+    if (
+        data.keys() <= Config.model_fields.keys()
+    ):  # else it is Prometheus' configuration, which promtool checks
         file = tmp_path / "config.yaml"
         file.write_text(block.text)
-        # files that an example names are not on this machine
+        # the files that an example names do not exist here
         assert [each for each in problems(file) if "cannot read" not in each] == []

@@ -1,4 +1,4 @@
-"""The configuration: what is accepted, what is not, and what people are told."""
+"""Loading the configuration: values, environment variables, secrets and error messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("file", BAD, ids=[file.stem for file in BAD])
-def test_a_bad_file_says_what_to_do(file: Path) -> None:
+def test_errors_of_a_bad_file(file: Path) -> None:
     expected = [
         line.removeprefix("# expect: ")
         for line in file.read_text().splitlines()
@@ -39,12 +39,12 @@ def test_a_bad_file_says_what_to_do(file: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(file, {})
 
-    told = [str(problem) for problem in caught.value.problems]
-    assert [line for line in expected if line not in told] == [], told
+    messages = [str(problem) for problem in caught.value.problems]
+    assert [line for line in expected if line not in messages] == [], messages
     assert "hunter2" not in str(caught.value)
 
 
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
     file = write(tmp_path, "listen: x\nqueues: {max: 0}\npoll: {interval: 1}\nfoo: 1\n")
     with pytest.raises(ConfigError) as caught:
         load(file, {"PORT": "http"})
@@ -59,11 +59,11 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_the_example_is_the_default() -> None:
+def test_the_example_has_the_defaults() -> None:
     assert load(ROOT / "config.yaml", {}) == load(None, {})
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file or directory"):
         load(tmp_path / "none.yaml", {})
 
@@ -84,7 +84,7 @@ def test_wait_times_are_measured_from_a_millisecond() -> None:
 
 
 class TestEnvironment:
-    def test_interpolated_values_have_their_types(self, tmp_path: Path) -> None:
+    def test_interpolated_values_are_converted(self, tmp_path: Path) -> None:
         text = """
 connections: {api: {url: "redis://${HOST}:${PORT_:-6380}/2", username: "${USER_}",
   cluster: "${C:-false}"}}
@@ -99,13 +99,13 @@ poll: {interval_seconds: "${SECONDS}"}
         assert config.queues.static == ("a-b", "${literal}")
         assert config.poll.interval_seconds == 0.5
 
-    def test_redis_url_alone(self) -> None:
+    def test_redis_url_defines_the_default_connection(self) -> None:
         config = load(None, {"REDIS_URL": "redis://h:1/2"})
         assert {name: str(c.url) for name, c in config.connections.items()} == {
             "default": "redis://h:1/2"
         }
 
-    def test_redis_url_by_name(self) -> None:
+    def test_redis_url_with_a_name_defines_a_connection(self) -> None:
         environ = {"REDIS_URL_WORKER": "redis://w", "REDIS_URL_API": "redis://a", "REDIS_URL": ""}
         assert list(load(None, environ).connections) == ["api", "worker"]
 
@@ -115,7 +115,7 @@ poll: {interval_seconds: "${SECONDS}"}
         assert str(config.connections["api"].url) == "redis://file:6379/0"
         assert list(config.connections) == ["api"]
 
-    def test_a_bad_redis_url_is_named_by_its_variable(self) -> None:
+    def test_an_error_in_a_url_names_the_variable(self) -> None:
         with pytest.raises(ConfigError) as caught:
             load(None, {"REDIS_URL_API": "redis://:hunter2@h/x"})
         assert str(caught.value).startswith("1 error in the environment\n  REDIS_URL_API: needs a")
@@ -129,7 +129,9 @@ poll: {interval_seconds: "${SECONDS}"}
             ({"PORT": "80"}, "[::1]:1", "[::1]:1"),
         ],
     )
-    def test_where_to_listen(self, environ: dict[str, str], flag: str | None, listen: str) -> None:
+    def test_precedence_of_the_listen_address(
+        self, environ: dict[str, str], flag: str | None, listen: str
+    ) -> None:
         assert load(None, environ, flag).listen == listen
 
     def test_port_keeps_the_host_of_the_file(self, tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ class TestURL:
             ("unix://u:p@/run/r.sock", "unix://u:***@/run/r.sock?db=0", "/run/r.sock", 0),
         ],
     )
-    def test_forms(self, text: str, shown: str, address: str, db: int) -> None:
+    def test_accepted_forms(self, text: str, shown: str, address: str, db: int) -> None:
         url = parse_url(text)
         assert (str(url), url.address, url.db) == (shown, address, db)
 
@@ -158,13 +160,13 @@ class TestURL:
         assert url.username == "us er"
         assert url.password == Secret("p@/")
 
-    def test_the_hash_passes_over_credentials(self) -> None:
+    def test_the_hash_ignores_credentials(self) -> None:
         assert parse_url("redis://a:b@h/1").hash == parse_url("redis://h:6379?db=1").hash
         assert parse_url("redis://h/1").hash != parse_url("redis://h/2").hash
 
 
 class TestSecrets:
-    def test_a_secret_does_not_print(self) -> None:
+    def test_a_secret_prints_masked(self) -> None:
         secret = Secret("hunter2")
         assert f"{secret} {secret!r} {[secret]}" == "*** *** [***]"
         assert secret.reveal() == "hunter2"
@@ -186,8 +188,8 @@ class TestSecrets:
         assert connection.read_password() == Secret("from file")
 
 
-def test_a_long_list_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    """The line is that of the first value too many, so the rest was not read."""
+def test_a_too_long_list_is_rejected_before_it_is_read(tmp_path: Path) -> None:
+    """The error names the first line over the limit, so the rest was not read."""
     file = write(tmp_path, "queues:\n  static:\n" + "  - a\n" * (yaml_reader._MAX_NODES + 1000))
     with pytest.raises(ConfigError) as caught:
         load(file, {})

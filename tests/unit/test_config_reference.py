@@ -1,4 +1,4 @@
-"""docs/configuration.md says what the loader does."""
+"""docs/configuration.md matches the loader."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SENTINEL = {"master": "m", "nodes": ["s:26379"]}
 
 
 def leaves(data: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key of a configuration without sections under it, with `<name>` for a connection's."""
+    """Every leaf key of a configuration with its value; `<name>` stands for a connection's name."""
     names = {"connections": "<name>", "queues.targets": "<pattern>"}
     for key, value in data.items():
         here = f"{path}.{names.get(path, key)}".removeprefix(".")
@@ -35,15 +35,15 @@ def is_example(path: str) -> bool:
     return ".sentinel." in path or ".targets." in path
 
 
-def in_force(**environ: str) -> dict[str, Any]:
+def effective(**environ: str) -> dict[str, Any]:
     return dict(leaves(load(None, environ).model_dump(mode="json")))
 
 
-def test_the_page_is_as_generated() -> None:
+def test_docs_configuration_is_up_to_date() -> None:
     assert (ROOT / "docs" / "configuration.md").read_text() == markdown() + "\n"
 
 
-def test_it_has_every_key_of_a_configuration(tmp_path: Path) -> None:
+def test_the_reference_has_every_key(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     connection = {"url": "redis://h", "sentinel": SENTINEL}
     file.write_text(yaml.safe_dump({"connections": {"a": connection}, "queues": TARGETS}))
@@ -55,19 +55,19 @@ def test_the_example_has_every_key() -> None:
     sections = {path.rpartition(".")[0] for path in SETTINGS}
     known = {path for path, _ in leaves(example)}
     assert known <= set(SETTINGS) | sections | {"queues.targets"}
-    # a sentinel and a target are examples in comments, since they have no defaults
+    # sentinel and targets have no defaults, so they are commented examples
     assert {path for path in SETTINGS if not is_example(path)} <= known
 
 
-def test_defaults_are_those_in_force() -> None:
-    found = in_force()
+def test_documented_defaults_are_effective() -> None:
+    found = effective()
     for path, setting in SETTINGS.items():
         if setting.default != "required" and not is_example(path):
             assert yaml.safe_load(setting.default.strip("`")) == found[path], path
 
 
 @pytest.mark.parametrize("path", SETTINGS)
-def test_a_setting_has_a_meaning_that_is_a_sentence(path: str) -> None:
+def test_a_setting_is_described_in_a_sentence(path: str) -> None:
     assert SETTINGS[path].meaning.endswith(".")
     assert len(SETTINGS[path].meaning) > 10
 
@@ -80,8 +80,8 @@ def test_a_setting_has_a_meaning_that_is_a_sentence(path: str) -> None:
         ("connections.<name>.url", "REDIS_URL_API", "redis://other"),
     ],
 )
-def test_a_variable_sets_what_the_page_says(path: str, variable: str, value: str) -> None:
+def test_a_variable_sets_only_its_documented_key(path: str, variable: str, value: str) -> None:
     assert variable.replace("API", "<NAME>") in VARIABLES[path]
     assert VARIABLES[path] in SETTINGS[path].meaning
-    changed = in_force(**{variable: value})
-    assert [key for key, now in in_force().items() if changed[key] != now] == [path]
+    changed = effective(**{variable: value})
+    assert [key for key, now in effective().items() if changed[key] != now] == [path]

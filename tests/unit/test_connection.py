@@ -1,4 +1,4 @@
-"""Errors, waits and identities of connections."""
+"""Connections: error classes, back-off, shared clients and keyspaces."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from exporter.connection.dial import redis_py_failure
         ("ERR max number of clients reached", "connection"),
     ],
 )
-def test_classes_of_replies(text: str, kind: str) -> None:
+def test_class_of_an_error_reply(text: str, kind: str) -> None:
     error = ReplyError(text)
     assert error.kind == kind
     assert error.not_available is (kind == "permission")
@@ -57,26 +57,26 @@ def test_classes_of_replies(text: str, kind: str) -> None:
         (redis.ResponseError("DB index is out of range"), "protocol"),
         (redis.ResponseError("max number of clients reached"), "connection"),
         (hiredis.ProtocolError("Protocol error"), "protocol"),
-        (KeyError("mistake"), "internal"),
+        (KeyError("bug"), "internal"),
     ],
 )
-def test_classes_of_exceptions(error: Exception, kind: str) -> None:
+def test_class_of_an_exception(error: Exception, kind: str) -> None:
     assert redis_py_failure(error).kind == kind
 
 
 class TestLongErrors:
-    """An error is logged by every collector, kept and shown, so its text is cut where it begins."""
+    """Collectors log, keep and show an error, so its message is cut when it is created."""
 
     LONG = "WRONGTYPE " + "x" * 50_000
 
-    def test_of_a_reply(self) -> None:
+    def test_an_error_reply_is_cut(self) -> None:
         error = ReplyError(self.LONG)
         assert error.kind == "protocol"
         assert error.text.startswith("WRONGTYPE xxx")
         assert error.text.endswith("… (cut, of 50010 characters)")
         assert all(len(text) < 1100 for text in (error.text, str(error), error.refused))
 
-    def test_of_redis_py(self) -> None:
+    def test_an_exception_of_redis_py_is_cut(self) -> None:
         assert len(redis_py_failure(redis.ResponseError(self.LONG)).text) < 1100
         assert len(redis_py_failure(KeyError(self.LONG)).text) < 1100
 
@@ -86,7 +86,7 @@ class TestLongErrors:
         for error in (redis.ResponseError(text), redis.AuthenticationError(text)):
             assert "hunter" not in redis_py_failure(error, password).text
 
-    def test_many_refused_commands(self) -> None:
+    def test_distinct_messages_are_limited(self) -> None:
         errors = CommandErrors()
         for number in range(5000):
             errors.add(ReplyError(f"NOPERM of '{number}'"), "x")
@@ -95,7 +95,7 @@ class TestLongErrors:
         assert errors.classes.total() == 5000
 
 
-def test_the_refused_command_is_named() -> None:
+def test_a_refusal_names_the_command() -> None:
     assert ReplyError("NOPERM User x has no permissions to run the 'xlen' command").refused == (
         "xlen"
     )
@@ -105,21 +105,21 @@ def test_the_refused_command_is_named() -> None:
 
 
 class TestBackoff:
-    def test_doubles_up_to_the_cap_with_jitter(self) -> None:
+    def test_waits_double_up_to_the_cap_with_jitter(self) -> None:
         waits = Backoff(0.25, 5, jitter=lambda: 1.0)
         assert [waits.next() for _ in range(7)] == [0.25, 0.5, 1, 2, 4, 5, 5]
         waits.reset()
         assert waits.next() == 0.25
         assert Backoff(0.25, 5, jitter=lambda: 0.0).next() == 0.125
 
-    def test_survives_years_of_outage(self) -> None:
+    def test_a_billion_attempts_do_not_overflow(self) -> None:
         waits = Backoff(0.25, 5)
         waits.attempts = 10**9
         assert 2.5 <= waits.next() <= 5
 
 
 class TestClients:
-    def test_the_same_url_gives_the_same_client(self) -> None:
+    def test_connections_with_the_same_url_share_a_client(self) -> None:
         environ = {
             "REDIS_URL_API": "redis://:p@h/1",
             "REDIS_URL_WORKER": "redis://:p@h:6379/1",
@@ -138,33 +138,33 @@ class TestKeyspaces:
     def same(self, **changes: object) -> bool:
         return self.MASTER.same_keyspace(dataclasses.replace(self.MASTER, **changes))
 
-    def test_the_same_process(self) -> None:
+    def test_the_same_run_id_is_the_same_keyspace(self) -> None:
         assert self.same(address="b:2", name="m", replication_id="y")
 
-    def test_another_database(self) -> None:
+    def test_another_database_is_another_keyspace(self) -> None:
         assert not self.same(db=1)
 
-    def test_another_server(self) -> None:
+    def test_another_run_id_is_another_keyspace(self) -> None:
         assert not self.same(run_id="r2", replication_id="y")
 
-    def test_a_replica(self) -> None:
+    def test_a_replica_shares_its_masters_keyspace(self) -> None:
         assert self.same(run_id="r2", role="slave")
 
-    def test_a_copy_of_the_master(self) -> None:
+    def test_a_second_master_with_the_same_replication_id_is_another_keyspace(self) -> None:
         assert not self.same(run_id="r2")
 
-    def test_hidden_identities_are_not_equal(self) -> None:
+    def test_hidden_identities_never_match(self) -> None:
         hidden = dataclasses.replace(self.MASTER, run_id="", replication_id="", role="slave")
         assert not hidden.same_keyspace(hidden)
 
 
-def test_info_is_read_leniently() -> None:
+def test_parse_info_ignores_invalid_lines() -> None:
     info = parse_info(b"# S\r\nredis_version:7.0.15\r\nexecutable:/a:b\r\n\r\nno\r\n\xff:1")
     assert info["redis_version"] == "7.0.15"
     assert info["executable"] == "/a:b"
 
 
-def test_error_classes_are_the_contract() -> None:
+def test_error_classes_are_stable() -> None:
     assert [str(kind) for kind in ErrorClass] == [
         *("connection", "timeout", "auth", "permission", "loading", "readonly"),
         *("writes_refused", "protocol"),

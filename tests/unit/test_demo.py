@@ -1,4 +1,4 @@
-"""The demo's loads: what is said to be healthy is, and failures come as often as they should."""
+"""The demo's loads: healthy scenarios are healthy, and failures have the declared rates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from exporter.demo.scenarios import SCENARIOS
 
 
 def _busy_share(loads: tuple[Load, ...], load: Load) -> float:
-    """How much of its worker the load takes; 1 is all of it."""
+    """The share of its worker that the load uses; 1 is all of it."""
     per_second = 1 / load.every_seconds if load.kinds else 0.0
     per_second += 1 / load.scheduler.every_seconds if load.scheduler else 0.0
     for flow in [other.flow for other in loads if other.flow is not None]:
@@ -20,17 +20,17 @@ def _busy_share(loads: tuple[Load, ...], load: Load) -> float:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_only_the_busy_queue_gets_more_than_its_worker_can_do(name: str) -> None:
+def test_only_the_busy_queue_exceeds_half_of_its_workers_capacity(name: str) -> None:
     loads = SCENARIOS[name].loads
     over = {load.queue for load in loads if _busy_share(loads, load) > 0.5}
     assert over == ({"images"} if name == "busy" else set())
 
 
-def test_failures_are_rare_where_all_is_well() -> None:
+def test_failures_are_rare_in_healthy_loads() -> None:
     assert all(load.failing < 0.01 for load in HEALTHY)
 
 
-def test_a_share_of_the_jobs_fails_for_good_and_another_once() -> None:
+def test_shares_of_the_jobs_fail_finally_or_once() -> None:
     kinds = (JobKind("once"), JobKind("thrice", {"attempts": 3}))
     load = Load("mail", 0.1, 1, kinds=kinds, failing=0.3, retried=0.5)
     jobs = [job(load, number) for number in range(1000)]
@@ -44,7 +44,7 @@ def test_a_share_of_the_jobs_fails_for_good_and_another_once() -> None:
     assert {jobs[number]["name"] for number in retried} == {"thrice"}
 
 
-def test_a_change_of_the_healthy_loads_leaves_the_others() -> None:
+def test_changing_one_healthy_load_keeps_the_others() -> None:
     changed = healthy_but("images", backlog=7)
     assert {load.queue: load.backlog for load in changed} == {
         load.queue: 7 if load.queue == "images" else 0 for load in HEALTHY

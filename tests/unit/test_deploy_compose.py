@@ -1,4 +1,4 @@
-"""The compose file: by its schema, and every name in it is there."""
+"""The compose file follows its schema, and everything that it names exists."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ MOUNTS = [(service, *mount) for service in SERVICES for mount in mounts(service)
 DEMO = {name: command(name) for name in SERVICES if name.startswith("demo-")}
 
 
-def test_it_follows_the_schema() -> None:
+def test_the_file_follows_the_schema() -> None:
     assert violations("compose-spec", FILE) == ""
 
 
-def test_the_schema_finds_a_wrong_key(tmp_path: Path) -> None:
+def test_the_schema_rejects_an_unknown_key(tmp_path: Path) -> None:
     bad = tmp_path / "compose.yaml"
     bad.write_text(FILE.read_text().replace("depends_on", "depends-on"))
     assert "depends-on" in violations("compose-spec", bad)
 
 
 @pytest.mark.parametrize(("service", "target", "source"), MOUNTS)
-def test_what_is_mounted_exists(service: str, target: str, source: Path) -> None:
+def test_mounted_paths_exist(service: str, target: str, source: Path) -> None:
     assert source.exists(), f"{service}: {target}"
     assert source.is_relative_to(ROOT)
 
 
-def test_what_is_named_exists() -> None:
+def test_named_services_volumes_and_arguments_exist() -> None:
     whole = load()
     for name, service in SERVICES.items():
         assert set(service.get("depends_on", {})) <= set(SERVICES), name
@@ -47,23 +47,23 @@ def test_what_is_named_exists() -> None:
             assert set(build.get("args", {})) <= arguments
 
 
-def test_images_have_versions_and_ports_stay_on_this_machine() -> None:
+def test_images_are_pinned_and_ports_are_local() -> None:
     for name, service in SERVICES.items():
         assert "build" in service or service["image"].partition(":")[2] not in ("", "latest"), name
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
 
 
-def test_the_exporter_takes_its_environment() -> None:
+def test_the_exporter_accepts_its_environment() -> None:
     environment = SERVICES["exporter"]["environment"]
     config = load_config(None, environment)
     assert {"default": environment["REDIS_URL"]} == {
         name: str(connection.url) for name, connection in config.connections.items()
     }
-    assert set(environment) == {"REDIS_URL"}, "a name that the line above does not prove"
+    assert set(environment) == {"REDIS_URL"}, "a variable that this test does not check"
     assert config.listen.endswith(":" + image.one(image.stages()[-1], "EXPOSE").value)
 
 
-def test_prometheus_scrapes_and_tells_services_at_their_ports() -> None:
+def test_prometheus_uses_the_ports_of_exporter_and_alertmanager() -> None:
     ours = yaml.safe_load((FILE.parent / "compose" / "prometheus.yml").read_text())
     (scrape,) = ours["scrape_configs"]
     (alertmanager,) = ours["alerting"]["alertmanagers"]
@@ -78,7 +78,7 @@ def test_prometheus_scrapes_and_tells_services_at_their_ports() -> None:
     assert ours == example
 
 
-def test_grafana_finds_its_dashboards_and_prometheus() -> None:
+def test_grafana_is_provisioned_with_dashboards_and_prometheus() -> None:
     found = mounts("grafana")
     provisioning = found["/etc/grafana/provisioning"]
     provider = yaml.safe_load((provisioning / "dashboards" / "bullmq.yaml").read_text())
@@ -91,7 +91,7 @@ def test_grafana_finds_its_dashboards_and_prometheus() -> None:
     assert environment["PROMETHEUS_URL"] == "http://prometheus:9090"
 
 
-def test_every_part_of_the_demo_is_a_service() -> None:
+def test_every_demo_server_is_a_service() -> None:
     for words in DEMO.values():
         assert words[:3] == ["python", "-m", "exporter.demo.traffic"]
         assert words[3] in SCENARIOS

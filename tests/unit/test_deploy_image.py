@@ -1,4 +1,4 @@
-"""The image's recipe: linted, small, and nobody's root."""
+"""The Dockerfile: linted, small, and without root."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def lint(file: Path) -> str:
     return done.stdout
 
 
-def test_the_linter_finds_nothing() -> None:
+def test_the_linter_reports_nothing() -> None:
     assert lint(FILE) == ""
 
 
-def test_the_linter_finds_what_is_wrong(tmp_path: Path) -> None:
+def test_the_linter_reports_an_unpinned_base(tmp_path: Path) -> None:
     bad = tmp_path / "Dockerfile"
     bad.write_text(FILE.read_text().replace(":${PYTHON}-slim", ""))
     assert "DL3006" in lint(bad)
 
 
-def test_the_final_stage_installs_nothing_and_runs_as_a_number() -> None:
+def test_the_final_stage_installs_nothing_and_runs_as_a_numeric_user() -> None:
     build, final = stages()
     assert [step.value.split()[-1] for step in build if step.name == "FROM"] == ["build"]
     assert "RUN" not in [step.name for step in final]
@@ -45,20 +45,20 @@ def test_the_final_stage_installs_nothing_and_runs_as_a_number() -> None:
     assert [step.name for step in final][-2:] == ["ENTRYPOINT", "CMD"]
 
 
-def test_it_has_a_health_check_and_says_its_port() -> None:
+def test_the_image_has_a_health_check_and_exposes_its_port() -> None:
     _, final = stages()
     assert "/-/healthy" in one(final, "HEALTHCHECK").command[-1]
     assert one(final, "EXPOSE").value == "9538"
 
 
-def test_pythons_fit() -> None:
+def test_the_base_image_has_a_supported_python() -> None:
     oldest = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
     chosen = FILE.read_text().partition("ARG PYTHON=")[2].split()[0]
     assert tuple(map(int, chosen.split("."))) >= tuple(map(int, oldest[2:].split(".")))
 
 
 @pytest.mark.parametrize("name", admitted())
-def test_the_context_has_only_what_is_copied(name: str) -> None:
+def test_the_build_context_has_only_copied_files(name: str) -> None:
     build, _ = stages()
     assert (ROOT / name).exists()
     assert name in {word for step in build if step.name == "COPY" for word in step.words}

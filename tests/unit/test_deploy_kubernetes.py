@@ -1,4 +1,4 @@
-"""The manifests: by Kubernetes' schemas, hardened, and every name in them is there."""
+"""The manifests follow Kubernetes' schemas, are hardened, and name only what exists."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def container(resources: list[Resource]) -> dict[str, Any]:
 
 
 def environment(resources: list[Resource], pod_name: str) -> dict[str, str]:
-    """What the container sees, but for its Secret."""
+    """The container's environment, without its Secret."""
     return {each["name"]: each.get("value", pod_name) for each in container(resources)["env"]}
 
 
 def configuration(resources: list[Resource], folder: Path, pod_name: str, **secret: str) -> Config:
-    """What the exporter makes of the ConfigMap and the environment."""
+    """The configuration that the exporter loads from the ConfigMap and the environment."""
     env = environment(resources, pod_name) | secret
     mounted = Path(env.pop("BULLMQ_EXPORTER_CONFIG"))
     assert str(mounted.parent) in [m["mountPath"] for m in container(resources)["volumeMounts"]]
@@ -54,20 +54,20 @@ def configuration(resources: list[Resource], folder: Path, pod_name: str, **secr
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("way", WAYS)
-def test_kubernetes_takes_it(way: str, version: str) -> None:
+def test_manifests_are_valid(way: str, version: str) -> None:
     for resource in rendered(way):
         if resource["kind"] not in OWN_KINDS:
             kubernetes_validate.validate(resource, version, strict=True)
 
 
-def test_the_schemas_find_a_wrong_key() -> None:
+def test_the_schema_rejects_an_unknown_key() -> None:
     wrong = {**rendered("base")[0], "automountServiceAccountTokens": False}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(wrong, VERSIONS[0], strict=True)
 
 
 @pytest.mark.parametrize("way", WAYS)
-class TestEveryWay:
+class TestEveryManifest:
     def test_the_pod_is_hardened(self, way: str) -> None:
         spec, main = pod(rendered(way)), container(rendered(way))
         user = spec["securityContext"]
@@ -84,10 +84,10 @@ class TestEveryWay:
         assert spec["enableServiceLinks"] is False
         assert main["resources"]["limits"]["memory"]
 
-    def test_the_image_is_of_this_version(self, way: str) -> None:
+    def test_the_image_has_the_exporters_version(self, way: str) -> None:
         assert container(rendered(way))["image"] == f"bullmq-exporter:{__version__}"
 
-    def test_names_and_selectors_meet(self, way: str) -> None:
+    def test_names_and_selectors_match(self, way: str) -> None:
         resources = rendered(way)
         workload, service = only(resources, *WORKLOADS), only(resources, "Service")
         labels = workload["spec"]["template"]["metadata"]["labels"]
@@ -103,7 +103,7 @@ class TestEveryWay:
         assert volume["configMap"]["name"] == only(resources, "ConfigMap")["metadata"]["name"]
         assert container(resources)["envFrom"] == [{"secretRef": {"name": SECRET}}]
 
-    def test_ports_and_probes_are_the_exporters(self, way: str, tmp_path: Path) -> None:
+    def test_ports_and_probes_match_the_exporter(self, way: str, tmp_path: Path) -> None:
         resources = rendered(way)
         main = container(resources)
         config = configuration(resources, tmp_path, "bullmq-exporter-0")
@@ -119,13 +119,13 @@ class TestEveryWay:
         (ingress,) = only(resources, "NetworkPolicy")["spec"]["ingress"]
         assert [each["port"] for each in ingress["ports"]] == ["http"]
 
-    def test_the_exporter_takes_its_configuration(self, way: str, tmp_path: Path) -> None:
+    def test_the_exporter_accepts_its_configuration(self, way: str, tmp_path: Path) -> None:
         urls = {"REDIS_URL_API": "redis://api:6379/0", "REDIS_URL_WORKER": "redis://worker:6379/0"}
         config = configuration(rendered(way), tmp_path, "bullmq-exporter-0", **urls)
         assert set(config.connections) == {"api", "worker"}
 
 
-def test_shards_are_as_many_as_pods(tmp_path: Path) -> None:
+def test_every_pod_reads_its_own_shard(tmp_path: Path) -> None:
     resources = rendered("overlays/sharded")
     replicas = only(resources, "StatefulSet")["spec"]["replicas"]
     shards = [
@@ -138,7 +138,7 @@ def test_shards_are_as_many_as_pods(tmp_path: Path) -> None:
     assert only(resources, "StatefulSet")["spec"]["serviceName"] == service["metadata"]["name"]
 
 
-def test_the_pods_are_scraped_and_watched() -> None:
+def test_the_pod_monitor_matches_the_service() -> None:
     resources = rendered("overlays/prometheus-operator")
     monitor, service = only(resources, "ServiceMonitor")["spec"], only(resources, "Service")
     assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
@@ -148,13 +148,13 @@ def test_the_pods_are_scraped_and_watched() -> None:
     assert endpoint["path"] in PATHS
 
 
-def test_the_rule_is_what_the_command_prints() -> None:
+def test_the_prometheusrule_is_up_to_date() -> None:
     committed = FOLDER / "components" / "prometheus-operator" / "prometheusrule.yaml"
     assert committed.read_text() == command("rules", "--format", "prometheusrule").stdout
 
 
 @pytest.mark.parametrize("way", ["base", "overlays/sharded"])
-def test_the_password_may_be_a_file(way: str, tmp_path: Path) -> None:
+def test_the_password_can_come_from_a_file(way: str, tmp_path: Path) -> None:
     folder = Path(os.path.relpath(FOLDER, tmp_path))
     of_a_user = {
         "resources": [str(folder / way)],
@@ -176,7 +176,7 @@ def test_the_password_may_be_a_file(way: str, tmp_path: Path) -> None:
     assert "@" not in named["url"]
 
 
-def test_scaling_asks_for_what_there_is() -> None:
+def test_scaling_queries_name_existing_metrics_and_labels() -> None:
     triggers = only(rendered("overlays/keda"), "ScaledObject")["spec"]["triggers"]
     asked = [selectors(trigger["metadata"]["query"]) for trigger in triggers]
     assert [name for ((name, _),) in asked] == [

@@ -1,4 +1,4 @@
-"""railway.json: no package carries its schema, so its keys are those of Railway's documentation."""
+"""railway.json has only documented keys; no package contains its schema."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEPLOY = {
 }
 
 
-def test_it_has_only_keys_that_are_documented() -> None:
+def test_keys_are_documented() -> None:
     content = json.loads(FILE.read_text())
     assert set(content) == {"$schema", "build", "deploy"}
     assert set(content["build"]) <= BUILD
@@ -34,13 +34,13 @@ def test_it_has_only_keys_that_are_documented() -> None:
     assert content["deploy"]["restartPolicyType"] in {"ON_FAILURE", "ALWAYS", "NEVER"}
 
 
-def test_what_it_names_exists() -> None:
+def test_named_files_and_paths_exist() -> None:
     content = json.loads(FILE.read_text())
     assert ROOT / content["build"]["dockerfilePath"] == image.FILE
     assert content["deploy"]["healthcheckPath"] in PATHS
 
 
-def test_whatever_the_image_is_made_of_is_watched() -> None:
+def test_every_source_of_the_image_is_watched() -> None:
     patterns = json.loads(FILE.read_text())["build"]["watchPatterns"]
     for name in image.admitted():
         path = f"{name}/x" if (ROOT / name).is_dir() else name

@@ -1,4 +1,4 @@
-"""What deploy/README.md names is there."""
+"""Everything that deploy/README.md names exists."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def test_paths_exist() -> None:
     assert [path for path in found if not (ROOT / path).exists()] == []
 
 
-def test_every_way_and_component_is_told() -> None:
+def test_every_overlay_and_component_is_described() -> None:
     components = {f"components/{path.name}" for path in (FOLDER / "components").iterdir()}
-    told = set(re.findall(r"`((?:overlays|components)/[\w-]+|base)`", TEXT))
-    assert told == {*WAYS, *components}
+    described = set(re.findall(r"`((?:overlays|components)/[\w-]+|base)`", TEXT))
+    assert described == {*WAYS, *components}
 
 
-def test_the_secret_is_the_one_that_is_asked_for() -> None:
+def test_the_created_secret_is_the_one_that_the_pod_uses() -> None:
     (name,) = re.findall(r"create secret generic (\S+)", TEXT)
     (container,) = only(rendered("base"), "Deployment")["spec"]["template"]["spec"]["containers"]
     assert container["envFrom"] == [{"secretRef": {"name": name}}]
 
 
-def test_urls_are_taken() -> None:
+def test_redis_urls_are_valid() -> None:
     for url in re.findall(r"REDIS_URL=(redis://[^\s']+)", TEXT):
         assert load(None, {"REDIS_URL": url}).connections["default"].url.port == 6379

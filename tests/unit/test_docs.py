@@ -1,4 +1,4 @@
-"""Documentation names only what there is."""
+"""The documentation names only what exists."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.support.promql import selectors
 
 ROOT = Path(__file__).parents[2]
 FAMILIES = {family.name: family for family in CATALOGUE}
-# of a label's values, and of Prometheus' own
+# labels of histograms and of Prometheus
 OTHER_LABELS = {"instance", "job", "le"}
 
 
 def names() -> set[str]:
-    """Families, and the samples of histograms."""
+    """Names of all families, and of the samples of histograms."""
     ends = ("_bucket", "_sum", "_count")
     parts = {f.name + end for f in CATALOGUE if f.kind is MetricType.HISTOGRAM for end in ends}
     return parts | set(FAMILIES)
@@ -45,24 +45,24 @@ def test_labels_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_linked_files_exist(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), target
 
 
 @pytest.mark.parametrize("family", CATALOGUE, ids=lambda family: family.name)
-def test_an_example_asks_for_its_family_and_for_what_exists(family: Family) -> None:
+def test_an_example_queries_its_family_and_existing_labels(family: Family) -> None:
     asked = selectors(family.example)
     parts = names() - set(FAMILIES) if family.kind is MetricType.HISTOGRAM else {family.name}
     assert any(name in parts and name.startswith(family.name) for name, _ in asked)
     for name, labels in asked:
         assert name in names()
         assert set(labels) <= set(FAMILIES[re.sub("_(bucket|sum|count)$", "", name)].labels)
-    assert "|" not in family.example, "it would end the table's cell"
+    assert "|" not in family.example, "it would end the table cell"
 
 
-def test_the_page_of_metrics_is_as_generated() -> None:
+def test_docs_metrics_is_up_to_date() -> None:
     assert (ROOT / "docs" / "metrics.md").read_text() == markdown() + "\n"
 
 
@@ -73,7 +73,7 @@ def test_alerts_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("block", all_blocks("promql"), ids=str)
-def test_queries_parse_and_ask_for_what_exists(block: Block) -> None:
+def test_queries_parse_and_name_existing_metrics(block: Block) -> None:
     for name, labels in selectors(block.text):
         assert name in {*names(), *(rule.name for rule in RECORDINGS), "up"}
         if name in FAMILIES:
@@ -81,19 +81,14 @@ def test_queries_parse_and_ask_for_what_exists(block: Block) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_commands_are_taken_by_the_command_line(page: Path) -> None:
+def test_commands_parse(page: Path) -> None:
     for name, *arguments in exporter_commands(page.read_text()):
-        # parses without running: an option that is not there is an error
+        # parses without running; an unknown option is an error
         main.commands[name].make_context(name, arguments)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_nothing_looks_like_a_tag(page: Path) -> None:
-    """`<NAME>` outside code is taken for HTML, and gone."""
+def test_nothing_outside_code_looks_like_an_html_tag(page: Path) -> None:
+    """Markdown takes `<NAME>` outside code for HTML and omits it."""
     text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     assert re.findall(r"<(?!!--)[^>\n]*>", re.sub(r"`[^`]*`", "", text)) == []
-
-
-def test_alerts_are_counted() -> None:
-    (count,) = re.findall(r"^(\d+) alerts", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert int(count) == len(ALERTS)

@@ -1,4 +1,4 @@
-"""Families of the event streams: what is kept between two pages is what would be written anew."""
+"""Families of the event streams: cached lines equal newly rendered ones."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ def job_events(jobs: int) -> QueueEvents:
 
 def text(writer: EventWriter, events: dict[Queue, QueueEvents]) -> list[tuple[str, bytes]]:
     lines: dict[str, bytes] = {}
-    for family, piece in writer.lines(EventFacts(events, 0.0, 0), QUEUES):
-        lines[family.name] = lines.get(family.name, b"") + (piece.text if piece else b"")
+    for family, chunk in writer.lines(EventFacts(events, 0.0, 0), QUEUES):
+        lines[family.name] = lines.get(family.name, b"") + (chunk.text if chunk else b"")
     return list(lines.items())
 
 
-def begun(events: dict[Queue, QueueEvents]) -> EventWriter:
-    """A writer whose series have begun."""
+def started_writer(events: dict[Queue, QueueEvents]) -> EventWriter:
+    """A writer whose series have had their first sample."""
     writer = EventWriter("api")
     text(writer, events)
     return writer
 
 
-# each writes hundreds of queues anew, several times
+# each example renders hundreds of queues several times
 @settings(max_examples=30)
 @given(st.lists(Changes, min_size=1, max_size=4))
-def test_after_any_changes(changes: list[dict[int, int]]) -> None:
+def test_cached_lines_equal_new_ones_after_any_changes(changes: list[dict[int, int]]) -> None:
     events = dict.fromkeys(QUEUES, job_events(1))
-    kept = begun(events)
+    writer = started_writer(events)
     for change in changes:
         events = events | {QUEUES[row]: job_events(jobs) for row, jobs in change.items()}
-        text(kept, events)
-        assert text(kept, events) == text(begun(events), events)
+        text(writer, events)
+        assert text(writer, events) == text(started_writer(events), events)
 
 
-def test_what_has_not_changed_is_not_written_again() -> None:
+def test_unchanged_queues_are_not_rendered_again() -> None:
     events = dict.fromkeys(QUEUES, job_events(1))
-    writer = begun(events)
+    writer = started_writer(events)
     before = list(writer.lines(EventFacts(events, 0.0, 0), QUEUES))
     last = {QUEUES[-1]: job_events(2)}
     after = list(writer.lines(EventFacts(events | last, 0.0, 0), QUEUES))
@@ -62,8 +62,8 @@ def test_what_has_not_changed_is_not_written_again() -> None:
     assert durations == [True, True, False] * 2
 
 
-class TestSeriesBeginAtZero:
-    """Prometheus sees no increase in the first sample of a series."""
+class TestSeriesStartAtZero:
+    """Prometheus cannot see an increase in the first sample of a series."""
 
     ADDED = (
         b'bullmq_queue_jobs_added_total{connection="api",prefix="bull",queue="q",job_name="%b"} %d'
@@ -84,23 +84,23 @@ class TestSeriesBeginAtZero:
 
     def page(self, writer: EventWriter, facts: EventFacts, *, hidden: bool = False) -> set[bytes]:
         queues = () if hidden else (self.QUEUE,)
-        pieces = [piece for _, piece in writer.lines(facts, queues) if piece is not None]
-        return set(b"".join(piece.text for piece in pieces).splitlines())
+        chunks = [chunk for _, chunk in writer.lines(facts, queues) if chunk is not None]
+        return set(b"".join(chunk.text for chunk in chunks).splitlines())
 
     QUEUE = queue_of("bull", "q")
 
     def facts(self, **jobs: int) -> EventFacts:
         return EventFacts({self.QUEUE: self.events(**jobs)}, 0.0, 0)
 
-    def test_for_one_poll(self) -> None:
+    def test_the_first_poll_of_a_series_shows_zero(self) -> None:
         writer, facts = EventWriter("api"), self.facts(a=3)
-        for _ in range(2):  # the same poll, also if another connection has another page rendered
+        for _ in range(2):  # the same poll, even if another connection causes another page
             assert {self.ADDED % (b"a", 0), self.READ % 0} <= self.page(writer, facts)
-        # the next poll, without any change
+        # the next poll, without changes
         facts = EventFacts(facts.queues, 0.0, 0)
         assert {self.ADDED % (b"a", 3), self.READ % 3} <= self.page(writer, facts)
 
-    def test_a_name_that_comes_later(self) -> None:
+    def test_a_later_job_name_starts_at_zero(self) -> None:
         writer = EventWriter("api")
         self.page(writer, self.facts(a=3))
         expected = {self.ADDED % (b"a", 4), self.ADDED % (b"b", 0), self.READ % 6}
@@ -108,7 +108,7 @@ class TestSeriesBeginAtZero:
         expected = {self.ADDED % (b"a", 4), self.ADDED % (b"b", 5)}
         assert expected <= self.page(writer, self.facts(a=4, b=5))
 
-    def test_histograms_that_come_with_the_first_event(self) -> None:
+    def test_a_histogram_starts_at_zero_with_the_first_event(self) -> None:
         writer = EventWriter("api")
         empty = EventFacts({self.QUEUE: QueueEvents(0, 0, self.events(**{"": 0}).jobs)}, 0.0, 0)
         assert self.ADDED % (b"", 0) in self.page(writer, empty)
@@ -116,15 +116,15 @@ class TestSeriesBeginAtZero:
         assert expected <= self.page(writer, self.facts(**{"": 1}))
         assert self.TIMED % 9 in self.page(writer, self.facts(**{"": 1}))
 
-    def test_a_queue_that_was_hidden_goes_on(self) -> None:
-        """A 0 in between would look like a reset, and count everything again."""
+    def test_a_hidden_queue_continues_its_counters(self) -> None:
+        """A 0 in between would look like a reset, and all events would count again."""
         writer = EventWriter("api")
         self.page(writer, self.facts(a=3))
         self.page(writer, self.facts(a=3))
         assert self.ADDED % (b"a", 3) not in self.page(writer, self.facts(a=3), hidden=True)
         assert self.ADDED % (b"a", 4) in self.page(writer, self.facts(a=4))
 
-    def test_a_queue_that_was_gone_begins_again(self) -> None:
+    def test_a_deleted_queue_starts_at_zero_again(self) -> None:
         writer = EventWriter("api")
         self.page(writer, self.facts(a=3))
         self.page(writer, EventFacts({}, 0.0, 0))

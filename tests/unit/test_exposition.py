@@ -1,4 +1,4 @@
-"""Pages, as Prometheus' own parsers read them."""
+"""Metrics pages, read by Prometheus' own parsers."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def page(
     reload: Reload | None = None,
     settings: Config | None = None,
 ) -> str:
-    made = PageWriter().write(moment(*snapshots, sync=sync, reload=reload, settings=settings))
-    return made.body(Variant(form, gzip=False)).decode()
+    written = PageWriter().write(moment(*snapshots, sync=sync, reload=reload, settings=settings))
+    return written.body(Variant(form, gzip=False)).decode()
 
 
 def sync_report(pair: Pair | None = None, ago: float = 0.0) -> SyncReport:
@@ -108,7 +108,7 @@ def sync_report(pair: Pair | None = None, ago: float = 0.0) -> SyncReport:
 
 
 def full(columns: Iterable[str] = EVERY_COLUMN) -> Snapshot:
-    """A snapshot with a sample of every family, or of these columns of queues."""
+    """A snapshot with a sample of every family; of the queue columns, only these."""
     values = {name: [1] for name in columns}
     values |= {"rate_limit_remaining_seconds": [0.25], "library_version": ["bullmq:5.0.0"]}
     server = ServerFacts(
@@ -132,13 +132,13 @@ def full(columns: Iterable[str] = EVERY_COLUMN) -> Snapshot:
 
 
 def targets(pattern: str = "ma*") -> Config:
-    """Every target, for the queues that match."""
+    """A configuration with all four targets for the queues that match."""
     values = {"wait_seconds": 60, "run_seconds": 70, "failure_ratio": 0.5, "silent_seconds": 80}
     return config("api", queues={"targets": {pattern: values, "*": {"wait_seconds": 5}}})
 
 
 def isolated() -> tuple[Snapshot, Snapshot]:
-    """Jobs of a queue on one side, its workers on the other."""
+    """A queue with its jobs on one connection and its workers on another."""
     long_ago = time.monotonic() - 100
     jobs = table(["mail"], waiting=[1], ready_since=[long_ago], still_since=[long_ago], has_id=[1])
     ghost = table(["mail"], ready_since=[None], still_since=[None], has_id=[0])
@@ -150,7 +150,7 @@ def isolated() -> tuple[Snapshot, Snapshot]:
     )
 
 
-def test_only_queues_with_a_target_have_one() -> None:
+def test_only_queues_with_a_target_have_target_samples() -> None:
     name, jobs = "bullmq_queue_target_{}".format, table(["mail", "images"])
     samples = parse(page(snapshot("api", jobs), settings=targets()))
     mail = {"wait_seconds": 60, "run_seconds": 70, "failure_ratio": 0.5, "silent_seconds": 80}
@@ -159,12 +159,14 @@ def test_only_queues_with_a_target_have_one() -> None:
         assert value(samples, name(target), queue="images") == {"wait_seconds": 5}.get(target)
 
 
-def test_a_reload_changes_targets() -> None:
+def test_new_targets_show_on_the_next_page() -> None:
     writer, api = PageWriter(), snapshot("api", table(["mail"]))
     name = "bullmq_queue_target_wait_seconds"
     for settings, expected in ((targets(), 60), (targets("x*"), 5), (config("api"), None)):
-        made = writer.write(moment(api, settings=settings))
-        assert value(parse(made.body(Variant(Format.TEXT, gzip=False)).decode()), name) == expected
+        written = writer.write(moment(api, settings=settings))
+        assert (
+            value(parse(written.body(Variant(Format.TEXT, gzip=False)).decode()), name) == expected
+        )
 
 
 @pytest.mark.parametrize("form", list(Format))
@@ -185,7 +187,7 @@ def _family(name: str, form: Format) -> str:
     return name.removesuffix("_total") if form is Format.OPENMETRICS else name
 
 
-def test_labels_are_those_of_the_catalogue() -> None:
+def test_labels_match_the_catalogue() -> None:
     samples = parse(page(*isolated(), full(), sync=sync_report(), settings=targets()))
     for family in CATALOGUE:
         for name, labels in samples:
@@ -193,10 +195,10 @@ def test_labels_are_those_of_the_catalogue() -> None:
                 assert {label for label, _ in labels} == set(family.labels)
 
 
-def test_both_formats_say_the_same() -> None:
+def test_both_formats_have_the_same_samples() -> None:
     writer = PageWriter()
-    made = writer.write(moment(full()))
-    bodies = {form: made.body(Variant(form, gzip=False)).decode() for form in Format}
+    written = writer.write(moment(full()))
+    bodies = {form: written.body(Variant(form, gzip=False)).decode() for form in Format}
     text = parse(bodies[Format.TEXT])
     openmetrics = parse(bodies[Format.OPENMETRICS], form="openmetrics")
     ours = {key: v for key, v in text.items() if key[0].startswith("bullmq")}
@@ -205,7 +207,7 @@ def test_both_formats_say_the_same() -> None:
     assert any(name == "process_resident_memory_bytes" for name, _ in text)
 
 
-def test_a_golden_page() -> None:
+def test_golden_page() -> None:
     lines = [
         line
         for line in page(full(GOLDEN_COLUMNS)).splitlines()
@@ -246,7 +248,7 @@ def test_a_golden_page() -> None:
 
 
 class Gauges:
-    """The same numbers, for the client library's own exposition."""
+    """A collector that exposes the same table with prometheus_client."""
 
     def __init__(self, found: QueueTable) -> None:
         self._table = found
@@ -261,7 +263,7 @@ class Gauges:
         yield family
 
 
-def test_many_series_as_the_client_library_writes_them() -> None:
+def test_samples_equal_those_of_prometheus_client() -> None:
     names = [f"queue-{number:05d}" for number in range(1000)]
     counts = {
         state: [n * 7 % 1000 + row for n in range(len(names))] for row, state in enumerate(STATES)
@@ -273,7 +275,7 @@ def test_many_series_as_the_client_library_writes_them() -> None:
 
 
 def lines_of(text: str) -> list[tuple[str, float]]:
-    """Every line of the family as it stands, with its number, which may be written as 1 or 1.0."""
+    """The family's series with their values; 1 and 1.0 are equal."""
     lines = [line for line in text.splitlines() if line.startswith("bullmq_queue_size{")]
     assert len(lines) == 1000 * len(STATES)
     return sorted((line.rpartition(" ")[0], float(line.rpartition(" ")[2])) for line in lines)
@@ -282,22 +284,22 @@ def lines_of(text: str) -> list[tuple[str, float]]:
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique=True, max_size=5))
 def test_any_name_survives_the_round_trip(names: list[str]) -> None:
     counts = list(range(len(names)))
-    made = page(snapshot("api", table(names, waiting=counts)))
-    found = jobs(parse(made))
+    written = page(snapshot("api", table(names, waiting=counts)))
+    found = jobs(parse(written))
     assert {name: found[(name, "waiting")] for name in names} == dict(
         zip(names, counts, strict=True)
     )
 
 
-def test_what_could_not_be_read_is_absent() -> None:
-    made = page(snapshot("api", table(["a", "b"], waiting=[None, 5], failed=[None, None])))
-    found = jobs(parse(made))
+def test_unknown_values_are_absent() -> None:
+    written = page(snapshot("api", table(["a", "b"], waiting=[None, 5], failed=[None, None])))
+    found = jobs(parse(written))
     assert ("a", "waiting") not in found
     assert found[("b", "waiting")] == 5
     assert not [key for key in found if key[1] == "failed"]
 
 
-def test_the_layout_follows_the_queues() -> None:
+def test_the_page_follows_changes_of_the_queues() -> None:
     writer = PageWriter()
     variant = Variant(Format.TEXT, gzip=False)
     first = writer.write(moment(snapshot("api", table(["a", "100%"], waiting=[1, 2]))))
@@ -318,23 +320,23 @@ class TestStaleness:
         samples = parse(page(snapshot(up=False, facts={QueueTable: old})))
         assert not jobs(samples)
 
-    def test_a_silent_poller_is_not_up(self) -> None:
+    def test_a_connection_whose_poller_is_silent_is_not_up(self) -> None:
         assert value(parse(page(snapshot(ago=16))), "bullmq_up") == 0
 
-    def test_a_page_knows_when_it_expires(self) -> None:
-        made = PageWriter().write(moment(snapshot("api", table(["a"]), ago=5)))
-        assert made.expires_at - time.monotonic() == pytest.approx(10)
+    def test_a_page_expires_with_its_oldest_sample(self) -> None:
+        written = PageWriter().write(moment(snapshot("api", table(["a"]), ago=5)))
+        assert written.expires_at - time.monotonic() == pytest.approx(10)
 
 
 class TestSync:
-    def test_a_pair_that_failed(self) -> None:
+    def test_a_failed_pair(self) -> None:
         pair = Pair("api", "api", {"writable": Check(ok=False, seconds=0.1, detail="OOM")})
         samples = parse(page(sync=sync_report(pair)))
         assert value(samples, "bullmq_sync_success") == 0
         assert value(samples, "bullmq_sync_check_success", check="writable") == 0
         assert value(samples, "bullmq_sync_check_success", check="set_get") is None
 
-    def test_a_pair_that_is_not_permitted_has_no_samples(self) -> None:
+    def test_an_unpermitted_pair_has_no_samples(self) -> None:
         samples = parse(page(sync=sync_report(Pair("api", "api", {}, not_permitted="set"))))
         assert not [name for name, _ in samples if name.startswith("bullmq_sync")]
 
@@ -368,11 +370,11 @@ class TestNegotiation:
             ("application/json", None),
             ("text/html, application/json;q=0.1", None),
             ("*/*;q=0", None),
-            # the closest range counts, whatever the others allow
+            # the most specific range wins
             ("text/plain;q=0, */*", Format.OPENMETRICS),
             ("text/plain;version=0.0.4;q=0, text/*", None),
             ("text/*;q=0, application/*", Format.OPENMETRICS),
-            # of equals the first
+            # among equals, the first
             ("text/plain, application/openmetrics-text", Format.TEXT),
             ("application/openmetrics-text, text/plain", Format.OPENMETRICS),
             # Java, curl, Prometheus 1, 2.5 and 3, vmagent, axios, a browser
@@ -398,7 +400,7 @@ class TestNegotiation:
             ("garbage;;;q=x,,", Format.TEXT),
         ],
     )
-    def test_formats(self, accept: str, form: Format | None) -> None:
+    def test_choose_format(self, accept: str, form: Format | None) -> None:
         assert choose_format(accept) is form
 
     @pytest.mark.parametrize(
@@ -407,7 +409,7 @@ class TestNegotiation:
         + [("application/json;q=0", False), ("text/html", False), ("text/html,*/*;q=0.8", True)]
         + [("application/json;q=0,*/*", False), ("x", True), (",;=,", True)],
     )
-    def test_pages(self, accept: str, allowed: bool) -> None:
+    def test_acceptable(self, accept: str, allowed: bool) -> None:
         assert acceptable(accept, "application/json") is allowed
 
     @pytest.mark.parametrize(
@@ -415,11 +417,11 @@ class TestNegotiation:
         [("", False), ("gzip", True), ("deflate, gzip;q=0.5", True), ("gzip;q=0", False)]
         + [("*", True), ("br", False), ("identity", False), ("gzip;q=0, *", False)],
     )
-    def test_gzip(self, header: str, accepted: bool) -> None:
+    def test_accepts_gzip(self, header: str, accepted: bool) -> None:
         assert accepts_gzip(header) is accepted
 
 
-def test_the_gzipped_page_is_the_page() -> None:
-    made = PageWriter().write(moment(full()))
-    plain = made.body(Variant(Format.TEXT, gzip=False))
-    assert gzip.decompress(made.body(Variant(Format.TEXT, gzip=True))) == plain
+def test_the_gzipped_page_equals_the_plain_one() -> None:
+    written = PageWriter().write(moment(full()))
+    plain = written.body(Variant(Format.TEXT, gzip=False))
+    assert gzip.decompress(written.body(Variant(Format.TEXT, gzip=True))) == plain

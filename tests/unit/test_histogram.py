@@ -1,11 +1,11 @@
-"""Histograms that grow, and what is seen of them."""
+"""Snapshots of a growing histogram."""
 
 from __future__ import annotations
 
 from exporter.state.histogram import Buckets
 
 
-def test_what_was_frozen_stays_and_what_comes_is_seen() -> None:
+def test_a_snapshot_stays_and_the_next_one_has_new_observations() -> None:
     buckets = Buckets((0.1, 1.0))
     empty = buckets.frozen()
     buckets.observe(0.5)

@@ -1,4 +1,4 @@
-"""Which connections share a keyspace, and which of them reads it, through reconnects and losses."""
+"""Which connections share a keyspace and which one reads it, across reconnects and losses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def connection(
     ago: float = 0.0,
     **metadata: Any,
 ) -> Snapshot:
-    """A connection that was opened a minute ago, unless `connected_at` says otherwise."""
+    """A connection, opened a minute ago unless `connected_at` is given."""
     fields = {"connected_at": time.time() - 60, "role": "master", "run_id": run_id} | metadata
     changes: dict[str, Any] = {"reports": reports or {}}
     if lost_for is not None:
@@ -35,32 +35,32 @@ def connection(
 
 
 def owners(keyspaces: Keyspaces, *snapshots: Snapshot, sync: SyncReport | None = None) -> str:
-    """The owner of each connection, in order."""
+    """The owner of each connection's keyspace, in their order."""
     found = keyspaces.owners(snapshots, time.monotonic(), STALE_AFTER, sync)
     return " ".join(found.values())
 
 
 def round_of(*, passed: bool) -> SyncReport:
-    """A round of the sync test between a and b that starts now."""
+    """A round of the sync test between a and b that ends now."""
     pair = Pair("a", "b", {"set_get": Check(ok=passed, seconds=0.1, detail="")})
     return SyncReport(time.monotonic(), time.time(), 0.1, 60.0, (pair,), {})
 
 
-def test_the_first_connection_reads() -> None:
+def test_the_first_connection_owns_the_keyspace() -> None:
     assert owners(Keyspaces(), connection("a"), connection("b"), connection("c", "r2")) == "a a c"
 
 
-def test_other_databases_of_one_server() -> None:
+def test_each_database_of_a_server_has_its_owner() -> None:
     assert owners(Keyspaces(), connection("a"), connection("b", db=1)) == "a b"
 
 
-def test_the_order_of_start_does_not_matter() -> None:
+def test_the_first_in_the_configuration_owns_even_if_reached_later() -> None:
     keyspaces = Keyspaces()
     assert owners(keyspaces, connection("b")) == "b"
     assert owners(keyspaces, connection("a"), connection("b")) == "a a"
 
 
-def test_a_question_about_what_is_not_published_changes_nothing() -> None:
+def test_asking_without_remember_changes_nothing() -> None:
     keyspaces = Keyspaces()
     b = connection("b")
     owners(keyspaces, b)
@@ -72,27 +72,27 @@ def test_a_question_about_what_is_not_published_changes_nothing() -> None:
 
 
 class TestSuccession:
-    def test_an_owner_is_succeeded_when_its_samples_are_stale(self) -> None:
+    def test_another_connection_takes_over_once_the_owner_is_stale(self) -> None:
         keyspaces = Keyspaces()
         owners(keyspaces, connection("a"), connection("b"))
         assert owners(keyspaces, connection("a", lost_for=14), connection("b")) == "a a"
         assert owners(keyspaces, connection("a", lost_for=16), connection("b")) == "a b"
 
-    def test_samples_of_a_long_poll_are_fresh(self) -> None:
-        """The poll began, and reached Redis, before `stale_after`; its facts are newer."""
+    def test_the_owner_stays_during_a_long_poll(self) -> None:
+        """The poll reached Redis longer than `stale_after` ago, but its facts are newer."""
         keyspaces = Keyspaces()
         facts = snapshot_of("a", "a fact", ago=1.0).facts
         slow = replace(connection("a", lost_for=20), facts=facts)
         assert owners(keyspaces, slow, connection("b")) == "a a"
 
-    def test_a_former_owner_does_not_take_over_again(self) -> None:
+    def test_a_previous_owner_does_not_take_over_again(self) -> None:
         keyspaces = Keyspaces()
         owners(keyspaces, connection("a"), connection("b"))
         owners(keyspaces, connection("a", lost_for=16), connection("b"))
         assert owners(keyspaces, connection("a"), connection("b")) == "b b"
 
-    def test_who_takes_over_again_is_told(self) -> None:
-        """What it remembers of the time before is void: the other one has counted meanwhile."""
+    def test_resume_reports_an_owner_that_takes_over_again(self) -> None:
+        """Its memory is void, because the other connection has counted in between."""
         keyspaces = Keyspaces()
         owners(keyspaces, connection("a"), connection("b"))
         assert not keyspaces.resume("a")
@@ -102,14 +102,14 @@ class TestSuccession:
         assert keyspaces.resume("a")
         assert not keyspaces.resume("a")
 
-    def test_a_loss_that_nobody_fills_is_no_succession(self) -> None:
+    def test_a_loss_without_a_successor_keeps_the_owner(self) -> None:
         keyspaces = Keyspaces()
         owners(keyspaces, connection("a"), connection("c", "r2"))
         owners(keyspaces, connection("a", lost_for=100), connection("c", "r2"))
         owners(keyspaces, connection("a"), connection("c", "r2"))
         assert not keyspaces.resume("a")
 
-    def test_changed_settings_make_it_a_new_connection(self) -> None:
+    def test_changed_settings_make_a_new_connection(self) -> None:
         keyspaces = Keyspaces()
         owners(keyspaces, connection("a", lost_for=16), connection("b"))
         keyspaces.forget({"b"})
@@ -117,8 +117,8 @@ class TestSuccession:
 
 
 class TestIdentity:
-    def test_a_restart_is_no_other_server(self, clock: StoppedClock) -> None:
-        """One connection is back; the other has not noticed yet."""
+    def test_a_restarted_server_stays_one_keyspace(self, clock: StoppedClock) -> None:
+        """One connection has reconnected; the other has not noticed the restart yet."""
         keyspaces = Keyspaces()
         before = connection("b")
         owners(keyspaces, connection("a"), before)
@@ -129,8 +129,10 @@ class TestIdentity:
         both = connection("b", "r2", connected_at=time.time())
         assert owners(keyspaces, back, both) == "a a"
 
-    def test_a_new_address_is(self, clock: StoppedClock) -> None:
-        """The other connection still reaches the former server afterwards."""
+    def test_a_connection_that_moved_to_another_server_is_separate(
+        self, clock: StoppedClock
+    ) -> None:
+        """The other connection still reaches the previous server."""
         keyspaces = Keyspaces()
         owners(keyspaces, connection("a"), connection("b"))
         moved = connection("a", "r2", connected_at=time.time())

@@ -1,4 +1,4 @@
-"""Imports point one way, and each third-party library has one door."""
+"""Imports point down, and each third-party library is imported in one place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.source import LAYERS, ROOT, TESTS, imports
 
-DOORS = {
+IMPORTED_BY = {
     "bcrypt": {"web"},
     "bullmq": {"demo"},
     "click": {"cli", "demo"},
@@ -28,11 +28,11 @@ DOORS = {
 }
 
 EXTENDED = {"redis": "private names", "uvicorn": "its classes"}
-"""Libraries of which we use what they may change in any version."""
+"""Libraries of which private or unstable parts are used, which any version may change."""
 
 
 def test_extended_libraries_have_an_upper_bound() -> None:
-    """And the tests run with a version below it."""
+    """The installed version is below the bound."""
     project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
     for name in EXTENDED:
         (needed,) = [each for each in project["dependencies"] if re.match(rf"{name}\b", each)]
@@ -42,7 +42,7 @@ def test_extended_libraries_have_an_upper_bound() -> None:
         assert (major, minor) < (int(bound[1]), int(bound[2])), needed
 
 
-def test_every_part_has_its_layer() -> None:
+def test_every_part_has_a_layer() -> None:
     parts = {file.relative_to(ROOT).parts[0].removesuffix(".py") for file in ROOT.rglob("*.py")}
     assert parts - {"__init__"} == set(LAYERS)
 
@@ -68,17 +68,17 @@ def test_collectors_do_not_import_one_another() -> None:
     assert crossed == []
 
 
-def test_each_library_has_one_door() -> None:
+def test_each_library_is_imported_in_one_place() -> None:
     crossed = [
         f"{file} imports {module}"
         for file, part, module in imports()
-        if part not in DOORS.get(module.split(".")[0], {part})
+        if part not in IMPORTED_BY.get(module.split(".")[0], {part})
     ]
     assert crossed == []
 
 
 def test_no_test_file_is_imported() -> None:
-    """Helpers are in tests/support: whoever needs one finds it, and tests can be deleted."""
+    """Shared helpers are in tests/support, so that a test file can be deleted."""
     crossed = [
         str(file)
         for file in sorted(TESTS.rglob("*.py"))

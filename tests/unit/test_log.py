@@ -19,7 +19,7 @@ def _restore() -> Iterator[None]:
     root.handlers[:], root.level = before
 
 
-def test_text_can_be_grepped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_lines_can_be_searched(capsys: pytest.CaptureFixture[str]) -> None:
     set_up("info", "text")
     event(logging.getLogger("REDIS"), logging.INFO, "lost", connection="api", none=None, a="b c\n")
     line = capsys.readouterr().err
@@ -43,7 +43,7 @@ def test_json_has_a_line_for_each_record(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_traceback_stays_on_its_line(capsys: pytest.CaptureFixture[str], form: str) -> None:
+def test_a_traceback_stays_in_one_line(capsys: pytest.CaptureFixture[str], form: str) -> None:
     set_up("info", form)
     try:
         raise ValueError("a\nb")

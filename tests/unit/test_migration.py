@@ -1,4 +1,4 @@
-"""The migration's tables, its recording rules and their tests are about the same names."""
+"""The migration tables, the recording rules and their tests name the same metrics."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ KINDS = {family.name: family.kind for family in CATALOGUE}
 
 
 def family(name: str) -> str:
-    """The name without a histogram's or a summary's ending."""
+    """The name without the suffix of a histogram or summary."""
     return re.sub("_(bucket|sum|count)$", "", name) if name not in KINDS else name
 
 
 @pytest.mark.parametrize("exporter", FILES)
-def test_what_the_table_names_is_recorded(exporter: str) -> None:
+def test_every_metric_of_the_table_has_a_rule(exporter: str) -> None:
     named = {old for old, new in table(exporter).items() if new != NO_RULE}
     summaries = {rule["record"] for rule in rules(exporter) if "quantile" in rule.get("labels", {})}
     recorded = {rule["record"] for rule in rules(exporter)}
@@ -29,14 +29,14 @@ def test_what_the_table_names_is_recorded(exporter: str) -> None:
 
 
 @pytest.mark.parametrize("exporter", FILES)
-def test_a_rule_asks_for_what_the_table_says(exporter: str) -> None:
+def test_rules_query_the_metrics_of_the_table(exporter: str) -> None:
     new = table(exporter)
     for rule in rules(exporter):
         old = rule["record"] if rule["record"] in new else family(rule["record"])
-        (wanted,) = selectors(new[old].replace("\\|", "|").strip("`"))
+        (expected,) = selectors(new[old].replace("\\|", "|").strip("`"))
         for name, matchers in selectors(rule["expr"]):
-            assert family(name) == wanted[0]
-            assert wanted[1].items() <= matchers.items()
+            assert family(name) == expected[0]
+            assert expected[1].items() <= matchers.items()
             assert KINDS[family(name)] is MetricType.HISTOGRAM or name in KINDS
 
 
@@ -45,5 +45,5 @@ def test_every_rule_has_a_test() -> None:
     assert {rule["record"] for each in FILES for rule in rules(each)} <= asked
 
 
-def test_every_file_is_named() -> None:
+def test_the_docs_link_every_rules_file() -> None:
     assert set(re.findall(r"Rules: \[migration/([\w-]+)\.yml\]", TEXT)) == set(FILES)

@@ -1,4 +1,4 @@
-"""Whether ready work moves, from one poll to the next."""
+"""Detection of movement of ready jobs from one poll to the next."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ BEFORE = MovementSigns((b"9", b"3", b"2", b"1"), 4, b"1", b"9", Job(b"p1", 5.0),
             True,
         ),
         (
-            "a job was put in front of it",
+            "a job was added in front of the next one",
             {"waiting": (b"9", b"2", b"1", b"5"), "waiting_count": 5, "next_job": b"5"},
             False,
         ),
         (
-            "many jobs were put in front of it",
+            "many jobs were added in front of the next one",
             {"waiting": (b"9", b"7", b"8", b"5"), "waiting_count": 12, "next_job": b"5"},
             False,
         ),
-        ("one was completed", {"finished": (4, 1)}, True),
-        ("one has failed", {"finished": (3, 2)}, True),
-        ("another is active", {"newest_active": b"b"}, True),
-        ("the active one is gone", {"newest_active": None}, False),
-        ("a more urgent one came", {"first_prioritized": Job(b"p0", 4.0)}, False),
-        ("the most urgent one was taken", {"first_prioritized": Job(b"p2", 6.0)}, True),
-        ("the last prioritized was taken", {"first_prioritized": None}, True),
+        ("a job was completed", {"finished": (4, 1)}, True),
+        ("a job has failed", {"finished": (3, 2)}, True),
+        ("another job is active", {"newest_active": b"b"}, True),
+        ("the active job is gone", {"newest_active": None}, False),
+        ("a more urgent job was added", {"first_prioritized": Job(b"p0", 4.0)}, False),
+        ("the most urgent job was taken", {"first_prioritized": Job(b"p2", 6.0)}, True),
+        ("the last prioritized job was taken", {"first_prioritized": None}, True),
     ],
 )
-def test_moved(what: str, changes: dict[str, Any], expected: bool) -> None:
+def test_has_moved(what: str, changes: dict[str, Any], expected: bool) -> None:
     assert has_moved(BEFORE, replace(BEFORE, **changes)) is expected, what

@@ -1,4 +1,4 @@
-"""What people are shown of the queues, and the table of them."""
+"""The overview of the queues: order, filter and table."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ def test_sorting(sort: str, first: str) -> None:
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_every_order_has_a_way_back(sort: str) -> None:
-    forth = in_order(ALL.queues, sort)
-    back = in_order(ALL.queues, sort, reverse=True)
-    assert set(map(id, forth)) == set(map(id, back)) == set(map(id, ALL.queues))
+def test_every_order_can_be_reversed(sort: str) -> None:
+    forward = in_order(ALL.queues, sort)
+    backward = in_order(ALL.queues, sort, reverse=True)
+    assert set(map(id, forward)) == set(map(id, backward)) == set(map(id, ALL.queues))
 
 
-def test_impact_puts_blocked_queues_first_and_then_most_jobs_for_longest() -> None:
+def test_impact_sorts_blocked_queues_first_then_by_waiting_time() -> None:
     many = view("many", jobs=jobs(waiting=1000), oldest_waiting_seconds=1.0)
     few = view("few", jobs=jobs(waiting=10), oldest_waiting_seconds=99.0)
     old = view("old", jobs=jobs(waiting=2), oldest_waiting_seconds=7200.0, reason="no_workers")
@@ -88,19 +88,19 @@ def test_impact_puts_blocked_queues_first_and_then_most_jobs_for_longest() -> No
     assert order == ["old", "new", "p", "many", "few", UNKNOWN.queue]
 
 
-def test_what_is_not_known_comes_last_either_way() -> None:
+def test_unknown_values_sort_last() -> None:
     for reverse in (False, True):
         assert in_order(ALL.queues, "waiting", reverse=reverse)[-1] is UNKNOWN
     assert in_order(ALL.queues, "oldest", reverse=True)[0] is IMAGES
 
 
-def test_filtering() -> None:
+def test_filter_by_pattern_and_blocked() -> None:
     assert choose(ALL, "name", "ma*", blocked=False) == [MAIL]
     assert choose(ALL, "name", "*", blocked=True) == [MAIL]
     assert choose(ALL, "name", "Mail", blocked=False) == []
 
 
-def test_the_table() -> None:
+def test_table() -> None:
     lines = table([MAIL, UNKNOWN])
     assert [blocked for _, blocked in lines] == [False, True, False]
     cells = [" ".join(line.split()) for line, _ in lines]
@@ -110,18 +110,18 @@ def test_the_table() -> None:
     ]
 
 
-def test_several_connections_are_named() -> None:
+def test_the_table_names_connections_if_there_are_several() -> None:
     lines = table([MAIL, view("mail", connection="worker")])
     assert lines[1][0].startswith("api  bull:mail")
     assert lines[2][0].startswith("worker  bull:mail")
 
 
-def test_an_empty_table_has_a_head() -> None:
+def test_an_empty_table_has_a_header() -> None:
     assert len(table([])) == 1
 
 
-def test_workers_under_another_prefix_are_a_hint() -> None:
-    """Not an alarm: two prefixes on one database can be two environments."""
+def test_workers_under_another_prefix_are_mentioned_in_the_hint() -> None:
+    """It is not a reason: two prefixes in one database can be two environments."""
     now = time.monotonic()
     queues = (queue_of("bull", "mail"), queue_of("jobs", "mail"))
     nothing = dict.fromkeys(STATES, 0)

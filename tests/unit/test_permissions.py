@@ -13,12 +13,12 @@ from exporter.check.permissions import PERMISSIONS, acl_commands
 from exporter.collectors import READING_COMMANDS, SYNC_COMMANDS
 from tests.support.source import ROOT
 
-# `Command` itself, and what takes packed commands apart to send them to nodes of a cluster
+# `Command` itself, and the module that splits packed commands for the nodes of a cluster
 MAY_PACK = {"connection/command.py", "connection/routing.py"}
 
 
 def calls(root: Path, function: str) -> Iterator[tuple[str, ast.Call]]:
-    """(file, call) for every call of a function by its plain name."""
+    """Every call of a function by its plain name, with its file."""
     for file in sorted(root.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             match node:
@@ -27,7 +27,7 @@ def calls(root: Path, function: str) -> Iterator[tuple[str, ast.Call]]:
 
 
 def undeclared(root: Path) -> list[str]:
-    """What is sent, or made to be sent, without being in a list."""
+    """Commands that are sent but not declared in a list."""
     found = [f"{file}: pack(...)" for file, _ in calls(root, "pack") if file not in MAY_PACK]
     declared = {command.name for command in (*READING_COMMANDS, *SYNC_COMMANDS)}
     for file, call in calls(root, "Command"):
@@ -49,20 +49,20 @@ def test_every_command_is_declared() -> None:
         ("Command(name)", "None"),
     ],
 )
-def test_one_that_is_not_is_found(tmp_path: Path, code: str, named: str) -> None:
+def test_an_undeclared_command_is_found(tmp_path: Path, code: str, named: str) -> None:
     (tmp_path / "new.py").write_text(f"def f():\n    return {code}\n")
     (found,) = undeclared(tmp_path)
     assert named in found
 
 
-def test_every_permission_says_what_is_missing_without_it() -> None:
+def test_every_permission_has_a_cost() -> None:
     assert [permission.name for permission in PERMISSIONS if not permission.cost] == []
 
 
-def test_the_sync_test_adds_what_it_writes_with() -> None:
+def test_the_sync_test_adds_its_write_commands() -> None:
     assert set(acl_commands(sync=True)) - set(acl_commands(sync=False)) == {"+set", "+del"}
 
 
 @pytest.mark.parametrize("page", generated.pages(), ids=lambda page: page.name)
-def test_what_is_generated_in_a_page_is_up_to_date(page: Path) -> None:
+def test_generated_parts_of_pages_are_up_to_date(page: Path) -> None:
     assert page.read_text() == generated.pages()[page], "run make docs"

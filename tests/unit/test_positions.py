@@ -1,4 +1,4 @@
-"""Where streams end: before Redis 7, and where Redis answers with an error."""
+"""Positions in event streams: losses before Redis 7, and errors of XINFO."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from exporter.collectors.events.streams import Stream
 from exporter.connection import Client, ErrorClass, NodeError, Replies
 
 
-class Fed:
-    """A client that is fed one answer of XINFO, as a server of that age gives it."""
+class FakeXinfoClient:
+    """A client that returns this XINFO reply of an old server."""
 
     def __init__(self, info: dict[bytes, Any]) -> None:
         self._info = info
@@ -28,14 +28,28 @@ class Fed:
 @pytest.mark.parametrize(
     ("what", "before", "first", "length", "lost"),
     [
-        ("what was read last is still there", b"5-0", b"5-0", 50, 0),
+        ("the last entry read still exists", b"5-0", b"5-0", 50, 0),
         ("older entries were trimmed", b"5-0", b"4-0", 50, 0),
-        ("what was read last is gone, and more than BullMQ keeps followed", b"5-0", b"7-0", 50, 1),
-        ("what was read last is gone, as somebody trimmed it", b"5-0", b"7-0", 49, 0),
-        ("nothing had been read", b"0-0", b"7-0", 50, 0),
+        (
+            "the last entry read is gone, and more entries than BullMQ keeps followed",
+            b"5-0",
+            b"7-0",
+            50,
+            1,
+        ),
+        (
+            "the last entry read is gone because the stream was trimmed by hand",
+            b"5-0",
+            b"7-0",
+            49,
+            0,
+        ),
+        ("nothing was read before", b"0-0", b"7-0", 50, 0),
     ],
 )
-def test_before_redis_7(what: str, before: bytes, first: bytes, length: int, lost: int) -> None:
+def test_losses_before_redis_7(
+    what: str, before: bytes, first: bytes, length: int, lost: int
+) -> None:
     aggregator = TotalAggregator(lambda: EventAggregator((1.0,), (1.0,)), {})
     stream = Stream(
         queue_of("bull", "q"),
@@ -50,12 +64,12 @@ def test_before_redis_7(what: str, before: bytes, first: bytes, length: int, los
         b"last-generated-id": b"9-0",
         b"first-entry": [first, [b"event", b"x"]],
     }
-    found = look_up_ends(Context(cast("Client", Fed(info)), 0.0), [stream])
+    found = look_up_ends(Context(cast("Client", FakeXinfoClient(info)), 0.0), [stream])
     assert (aggregator.lost, found) == (lost, [stream] * lost), what
 
 
-class Refusing:
-    """A client whose every command is answered with an error, as by a cluster without a node."""
+class FailingClient:
+    """A client that returns an error for every command, like a cluster whose node is down."""
 
     def batch(self, _: bytes, count: int, __: int) -> Replies:
         error = NodeError(ErrorClass.CONNECTION, "node h:1: refused")
@@ -68,15 +82,15 @@ def locate_on_another_server(context: Context, streams: list[Stream]) -> None:
 
 @pytest.mark.parametrize("ask", [look_up_ends, locate_on_another_server])
 @pytest.mark.parametrize("position", [None, b"9-0"])
-def test_an_error_changes_nothing(ask: Any, position: bytes | None) -> None:
-    """Taken for a stream that is gone, history would be counted, or counted again."""
+def test_an_error_keeps_the_position(ask: Any, position: bytes | None) -> None:
+    """If the stream counted as deleted, its history would be counted, or counted again."""
     stream = Stream(
         queue_of("bull", "q"),
         b"bull:q:events",
         TotalAggregator(lambda: EventAggregator((1.0,), (1.0,)), {}),
     )
     stream.position, stream.added, stream.read = position, 7, 2
-    context = Context(cast("Client", Refusing()), 0.0)
+    context = Context(cast("Client", FailingClient()), 0.0)
     ask(context, [stream])
     assert (stream.position, stream.added, stream.read) == (position, 7, 2)
     assert not stream.located

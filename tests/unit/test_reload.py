@@ -1,4 +1,4 @@
-"""What a reload takes and refuses, and what the store forgets."""
+"""Reloads: accepted and refused changes, and what the store forgets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def config(**sections: Any) -> Config:
     return Config.model_validate({"connections": {"api": {"url": "redis://h"}}, **sections})
 
 
-def test_a_new_configuration_is_taken() -> None:
+def test_a_valid_configuration_is_accepted() -> None:
     current, new = config(), config(poll={"interval_seconds": 1.0})
     assert reload_config(lambda: new, current) == (new, ())
 
@@ -31,16 +31,16 @@ def test_a_new_configuration_is_taken() -> None:
         ("web.max_concurrent_requests", {"web": {"max_concurrent_requests": 1}}),
     ],
 )
-def test_what_needs_a_restart_is_refused(path: str, sections: dict[str, Any]) -> None:
+def test_changes_that_need_a_restart_are_refused(path: str, sections: dict[str, Any]) -> None:
     current = config()
-    taken, problems = reload_config(lambda: config(**sections), current)
-    assert taken is current
+    effective, problems = reload_config(lambda: config(**sections), current)
+    assert effective is current
     assert problems == (
         f"{path}: cannot be changed by a reload; restart the exporter or restore the old value",
     )
 
 
-def test_every_mistake_is_told() -> None:
+def test_every_error_is_reported() -> None:
     def load() -> Config:
         raise ConfigError("f", [ConfigProblem("a", "is wrong", 1), ConfigProblem("b", "too")])
 
@@ -48,7 +48,7 @@ def test_every_mistake_is_told() -> None:
     assert reload_config(load, current) == (current, ("line 1, a: is wrong", "b: too"))
 
 
-def test_the_board_forgets_what_is_not_kept() -> None:
+def test_the_store_forgets_connections_that_are_not_kept() -> None:
     store = SnapshotStore(["api", "worker"])
     for name in ("api", "worker"):
         store.publish(snapshot(name))

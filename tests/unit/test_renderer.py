@@ -1,4 +1,4 @@
-"""A page that cannot be rendered: nothing on it stays for longer than it is true."""
+"""A page that cannot be rendered: its values are withdrawn when they are stale."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def served(renderer: Renderer) -> Samples:
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Makes every page fail from then on; `monkeypatch.undo` mends it."""
+    """Make every page fail until `monkeypatch.undo`."""
 
     def fail(*_: object) -> None:
         raise ValueError("zip() argument 2 is shorter than argument 1")
@@ -45,7 +45,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return lambda: monkeypatch.setattr(PageWriter, "write", fail)
 
 
-def test_the_previous_page_is_served_until_its_values_are_too_old(
+def test_the_previous_page_is_served_until_its_values_are_stale(
     renderer: Renderer, broken: Callable[[], None], clock: StoppedClock
 ) -> None:
     broken()
@@ -61,7 +61,7 @@ def test_the_previous_page_is_served_until_its_values_are_too_old(
     assert value(samples, "bullmq_exporter_render_failures_total") == 2
 
 
-def test_after_a_minute_the_exporter_is_not_healthy(
+def test_after_a_minute_the_exporter_is_unhealthy(
     renderer: Renderer, store: SnapshotStore, broken: Callable[[], None], clock: StoppedClock
 ) -> None:
     broken()
@@ -78,7 +78,7 @@ def test_after_a_minute_the_exporter_is_not_healthy(
         renderer.stop()
 
 
-def test_all_is_back_with_the_next_page(
+def test_the_next_page_restores_everything(
     renderer: Renderer,
     store: SnapshotStore,
     broken: Callable[[], None],
@@ -96,7 +96,7 @@ def test_all_is_back_with_the_next_page(
     assert value(samples, "bullmq_exporter_render_failures_total") == 3
 
 
-def test_it_is_logged_once_a_minute(
+def test_failures_are_logged_once_a_minute(
     renderer: Renderer,
     broken: Callable[[], None],
     clock: StoppedClock,

@@ -1,4 +1,4 @@
-"""What a server may send, checked before it is parsed."""
+"""Limits on replies, checked before they are parsed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def checked(data: bytes, *, limit: int = 6000, step: int = 1) -> ReplyBound:
         b"%1001\r\n",
     ],
 )
-def test_lists_that_cannot_be_that_long(data: bytes, step: int) -> None:
+def test_impossible_list_lengths_are_rejected(data: bytes, step: int) -> None:
     with pytest.raises(OversizedReplyError) as caught:
         checked(data, step=step)
     assert caught.value.kind is ErrorClass.PROTOCOL
@@ -50,12 +50,12 @@ def test_lists_that_cannot_be_that_long(data: bytes, step: int) -> None:
         b"+\n*1000000000\r\n",
     ],
 )
-def test_replies_with_the_same_characters(data: bytes, step: int) -> None:
-    """A value may look like a header; what a user writes must not end the connection."""
+def test_values_that_look_like_list_headers_pass(data: bytes, step: int) -> None:
+    """A value that a user writes must not end the connection."""
     assert checked(data, step=step).size == len(data)
 
 
-def test_the_number_of_bytes() -> None:
+def test_the_number_of_bytes_is_limited() -> None:
     assert checked(b"x" * 100, limit=100).size == 100
     with pytest.raises(OversizedReplyError, match="received more than the 100 bytes of a reply"):
         checked(b"x" * 101, limit=100)
@@ -71,7 +71,7 @@ values = st.recursive(
 
 
 @given(st.lists(values, min_size=1, max_size=5), st.integers(1, 50))
-def test_every_reply_within_its_size_passes(replies: list[object], step: int) -> None:
+def test_every_reply_within_the_limit_passes(replies: list[object], step: int) -> None:
     data = b"".join(map(_packed, [*replies, [b"\n*1000"]]))
     assert checked(data, limit=len(data), step=step).size == len(data)
 

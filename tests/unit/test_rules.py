@@ -1,4 +1,4 @@
-"""The rules as text: what is committed, what can be changed, and how mistakes are told."""
+"""The rules file: up to date, its conventions, its settings, and error messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMITTED = Path(__file__).parents[2] / "prometheus" / "bullmq.rules.yml"
 FOREIGN = {"up"}
 
 
-def printed(*arguments: str) -> dict[str, Any]:
+def rules_command(*arguments: str) -> dict[str, Any]:
     done = command("rules", *arguments)
     assert done.returncode == 0, done.stderr
     loaded: dict[str, Any] = yaml.safe_load(done.stdout)
@@ -40,7 +40,7 @@ def alerts_of(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
 RULES = alerts_of(yaml.safe_load(rules_file()))
 
 
-def test_what_is_committed_is_what_is_printed() -> None:
+def test_the_committed_rules_are_up_to_date() -> None:
     assert command("rules").stdout == COMMITTED.read_text() == rules_file()
 
 
@@ -59,11 +59,11 @@ VALUES = {
     "reason": set(Reason),
     "collector": {Discovery.name, "queues", "events"},
 }
-"""What a matcher may name: a value that no sample has would silence an alert for good."""
+"""Values that a matcher may name; an alert with any other value could never fire."""
 
 
 @pytest.mark.parametrize("expr", EXPRESSIONS)
-def test_expressions_parse_and_ask_for_what_there_is(expr: str) -> None:
+def test_expressions_parse_and_name_existing_series(expr: str) -> None:
     recorded = {rule.name for rule in RECORDINGS}
     for name, matchers in selectors(expr):
         assert name in set(LABELS) | recorded | FOREIGN
@@ -74,10 +74,10 @@ def test_expressions_parse_and_ask_for_what_there_is(expr: str) -> None:
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 class TestConventions:
-    def test_the_name(self, rule: dict[str, Any]) -> None:
+    def test_alert_names(self, rule: dict[str, Any]) -> None:
         assert re.fullmatch("BullMQ([A-Z][a-z]+)+", rule["alert"])
 
-    def test_everything_is_said(self, rule: dict[str, Any]) -> None:
+    def test_labels_and_annotations_are_complete(self, rule: dict[str, Any]) -> None:
         assert set(rule["labels"]) - {"connection", "connections"} == {"severity"}
         assert rule["labels"]["severity"] in set(Severity)
         notes = rule["annotations"]
@@ -86,7 +86,7 @@ class TestConventions:
         assert notes["description"].endswith(".")
         assert "$value" not in str(rule["labels"])
 
-    def test_expressions_are_fit_for_alerts(self, rule: dict[str, Any]) -> None:
+    def test_expressions_are_suitable_for_alerts(self, rule: dict[str, Any]) -> None:
         assert "topk" not in rule["expr"]
         assert not re.search(r"\b(le|job_name)\b", rule["expr"])
         for window in re.findall(r"\[(\w+)\]", rule["expr"]):
@@ -94,9 +94,9 @@ class TestConventions:
 
 
 class TestChanges:
-    def test_a_threshold_and_a_duration(self) -> None:
+    def test_change_a_threshold_and_a_duration(self) -> None:
         rule = alerts_of(
-            printed(
+            rules_command(
                 *("--set", "JobsWaitingTooLong.above_seconds=10m"),
                 *("--set", "BullMQJobsWaitingTooLong.for=90"),
             )
@@ -104,9 +104,9 @@ class TestChanges:
         assert ") > 600) unless" in rule["expr"]
         assert rule["for"] == "90s"
 
-    def test_a_window_a_ratio_and_a_severity(self) -> None:
+    def test_change_a_window_a_ratio_and_a_severity(self) -> None:
         rule = alerts_of(
-            printed(
+            rules_command(
                 *("--set", "HighFailureRatio.window=1h"),
                 *("--set", "HighFailureRatio.above_ratio=0.2"),
                 *("--set", "HighFailureRatio.severity=critical"),
@@ -116,13 +116,13 @@ class TestChanges:
         assert "> 0.2) and" in rule["expr"]
         assert rule["labels"]["severity"] == "critical"
 
-    def test_without(self) -> None:
-        found = alerts_of(printed("--without", "NoWorkers", "--without", "BullMQEventGap"))
+    def test_omit_alerts(self) -> None:
+        found = alerts_of(rules_command("--without", "NoWorkers", "--without", "BullMQEventGap"))
         assert set(RULES) - set(found) == {"BullMQNoWorkers", "BullMQEventGap"}
 
-    def test_labels_and_addresses(self) -> None:
+    def test_add_labels_and_base_urls(self) -> None:
         rule = alerts_of(
-            printed(
+            rules_command(
                 *("--label", "team=payments"),
                 *("--runbook-url", "https://wiki.example/bullmq"),
                 *("--grafana-url", "https://grafana.example/"),
@@ -143,8 +143,8 @@ class TestChanges:
             assert ("job" in chosen) == ("job" in fires_with), name
 
     def test_links_to_the_status_page(self) -> None:
-        """Its own parameters, with the labels of the alert."""
-        rules = alerts_of(printed("--status-url", "https://bullmq.example/base/"))
+        """The page's own parameters, with the labels of the alert."""
+        rules = alerts_of(rules_command("--status-url", "https://bullmq.example/base/"))
         links = {name: rule["annotations"].get("status_url") for name, rule in rules.items()}
         base = "https://bullmq.example/base/"
         queue = (
@@ -165,21 +165,21 @@ class TestChanges:
             parameters = dict(parse_qsl(urlsplit(re.sub(r"\{\{.*?\}\}", "x", link)).query))
             assert set(parameters) <= set(Query.__slots__)
 
-    def test_a_runbook_that_is_not_published_is_a_warning(self) -> None:
+    def test_a_placeholder_runbook_url_is_a_warning(self) -> None:
         done = command("rules")
         assert "warning: runbook links begin with the placeholder https://OWNER" in done.stderr
         assert command("rules", "--runbook-url", "https://wiki.example/x").stderr == ""
         assert command("rules", "--list").stderr == ""
 
-    def test_a_label_that_is_kept_is_in_every_list(self) -> None:
-        content = printed("--keep-label", "namespace")
+    def test_a_kept_label_is_in_every_label_list(self) -> None:
+        content = rules_command("--keep-label", "namespace")
         for rule in (rule for group in content["groups"] for rule in group["rules"]):
             for labels in re.findall(r"(?:by|on) \((job[^)]*)\)", rule["expr"]):
                 if labels != "job, instance":
                     assert labels.startswith("job, namespace"), rule
 
-    def test_a_manifest(self) -> None:
-        content = printed(
+    def test_prometheusrule_manifest(self) -> None:
+        content = rules_command(
             *("--format", "prometheusrule", "--namespace", "monitoring", "--name", "queues")
         )
         assert content["apiVersion"] == "monitoring.coreos.com/v1"
@@ -193,7 +193,7 @@ class TestChanges:
         waiting = next(line for line in lines if line.startswith("JobsWaitingTooLong "))
         assert waiting.split()[1:] == ["severity=warning", "for=5m", "above_seconds=300"]
 
-    def test_for_a_demonstration(self) -> None:
+    def test_scaled_rules_of_the_demo(self) -> None:
         rule = alerts_of(yaml.safe_load(rules_file(scaled(ALERTS, 1 / 20, 20))))
         assert ") > 15) unless" in rule["BullMQJobsWaitingTooLong"]["expr"]
         assert rule["BullMQJobsWaitingTooLong"]["for"] == "15s"
@@ -201,7 +201,7 @@ class TestChanges:
         assert "> 1000 and" in rule["BullMQBacklogGrowing"]["expr"]
 
 
-MISTAKES = {
+ERRORS = {
     "NoWorkrs.for=1m": "unknown alert NoWorkrs; did you mean NoWorkers?",
     "Xyz.for=1m": "unknown alert Xyz; see bullmq-exporter rules --list",
     "NoWorkers": "NoWorkers: expected ALERT.SETTING=VALUE, such as NoWorkers.for=10m",
@@ -217,9 +217,9 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("change", MISTAKES)
-def test_mistakes(change: str) -> None:
-    with pytest.raises(RuleError, match=re.escape(MISTAKES[change])):
+@pytest.mark.parametrize("change", ERRORS)
+def test_error_messages(change: str) -> None:
+    with pytest.raises(RuleError, match=re.escape(ERRORS[change])):
         changed(ALERTS, [change])
 
 
@@ -233,7 +233,7 @@ def test_mistakes(change: str) -> None:
         (["--keep-label", "a b"], "a b is not a valid label name"),
     ],
 )
-def test_mistakes_end_with_2_and_print_no_rules(arguments: list[str], message: str) -> None:
+def test_errors_exit_with_2_and_print_no_rules(arguments: list[str], message: str) -> None:
     done = command("rules", *arguments)
     assert done.returncode == 2
     assert done.stdout == ""

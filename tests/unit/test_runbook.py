@@ -22,19 +22,19 @@ DASHBOARDS = {
 
 
 def sections() -> dict[str, str]:
-    """Heading → text, in the runbook's order; the introduction is not one."""
+    """The sections by heading, in the runbook's order, without the introduction."""
     found = re.split(r"^## (.+)\n", TEXT, flags=re.MULTILINE)[1:]
-    assert len(set(found[::2])) == len(found[::2]), "a section is there twice"
+    assert len(set(found[::2])) == len(found[::2]), "a section appears twice"
     return dict(zip(found[::2], found[1::2], strict=True))
 
 
 def prose() -> str:
-    """The text without code, one paragraph a line."""
+    """The text without code, with one line per paragraph."""
     plain = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"(?<!\n)\n(?!\n)", " ", re.sub(r"`[^`]+`", "", plain))
 
 
-def test_the_rules_have_their_sections_in_their_order() -> None:
+def test_every_alert_has_a_section_in_the_order_of_the_rules() -> None:
     assert list(sections()) == [alert.full_name for alert in ALERTS]
 
 
@@ -46,7 +46,7 @@ def test_a_section_has_its_four_parts(alert: Alert) -> None:
     assert all(re.search(r"\w", part) for part in found[2::2])
 
 
-def test_settings_are_those_of_the_rules() -> None:
+def test_settings_in_commands_exist() -> None:
     changes = [
         arguments for arguments in commands(TEXT) if arguments[0] == "rules" and arguments[1:]
     ]
@@ -56,7 +56,7 @@ def test_settings_are_those_of_the_rules() -> None:
         assert result.exit_code == 0, result.output
 
 
-def test_a_section_changes_its_own_alert_only() -> None:
+def test_a_section_changes_only_its_own_alert() -> None:
     for heading, text in sections().items():
         for arguments in commands(text):
             named = {value.split(".")[0] for value in arguments if re.match("[A-Z]", value)}
@@ -66,7 +66,7 @@ def test_a_section_changes_its_own_alert_only() -> None:
 def test_panels_exist_on_their_dashboards() -> None:
     quoted = re.findall(r'"([^"]*)"', prose())
     placed = re.findall(r'"([^"]*)" \(([^)]*)\)', prose())
-    assert [panel for panel, _ in placed] == quoted, "a panel is named without its dashboard"
+    assert [panel for panel, _ in placed] == quoted, "a panel is quoted without its dashboard"
     example, *named = placed
     assert example == ("Panel", "Dashboard")
     assert [pair for pair in named if pair[0] not in DASHBOARDS.get(pair[1], ())] == []

@@ -1,4 +1,4 @@
-"""Shards: every queue is one shard's, the same one everywhere, and few move."""
+"""Shards: each queue belongs to one shard, the same in every process, and few move."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEYS = [b"bull\0queue-%d" % number for number in range(10_000)]
         ("bullmq-exporter-4/5", Shard(5, 5)),
     ],
 )
-def test_forms(text: str, shard: Shard) -> None:
+def test_parse_shard(text: str, shard: Shard) -> None:
     assert parse_shard(text) == shard
 
 
@@ -42,12 +42,12 @@ def test_forms(text: str, shard: Shard) -> None:
         "²/5",
     ],
 )
-def test_what_is_no_shard(text: str) -> None:
+def test_invalid_shards_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="must be"):
         parse_shard(text)
 
 
-def test_a_pod_finds_its_shard(tmp_path: Path) -> None:
+def test_a_pod_derives_its_shard_from_its_name(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text('queues: {shard: "${POD_NAME}/3"}')
     config = load(file, {"POD_NAME": "exporter-2"})
@@ -56,14 +56,14 @@ def test_a_pod_finds_its_shard(tmp_path: Path) -> None:
     assert "shard: 3/3" in show(config)
 
 
-def test_values_that_must_never_change() -> None:
+def test_the_assignment_never_changes() -> None:
     """Processes of different versions share the queues of one installation."""
     assert [part_of(key, 5) for key in KEYS[:8]] == [4, 2, 3, 5, 5, 1, 3, 5]
     assert [part_of(key, 50) for key in KEYS[:8]] == [25, 10, 22, 33, 23, 30, 49, 17]
     assert part_of("prefix\0žluťoučký".encode(), 9) == 8
 
 
-def test_parts_are_even() -> None:
+def test_shards_have_similar_sizes() -> None:
     for parts in (2, 5, 9, 50):
         sizes = [0] * parts
         for key in KEYS:
@@ -74,7 +74,7 @@ def test_parts_are_even() -> None:
 
 
 @pytest.mark.parametrize("parts", [1, 4, 8, 9])
-def test_one_part_more_moves_its_own_keys_only(parts: int) -> None:
+def test_another_shard_moves_only_its_own_queues(parts: int) -> None:
     moved = [key for key in KEYS if part_of(key, parts) != part_of(key, parts + 1)]
     assert {part_of(key, parts + 1) for key in moved} == {parts + 1}
     assert len(moved) == pytest.approx(len(KEYS) / (parts + 1), rel=0.1)

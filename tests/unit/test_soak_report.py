@@ -1,4 +1,4 @@
-"""What the soak calls a missed poll."""
+"""The soak report's count of missed polls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.soak.vitals import Poll, Vitals
     [
         ([(0, 1), (1, 2), (2, 3), (3, 4)], "0 of 3"),
         ([(0, 1), (1.7, 2), (2, 3), (3, 4)], "0 of 3"),  # late
-        ([(0, 1), (3, 4)], "0 of 3"),  # two were not looked at
+        ([(0, 1), (3, 4)], "0 of 3"),  # two were not observed
         ([(0, 1), (3, 2), (4, 3)], "2 of 4"),
         ([(0, 1), (1, 2), (20, 3), (21, 4)], "0 of 2"),  # none is due in the outage
     ],

@@ -1,4 +1,4 @@
-"""What starts fast: no more is imported than what is needed."""
+"""Fast starts: commands import only what they need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from exporter.cli.help_text import COMMAND_HELP
 
-# what takes longer to import than all that these calls need
+# packages that take longer to import than everything that these calls need
 HEAVY = {
     "bcrypt",
     "hiredis",
@@ -62,6 +62,6 @@ def test_completion_imports_no_library(words: str) -> None:
     assert names & HEAVY == set()
 
 
-def test_the_exporter_imports_later_what_a_first_page_does_not_need() -> None:
+def test_the_exporter_defers_imports_that_the_first_page_does_not_need() -> None:
     names = imported("import exporter.app, json, sys\nprint(json.dumps(sorted(sys.modules)))")
     assert names & {"jinja2", "redis"} == set()

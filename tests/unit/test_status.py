@@ -1,4 +1,4 @@
-"""The status page: what it says, and that nothing in Redis can make it say something else."""
+"""The status page: its contents, and that no name in Redis can change its markup."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from tests.support.stopped_clock import StoppedClock
 MAIL, IMAGES = ("bull", "mail"), ("bull", "images")
 
 
-def board_of(*snapshots: Snapshot, sync: SyncReport | None = None) -> SnapshotStore:
+def store_of(*snapshots: Snapshot, sync: SyncReport | None = None) -> SnapshotStore:
     store = SnapshotStore(list(dict.fromkeys(each.connection for each in snapshots)))
     for each in snapshots:
         store.publish(each)
@@ -51,13 +51,13 @@ def board_of(*snapshots: Snapshot, sync: SyncReport | None = None) -> SnapshotSt
 
 
 def page_of(*snapshots: Snapshot, query: Query | None = None, **more: Any) -> str:
-    store = board_of(*snapshots, **more)
+    store = store_of(*snapshots, **more)
     settings = config(*store.connections)
     return StatusPage(lambda: settings, store).write(query or Query()).decode()
 
 
 class TestConnections:
-    def test_what_is_known(self) -> None:
+    def test_details_of_a_connection(self) -> None:
         server = ServerFacts(
             {"software": "valkey 9.1", "maxmemory_policy": "noeviction"},
             {"memory_used_bytes": 2048.0, "memory_max_bytes": 0.0, "keys": 7.0},
@@ -73,7 +73,7 @@ class TestConnections:
         assert (view.memory_bytes, view.keys, view.ping_seconds) == (2048, 7, 0.0012)
         assert view.sync == "sees its own writes after 0.4 ms"
 
-    def test_the_sync_test_by_writer(self) -> None:
+    def test_sync_results_of_each_writer(self) -> None:
         both = (snapshot("api"), snapshot("worker"))
         sync = sync_report(["api", "worker"], [("api", "worker")])
         api, worker = connection_views(moment(*both, sync=sync))
@@ -83,15 +83,15 @@ class TestConnections:
         _, worker = connection_views(moment(*both, sync=sync, settings=grouped))
         assert worker.sync == "all 2 connections of its group see its writes after 0.4 ms"
 
-    def test_one_that_is_away_shows_no_latency(self) -> None:
+    def test_a_lost_connection_shows_no_latency(self) -> None:
         view = connection_views(moment(snapshot(up=False, last_error=refused(), ago=60)))[0]
         assert (view.status, view.ping_seconds, view.memory_bytes) == ("down", None, None)
 
-    def test_one_that_was_not_tried(self) -> None:
+    def test_an_untried_connection(self) -> None:
         views = connection_views(moment(snapshot(), connections=("api", "worker")))
         assert [view.status for view in views] == ["up", "not tried yet"]
 
-    def test_one_whose_queues_another_reads(self) -> None:
+    def test_a_connection_whose_queues_another_one_reads(self) -> None:
         api = snapshot("api", {MAIL: {}})
         views = connection_views(moment(api, snapshot("worker", metadata=api.metadata)))
         assert [view.shares for view in views] == ["", "api"]
@@ -104,7 +104,7 @@ class TestQuery:
         page = page_of(snapshot(queues=self.QUEUES), query=Query.of(parameters))
         return re.findall(r'<tr data-key="api\|\d+\|\w+\|(\w+)"', page)
 
-    def test_what_is_blocked_comes_first(self) -> None:
+    def test_blocked_queues_come_first(self) -> None:
         assert self.names() == ["mail", "images", "Mailing"]
 
     @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ class TestQuery:
             ({"utm": "x"}, ["mail", "images", "Mailing"]),
         ],
     )
-    def test_choices(self, parameters: dict[str, str], names: list[str]) -> None:
+    def test_filters_and_orders(self, parameters: dict[str, str], names: list[str]) -> None:
         assert self.names(**parameters) == names
 
     @pytest.mark.parametrize(
@@ -131,18 +131,18 @@ class TestQuery:
             ({"q": "x" * 201}, "a parameter is longer than 200 characters"),
         ],
     )
-    def test_mistakes(self, parameters: dict[str, str], text: str) -> None:
+    def test_error_messages(self, parameters: dict[str, str], text: str) -> None:
         with pytest.raises(QueryError, match=f"^{text}$"):
             Query.of(parameters)
 
-    def test_a_head_keeps_the_search_and_turns_the_order_round(self) -> None:
+    def test_a_column_header_keeps_the_search_and_reverses_the_order(self) -> None:
         query = Query(q="a b&c", only="blocked", sort="failed")
         assert query.sorted_by("name") == "?q=a+b%26c&only=blocked&sort=name"
         assert query.sorted_by("failed").endswith("&sort=failed&order=back")
         back = Query(sort="failed", order="back")
         assert back.sorted_by("failed") == "?sort=failed"
 
-    def test_the_form_says_what_was_asked(self) -> None:
+    def test_the_form_shows_the_current_search(self) -> None:
         query = Query(q='"><b>', prefix="gone", only="blocked")
         page = page_of(snapshot(queues=self.QUEUES), query=query)
         assert 'value="&#34;&gt;&lt;b&gt;"' in page
@@ -151,7 +151,7 @@ class TestQuery:
         assert "No queues match." in page
         assert "0 of 3 queues" in page
 
-    def test_what_is_left_out_is_said(self) -> None:
+    def test_the_page_says_how_many_queues_are_omitted(self) -> None:
         queues = {("bull", f"q{n}"): {} for n in range(MAX_ROWS + 1)}
         page = page_of(snapshot(queues=queues))
         assert page.count("<tr data-key") == MAX_ROWS + 1  # and the connection
@@ -159,7 +159,7 @@ class TestQuery:
 
 
 class Tags(HTMLParser):
-    """Which elements a page has, with their attributes."""
+    """The elements of a page with their attributes."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -185,7 +185,7 @@ HOSTILE = (
 
 class TestHostileNames:
     @pytest.mark.parametrize("name", HOSTILE)
-    def test_are_text(self, name: str) -> None:
+    def test_names_are_shown_as_text(self, name: str) -> None:
         queues = {(name, name): stuck()}
         server = ServerFacts({"software": name, "maxmemory_policy": name}, {}, {})
         problem = refused()
@@ -203,13 +203,13 @@ class TestHostileNames:
         assert [list(attributes) for _, attributes in tags] == [list(a) for _, a in expected]
         assert not [a for _, a in tags for attribute in a if attribute.startswith("on")]
 
-    def test_cannot_be_taken_for_another_queue(self) -> None:
-        """The script finds rows by their keys."""
+    def test_keys_of_rows_are_unique(self) -> None:
+        """The page's script finds rows by their keys."""
         page = page_of(snapshot(queues={("a", "b|c"): {}, ("a|b", "c"): {}}))
         keys = [a["data-key"] for tag, a in Tags(page).found if tag == "tr" and "data-key" in a]
         assert len(keys) == len(set(keys)) == 3
 
-    def test_cannot_turn_the_line_round(self) -> None:
+    def test_control_characters_cannot_reverse_a_line(self) -> None:
         page = page_of(snapshot(queues={("bull", "a\u202eb\nc"): stuck()}))
         assert "<bdi>a?b?c</bdi>" in page
         assert "No worker connected: bull:a?b?c on api" in page
@@ -241,16 +241,16 @@ class TestRows:
             "8 overdue",
         ] + [*("5", "6", "7", "10m", "30s", "3", "1 idle", "?", "?", "?")]
 
-    def test_what_is_not_known_is_no_zero(self) -> None:
+    def test_unknown_values_are_not_zero(self) -> None:
         row = self.row({MAIL: {"waiting": None, "oldest_waiting_seconds": None}})
         assert row.count("<td>?</td>") >= 2
 
-    def test_of_a_connection_that_is_away_look_old(self) -> None:
+    def test_rows_of_a_lost_connection_look_old(self) -> None:
         assert 'class=" old"' in self.row({MAIL: {}}, up=False, last_error=refused(), ago=5)
         assert 'class="blocked' in self.row({MAIL: stuck()})
 
-    def test_rates_come_from_what_is_known_anyway(self) -> None:
-        def told(ago: float, completed: int) -> Snapshot:
+    def test_rates_come_from_earlier_snapshots(self) -> None:
+        def with_events(ago: float, completed: int) -> Snapshot:
             jobs = JobEvents(completed, 0, completed, 0, 0, 0, NO_DURATIONS, {})
             events = EventFacts(
                 {queue_of(*MAIL): QueueEvents(2 * completed, 0, {"": jobs})}, 0.0, 0
@@ -259,11 +259,11 @@ class TestRows:
             facts = {**made.facts, EventFacts: Dated(events, made.at)}
             return replace(made, facts=facts)
 
-        page = page_of(told(30, 100), told(0, 160))
+        page = page_of(with_events(30, 100), with_events(0, 160))
         assert page.count("<td>120</td>") == 2
 
-    def test_have_no_text_between_elements(self) -> None:
-        """A script that moves rows would have to step over it."""
+    def test_rows_have_no_whitespace_between_elements(self) -> None:
+        """The script that moves rows would have to skip it."""
         page = page_of(snapshot(queues={MAIL: stuck(), IMAGES: {}}))
         body = page.split("</thead>")[2].split("</table>")[0].strip()
         assert body.startswith("<tbody><tr ")
@@ -272,9 +272,9 @@ class TestRows:
         assert not re.search(r"</t[hd]>\s+<t[hd]", body)
 
 
-class TestKeeping:
-    def test_a_page_is_made_once_for_a_poll(self) -> None:
-        store = board_of(snapshot(queues={MAIL: {}}))
+class TestCache:
+    def test_a_page_is_rendered_once_per_poll(self) -> None:
+        store = store_of(snapshot(queues={MAIL: {}}))
         page = StatusPage(config, store)
         first = page.write(Query())
         assert page.write(Query()) is first
@@ -282,16 +282,16 @@ class TestKeeping:
         store.publish(snapshot(queues={MAIL: {"waiting": 5}}))
         assert b"<td>5</td>" in page.write(Query())
 
-    def test_time_alone_makes_it_anew(self, clock: StoppedClock) -> None:
-        store = board_of(snapshot(queues={MAIL: {}}))
+    def test_a_page_is_rendered_again_when_values_become_stale(self, clock: StoppedClock) -> None:
+        store = store_of(snapshot(queues={MAIL: {}}))
         page = StatusPage(config, store)
         assert b"All is well" in page.write(Query())
         clock.move(20)
         assert b"Redis unreachable" in page.write(Query())
         assert b"|mail" not in page.write(Query())
 
-    def test_many_queries_are_not_kept_for_ever(self) -> None:
-        page = StatusPage(config, board_of(snapshot()))
+    def test_the_number_of_cached_pages_is_limited(self) -> None:
+        page = StatusPage(config, store_of(snapshot()))
         for n in range(100):
             page.write(Query(q=str(n)))
         assert page._last is not None
@@ -299,12 +299,12 @@ class TestKeeping:
 
 
 class TestFiles:
-    def test_are_small(self) -> None:
+    def test_files_are_small(self) -> None:
         files = [file for file in FOLDER.iterdir() if file.suffix in (".css", ".js", ".j2")]
         assert len(files) == 3
         assert sum(file.stat().st_size for file in files) < 60_000
 
-    def test_ask_nobody_else(self) -> None:
+    def test_nothing_is_loaded_from_other_hosts(self) -> None:
         page = page_of(snapshot(queues={MAIL: stuck()}))
         local = {"http://www.w3.org/2000/svg"}
         for text in [page, *(asset.content.decode() for asset in ASSETS)]:
@@ -314,13 +314,13 @@ class TestFiles:
             assert tag != "style"
             assert not (tag == "script" and "src" not in attributes)
 
-    def test_names_follow_the_content(self) -> None:
+    def test_asset_names_contain_a_hash_of_the_content(self) -> None:
         page = page_of(snapshot())
         for asset in ASSETS:
             assert f'"{asset.path}"' in page
             assert re.fullmatch(r"static/status-[0-9a-f]{12}\.(css|js)", asset.path)
 
-    def test_cards_have_the_names_of_the_columns(self) -> None:
+    def test_cards_label_values_like_the_columns(self) -> None:
         page = page_of(snapshot())
         heads = re.findall(r'<th scope="col"[^>]*><a [^>]*>([^<]*)</a>', page)
         style = (FOLDER / "status.css").read_text()
@@ -329,7 +329,7 @@ class TestFiles:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         (size(None), "?"),
         (size(0), "0 B"),
@@ -347,5 +347,5 @@ class TestFiles:
         (rate(1234.5), "1,234"),
     ],
 )
-def test_numbers(text: str, wanted: str) -> None:
-    assert text == wanted
+def test_formatted_numbers(text: str, expected: str) -> None:
+    assert text == expected

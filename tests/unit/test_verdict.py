@@ -1,4 +1,4 @@
-"""The one verdict: what is found, what explains what, and what is never green."""
+"""The verdict: the finding of each alert, causes and symptoms, and unknown is never green."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from tests.support.factories import (
 from tests.support.stopped_clock import StoppedClock
 
 MAIL, IMAGES = ("bull", "mail"), ("bull", "images")
-WORKS: dict[tuple[str, str], WorkerCount] = {MAIL: WorkerCount(1, 0), IMAGES: WorkerCount(1, 1)}
+WORKERS: dict[tuple[str, str], WorkerCount] = {MAIL: WorkerCount(1, 0), IMAGES: WorkerCount(1, 1)}
 PARENT = StuckJob(StuckKind.PARENT, "p\n", 1.0, "of its children, 2 failed for good")
 BUSY = {"active": 1, "active_locked": 1, "worker_alive": 1, "rate_limited": 0, "paused": 0}
 
@@ -64,18 +64,18 @@ def with_server(values: Mapping[str, float], **facts: Any) -> Snapshot:
     return snapshot(queues={MAIL: {}}, server=server, **facts)
 
 
-def told(**counts: int) -> Snapshot:
-    """A connection whose queue has these totals of events."""
+def with_events(**counts: int) -> Snapshot:
+    """A connection whose queue has these event totals."""
     names = ("added", "started", "completed", "failed", "retried", "stalled")
     jobs = JobEvents(*(counts.get(name, 0) for name in names), NO_DURATIONS, {})
     lost = counts.pop("lost", 0)
     facts = EventFacts({queue_of(*MAIL): QueueEvents(sum(counts.values()), lost, {"": jobs})}, 0, 0)
-    known = snapshot(queues={MAIL: {}}, workers=WORKS)
+    known = snapshot(queues={MAIL: {}}, workers=WORKERS)
     return replace(known, facts={**known.facts, EventFacts: Dated(facts, known.at)})
 
 
 def after_a_minute(clock: StoppedClock, make: Callable[[int], Snapshot]) -> Verdict:
-    """The verdict over `make(1)`, a minute after `make(0)`."""
+    """The verdict on `make(1)`, a minute after `make(0)`."""
     store = SnapshotStore(["api"])
     store.publish(make(0))
     clock.move(60)
@@ -84,9 +84,9 @@ def after_a_minute(clock: StoppedClock, make: Callable[[int], Snapshot]) -> Verd
 
 
 class TestEveryAlert:
-    """A snapshot for which its condition holds, and only what it explains beside it."""
+    """For each alert, a snapshot that causes only its finding, and the symptoms of it."""
 
-    def test_each_has_a_condition_or_a_reason(self) -> None:
+    def test_each_alert_has_a_condition_or_a_reason(self) -> None:
         assert CONDITIONS.keys() | NO_CONDITION.keys() == {alert.name for alert in ALERTS}
 
     @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ class TestEveryAlert:
             ),
         ],
     )
-    def test_holds(self, name: str, made: Callable[[], Snapshot]) -> None:
+    def test_finding_of_an_alert(self, name: str, made: Callable[[], Snapshot]) -> None:
         found = verdict(made())
         assert names(found) == [name]
         (finding,) = found.findings
@@ -155,25 +155,25 @@ class TestEveryAlert:
         assert "{{" not in finding.headline + finding.explanation
         assert found.status is (Status.INFO if name == "QueuePausedTooLong" else finding.status)
 
-    def test_the_alert_explains_what_is_not_blocked(self) -> None:
-        """Without proof beyond the alert's own text, the finding says what the alert says."""
+    def test_without_a_blocked_reason_the_alert_text_explains(self) -> None:
+        """The finding says what the alert says if there is no further evidence."""
         active = {"active": 1, "active_locked": 0, "worker_alive": 0}
         (finding,) = verdict(snapshot(queues={MAIL: active})).findings
         assert finding.name == "NoWorkers"
         assert finding.explanation.startswith("bull:mail on api has unfinished jobs")
 
-    def test_a_rejected_configuration(self) -> None:
+    def test_finding_of_a_rejected_configuration(self) -> None:
         refusal = Reload(successful=False, success_time=0.0)
         assert names(verdict(snapshot(queues={MAIL: {}}), reload=refusal)) == ["ConfigReloadFailed"]
 
-    def test_the_sync_test(self) -> None:
+    def test_finding_of_the_sync_test(self) -> None:
         both = [snapshot(name, {MAIL: {}}) for name in ("api", "worker")]
         failed = sync_report(["api", "worker"], [("api", "worker")])
         found = verdict(*both, sync=failed)
         assert names(found) == ["SyncTestFailing"]
         assert "api" in found.findings[0].explanation
 
-    def test_separate_databases_say_how_to_declare_them(self) -> None:
+    def test_separate_databases_hint_at_sync_groups(self) -> None:
         both = [snapshot(name, {MAIL: {}}) for name in ("api", "mail")]
         report = sync_report(["api", "mail"], [("api", "mail")])
         pairs = [
@@ -189,7 +189,7 @@ class TestEveryAlert:
         (finding,) = verdict(*both, sync=failed, settings=grouped).findings
         assert "sync.groups" not in finding.explanation
 
-    def test_a_page_that_could_not_be_rendered(self) -> None:
+    def test_finding_of_a_page_that_was_not_rendered(self) -> None:
         store = SnapshotStore(["api"])
         store.publish(snapshot(queues={MAIL: {}}))
         store.render_failed_at = time.monotonic() - 10
@@ -197,17 +197,19 @@ class TestEveryAlert:
 
 
 def row(**facts: Any) -> Snapshot:
-    return snapshot(queues={MAIL: {"library_version": "bullmq:5.0.0"} | facts}, workers=WORKS)
+    return snapshot(queues={MAIL: {"library_version": "bullmq:5.0.0"} | facts}, workers=WORKERS)
 
 
 def aged(seconds: float) -> Snapshot:
-    """Jobs that wait although others move."""
+    """A queue whose oldest job has been waiting this long, although others move."""
     return row(waiting=5, oldest_waiting_seconds=seconds, **BUSY)
 
 
 class TestHistory:
-    def test_most_jobs_fail(self, clock: StoppedClock) -> None:
-        found = after_a_minute(clock, lambda n: told(completed=10 + 29 * n, failed=10 + 115 * n))
+    def test_a_very_high_failure_ratio(self, clock: StoppedClock) -> None:
+        found = after_a_minute(
+            clock, lambda n: with_events(completed=10 + 29 * n, failed=10 + 115 * n)
+        )
         assert names(found) == ["VeryHighFailureRatio"]
         assert [each.name for each in found.symptoms] == ["HighFailureRatio"]
         assert "115 of 144 jobs failed" in found.findings[0].explanation
@@ -216,18 +218,20 @@ class TestHistory:
         ("name", "counts"),
         [("JobsStalled", {"stalled": 4}), ("EventGap", {"lost": 1})],
     )
-    def test_grown(self, name: str, counts: dict[str, int], clock: StoppedClock) -> None:
-        found = after_a_minute(clock, lambda n: told(added=1, **(counts if n else {})))
+    def test_growth_of_event_counters(
+        self, name: str, counts: dict[str, int], clock: StoppedClock
+    ) -> None:
+        found = after_a_minute(clock, lambda n: with_events(added=1, **(counts if n else {})))
         assert names(found) == [name]
 
     @pytest.mark.parametrize(
         ("name", "counter"),
         [("RedisKeysEvicted", "evicted_keys"), ("RedisClientsRejected", "rejected_connections")],
     )
-    def test_counters_of_redis(self, name: str, counter: str, clock: StoppedClock) -> None:
+    def test_growth_of_redis_counters(self, name: str, counter: str, clock: StoppedClock) -> None:
         assert names(after_a_minute(clock, lambda n: with_server({counter: 5.0 + n}))) == [name]
 
-    def test_errors(self, clock: StoppedClock) -> None:
+    def test_growth_of_collector_errors(self, clock: StoppedClock) -> None:
         def failing(count: int) -> Snapshot:
             report = CollectorReport(True, 0.1, time.time(), {ErrorClass.PROTOCOL: 1 + count})
             return snapshot(queues={MAIL: {}}, reports={"events": report})
@@ -235,8 +239,8 @@ class TestHistory:
         assert names(after_a_minute(clock, failing)) == ["CollectionErrors"]
 
 
-def etl(**target: float) -> Config:
-    """Targets of queues named m*; later patterns do not count."""
+def with_targets(**target: float) -> Config:
+    """Targets for queues named m*, before a pattern that must not count."""
     return config("api", queues={"targets": {"m*": target, "*": {"wait_seconds": 1}}})
 
 
@@ -251,84 +255,84 @@ class TestTargets:
             (60, 721, ["JobsWaitingFarTooLong"]),
         ],
     )
-    def test_waiting(self, target: float, seconds: float, expected: list[str]) -> None:
-        assert names(verdict(aged(seconds), settings=etl(wait_seconds=target))) == expected
+    def test_wait_target(self, target: float, seconds: float, expected: list[str]) -> None:
+        assert names(verdict(aged(seconds), settings=with_targets(wait_seconds=target))) == expected
 
-    def test_the_first_pattern_counts_even_without_a_value(self) -> None:
-        assert names(verdict(aged(299), settings=etl(run_seconds=5))) == []
+    def test_the_first_matching_pattern_counts_even_without_a_value(self) -> None:
+        assert names(verdict(aged(299), settings=with_targets(run_seconds=5))) == []
 
-    def test_running(self) -> None:
+    def test_run_target(self) -> None:
         busy = row(oldest_active_seconds=3601, **BUSY)
-        assert names(verdict(busy, settings=etl(run_seconds=7200))) == []
-        assert names(verdict(busy, settings=etl(run_seconds=3600))) == ["ActiveJobTooLong"]
+        assert names(verdict(busy, settings=with_targets(run_seconds=7200))) == []
+        assert names(verdict(busy, settings=with_targets(run_seconds=3600))) == ["ActiveJobTooLong"]
 
     @pytest.mark.parametrize(
         ("ratio", "expected"), [(0.8, []), (0.5, ["HighFailureRatio"]), (0, ["HighFailureRatio"])]
     )
-    def test_failing(self, ratio: float, expected: list[str], clock: StoppedClock) -> None:
+    def test_failure_target(self, ratio: float, expected: list[str], clock: StoppedClock) -> None:
         store = SnapshotStore(["api"])
-        store.publish(told(completed=10, failed=10))
+        store.publish(with_events(completed=10, failed=10))
         clock.move(60)
-        store.publish(told(completed=39, failed=125))
-        found = verdict_of(moment_of(store, etl(failure_ratio=ratio)))
+        store.publish(with_events(completed=39, failed=125))
+        found = verdict_of(moment_of(store, with_targets(failure_ratio=ratio)))
         assert names(found) == expected
         assert found.symptoms == ()
 
     @pytest.mark.parametrize(("seconds", "expected"), [(60, []), (61, ["QueueSilent"])])
-    def test_silent(self, seconds: float, expected: list[str]) -> None:
+    def test_silence_target(self, seconds: float, expected: list[str]) -> None:
         snapshot = added(time.time() - seconds)
-        assert names(verdict(snapshot, settings=etl(silent_seconds=60))) == expected
+        assert names(verdict(snapshot, settings=with_targets(silent_seconds=60))) == expected
         assert names(verdict(snapshot)) == []
 
-    def test_a_last_job_that_was_not_seen_is_unknown(self) -> None:
-        found = verdict(added(None), settings=etl(silent_seconds=60))
+    def test_an_unseen_last_job_is_unknown(self) -> None:
+        found = verdict(added(None), settings=with_targets(silent_seconds=60))
         assert found.groups[0].headline == "Last added job unknown: 1 queue of api"
         assert found.status is Status.UNKNOWN
 
 
 def added(at: float | None) -> Snapshot:
-    """A queue to which the last job was added then."""
+    """A queue to which the last job was added at that Unix time; None if not seen."""
     jobs = JobEvents(0, 0, 0, 0, 0, 0, NO_DURATIONS, {})
     facts = EventFacts({queue_of(*MAIL): QueueEvents(0, 0, {"": jobs}, at)}, 0, 0)
-    known = snapshot(queues={MAIL: {}}, workers=WORKS)
+    known = snapshot(queues={MAIL: {}}, workers=WORKERS)
     return replace(known, facts={**known.facts, EventFacts: Dated(facts, known.at)})
 
 
 class TestCauses:
-    def test_what_an_unreachable_redis_explains(self) -> None:
+    def test_an_unreachable_redis_explains_the_sync_test(self) -> None:
         lost = snapshot("worker", up=False, last_error=refused())
         sync = sync_report(["api", "worker"], [("api", "worker"), ("worker", "api")])
         found = verdict(snapshot("api", {MAIL: {}}), lost, sync=sync)
         assert names(found) == ["RedisUnreachable"]
 
-    def test_what_missing_workers_explain(self) -> None:
+    def test_missing_workers_explain_waiting_jobs(self) -> None:
         found = verdict(snapshot(queues={MAIL: stuck() | {"oldest_waiting_seconds": 4000.0}}))
         assert names(found) == ["NoWorkers"]
         assert {each.name for each in found.symptoms} == {
             *("QueueBlocked", "JobsWaitingTooLong", "JobsWaitingFarTooLong"),
         }
 
-    def test_other_queues_are_not_explained(self) -> None:
+    def test_a_cause_explains_only_its_own_queue(self) -> None:
         queues = {MAIL: stuck(), IMAGES: BUSY | {"waiting": 1, "oldest_waiting_seconds": 400.0}}
         found = verdict(snapshot(queues=queues, workers={IMAGES: WorkerCount(1, 0)}))
         assert names(found) == ["NoWorkers", "JobsWaitingTooLong"]
 
 
 class TestText:
-    def test_all_is_well(self) -> None:
-        found = verdict(snapshot(queues={MAIL: {"waiting": 2} | BUSY, IMAGES: {}}, workers=WORKS))
+    def test_headline_without_problems(self) -> None:
+        found = verdict(snapshot(queues={MAIL: {"waiting": 2} | BUSY, IMAGES: {}}, workers=WORKERS))
         assert (found.status, found.headline) == (
             Status.OK,
             "All is well: 2 queues, none blocked",
         )
 
-    def test_a_shard_speaks_for_itself_alone(self) -> None:
+    def test_a_shard_reports_only_its_own_queues(self) -> None:
         seen = moment(snapshot(queues={MAIL: {}}))
         text = {"connections": {"api": {"url": "redis://api"}}, "queues": {"shard": "2/3"}}
         shard = replace(seen, config=Config.model_validate(text))
         assert verdict_of(shard).headline == "All is well: 1 queue of shard 2/3, none blocked"
 
-    def test_many_queues_with_one_reason_are_one_line(self) -> None:
+    def test_queues_with_the_same_problem_are_one_line(self) -> None:
         queues = {("bull", f"q{n}"): stuck() for n in range(8)}
         (group,) = verdict(snapshot(queues=queues)).groups
         assert group.headline.startswith("No worker connected: 8 queues (q")
@@ -351,7 +355,7 @@ class TestText:
             "(oldest job: 90s)",
         )
 
-    def test_the_largest_comes_first(self) -> None:
+    def test_the_queue_with_the_largest_impact_comes_first(self) -> None:
         queues = {
             ("bull", name): stuck() | {"waiting": size, "oldest_waiting_seconds": 100.0}
             for name, size in (("small", 1), ("large", 900), ("middle", 30))
@@ -359,7 +363,7 @@ class TestText:
         found = verdict(snapshot(queues=queues))
         assert [each.labels["queue"] for each in found.findings] == ["large", "middle", "small"]
 
-    def test_the_worst_comes_first(self) -> None:
+    def test_the_worst_status_comes_first(self) -> None:
         found = verdict(snapshot(queues={MAIL: stuck()}, dropped=1), connections=("api", "worker"))
         assert [group.status for group in found.groups] == [
             *(Status.CRITICAL, Status.WARNING, Status.UNKNOWN)
@@ -382,7 +386,9 @@ class TestText:
             (40, {}, "no poll has finished in time"),
         ],
     )
-    def test_why_redis_is_unreachable(self, ago: float, facts: dict[str, Any], text: str) -> None:
+    def test_explanation_of_an_unreachable_redis(
+        self, ago: float, facts: dict[str, Any], text: str
+    ) -> None:
         found = verdict(snapshot(queues={MAIL: {}}, ago=ago, **facts))
         assert text in found.findings[0].explanation
 
@@ -397,12 +403,12 @@ class TestText:
             ("{{ $labels.queue }}", 0.0, "mail"),
         ],
     )
-    def test_templates(self, template: str, value: float, shown: str) -> None:
+    def test_alert_templates_are_filled(self, template: str, value: float, shown: str) -> None:
         assert fill(template, {"queue": "mail"}, value) == shown
 
 
 class TestNeverGreen:
-    """Taking something away makes no verdict better."""
+    """Missing data never makes a verdict better."""
 
     def test_before_the_first_poll(self) -> None:
         found = verdict(connections=("api", "worker"))
@@ -412,25 +418,25 @@ class TestNeverGreen:
     def test_while_queues_are_discovered(self) -> None:
         assert verdict(snapshot(facts={})).headline == "Discovering the queues of api"
 
-    def test_old_jobs_that_nobody_has_watched_yet(self) -> None:
+    def test_old_jobs_before_they_were_watched(self) -> None:
         facts = stuck(10) | BUSY | {"oldest_waiting_seconds": 200.0}
-        found = verdict(snapshot(queues={MAIL: facts}, workers=WORKS))
+        found = verdict(snapshot(queues={MAIL: facts}, workers=WORKERS))
         assert found.headline == "Watching 1 queue: verdict in 50 s"
         assert found.status is Status.UNKNOWN
 
-    def test_counts_that_could_not_be_read(self) -> None:
+    def test_unreadable_counts(self) -> None:
         found = verdict(snapshot(queues={MAIL: {"waiting": None}, IMAGES: {}}))
         assert found.headline == "Ready jobs unknown: 1 queue of api"
         assert found.status is Status.UNKNOWN
 
-    def test_queues_that_could_not_be_read(self) -> None:
+    def test_unreadable_queues(self) -> None:
         reports = {"queues": CollectorReport(success=False, last_error=refused())}
         known = snapshot(queues={MAIL: {}}, reports=reports)
         facts = {kind: dated for kind, dated in known.facts.items() if kind is not QueueTable}
         found = verdict(replace(known, facts=facts))
         assert found.headline == "The queues of api cannot be read"
 
-    def test_a_list_of_clients_that_is_refused_is_no_problem_and_is_said(self) -> None:
+    def test_a_refused_client_list_is_only_mentioned(self) -> None:
         reports = {"workers": CollectorReport(not_available=("client|list",))}
         found = verdict(snapshot(queues={MAIL: {}}, reports=reports))
         assert found.status is Status.INFO

@@ -1,4 +1,4 @@
-"""Certificates and users in files: what is accepted, and what people are told."""
+"""Certificates, users and other files: accepted contents and error messages."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.support.tls import renew
 HASH = "$2y$10$abcdefghijklmnopqrstuuAbCdEfGhIjKlMnOpQrStUvWxYz01234"
 
 
-def told(folder: Path, web: str) -> str:
-    """What is wrong with the section `web`."""
+def message(folder: Path, web: str) -> str:
+    """The error message for this section `web`."""
     file = folder / "config.yaml"
     file.write_text(f"web: {{{web}}}\n")
     with pytest.raises(ConfigError) as caught:
@@ -33,11 +33,11 @@ def told(folder: Path, web: str) -> str:
 
 
 class TestUsers:
-    def told(self, folder: Path, text: str, more: str = "") -> str:
+    def message(self, folder: Path, text: str, more: str = "") -> str:
         (folder / "users").write_text(text)
-        return told(folder, f"basic_auth_users_file: {folder}/users{more}")
+        return message(folder, f"basic_auth_users_file: {folder}/users{more}")
 
-    def test_users_of_both_places_are_in_force_and_masked(self, tmp_path: Path) -> None:
+    def test_users_of_both_places_are_accepted_and_masked(self, tmp_path: Path) -> None:
         (tmp_path / "users").write_text(f"alice: {HASH}\n")
         file = tmp_path / "config.yaml"
         file.write_text(
@@ -48,31 +48,33 @@ class TestUsers:
         assert config.web.basic_auth_users["alice"].reveal() == HASH
         assert HASH not in show(config) + repr(config)
 
-    @pytest.mark.parametrize("text", ["", "# nobody\n", "[alice]\n", "alice\n"])
-    def test_nobody(self, tmp_path: Path, text: str) -> None:
-        assert self.told(tmp_path, text) == (
+    @pytest.mark.parametrize("text", ["", "# no users\n", "[alice]\n", "alice\n"])
+    def test_an_empty_users_file_is_rejected(self, tmp_path: Path, text: str) -> None:
+        assert self.message(tmp_path, text) == (
             "line 1, web.basic_auth_users_file: FOLDER/users: must have at least one line "
             "`name: hash`"
         )
 
     @pytest.mark.parametrize("value", ["hunter2", "12", "", "[x]", HASH.replace("$10$", "$99$")])
-    def test_no_hash(self, tmp_path: Path, value: str) -> None:
-        text = self.told(tmp_path, f"bob: {HASH}\nalice: {value}\n")
+    def test_a_value_that_is_not_a_bcrypt_hash_is_rejected(
+        self, tmp_path: Path, value: str
+    ) -> None:
+        text = self.message(tmp_path, f"bob: {HASH}\nalice: {value}\n")
         assert text == (
             "line 1, web.basic_auth_users_file: FOLDER/users: line 2, alice: must be a bcrypt "
             "hash; generate one with `htpasswd -nB`"
         )
 
-    def test_twice(self, tmp_path: Path) -> None:
-        text = self.told(tmp_path, f"a: {HASH}\na: {HASH}\n")
+    def test_a_repeated_user_is_rejected(self, tmp_path: Path) -> None:
+        text = self.message(tmp_path, f"a: {HASH}\na: {HASH}\n")
         assert "line 2, a: repeated key, first on line 1" in text
-        text = self.told(tmp_path, f"a: {HASH}\n", f", basic_auth_users: {{a: {HASH}}}")
+        text = self.message(tmp_path, f"a: {HASH}\n", f", basic_auth_users: {{a: {HASH}}}")
         assert text.endswith(
             "FOLDER/users: user a is also in web.basic_auth_users; keep one of them"
         )
 
-    def test_no_yaml(self, tmp_path: Path) -> None:
-        assert "FOLDER/users: line 1, not valid YAML" in self.told(tmp_path, "a: [")
+    def test_invalid_yaml_is_rejected(self, tmp_path: Path) -> None:
+        assert "FOLDER/users: line 1, not valid YAML" in self.message(tmp_path, "a: [")
 
 
 class TestCertificates:
@@ -81,16 +83,16 @@ class TestCertificates:
         renew(tmp_path, trustme.CA())
         return f"cert_file: {tmp_path}/server.pem, key_file: {tmp_path}/server.key"
 
-    def test_a_key_of_another_certificate(self, tmp_path: Path, tls: str) -> None:
+    def test_a_mismatched_key_is_rejected(self, tmp_path: Path, tls: str) -> None:
         other = trustme.CA().issue_cert("other")
         other.private_key_pem.write_to_path(str(tmp_path / "server.key"))
-        text = told(tmp_path, f"tls: {{{tls}}}")
+        text = message(tmp_path, f"tls: {{{tls}}}")
         assert text == (
             "line 1, web.tls: cannot load FOLDER/server.pem and FOLDER/server.key (key values "
             "mismatch); they must hold a PEM certificate with its chain, and its unencrypted key"
         )
 
-    def test_an_encrypted_key_asks_nobody(self, tmp_path: Path, tls: str) -> None:
+    def test_an_encrypted_key_is_rejected_without_a_prompt(self, tmp_path: Path, tls: str) -> None:
         file = tmp_path / "server.key"
         key = serialization.load_pem_private_key(file.read_bytes(), password=None)
         locked = key.private_bytes(
@@ -99,20 +101,20 @@ class TestCertificates:
             serialization.BestAvailableEncryption(b"x"),
         )
         file.write_bytes(locked)
-        assert "unencrypted key" in told(tmp_path, f"tls: {{{tls}}}")
+        assert "unencrypted key" in message(tmp_path, f"tls: {{{tls}}}")
 
-    def test_no_client_ca(self, tmp_path: Path, tls: str) -> None:
+    def test_an_invalid_client_ca_is_rejected(self, tmp_path: Path, tls: str) -> None:
         (tmp_path / "ca").write_text("nothing\n")
-        text = told(tmp_path, f"tls: {{{tls}, client_ca_file: {tmp_path}/ca}}")
+        text = message(tmp_path, f"tls: {{{tls}, client_ca_file: {tmp_path}/ca}}")
         assert text.startswith("line 1, web.tls: cannot load FOLDER/ca (")
         assert text.endswith("; it must hold PEM certificates")
 
-    def test_none(self) -> None:
+    def test_no_certificates(self) -> None:
         assert Certificates(WebTLS()).context is None
 
 
-class TestOtherFiles:
-    """What is not a regular file would block the exporter, or never end."""
+class TestIrregularFiles:
+    """Other files could block the exporter, or never end."""
 
     KEYS = (
         "web: {basic_auth_users_file: PATH}",
@@ -130,7 +132,7 @@ class TestOtherFiles:
         return tmp_path / "fifo"
 
     @pytest.mark.parametrize("key", KEYS)
-    def test_named_in_a_configuration(self, fifo: Path, key: str) -> None:
+    def test_files_named_in_a_configuration_must_be_regular(self, fifo: Path, key: str) -> None:
         file = fifo.parent / "config.yaml"
         for path in (fifo, Path("/dev/zero")):
             file.write_text(key.replace("PATH", str(path)))
@@ -141,18 +143,18 @@ class TestOtherFiles:
         with pytest.raises(ConfigError, match=r"cannot be read \(not a regular file\)"):
             load(fifo, {})
 
-    def test_a_password_read_later(self, fifo: Path) -> None:
+    def test_a_password_file_must_be_regular_at_each_read(self, fifo: Path) -> None:
         connection = load(None, {"REDIS_URL": "redis://h"}).connections["default"]
         with pytest.raises(OSError, match="not a regular file"):
             connection.model_copy(update={"password_file": fifo}).read_password()
 
-    def test_certificates_read_later(self, fifo: Path) -> None:
+    def test_certificate_files_must_be_regular_at_each_read(self, fifo: Path) -> None:
         with pytest.raises(ValueError, match="not a regular file"):
             Certificates(WebTLS(cert_file=fifo, key_file=fifo))
         with pytest.raises(OSError, match="not a regular file"):
             tls_context(RedisTLS(ca_file=fifo))
 
-    def test_too_large(self, tmp_path: Path) -> None:
+    def test_large_files_are_rejected(self, tmp_path: Path) -> None:
         (tmp_path / "users").write_text("#" + " " * MAX_YAML_BYTES)
         assert "larger than 1 MB" in str(self._error(tmp_path / "users"))
         file = tmp_path / "config.yaml"
@@ -186,7 +188,7 @@ class TestExposedFiles:
         file.chmod(0o640)
         assert exposed_files(config, file) == []
 
-    def test_files_that_it_names(self, tmp_path: Path) -> None:
+    def test_exposed_files_named_in_a_configuration(self, tmp_path: Path) -> None:
         renew(tmp_path, trustme.CA())
         (tmp_path / "users").write_text(f"alice: {HASH}\n")
         (tmp_path / "password").write_text("hunter2")

@@ -1,4 +1,4 @@
-"""Who counts as one client."""
+"""Which addresses count as one client."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ from exporter.web.limits import peer_of
         ("no address", "no address", True),
     ],
 )
-def test_one_client(one: str, other: str, *, same: bool) -> None:
+def test_addresses_of_one_client(one: str, other: str, *, same: bool) -> None:
     assert (peer_of(one) == peer_of(other)) is same

@@ -1,4 +1,4 @@
-"""Workers in captured and made-up CLIENT LISTs."""
+"""Workers counted from CLIENT LIST replies, captured and constructed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from exporter.bullmq import Queue, queue_of
 from exporter.collectors.contract import Context
 from exporter.collectors.workers import WorkerNames, WorkersCollector, count_workers
 from exporter.state.snapshots import WorkerCount
-from tests.support.fuzzing.answers import AnsweringClient
+from tests.support.fuzzing.fuzzed_client import FuzzedClient
 from tests.support.keyspaces import NAMES, keyspace
 
 MAIL = queue_of("bull", "mail")
@@ -33,12 +33,12 @@ def counted(*lines: bytes, queues: tuple[Queue, ...] = (MAIL,)) -> dict[str, Wor
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_captured_lists(name: str) -> None:
+def test_counts_equal_bullmqs_own(name: str) -> None:
     captured = keyspace(name)
     queues = tuple(queue_of("bull", queue) for queue in captured["official_get_workers"])
     lines = [text.encode() for text in captured["client_list_all"]]
     found = count_workers(lines, WorkerNames(queues), 0).counts
-    # the port counts both connections of a Python worker
+    # BullMQ for Python counts both connections of a worker
     halved = 2 if "python" in name else 1
     assert {queue.name: found.get(queue, WorkerCount(0, 0)).total for queue in queues} == {
         queue: count // halved for queue, count in captured["official_get_workers"].items()
@@ -48,26 +48,26 @@ def test_captured_lists(name: str) -> None:
 
 
 class TestNames:
-    def test_node_with_and_without_a_worker_name(self) -> None:
+    def test_node_workers_with_and_without_a_name(self) -> None:
         lines = (line(f"bull:{node('mail')}"), line(f"bull:{node('mail')}:w:a", flags="N"))
         assert counted(*lines) == {"mail": WorkerCount(2, 1)}
 
-    def test_python_has_two_connections(self) -> None:
+    def test_a_python_worker_has_two_connections(self) -> None:
         pair = (line("bull:mail:w:x"), line("bull:mail:w:x", flags="N", cmd="evalsha"))
         assert counted(*pair) == {"mail": WorkerCount(1, 1)}
-        # its blocking connection may be away for seconds
+        # its blocking connection may be missing for seconds
         assert counted(pair[1]) == {"mail": WorkerCount(1, 0)}
 
     def test_both_libraries_on_one_queue(self) -> None:
         lines = (line(f"bull:{node('mail')}"), line("bull:mail"), line("bull:mail", cmd="evalsha"))
         assert counted(*lines) == {"mail": WorkerCount(2, 2)}
 
-    def test_a_queue_whose_name_looks_like_a_suffix(self) -> None:
+    def test_a_queue_name_that_contains_the_worker_suffix(self) -> None:
         queues = (MAIL, queue_of("bull", "mail:w:a"))
         assert counted(line("bull:mail:w:a"), queues=queues) == {"mail:w:a": WorkerCount(1, 1)}
         assert counted(line("bull:mail:w:a:w:b"), queues=queues) == {"mail:w:a": WorkerCount(1, 1)}
 
-    def test_what_is_no_worker(self) -> None:
+    def test_other_connections_do_not_count(self) -> None:
         others = (
             line(f"bull:{node('mail')}:qe", cmd="xread"),
             line(f"bull:{node('mailing')}"),
@@ -80,7 +80,7 @@ class TestNames:
         )
         assert counted(*others) == {}
 
-    def test_names_that_only_python_or_node_can_have(self) -> None:
+    def test_names_with_special_characters(self) -> None:
         queue = queue_of("my:app", "naïve {tag}")
         found = count_workers(
             [line(f"my:app:{node('naïve {tag}')}")], WorkerNames((queue,)), 0
@@ -88,8 +88,8 @@ class TestNames:
         assert found == {queue: WorkerCount(1, 1)}
 
 
-class Lookups(dict[bytes, tuple[Queue, bool]]):
-    """Counts how often a name is looked up."""
+class CountingLookups(dict[bytes, tuple[Queue, bool]]):
+    """A dict that counts its lookups."""
 
     count = 0
 
@@ -101,22 +101,22 @@ class Lookups(dict[bytes, tuple[Queue, bool]]):
 class TestLongNames:
     """Anyone who may connect to Redis chooses the name of the connection."""
 
-    def test_lookups_do_not_grow_with_the_name(self) -> None:
+    def test_the_number_of_lookups_does_not_grow_with_the_name(self) -> None:
         names = WorkerNames((MAIL,))
-        lookups = names._workers = Lookups(names._workers)
+        lookups = names._workers = CountingLookups(names._workers)
         for repeats in (10, 2000):
             lookups.count = 0
             assert names.find(b"x" + b":w:" * repeats) is None
             assert lookups.count <= 1 + len(names._lengths)
 
-    def test_a_worker_with_a_suffix_in_its_own_name(self) -> None:
+    def test_a_worker_name_that_contains_the_suffix(self) -> None:
         assert counted(line("bull:mail:w:w:x")) == {"mail": WorkerCount(1, 1)}
         assert counted(line("bull:mail" + ":w:" * 99)) == {"mail": WorkerCount(1, 1)}
 
-    def test_a_longer_line_is_skipped_and_counted(self) -> None:
+    def test_a_too_long_line_is_skipped_and_counted(self) -> None:
         own = line("bullmq-exporter:api").replace(b"id=7", b"id=5")
         lines = [line("bull:mail:w:" + "x" * size) for size in (100, 9000, 9000)]
-        client = AnsweringClient({"CLIENT"}, [b"\n".join([own, *lines])])
+        client = FuzzedClient({"CLIENT"}, [b"\n".join([own, *lines])])
         client.connect()
         context = Context(client, 0.0, (MAIL,))
         assert WorkersCollector().collect(context).of(MAIL) == WorkerCount(1, 1)

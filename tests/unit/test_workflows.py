@@ -1,4 +1,4 @@
-"""GitHub's workflows, Dependabot and templates: checked by schema, by zizmor and by use."""
+"""GitHub workflows, Dependabot and templates: valid, secure, and naming only what exists."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILES = sorted(FOLDER.glob("*.yml"))
 DEPENDABOT = ROOT / ".github" / "dependabot.yml"
 TEMPLATES = ROOT / ".github" / "ISSUE_TEMPLATE"
 FORMS = [file for file in sorted(TEMPLATES.glob("*.yml")) if file.name != "config.yml"]
-# what Dependabot looks for in a folder
+# the file that Dependabot needs in a folder
 READ_BY = {
     "pip": "pyproject.toml",
     "npm": "package.json",
@@ -34,7 +34,7 @@ READ_BY = {
     "docker": "Dockerfile",
     "docker-compose": "compose.yaml",
 }
-# who may do more than read, and what
+# write permissions, by job
 WRITERS = {("pypi", "id-token"), ("image", "packages")}
 
 
@@ -61,22 +61,22 @@ def script(job: str, name: str) -> str:
     return str(found)
 
 
-def test_they_follow_the_schema() -> None:
+def test_workflows_follow_the_schema() -> None:
     assert violations("github-workflows", *FILES) == ""
 
 
-def test_the_schema_finds_a_wrong_key(tmp_path: Path) -> None:
+def test_the_schema_rejects_an_unknown_key(tmp_path: Path) -> None:
     bad = tmp_path / "test.yml"
     bad.write_text(FILES[-1].read_text().replace("runs-on", "runs-in"))
     assert "runs-in" in violations("github-workflows", bad)
 
 
-def test_the_auditor_finds_nothing() -> None:
+def test_zizmor_reports_nothing() -> None:
     done = audit(ROOT / ".github")
     assert done.returncode == 0, done.stdout
 
 
-def test_the_auditor_finds_what_is_wrong(tmp_path: Path) -> None:
+def test_zizmor_reports_an_injection(tmp_path: Path) -> None:
     injected = (
         (FOLDER / "release.yml").read_text().replace('"$GITHUB_REF_NAME"', "${{ github.head_ref }}")
     )
@@ -87,7 +87,7 @@ def test_the_auditor_finds_what_is_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_jobs_may_do_only_what_they_must(file: Path) -> None:
+def test_jobs_have_minimal_permissions(file: Path) -> None:
     content = load(file)
     assert content["permissions"] == {}
     for name, job in content["jobs"].items():
@@ -103,14 +103,14 @@ def test_actions_have_a_version(file: Path) -> None:
         assert re.search(r"@(release/)?v\d+$", action) or (ROOT / action).exists(), action
 
 
-def test_it_is_tested_on_the_oldest_python() -> None:
+def test_the_oldest_supported_python_is_tested() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     tested = load(FOLDER / "test.yml")["jobs"]["test"]["strategy"]["matrix"]["python"]
     assert f">={tested[0]}" == project["requires-python"]
     assert (ROOT / ".ci" / "run").exists()
 
 
-def test_only_the_tag_of_the_version_is_released() -> None:
+def test_only_a_tag_that_equals_the_version_is_released() -> None:
     condition = script("build", "Check that the tag is the version")
 
     def released(tag: str) -> bool:
@@ -125,7 +125,7 @@ def test_only_the_tag_of_the_version_is_released() -> None:
     assert not released("v99.0.0")
 
 
-def test_what_is_asked_of_compose_is_there() -> None:
+def test_the_compose_job_names_existing_metrics_and_ports() -> None:
     start = script("compose", "Start all services and wait until they are healthy")
     assert f"-f {compose.FILE.relative_to(ROOT)} " in start
     asked = script("compose", "Check that Prometheus has samples and Grafana has the dashboards")
@@ -137,7 +137,7 @@ def test_what_is_asked_of_compose_is_there() -> None:
         assert f"127.0.0.1:{port}:{port}" in published
 
 
-def test_the_image_is_ours() -> None:
+def test_the_image_job_builds_the_dockerfile() -> None:
     (build,) = [s["with"] for s in steps("image") if "build-push-action" in s.get("uses", "")]
     assert ROOT / build["context"] / build["file"] == image.FILE
 
@@ -166,7 +166,7 @@ def test_commands_in_templates_exist() -> None:
         main.commands[name].make_context(name, arguments)
 
 
-def test_dependabot_looks_where_there_is_something() -> None:
+def test_dependabot_folders_have_the_expected_files() -> None:
     updates = load(DEPENDABOT)["updates"]
     assert {update["package-ecosystem"] for update in updates} == set(READ_BY)
     for update in updates:
@@ -174,17 +174,17 @@ def test_dependabot_looks_where_there_is_something() -> None:
         assert (folder / READ_BY[update["package-ecosystem"]]).exists(), update
 
 
-def test_targets_of_make_exist() -> None:
+def test_make_targets_exist() -> None:
     asked = [s["run"] for job in ("lowest", "audit") for s in steps(job) if "run" in s]
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"make ([a-z]+)", "\n".join(asked))) == {"lowest", "audit"} <= targets
 
 
-def test_the_audit_must_be_answered_in_ci() -> None:
+def test_the_audit_is_required_in_ci() -> None:
     assert "--required" in script("audit", "Audit the installed packages")
 
 
-def test_the_lowest_python_is_tested_with_the_lowest_versions() -> None:
+def test_the_lowest_versions_are_tested_on_the_oldest_python() -> None:
     (version,) = [s["with"]["python-version"] for s in steps("lowest") if "python" in str(s)]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert f">={version}" == project["requires-python"]

@@ -1,12 +1,12 @@
-// Parts of a scenario: node actor.mjs <bullmq5|bullmq6> <port> '<JSON, a list of parts>'
-// { role: "producer", queue, count, every, options }   adds jobs; every ms, or all at once
-// { role: "worker", queue, concurrency, ms, limiter, options }  works until the process is killed
+// Parts of a scenario: node actor.mjs <bullmq5|bullmq6> <port> '<JSON list of parts>'
+// { role: "producer", queue, count, every, options }   adds jobs, every `every` ms or all at once
+// { role: "worker", queue, concurrency, ms, limiter, options }  processes jobs until the process is killed
 // { role: "flow", queue, children }                    adds a parent; its children are in queue-children
-// { role: "admin", queue, call, args }                 calls a method of the Queue and ends
-// They begin one after the other; a producer or admin is done then with what it does at once.
-// Prints "ready" when all have begun.
-// cluster: true has the port of a cluster's node; prefix: of the queue's keys; user: and PASSWORD
-// in the environment, to log in
+// { role: "admin", queue, call, args }                 calls a method of the Queue
+// They start one after the other; a producer without `every` and an admin finish before the next.
+// Prints "ready" when all have started.
+// cluster: whether the port is that of a cluster node; prefix: of the queue's keys; user: logs in with
+// PASSWORD from the environment
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster } from 'ioredis';
 
@@ -27,7 +27,7 @@ async function work(part) {
     part.queue,
     async () => {
       await sleep(part.ms ?? 1);
-      if (Math.random() < (part.failing ?? 0)) throw new Error('as asked');
+      if (Math.random() < (part.failing ?? 0)) throw new Error('as requested');
     },
     {
       ...optionsOf(part),
@@ -40,7 +40,7 @@ async function work(part) {
   await worker.waitUntilReady();
 }
 
-async function addForEver(queue, part) {
+async function addForever(queue, part) {
   for (;;) {
     await queue.add('task', {}, part.options);
     await sleep(part.every);
@@ -55,13 +55,13 @@ async function addFlow(part) {
   await producer.close();
 }
 
-async function ask(part) {
+async function run(part) {
   const queue = new Queue(part.queue, optionsOf(part));
   await queue.waitUntilReady();
   if (part.role === 'admin') {
     await queue[part.call](...(part.args ?? []));
   } else if (part.every) {
-    addForEver(queue, part);
+    addForever(queue, part);
     return;
   } else {
     for (let i = 0; i < part.count; i++) await queue.add('task', { i }, part.options);
@@ -70,5 +70,5 @@ async function ask(part) {
 }
 
 const roles = { worker: work, flow: addFlow };
-for (const part of JSON.parse(text)) await (roles[part.role] ?? ask)(part);
+for (const part of JSON.parse(text)) await (roles[part.role] ?? run)(part);
 console.log('ready');

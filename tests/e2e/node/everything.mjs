@@ -1,8 +1,8 @@
-// Traffic of every kind for ever, so that every panel has something to show.
+// Endless traffic of every kind, so that every panel has data.
 // node everything.mjs <bullmq5|bullmq6> <port of the queues> <port of another Redis>
-// Prints "ready" when all queues exist. At a line of standard input it adds so many good and bad jobs
-// to `known`, as "30 10": the bad ones fail for good, each runs for 60 ms; it prints "done" when they
-// have.
+// Prints "ready" when all queues exist. For a line of standard input such as "30 10", it adds 30 good
+// and 10 bad jobs to `known`; each runs for 60 ms, and bad ones fail finally. Prints "done" when they
+// have finished.
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -31,11 +31,11 @@ let hung = 0;
 work(
   'mail',
   async (job) => {
-    // two attempts outlive their locks: the jobs stall
+    // two attempts run longer than their locks, so the jobs stall
     if (job.name === 'hang' && hung++ < 2) await sleep(4000);
     await sleep(20 + Math.random() * 100);
-    if (job.name === 'flaky' && job.attemptsMade === 0) throw new Error('as asked');
-    if (job.name === 'bad') throw new Error('as asked');
+    if (job.name === 'flaky' && job.attemptsMade === 0) throw new Error('as requested');
+    if (job.name === 'bad') throw new Error('as requested');
   },
   { concurrency: 3, lockDuration: 500, stalledInterval: 500, skipLockRenewal: true, maxStalledCount: 5 },
 );
@@ -43,7 +43,7 @@ work('children', async () => sleep(300));
 work('limited', async () => {}, { limiter: { max: 1, duration: 5000 } });
 work('known', async (job) => {
   await sleep(60);
-  if (job.name === 'bad') throw new Error('as asked');
+  if (job.name === 'bad') throw new Error('as requested');
 });
 work('lost', async () => {}, {}, at(other));
 

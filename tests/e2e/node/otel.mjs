@@ -1,7 +1,7 @@
 // A service with BullMQ's own OpenTelemetry metrics: node otel.mjs <port for its /metrics>
 // Prints the names of all those metrics as JSON. Then each line of standard input adds jobs, as JSON:
-// {"port": of a Redis, "queue": its name, "jobs": {kind: number}}; kinds are "good", "bad" (fails for
-// good), "again" (retried at once), "later" (retried after a delay), "returned" (put back by its
+// {"port": of a Redis, "queue": its name, "jobs": {kind: number}}; kinds are "good", "bad" (fails
+// finally), "again" (retried at once), "later" (retried after a delay), "returned" (put back by its
 // processor) and "parent" (waits for a child that it adds). Prints "done" when all have finished.
 import { readdirSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -14,7 +14,7 @@ import { BullMQOtel } from 'bullmq-otel';
 
 const exporter = new PrometheusExporter({ host: '127.0.0.1', port: Number(process.argv[2]) });
 metrics.setGlobalMeterProvider(new MeterProvider({ readers: [exporter] }));
-// what client libraries export of every process
+// process metrics, as client libraries export them
 const meter = metrics.getMeter('process');
 const started = Date.now() / 1000 - process.uptime();
 const read = {
@@ -35,7 +35,7 @@ const options = {
 
 async function work(queue, job, token) {
   const first = job.attemptsStarted === 1;
-  if (job.name === 'bad' || (job.name in options && first)) throw new Error('as asked');
+  if (job.name === 'bad' || (job.name in options && first)) throw new Error('as requested');
   if (job.name === 'returned' && first) {
     await job.moveToWait(token);
     throw new WaitingError();

@@ -1,5 +1,5 @@
-// Live queues of Node's BullMQ in every state. Prints the library's own counts as one line of JSON
-// once everything has settled, and holds the queues so until its standard input ends.
+// Live queues of BullMQ for Node in every state. Prints the library's own counts as one line of JSON
+// once they are stable, and keeps the queues unchanged until its standard input ends.
 // node scenario.mjs <bullmq5|bullmq6> <port>
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -17,7 +17,7 @@ const held = new Promise((resolve) => (release = resolve));
 const worker = new Worker(
   'busy',
   async (job) => {
-    if (job.name === 'fail') throw new Error('as asked');
+    if (job.name === 'fail') throw new Error('as requested');
     if (job.name === 'hold') await held;
     return { ok: true };
   },
@@ -28,16 +28,16 @@ await worker.waitUntilReady();
 for (let i = 0; i < 4; i++) await busy.add('done', { i });
 for (let i = 0; i < 3; i++) await busy.add('fail', { i });
 await busy.add('gone', {}, { removeOnComplete: true });
-const settled = async (wanted) => {
+const countsWhen = async (reached) => {
   for (;;) {
     const counts = await busy.getJobCounts();
-    if (wanted(counts)) return counts;
+    if (reached(counts)) return counts;
     await sleep(20);
   }
 };
-await settled((c) => c.completed === 4 && c.failed === 3 && c.active === 0);
+await countsWhen((c) => c.completed === 4 && c.failed === 3 && c.active === 0);
 await busy.add('hold', {});
-await settled((c) => c.active === 1);
+await countsWhen((c) => c.active === 1);
 for (let i = 0; i < 5; i++) await busy.add('later', { i });
 
 for (let i = 0; i < 6; i++) await mail.add('plain', { i });

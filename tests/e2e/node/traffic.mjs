@@ -1,6 +1,6 @@
-// Traffic of every kind on one queue; producers and workers keep their own count of it.
-// node traffic.mjs <bullmq5|bullmq6> <port> <queue>: prints "ready", goes on at a line of standard input,
-// and prints what it counted as JSON.
+// Traffic of every kind on one queue; producers and workers count it themselves.
+// node traffic.mjs <bullmq5|bullmq6> <port> <queue>: prints "ready", starts at a line of standard input,
+// and prints its counts as JSON.
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -26,7 +26,7 @@ const worker = new Worker(
     const last = job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
     if (job.name === 'fail' || (job.name === 'flaky' && !last)) {
       own[last ? 'failed' : 'retried']++;
-      throw new Error('as asked');
+      throw new Error('as requested');
     }
     own.completed++;
     own.completedMs += Date.now() - began;

@@ -1,10 +1,10 @@
-"""Loaded by Python processes that have this folder on PYTHONPATH: what tests change in an exporter.
+"""Loaded by Python processes with this folder in PYTHONPATH; changes an exporter for tests.
 
-- `TEST_HUNG_AFTER_SECONDS`: sooner than after a minute, a silent poller counts as stuck.
-- `TEST_HOSTS`: a file that takes the resolver's place: `address`, `unknown` (there is no such name)
-  or `stuck` (no answer comes as long as that stands there).
-- `TEST_CLOCK`: a file with the seconds by which `time.time` is ahead; monotonic time goes on. Under
-  libfaketime, `time.sleep` of Python 3.11 fails.
+- `TEST_HUNG_AFTER_SECONDS`: after this many seconds, a silent poller counts as hung.
+- `TEST_HOSTS`: a file that replaces the resolver. It contains an address, `unknown` (the name does
+  not exist) or `stuck` (the resolver hangs while the file contains this).
+- `TEST_CLOCK`: a file with the seconds by which `time.time` is ahead; monotonic time is unaffected.
+  `time.sleep` of Python 3.11 fails under libfaketime.
 """
 
 import os

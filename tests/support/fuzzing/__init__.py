@@ -1,1 +1,1 @@
-"""What the fuzzing tests share: inputs, their number, and a Redis that answers anything."""
+"""Shared parts of the fuzz tests: inputs, their number, and a client with fuzzed replies."""

@@ -1,4 +1,4 @@
-"""Whether a page is one, by the official parsers; fast enough to ask it thousands of times."""
+"""Checks pages with the official parsers, fast enough for thousands of pages."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from tests.support.pages import parse
 
 _FORMS = ((Format.TEXT, "text"), (Format.OPENMETRICS, "openmetrics"))
 _known: set[str] = set()
-"""Lines that the parser has taken already; samples do not depend on the lines around them."""
+"""Lines that were parsed before; a sample does not depend on other lines."""
 _turns = count()
 
 
 def check_page(page: Page) -> None:
-    """Every new line is parsed, and every so often the whole page, in both formats."""
+    """Parse every new line, and every hundredth page as a whole in both formats."""
     if next(_turns) % 100 == 0:
         for form, name in _FORMS:
             parse(page.body(Variant(form, gzip=False)).decode(), form=name)
     lines = page.body(Variant(Format.TEXT, gzip=False)).decode().split("\n")
     samples = [line for line in lines if line and not line.startswith("#")]
     series = [line.rpartition(" ")[0] for line in samples]
-    assert len(set(series)) == len(series), "a series twice"
+    assert len(set(series)) == len(series), "a series appears twice"
     new = [line for line in samples if line not in _known]
     assert len(parse("\n".join([*new, ""]))) == len(new)
     _known.update(_short(new))

@@ -1,4 +1,4 @@
-"""Polls of a Redis that answers anything, and the check of all that is made of them."""
+"""Polls with fuzzed replies, and checks of everything that is derived from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from exporter.state.store import SnapshotStore
 from exporter.views.moment import moment_of
 from exporter.views.overview import overview
 from exporter.web.health import redis_health
-from tests.support.fuzzing.answers import AnsweringClient
+from tests.support.fuzzing.fuzzed_client import FuzzedClient
 from tests.support.fuzzing.pages import check_page
 
 FEW = {"wait_buckets": (1.0,), "run_buckets": (1.0,)}
@@ -26,7 +26,7 @@ NAMED = DEFAULT.model_copy(update={"events": SMALL})
 
 
 def polled(config: Config, wanted: set[str], given_: list[Any], polls: int = 3) -> SnapshotStore:
-    store, client = SnapshotStore(["default"]), AnsweringClient(wanted, given_)
+    store, client = SnapshotStore(["default"]), FuzzedClient(wanted, given_)
     poller = Poller(config, ["default"], client, collectors_for(config), store)
     poller.poll_once()
     for _ in range(polls - 1):
@@ -36,12 +36,12 @@ def polled(config: Config, wanted: set[str], given_: list[Any], polls: int = 3) 
 
 def check(config: Config, store: SnapshotStore) -> None:
     (snapshot,) = store.snapshots()
-    mistakes = {
+    internal_errors = {
         name: report.last_error
         for name, report in snapshot.reports.items()
         if report.errors.get(ErrorClass.INTERNAL)
     }
-    assert mistakes == {}
+    assert internal_errors == {}
     moment = moment_of(store, config)
     check_page(PageWriter().write(moment))
     answer, _ = redis_health(moment)

@@ -1,17 +1,17 @@
-"""A client for the sync test that keeps what is set."""
+"""A fuzzed client that stores values, for the sync test."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from exporter.config.models import Connection, Sync
-from tests.support.fuzzing.answers import AnsweringClient
+from tests.support.fuzzing.fuzzed_client import FuzzedClient
 
 OPTIONS = Sync(timeout_seconds=0.002)
 
 
-class StoringClient(AnsweringClient):
-    """Keeps what is set, but for what the fuzzer answers."""
+class StoringClient(FuzzedClient):
+    """Stores values, except for commands with the fuzzer's replies."""
 
     wanted: set[str]
     given: list[Any]

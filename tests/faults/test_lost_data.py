@@ -1,4 +1,4 @@
-"""Data that vanish: FLUSHALL, ten thousand keys at once, a Redis that comes back empty."""
+"""Lost data: FLUSHALL, ten thousand deleted keys, a Redis that restarts empty."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.support.waiting import wait_for
 
 MANY = [f"many-{number}" for number in range(100)]
 JOBS = 97
-"""Of each of these queues, so that with `meta`, `id` and `wait` it has a hundred keys."""
+"""Jobs of each of these queues; with `meta`, `id` and `wait` it has a hundred keys."""
 LATER_JOBS = 20
-"""That are done after the data have vanished."""
+"""Jobs that complete after the data were lost."""
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,10 @@ def shown(found: Harness) -> set[str]:
 
 
 def work_continues(found: Harness, fault: Fault, counted: int) -> None:
-    """Jobs are done in what is empty now; they must be counted on top of those that were."""
+    """Wait until jobs complete after the loss; they must count in addition to the earlier ones."""
     done = found.live.completed
     wait_for(lambda: found.live.completed >= done + LATER_JOBS, "work continues")
-    # the last of `done` may have vanished with the rest, before its writer had confirmed it
+    # the last of `done` may have been lost before its writer had confirmed it
     fault.done = counted + found.live.completed - done - 1
 
 
@@ -61,26 +61,26 @@ def test_ten_thousand_keys_deleted_at_once(found: Harness) -> None:
 
 
 def test_flushall(found: Harness) -> None:
-    """The queue at rest goes, the live one is back with its next job, and counts continue."""
+    """The idle queue disappears, the live one returns with its next job, and counters continue."""
     with found.fault("FLUSHALL", loses_keys=True) as fault:
         counted = found.completed(found.last)
         found.server.client().flushall()
         work_continues(found, fault, counted)
-        wait_for(lambda: shown(found) == {"live"}, "the queue at rest is gone")
+        wait_for(lambda: shown(found) == {"live"}, "the idle queue has disappeared")
 
 
 def test_restarted_without_its_data(found: Harness) -> None:
     with found.fault("restarted empty", "connection", loses_keys=True) as fault:
         counted = found.completed(found.last)
         found.server.kill()
-        fault.is_seen("connection")
-        fault.outlasts_the_samples()
+        fault.wait_until_reported("connection")
+        fault.wait_until_stale()
         found.server.start()
         work_continues(found, fault, counted)
 
 
 def test_no_job_was_counted_twice(found: Harness) -> None:
-    """Events that went with the data before they were read are not known to anybody."""
+    """Events that were lost before they were read are not counted."""
     found.live.stop()
     done = found.live.completed + found.live.unconfirmed
     assert found.completed(found.last) <= done

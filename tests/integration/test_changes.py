@@ -1,4 +1,4 @@
-"""What is remembered of queues without news never hides a change."""
+"""Replies remembered between polls never hide a change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.watch import Watch
 Any_ = Server | FakeServer
 
 
-def test_a_queue_without_news_is_asked_for_no_job(real_server: Server) -> None:
+def test_no_job_of_an_unchanged_queue_is_read(real_server: Server) -> None:
     client = real_server.client()
     build(client)
     watch = Watch(real_server.url)
@@ -30,19 +30,19 @@ def test_a_queue_without_news_is_asked_for_no_job(real_server: Server) -> None:
         name.removeprefix("cmdstat_"): (stats["calls"] - before.get(name, 0)) / 3 / len(NAMES)
         for name, stats in client.info("commandstats").items()
     }
-    # ten counts, the ends of wait and active, three sets' firsts, and the rate limit
+    # ten counts, both ends of wait and active, first entries of three sets, and the rate limit
     assert calls["llen"] + calls["zcard"] <= 9
     assert calls["lrange"] == calls["pttl"] == 1
     assert calls["lindex"] == 3
     assert calls["zrange"] == 3
-    # a further priority is looked for with the settings
+    # another priority is looked up together with the settings
     assert calls.get("zrangebyscore", 0) < 1
     # settings of a twelfth of the queues, and nothing of a job
     assert calls.get("hmget", 0) < 1
     assert calls.get("zcount", 0) < 1
 
 
-def test_ages_grow_without_news(any_server: Any_, clock: StoppedClock) -> None:
+def test_ages_of_unchanged_queues_grow(any_server: Any_, clock: StoppedClock) -> None:
     client = any_server.client()
     build(client)
     watch = Watch(any_server.url)
@@ -58,10 +58,10 @@ def test_ages_grow_without_news(any_server: Any_, clock: StoppedClock) -> None:
 
 
 @pytest.mark.usefixtures("clock")
-def test_a_poll_that_breaks_off_hides_nothing(
+def test_an_interrupted_poll_hides_no_change(
     any_server: Any_, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its news were seen, but not what they are about: they are news again."""
+    """It read the changed lists but not their jobs, so the next poll reads both again."""
     client = any_server.client()
     build(client)
     watch = Watch(any_server.url)
@@ -72,13 +72,13 @@ def test_a_poll_that_breaks_off_hides_nothing(
     client.lpush("bull:a:active", job(client, "a", 92, age_ms=400_000))
     ask = watch.client.batch
 
-    def break_off(packed: bytes, count: int) -> Replies:
+    def interrupt(packed: bytes, count: int) -> Replies:
         if b"bull:a:91\r\n" in packed:
-            raise RedisFailure(ErrorClass.TIMEOUT, "broken off")
+            raise RedisFailure(ErrorClass.TIMEOUT, "interrupted")
         return ask(packed, count)
 
     with monkeypatch.context() as patch:
-        patch.setattr(watch.client, "batch", break_off)
+        patch.setattr(watch.client, "batch", interrupt)
         watch.poll()
     samples = watch.poll()
     for family, age in (("waiting", 500), ("active", 400)):
@@ -87,10 +87,10 @@ def test_a_poll_that_breaks_off_hides_nothing(
 
 
 @pytest.mark.usefixtures("clock")
-def test_a_job_that_is_taken_during_the_poll_has_no_age(
+def test_a_job_taken_during_the_poll_has_no_age(
     any_server: Any_, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was counted, and is gone when its ID is read: no age is that of an earlier job."""
+    """It was counted, but is gone when its ID is read: no earlier job's age is shown."""
     client = any_server.client()
     build(client)
     client.delete("bull:a:wait", "bull:a:prioritized")
@@ -114,10 +114,10 @@ def test_a_job_that_is_taken_during_the_poll_has_no_age(
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_is_shown_is_what_a_new_exporter_shows(
+def test_a_long_lived_poller_shows_what_a_new_exporter_shows(
     any_server: Any_, clock: StoppedClock, seed: int
 ) -> None:
-    """After every change, of any kind and in any order, and after none."""
+    """After each of several random changes, and after none."""
     rng = random.Random(seed)  # noqa: S311 - to repeat a failure
     client = any_server.client()
     build(client)
@@ -130,18 +130,18 @@ def test_what_is_shown_is_what_a_new_exporter_shows(
             change(client, rng.choice(NAMES), rng)
         ours = shown(watch.poll())
         fresh = shown(Watch(any_server.url).discover_and_poll())
-        # a TTL falls between two polls
+        # a TTL decreases between two polls
         left, less = (every(samples, LEFT) for samples in (ours, fresh))
         assert left == pytest.approx(less, abs=LIMIT_SECONDS), change
         assert ours | left == fresh | left, change
 
 
-def test_what_becomes_due_is_late(any_server: Any_, clock: StoppedClock) -> None:
-    """Nothing in Redis changes, and still a delayed job is late."""
+def test_a_job_becomes_overdue_without_a_change(any_server: Any_, clock: StoppedClock) -> None:
+    """Nothing in Redis changes, but a delayed job becomes overdue."""
     client = any_server.client()
     client.hset("bull:a:meta", "version", "bullmq:6.7.0")
     client.set("bull:a:id", 1)
-    # overdue counts after five seconds of grace
+    # a job is overdue after five seconds of grace
     client.zadd("bull:a:delayed", {"1": (now_ms() - 2_500) << 12})
     watch = Watch(any_server.url)
     assert value(watch.discover_and_poll(), "bullmq_queue_delayed_overdue_jobs") == 0

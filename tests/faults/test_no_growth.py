@@ -1,4 +1,4 @@
-"""Many polls and many faults in a row: what the process holds does not grow."""
+"""The exporter's memory, descriptors and threads do not grow over many polls and faults."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.support.waiting import wait_for
 
 INTERVAL = 0.1
 TIMEOUT = "0.5"
-"""Short, since one fault of each round lasts so long. A loss without a fault does no harm here."""
+"""Short, because one fault of each round lasts this long. A spurious loss does no harm here."""
 WARM_UP, ROUNDS = 4, 12
 GROWTH_BYTES = 2 << 20
-"""Some 1.5 MB are left to chance; 64 kB for each fault would be twice as much as this."""
+"""About 1.5 MB vary by chance; a leak of 64 kB per fault would be twice this limit."""
 LAST_SUCCESS = "bullmq_exporter_collector_last_success_timestamp_seconds"
 SYNC_RUNS = "bullmq_sync_runs_total"
 
@@ -32,7 +32,7 @@ def resident(running: Daemon) -> int:
 
 
 def held(running: Daemon) -> tuple[int, int]:
-    """Descriptors and threads."""
+    """The numbers of descriptors and threads."""
     fd, task = (Path(f"/proc/{running.process.pid}/{kind}") for kind in ("fd", "task"))
     return len(list(fd.iterdir())), len(list(task.iterdir()))
 
@@ -42,24 +42,24 @@ def counted(running: Daemon, name: str) -> float:
 
 
 def losses(running: Daemon) -> int:
-    """How often the log says that the connection was lost."""
+    """The number of lost connections in the log."""
     return running.log.count(" REDIS lost ")
 
 
-def troubles(running: Daemon) -> int:
-    """How often the log says that the connection was lost, or that none could be had."""
+def failures(running: Daemon) -> int:
+    """The number of lost connections and failed connection attempts in the log."""
     return losses(running) + running.log.count(" REDIS connection-test failed ")
 
 
 def polled_at(running: Daemon) -> float:
-    """When the queues were last read."""
+    """Unix time at which the queues were last read."""
     return value(running.samples(), LAST_SUCCESS, collector="queues") or 0
 
 
 def held_at_rest(running: Daemon) -> tuple[int, int] | None:
-    """The fewest over two rounds of the sync test, which has some of its own for a moment.
+    """The minimum over two rounds of the sync test, which briefly has its own.
 
-    None if the connection was lost meanwhile: there is one descriptor less then.
+    None if the connection was lost in between, because one descriptor is missing then.
     """
     lost, runs = losses(running), counted(running, SYNC_RUNS)
     counts = [held(running)]
@@ -79,14 +79,14 @@ def up(running: Daemon) -> bool:
 
 
 def faults(proxy: Proxy) -> list[tuple[Callable[[], None], Callable[[], None]]]:
-    """How each begins and ends."""
+    """The functions that start and end each fault."""
 
     def put(name: str, value: object) -> Callable[[], None]:
         return lambda: setattr(proxy, name, value)
 
     return [
         (proxy.cut, lambda: None),
-        (proxy.refuse, proxy.let_in),
+        (proxy.refuse, proxy.accept_again),
         (put("reset", True), put("reset", False)),
         (put("corrupt", lambda data: b"\0" * len(data)), put("corrupt", None)),
         (put("cut_after", 3000), put("cut_after", None)),
@@ -94,7 +94,7 @@ def faults(proxy: Proxy) -> list[tuple[Callable[[], None], Callable[[], None]]]:
     ]
 
 
-def test_descriptors_threads_and_memory(tmp_path: Path) -> None:
+def test_descriptors_threads_and_memory_do_not_grow(tmp_path: Path) -> None:
     with valkey() as server:
         announce(server.client())
         add_queues(server.client(), *(f"queue-{number}" for number in range(20)))
@@ -105,13 +105,13 @@ def test_descriptors_threads_and_memory(tmp_path: Path) -> None:
             sizes, before = [], None
             for number in range(ROUNDS):
                 for begin, end in faults(proxy):
-                    felt = troubles(running)
+                    seen = failures(running)
 
-                    def is_felt(begin: Callable[[], None] = begin, felt: int = felt) -> bool:
-                        begin()  # again: there may have been no connection to cut
-                        return troubles(running) > felt
+                    def has_effect(begin: Callable[[], None] = begin, seen: int = seen) -> bool:
+                        begin()  # again, because there may have been no connection to cut
+                        return failures(running) > seen
 
-                    wait_for(is_felt, "a loss")
+                    wait_for(has_effect, "a loss")
                     end()
                     ended = time.time()
                     wait_for(lambda t=ended: polled_at(running) > t, "a poll that works")

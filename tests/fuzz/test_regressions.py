@@ -1,4 +1,4 @@
-"""What fuzzing has found, each as its smallest input."""
+"""Bugs found by fuzzing, each with its smallest input."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from exporter.connection import ErrorClass, RedisFailure, parse_info
 from exporter.connection.routing import _joined
 from exporter.connection.slots import read_slots, redirection
 from exporter.state.queue_table import QueueTable
-from tests.support.fuzzing.answers import RIGHT, SETTINGS, Err
+from tests.support.fuzzing.fuzzed_client import RIGHT, SETTINGS, Err
 from tests.support.fuzzing.polls import NAMED, PLAIN, check, polled
 from tests.support.fuzzing.sync_client import OPTIONS, StoringClient
 
@@ -65,7 +65,7 @@ from tests.support.fuzzing.sync_client import OPTIONS, StoringClient
         ("SCAN", [b"0", [5]], "discovery"),
     ],
 )
-def test_a_reply_that_no_redis_gives(command: str, reply: Any, collector: str) -> None:
+def test_an_unexpected_reply_is_a_protocol_error(command: str, reply: Any, collector: str) -> None:
     for config in (PLAIN, NAMED):
         store = polled(config, {command}, [reply])
         check(config, store)
@@ -87,8 +87,10 @@ def test_a_reply_that_no_redis_gives(command: str, reply: Any, collector: str) -
         ("HMGET", [b"1", b"2", b'{"delay":' + b"[" * 100_000], "oldest_waiting_seconds"),
     ],
 )
-def test_odd_values_of_one_queue_cost_no_other(command: str, reply: Any, column: str) -> None:
-    """A queue's keys hold what its users write: that is no failure of the collector."""
+def test_invalid_values_of_one_queue_do_not_affect_others(
+    command: str, reply: Any, column: str
+) -> None:
+    """Users write the keys of a queue, so invalid values are not an error of the collector."""
     given = [reply] if command != "HMGET" else [RIGHT, reply, RIGHT, RIGHT]
     store = polled(PLAIN, {command} if command != "HMGET" else set(), given)
     check(PLAIN, store)
@@ -112,13 +114,13 @@ def test_options_of_a_job(options: bytes, since: float) -> None:
     assert ready_since_ms(b"1", [b"5", None, options]) == since
 
 
-def test_times_without_end() -> None:
+def test_infinite_times_are_unknown() -> None:
     assert ready_since_ms(b"1", [b"inf", None, None]) is None
     assert ready_since_ms(b"1", [b"5", b"nan", None]) == 5.0
     assert queue_settings([None, b"9" * 5000, b"1_0"]).concurrency is None
 
 
-def test_numbers_of_info() -> None:
+def test_invalid_numbers_of_info_are_omitted() -> None:
     info = parse_info(
         b"used_memory:" + b"9" * 400 + b"\r\nmaxmemory:nan\r\nmaxclients:\xc2\xb2\r\n"
     )
@@ -126,22 +128,22 @@ def test_numbers_of_info() -> None:
 
 
 @pytest.mark.parametrize("reply", [5, [5], [[0, 1, [b"h", 1]]], [[0, 16384, [b"h", 1, b"i"]]]])
-def test_slots(reply: Any) -> None:
+def test_invalid_cluster_slots(reply: Any) -> None:
     with pytest.raises(RedisFailure, match="unexpected reply to CLUSTER SLOTS"):
         read_slots(reply, ("h", 1))
 
 
 @pytest.mark.parametrize("text", ["MOVED x h:1", "MOVED 16384 h:1", "ASK 5 h", "ASK 5 h:99999"])
-def test_redirections(text: str) -> None:
+def test_invalid_redirections(text: str) -> None:
     assert redirection(text, ("h", 1)) is None
 
 
-def test_xread_of_several_nodes() -> None:
+def test_an_invalid_xread_reply_of_a_node() -> None:
     with pytest.raises(RedisFailure, match="unexpected reply to XREAD"):
         _joined([[], 5])
 
 
-def test_a_ttl_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_ttl_reply_is_a_failed_check(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints, "open_client", StoringClient)
     StoringClient.wanted, StoringClient.given, StoringClient.kept = {"PTTL"}, [b"5"], {}
     (pair,) = SyncTest({"api": SETTINGS}, OPTIONS).run().pairs
@@ -157,7 +159,7 @@ ALIASES = "a: &a [[], [], [], [], [], [], [], [], [], []]\n" + "".join(
 
 
 @pytest.mark.parametrize(
-    ("text", "environ", "told"),
+    ("text", "environ", "message"),
     [
         ("", {"PORT": "9" * 5000}, "PORT: must be a port number"),
         ("", {"PORT": f"redis://:{SECRET}@h"}, "not 'redis://***@h'"),
@@ -182,17 +184,19 @@ ALIASES = "a: &a [[], [], [], [], [], [], [], [], [], []]\n" + "".join(
         (ALIASES, {}, "too large after expanding aliases"),
     ],
 )
-def test_configuration(tmp_path: Path, text: str, environ: dict[str, str], told: str) -> None:
+def test_invalid_configurations(
+    tmp_path: Path, text: str, environ: dict[str, str], message: str
+) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:
         load(file, environ)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["{}: alice", "alice: {}\n{}: x", "alice: $2y$04$\n\n{rest}: x"])
-def test_a_hash_in_the_place_of_a_name(tmp_path: Path, text: str) -> None:
+def test_a_hash_in_place_of_a_name_is_masked(tmp_path: Path, text: str) -> None:
     rest = "h" * 53
     file = tmp_path / "users"
     file.write_text(text.format(*["$2y$04$" + rest] * 2, rest=rest))

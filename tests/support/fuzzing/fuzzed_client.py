@@ -1,4 +1,4 @@
-"""A Redis that answers anything: what is right for the command, or what the fuzzer wants."""
+"""A client whose replies are the fuzzer's for some commands, and correct ones for the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from exporter.connection import ErrorClass, Metadata, RedisFailure
 from exporter.connection.node import NodeClient
 
 _MOST_BATCHES: Final = 60
-"""A Redis whose SCAN never ends would be walked for ever; a real one ends or is cut off."""
+"""Limit of batches: a fuzzed SCAN might never end, unlike a real one."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Err:
 
 
 class Right:
-    """Stands for the reply that Redis would give."""
+    """Stands for the correct reply."""
 
     def __repr__(self) -> str:
         return "RIGHT"
@@ -56,7 +56,7 @@ number_texts = st.sampled_from(
     + [b"4294967296", b"1700000000000", b"6963200000000000", b"\xc2\xb2", b" 5 ", b"0x10", b""]
 )
 _repeated = st.builds(operator.mul, st.sampled_from([b"x", b":", b"\xff"]), st.integers(1, 5000))
-"""Long ones: sizes are chosen by others, too."""
+"""Long strings, because users also choose sizes."""
 texts = (
     number_texts
     | _repeated
@@ -79,7 +79,7 @@ texts = (
 )
 leaves = st.none() | numbers | texts | errors
 anything = st.recursive(leaves, lambda inner: st.lists(inner, max_size=5), max_leaves=12) | (
-    # what RESP3 has
+    # types of RESP3
     st.booleans() | st.floats() | st.dictionaries(texts, numbers, max_size=2)
 )
 
@@ -88,7 +88,7 @@ replies = st.lists(st.just(RIGHT) | anything, min_size=1, max_size=30)
 
 COMMANDS: Final = tuple(dict.fromkeys(c.name.split()[0] for c in READING_COMMANDS if not c.cluster))
 victims = st.sets(st.sampled_from(COMMANDS), min_size=1, max_size=4) | st.just(set(COMMANDS))
-"""The commands that are answered by the fuzzer; the others rightly."""
+"""The commands that get the fuzzer's replies."""
 
 _INFO: Final = (
     b"# Server\r\nredis_version:7.2.0\r\nrun_id:abc\r\nuptime_in_seconds:9\r\n"
@@ -108,7 +108,7 @@ def _fields(command: Sequence[bytes]) -> list[bytes | None]:
     return [known.get(name) for name in command[2:]]
 
 
-def _news(command: Sequence[bytes]) -> Any:
+def _new_entries(command: Sequence[bytes]) -> Any:
     keys = command[command.index(b"STREAMS") + 1 :]
     entries = [
         [b"1700000000001-0", [b"event", event, b"jobId", b"7", b"prev", b"active"]]
@@ -117,7 +117,7 @@ def _news(command: Sequence[bytes]) -> Any:
     return [[key, entries] for key in keys[: len(keys) // 2 : 2]] or None
 
 
-_ANSWERS: Final[Mapping[bytes, Any]] = {
+_REPLIES: Final[Mapping[bytes, Any]] = {
     b"CLIENT": lambda c: (
         b"id=5 name=bull:bWFpbA== db=0 flags=b cmd=bzpopmin\n" if c[1] == b"LIST" else 5
     ),
@@ -141,19 +141,19 @@ _ANSWERS: Final[Mapping[bytes, Any]] = {
     b"TIME": lambda _: [b"1700000001", b"5"],
     b"TYPE": lambda _: b"string",
     b"XINFO": lambda _: list(_STREAM),
-    b"XREAD": _news,
+    b"XREAD": _new_entries,
     b"ZRANGEBYSCORE": lambda _: [b"9", b"8589934593"],
 }
 
 _BY_TYPE: Final = {int: 1, bytes: b"7", list: [b"7", b"4294967297"]}
 _OTHERS: Final = {c.name.split()[0].encode(): _BY_TYPE[c.reply] for c in READING_COMMANDS}
-"""What is right for a command by the type of its reply, where nothing above says more."""
+"""Correct replies of the other commands, by the declared type."""
 
 SETTINGS: Final = load(None, {"REDIS_URL": "redis://127.0.0.1:1/0"}).connections["default"]
 
 
-class AnsweringClient(NodeClient):
-    """The exporter's client, from where replies have been read on."""
+class FuzzedClient(NodeClient):
+    """The exporter's client with replies as if they had just been read from the socket."""
 
     def __init__(self, wanted: set[str], given: Sequence[Any], name: str = "fuzz") -> None:
         super().__init__(SETTINGS, name)
@@ -163,8 +163,8 @@ class AnsweringClient(NodeClient):
         self._batches = 0
 
     def pretend_connected(self) -> None:
-        """Take commands without having dialled."""
-        # neither is used: `_exchange` is ours
+        """Accept commands without a connection."""
+        # not used, because `_exchange` is overridden
         self._socket = self._reader = object()  # type: ignore[assignment]
 
     def _dial(self) -> Metadata:
@@ -179,9 +179,9 @@ class AnsweringClient(NodeClient):
             raise RedisFailure(ErrorClass.CONNECTION, "cut off")
         reader = hiredis.Reader()
         reader.feed(packed)
-        return [self._answer(reader.gets()) for _ in range(count)], len(packed)
+        return [self._reply(reader.gets()) for _ in range(count)], len(packed)
 
-    def _answer(self, command: list[bytes]) -> Any:
+    def _reply(self, command: list[bytes]) -> Any:
         if command[0] in self._wanted:
             self._turn += 1
             given = self._given[self._turn % len(self._given)]
@@ -190,13 +190,13 @@ class AnsweringClient(NodeClient):
         return self.right(command)
 
     def right(self, command: list[bytes]) -> Any:
-        """What Redis would answer."""
-        if command[0] in _ANSWERS:
-            return _ANSWERS[command[0]](command)
+        """The correct reply."""
+        if command[0] in _REPLIES:
+            return _REPLIES[command[0]](command)
         return _OTHERS[command[0]]
 
     def _as_read(self, given: Any) -> Any:
-        """Errors are made where the reader makes them."""
+        """The reply with its errors converted as by the reader."""
         if isinstance(given, Err):
             return self._reply_error(given.text)
         return [self._as_read(one) for one in given] if isinstance(given, list) else given

@@ -1,4 +1,4 @@
-"""What Redis tells, as parsers get it: INFO, CLIENT LIST, streams, job hashes, key names."""
+"""Parsers of data from Redis: INFO, CLIENT LIST, streams, job hashes, key names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from exporter.connection.slots import Slots, read_slots, redirection
 from exporter.exposition.text import number
 from exporter.state.keyspaces import Keyspaces
 from exporter.state.snapshots import JobEvents
-from tests.support.fuzzing.answers import anything, number_texts, texts
+from tests.support.fuzzing.fuzzed_client import anything, number_texts, texts
 from tests.support.fuzzing.profile import fuzz
 
 # --- INFO ----------------------------------------------------------------------------------------
@@ -113,15 +113,15 @@ times = st.integers(0, 5000) | st.integers(0, (1 << 64) - 1)
 entries = st.lists(st.tuples(times.map(lambda ms: b"%d-0" % ms), fields), min_size=1, max_size=25)
 
 
-def check_events(told: JobEvents, read: int) -> None:
+def check_events(counted: JobEvents, read: int) -> None:
     for name in ("added", "started", "completed", "failed", "retried", "stalled"):
-        assert 0 <= getattr(told, name) <= read
-    for histogram in (told.wait, *told.runs.values()):
+        assert 0 <= getattr(counted, name) <= read
+    for histogram in (counted.wait, *counted.runs.values()):
         assert 0 <= histogram.count <= read
         assert list(histogram.counts) == sorted(histogram.counts)
         assert 0 <= histogram.sum < math.inf
-    assert told.wait.count <= told.started
-    assert sum(run.count for run in told.runs.values()) <= read
+    assert counted.wait.count <= counted.started
+    assert sum(run.count for run in counted.runs.values()) <= read
 
 
 @fuzz(9)
@@ -167,8 +167,8 @@ def test_events_by_job_name(given_: list[Entry], most: int, answered: bool) -> N
     named.end_of_stream()
     frozen = named.frozen()
     assert len(frozen.jobs) <= most + 1
-    for told in frozen.jobs.values():
-        check_events(told, len(given_))
+    for counted in frozen.jobs.values():
+        check_events(counted, len(given_))
 
 
 # --- jobs, settings, keys ------------------------------------------------------------------------
@@ -178,7 +178,7 @@ optional = st.none() | texts
 
 @fuzz(6)
 @given(texts, optional, optional, optional)
-def test_times_of_a_job(
+def test_times_and_settings(
     job: bytes, created: bytes | None, processed: bytes | None, options: bytes | None
 ) -> None:
     since = ready_since_ms(job, [created, processed, options])
