@@ -78,19 +78,35 @@ def _queue(pipe: redis.client.Pipeline, rng: random.Random, base: str) -> None:
     pipe.set(base + "id", 500)
     for name in ("wait", "active"):
         if count := rng.randint(0, 50):
-            # IDs begin at 1, as BullMQ's do: 0 is a wake-up marker
-            pipe.rpush(base + name, *range(1, count + 1))
-            for job in {1, *range(max(1, count - 3), count + 1)}:
-                pipe.hset(f"{base}{job}", mapping=_job(now - _MINUTE_MS, now - _MINUTE_MS + 1))
+            _list(pipe, base, name, count, now - _MINUTE_MS)
     late = rng.random() < 0.05
     due = now - _MINUTE_MS if late else now + _DAY_MS
     score = _scores(now, due, priorities=rng.choice((1, 2)))
     for name in SCORED:
         if count := rng.randint(0, 50):
             pipe.zadd(base + name, {str(job): score[name](job) for job in range(1, count + 1)})
+            if name == "waiting-children":
+                _child(pipe, base, count, now)
     if rng.random() < 0.2:
         pipe.zadd(base + "repeat", {f"tick{n}": due + n for n in range(rng.randint(1, 5))})
     pipe.xadd(base + "events", {"event": "added", "jobId": "1", "name": "task"})
+
+
+def _list(pipe: redis.client.Pipeline, base: str, name: str, count: int, added: int) -> None:
+    """Create that many jobs in a list, with the hashes of those at its ends, and their locks."""
+    # IDs begin at 1, as BullMQ's do: 0 is a wake-up marker
+    pipe.rpush(base + name, *range(1, count + 1))
+    for job in {1, *range(max(1, count - 3), count + 1)}:
+        pipe.hset(f"{base}{job}", mapping=_job(added, added + 1))
+        if name == "active":
+            pipe.set(f"{base}{job}:lock", "held")
+
+
+def _child(pipe: redis.client.Pipeline, base: str, parents: int, now: int) -> None:
+    """Create a job for which that many parents wait."""
+    pipe.hset(base + "child", mapping=_job(now, now))
+    for job in range(1, parents + 1):
+        pipe.sadd(f"{base}{job}:dependencies", base + "child")
 
 
 def _job(added: int, started: int) -> dict[Any, Any]:

@@ -347,9 +347,7 @@ class TestLoss:
         assert found.jobs[""].added == found.read
 
     @pytest.mark.parametrize("max_length", [10, 100])
-    def test_losses_of_a_burst_are_exact(
-        self, redis7_server: Server, max_length: int
-    ) -> None:
+    def test_losses_of_a_burst_are_exact(self, redis7_server: Server, max_length: int) -> None:
         """An absent stream had no entries, so everything in it is new when it is first seen."""
         client = redis7_server.client()
         follower = Follower(redis7_server, "q")

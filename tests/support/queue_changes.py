@@ -52,6 +52,7 @@ def build(client: redis.Redis) -> None:
             client.lpush(base + "wait", job(client, queue, number, age_ms=60_000 - number))
         for number in (11, 12):
             client.lpush(base + "active", job(client, queue, number, age_ms=30_000 - number))
+            client.set(f"{base}{number}:lock", "held")
         client.zadd(base + "prioritized", {str(job(client, queue, 21)): 1 << 32})
         client.zadd(base + "delayed", {"31": (now_ms() + 3_600_000) << 12})
         client.zadd(base + "repeat", {"tick": now_ms() + 3_600_000})

@@ -50,7 +50,7 @@ def subjects_for(queues: Sequence[Queue]) -> tuple[Subject, ...]:
         Delayed(queues),
         Schedulers(queues, settings),
         Flows(queues),
-        StuckActive(queues),
+        StuckActive(queues, liveness),
         Finished(queues),
         DeadLetters(queues, settings),
         Groups(queues, settings),

@@ -34,14 +34,16 @@ WAITING_CHILDREN_JOBS: Final = Count(
     column=WAITING_CHILDREN,
 )
 
-_NEW_PARENTS: Final = 3
-"""Number of parents that a look takes besides the suspects and those that it is not done with."""
+_NEXT_SECONDS: Final = 20.0
+"""How often a queue's next parent is looked at; those that may be stuck, every `LOOK_SECONDS`."""
 _COUNT: Final = 10
 """The COUNT of SSCAN, which may return more."""
 _CHILDREN: Final = 2 * _COUNT
 """Maximum number of children of a parent that a look takes."""
+_FIRST_CHILDREN: Final = 3
+"""The same at the first look at a parent: of most parents, these show that it is not stuck."""
 _COST: Final = "stuck parents of flows"
-_PARENTS: Final = Command("ZRANGE", "waiting-children", (), list, _COST, (KEY, 0, 0))
+_NEXT_PARENT: Final = Command("ZRANGE", "waiting-children", (), list, _COST, (KEY, 0, 0))
 _SINCE: Final = Command("ZSCORE", "waiting-children", (), bytes, _COST, (KEY, "0"))
 _OPEN: Final = Command("SSCAN", ":dependencies", (), list, _COST, (KEY, 0))
 """Sent with the key of a parent: its unfinished children, as full keys in any queue. A child that
@@ -85,7 +87,7 @@ class Flows(StuckSubject):
     """
 
     counts = (WAITING_CHILDREN_JOBS,)
-    commands = (_PARENTS, _SINCE, _OPEN, _CHILD)
+    commands = (_NEXT_PARENT, _SINCE, _OPEN, _CHILD)
     columns = (STUCK_PARENTS, STUCK_PARENT_JOBS)
     examples, number = columns
 
@@ -102,31 +104,45 @@ class Flows(StuckSubject):
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
         self._parents, self._looks = [], []
-        counts, asked = poll.counts[WAITING_CHILDREN_JOBS], []
-        for row in poll.rotation.due(len(self.queues), LOOK_SECONDS):
-            count = counts[row]
-            if count:
-                asked.append(row)
-                if self._next[row] >= count:
-                    self._next[row] = 0
-            elif count == 0 and (self._passes[row] or self.suspects[row] is not NO_SUSPECTS):
-                self._passes[row] = {}
-                self.note(row, NO_SUSPECTS)
+        counts = poll.counts[WAITING_CHILDREN_JOBS]
+        self._look_again(poll, counts)
+        asked = [
+            row
+            for row in poll.rotation.due(len(self.queues), _NEXT_SECONDS)
+            if counts[row] and len(self._tracked(row)) < MAX_SUSPECTS
+        ]
+        for row in asked:
+            self._next[row] %= counts[row]
 
         def take(rows: Sequence[int], replies: list[Reply]) -> None:
             expect_lists(replies, QUEUE_COMMAND)
             for row, found in zip(rows, replies, strict=True):
-                self._next[row] += _NEW_PARENTS
-                tracked = [*self._passes[row], *self.suspects[row].ids]
-                new = found if found and len(tracked) < MAX_SUSPECTS else ()
-                self._parents += [(row, parent) for parent in dict.fromkeys([*tracked, *new])]
+                self._next[row] += 1
+                new = [parent for parent in found or () if parent not in self._tracked(row)]
+                self._parents += [(row, parent) for parent in new]
 
-        packed = [self._page(row) for row in asked]
+        packed = [
+            _NEXT_PARENT.on(self.queues[row].key, more=(self._next[row], self._next[row]))
+            for row in asked
+        ]
         return [Question(asked, b"".join(packed), [1] * len(asked), (list,), take)]
 
-    def _page(self, row: int) -> bytes:
-        first = self._next[row]
-        return _PARENTS.on(self.queues[row].key, more=(first, first + _NEW_PARENTS - 1))
+    def _look_again(self, poll: BatchPoll, counts: Sequence[int | None]) -> None:
+        """Look at the tracked parents that are due; forget those of queues without parents."""
+        for row in poll.rotation.due(len(self.queues), LOOK_SECONDS):
+            tracked = self._tracked(row)
+            if counts[row]:
+                self._parents += [(row, parent) for parent in tracked]
+            elif counts[row] == 0 and tracked:
+                self._passes[row] = {}
+                self.note(row, NO_SUSPECTS)
+
+    def _tracked(self, row: int) -> list[bytes]:
+        """The suspects, and the parents that looks are not done with."""
+        passes, suspects = self._passes[row], self.suspects[row]
+        if not passes and suspects is NO_SUSPECTS:
+            return []
+        return list(dict.fromkeys([*passes, *suspects.ids]))
 
     def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
         def take(_: Sequence[int], replies: list[Reply]) -> None:
@@ -151,9 +167,10 @@ class Flows(StuckSubject):
         """The look at the next children on a page of SSCAN. Raises `RedisFailure`."""
         if len(page) != 2 or not is_digits(page[0]) or not is_string_list(page[1]):
             raise unexpected("SSCAN")
+        known = parent in self._passes[row] or parent in self.suspects[row].ids
         before = self._passes[row].get(parent, Pass())
         cursor, members = int(page[0]), page[1]
-        end = before.skip + _CHILDREN
+        end = before.skip + (_CHILDREN if known else _FIRST_CHILDREN)
         children = members[before.skip : end]
         if end < len(members):
             then: Pass | None = before._replace(skip=end)

@@ -54,6 +54,8 @@ class Liveness(Subject):
         self._known = PerRow[bool](size, initial=False)
         """Whether `stalled-check` has been read since there is work."""
         self._locked = PerRow[int | None](size, initial=None)
+        self.unheld = PerRow[bool](size, initial=False)
+        """Whether the oldest or the newest active job had no lock when that was last read."""
         self._packed_locks = PerRow[bytes](size, initial=b"")
         """The packed command that reads the locks; empty until needed."""
 
@@ -79,11 +81,12 @@ class Liveness(Subject):
         def take(asked: Sequence[int], replies: list[Reply]) -> None:
             for row, locks in zip(asked, replies, strict=True):
                 self._locked[row] = None if locks is None else int(locks > 0)
+                self.unheld[row] = locks is not None and locks < len(set(self._active.ends(row)))
 
         asked = []
         for row in rows:
             if self._active.oldest_job[row] is None:
-                self._locked[row] = None
+                self._locked[row], self.unheld[row] = None, False
             else:
                 asked.append(row)
         packed = [self._packed_locks[row] or self._pack_locks(row) for row in asked]

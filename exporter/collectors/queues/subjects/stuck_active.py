@@ -9,6 +9,7 @@ from exporter.bullmq import STALLED_CHECK_GRACE_SECONDS, Queue, is_marker
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import Question, check_fields, check_string_lists
 from exporter.collectors.queues.subjects.active import ACTIVE_LIST
+from exporter.collectors.queues.subjects.liveness import Liveness
 from exporter.collectors.queues.suspects import (
     LOOK_SECONDS,
     MAX_SUSPECTS,
@@ -37,6 +38,8 @@ class StuckActive(StuckSubject):
     """A worker renews the lock of its job, or the lock expires. The sweep of any worker moves such
     jobs back within two of its intervals, and renews `stalled-check` each time.
 
+    Only queues are looked at whose oldest or newest active job has no lock, as `Liveness` has read.
+
     A job is stuck if its lock is missing at two looks, and `stalled-check` is missing at the second
     one: no worker sweeps, because none is there or all have `skipStalledCheck`. With
     `stalled-check`, it is stuck if its lock is missing for longer than two sweeps.
@@ -46,8 +49,9 @@ class StuckActive(StuckSubject):
     columns = (STUCK_ACTIVE, STUCK_ACTIVE_JOBS)
     examples, number = columns
 
-    def __init__(self, queues: Sequence[Queue]) -> None:
+    def __init__(self, queues: Sequence[Queue], liveness: Liveness) -> None:
         super().__init__(queues)
+        self._liveness = liveness
         self._looked: dict[int, list[bytes]] = {}
         """The jobs of this poll's look, by row."""
         self._sweeps: dict[int, Reply] = {}
@@ -58,9 +62,10 @@ class StuckActive(StuckSubject):
         active = poll.counts[ACTIVE_LIST]
         asked = []
         for row in poll.rotation.due(len(self.queues), LOOK_SECONDS):
-            if active[row]:
+            suspected = self.suspects[row] is not NO_SUSPECTS
+            if active[row] and (suspected or self._liveness.unheld[row]):
                 asked.append(row)
-            elif active[row] == 0 and self.suspects[row] is not NO_SUSPECTS:
+            elif active[row] == 0 and suspected:
                 self.note(row, NO_SUSPECTS)
 
         def take(rows: Sequence[int], replies: list[Reply]) -> None:
