@@ -43,7 +43,7 @@ def hint(
         )
         return (
             f"its jobs are in the Redis of {isolation.producer}, but its workers listen on the "
-            f"Redis of {isolation.worker}; give both the same URL"
+            f"Redis of {isolation.worker}; give both services the same Redis URL"
         )
     if reason is Reason.WRITES_REFUSED:
         return f"this Redis refuses writes, so no job can start: {database.writes_refused}"

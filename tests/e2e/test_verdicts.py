@@ -62,6 +62,7 @@ def full_and_late(server: Server) -> None:
     client.hset("bull:mail:2", "timestamp", due)
     client.zadd("bull:mail:repeat", {"daily": due})
     client.hset("bull:mail:repeat:daily", mapping={"name": "daily", "every": 60_000})
+    client.hset(f"bull:mail:repeat:daily:{due}", "timestamp", due)
     client.setrange("other", 50_000_000, "x")  # else connections take the rest of the memory
     used = client.info("memory")["used_memory"]
     client.config_set("maxmemory", int(used / 0.9))

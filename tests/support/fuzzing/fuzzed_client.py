@@ -138,6 +138,7 @@ _REPLIES: Final[Mapping[bytes, Any]] = {
             b"x",
         ],
     ],
+    b"SSCAN": lambda _: [b"0", [b"bull:mail:7"]],
     b"TIME": lambda _: [b"1700000001", b"5"],
     b"TYPE": lambda _: b"string",
     b"XINFO": lambda _: list(_STREAM),
