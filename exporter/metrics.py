@@ -353,8 +353,9 @@ QUEUE_OLDEST_WAITING = _queue_gauge(
     OLDEST_WAITING,
     "Age of the oldest ready job, 0 if there is none: the queue's latency. A delayed job's age "
     "starts when its delay ends, a returned job's when it is ready again. Only the jobs at both "
-    "ends of the lists and the first of up to four priorities are read; if jobs were added at both "
-    "ends, one in the middle may be older.",
+    "ends of the lists and the first of each priority are read; one in between may be older. With "
+    "many priorities, the oldest may be found some polls later: the value is then too low, never "
+    "too high.",
     "topk(10, max by (connection, prefix, queue) (bullmq_queue_oldest_waiting_seconds))",
     "seconds",
 )

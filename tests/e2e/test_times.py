@@ -58,6 +58,22 @@ def test_a_job_that_fails_and_is_retried_at_once(server: Server, act: Actors) ->
 
 
 @pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
+def test_a_job_that_starves_behind_eight_priorities(
+    server: Server, act: Actors, library: str
+) -> None:
+    created = int((time.time() - 7200) * 1000)
+    act.play(
+        *(part("producer", count=3, options={"priority": priority}) for priority in range(1, 9)),
+        part("producer", count=1, options={"priority": 50, "timestamp": created}),
+        library=library,
+    )
+    samples = watched(server).samples()
+    age = value(samples, "bullmq_queue_oldest_waiting_seconds", queue="mail")
+    assert age is not None
+    assert 7200 <= age <= time.time() - created / 1000 + 0.01
+
+
+@pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
 def test_jobs_that_are_put_back_by_hand(server: Server, act: Actors, library: str) -> None:
     """They wait since then, and not since they were created."""
     client = server.client()
