@@ -18,6 +18,7 @@ from exporter.collectors.queues.subjects.events_stream import (
 )
 from exporter.collectors.queues.subjects.groups import GROUPS
 from exporter.collectors.queues.subjects.limits import PAUSED, RATE_LIMIT_REMAINING
+from exporter.collectors.queues.subjects.priority_bands import PRIORITY_BANDS
 from exporter.collectors.queues.subjects.scheduled import (
     DELAYED_OVERDUE_JOBS,
     DELAYED_OVERDUE_SECONDS,
@@ -343,6 +344,18 @@ QUEUE_JOBS = _row(
         "count prioritized jobs as waiting.",
         'max by (connection, prefix, queue) (bullmq_queue_size{state="waiting"})',
         columns=tuple(ShownColumn(column, (state,)) for state, column in STATES.items()),
+    )
+)
+QUEUE_PRIORITY_JOBS = _row(
+    Family(
+        "bullmq_queue_priority_jobs",
+        MetricType.GAUGE,
+        (*_QUEUE, "band"),
+        "Prioritized jobs by band of priorities, of which 1 is the most urgent; absent without "
+        "prioritized jobs. Up to a minute old; another priority of a job shows after the queue's "
+        "next event.",
+        "max by (connection, prefix, queue, band) (bullmq_queue_priority_jobs) > 0",
+        columns=tuple(ShownColumn(column, (band,)) for band, column in PRIORITY_BANDS.items()),
     )
 )
 QUEUE_PAUSED = _queue_gauge(

@@ -324,6 +324,7 @@ def _total(what: str) -> str:
 
 
 def _timed() -> list[Panel]:
+    band = gauge("bullmq_queue_priority_jobs", by=f"{BY_QUEUE}, band")
     last = gauge("bullmq_queue_last_added_timestamp_seconds")
     return [
         lines(
@@ -357,6 +358,13 @@ def _timed() -> list[Panel]:
             Query(gauge("bullmq_queue_schedulers_overdue_seconds"), "{{connection}}"),
             unit="s",
             limit=thresholds.SCHEDULER_OVERDUE_SECONDS,
+            width=6,
+        ),
+        lines(
+            "Prioritized jobs",
+            "Do jobs of some priorities starve? By band of priorities; 1 is the most urgent.",
+            Query(f"sum by (band) ({band})", "{{band}}"),
+            no_value="No job has a priority",
             width=6,
         ),
     ]

@@ -71,6 +71,8 @@ def test_a_job_that_starves_behind_eight_priorities(
     age = value(samples, "bullmq_queue_oldest_waiting_seconds", queue="mail")
     assert age is not None
     assert 7200 <= age <= time.time() - created / 1000 + 0.01
+    band = {"queue": "mail", "band": "1-10"}
+    assert value(samples, "bullmq_queue_priority_jobs", **band) == 24
 
 
 @pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter.bullmq import PRIORITY_BAND
-from tests.support.pages import Samples, value
+from tests.support.pages import Samples, every, value
+from tests.support.redis_data import add_event
 from tests.support.servers import FakeServer, Server
 from tests.support.stopped_clock import StoppedClock
 from tests.support.watch import Watch
@@ -223,3 +224,58 @@ def change(jobs: Jobs, rng: random.Random, priorities: list[int]) -> None:
     elif what == 2:
         jobs.add(*((rng.choice(priorities), 0.0) for _ in range(5)))
     jobs.client.xadd("bull:q:events", {"event": "active", "jobId": "1"})
+
+
+class TestBands:
+    FAMILY = "bullmq_queue_priority_jobs"
+
+    def shown(self, samples: Samples) -> Mapping[str, float]:
+        found = every(samples, self.FAMILY)
+        return {dict(labels)["band"]: number for (_, labels), number in found.items()}
+
+    def test_every_job_is_in_one_band(self, any_server: Any_) -> None:
+        jobs = Jobs(any_server)
+        edges = (1, 10, 11, 100, 101, 1000, 1001, 10_000, 10_001, 2**21 - 1)
+        jobs.add(*((priority, 10) for priority in edges), (3, 10))
+        jobs.add((11, 10), put_back=True)
+        assert self.shown(Watch(any_server.url).discover_and_poll()) == {
+            "1-10": 3,
+            "11-100": 3,
+            "101-1000": 2,
+            "1001-10000": 2,
+            "10001+": 2,
+        }
+
+    def test_a_queue_without_prioritized_jobs_has_none(self, any_server: Any_) -> None:
+        jobs = Jobs(any_server)
+        watch = Watch(any_server.url)
+        assert self.shown(watch.discover_and_poll()) == {}
+        jobs.add((5, 10))
+        assert self.shown(watch.poll())["1-10"] == 1
+        jobs.client.delete(KEY)
+        assert self.shown(watch.poll()) == {}
+
+    @pytest.mark.parametrize("events", [True, False])
+    def test_it_is_read_once_a_minute(self, any_server: Any_, *, events: bool) -> None:
+        jobs = Jobs(any_server, events=events)
+        jobs.add((5, 10))
+        watch = Watch(any_server.url)
+        watch.discover_and_poll()
+        watch.poll()
+        jobs.add((7, 10))
+        if events:
+            add_event(jobs.client, "added", 2)
+        numbers = [self.shown(watch.poll())["1-10"] for _ in range(TURN)]
+        assert (numbers[0], numbers[-1]) == (1, 2)
+
+    def test_it_is_not_read_while_nothing_happens(self, real_server: Server) -> None:
+        jobs = Jobs(real_server)
+        jobs.add((5, 10))
+        add_event(jobs.client, "added", 1)
+        watch = Watch(real_server.url)
+        watch.discover_and_poll()
+        watch.poll()
+        watch.poll()
+        jobs.client.config_resetstat()
+        assert list(polls(watch, TURN))
+        assert "cmdstat_zcount" not in jobs.client.info("commandstats")

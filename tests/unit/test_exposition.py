@@ -66,6 +66,8 @@ GOLDEN_COLUMNS = (
     "schedulers_overdue_seconds",
     "events_stream_bytes",
     "groups",
+    "priority_jobs_from_1",
+    "priority_jobs_from_10001",
 )
 COUNTED = {*STATES, "paused", "library_version"}
 EVERY_COLUMN = (
@@ -229,6 +231,8 @@ def test_a_golden_page() -> None:
         'bullmq_exporter_queues{connection="api",prefix="bull"} 1',
         'bullmq_exporter_queues_dropped{connection="api",prefix="bull"} 2',
         *(f'bullmq_queue_size{{{q},state="{state}"}} 0' for state in STATES),
+        f'bullmq_queue_priority_jobs{{{q},band="1-10"}} 1',
+        f'bullmq_queue_priority_jobs{{{q},band="10001+"}} 1',
         f"bullmq_queue_paused{{{q}}} 0",
         *(f"bullmq_queue_{name}{{{q}}} 1" for name in GOLDEN_COLUMNS[4:8]),
         f"bullmq_queue_schedulers{{{q}}} 1",
