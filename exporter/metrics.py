@@ -519,10 +519,24 @@ _JOBS = (*_QUEUE, "job_name")
 JOBS_ADDED = _counter(
     "bullmq_queue_jobs_added_total",
     _JOBS,
-    "Jobs added. Like all job counters and durations, read from the queue's event stream since the "
-    "exporter first saw it. job_name is empty unless events.job_names is on; names above "
-    "events.max_job_names in a queue and unknown names are __other__.",
+    "Jobs added, without duplicates. Like all job counters and durations, read from the queue's "
+    "event stream since the exporter first saw it. job_name is empty unless events.job_names is "
+    "on; names above events.max_job_names in a queue and unknown names are __other__.",
     "sum by (prefix, queue) (rate(bullmq_queue_jobs_added_total[5m]))",
+)
+JOBS_DUPLICATED = _counter(
+    "bullmq_queue_jobs_duplicated_total",
+    _JOBS,
+    "Adds that BullMQ (4 and later) ignored because the queue has, or still keeps, a job with the "
+    "same ID. job_name is that of the existing job.",
+    "sum by (prefix, queue) (increase(bullmq_queue_jobs_duplicated_total[1h])) > 0",
+)
+JOBS_DEDUPLICATED = _counter(
+    "bullmq_queue_jobs_deduplicated_total",
+    _JOBS,
+    "Adds that met a job with the same deduplication ID (BullMQ 5 and later): they were ignored, "
+    "or, in replace mode, replaced the delayed job and also count as added.",
+    "sum by (prefix, queue) (rate(bullmq_queue_jobs_deduplicated_total[5m]))",
 )
 JOBS_STARTED = _counter(
     "bullmq_queue_jobs_started_total",

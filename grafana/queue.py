@@ -325,6 +325,8 @@ def _total(what: str) -> str:
 
 def _timed() -> list[Panel]:
     band = gauge("bullmq_queue_priority_jobs", by=f"{BY_QUEUE}, band")
+    duplicated = increase("bullmq_queue_jobs_duplicated_total", _NAMES)
+    deduplicated = increase("bullmq_queue_jobs_deduplicated_total", _NAMES)
     last = gauge("bullmq_queue_last_added_timestamp_seconds")
     return [
         lines(
@@ -365,6 +367,16 @@ def _timed() -> list[Panel]:
             "Do jobs of some priorities starve? By band of priorities; 1 is the most urgent.",
             Query(f"sum by (band) ({band})", "{{band}}"),
             no_value="No job has a priority",
+            width=6,
+        ),
+        lines(
+            "Ignored adds",
+            "Are jobs added that exist already? By job ID, and by deduplication ID.",
+            Query(f"sum({duplicated})", "duplicated"),
+            Query(f"sum({deduplicated})", "deduplicated"),
+            no_value=_NO_EVENTS,
+            bars=True,
+            colors={"duplicated": "red", "deduplicated": "yellow"},
             width=6,
         ),
     ]

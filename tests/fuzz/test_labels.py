@@ -45,7 +45,7 @@ def _stopped_clock() -> Iterator[None]:
 def snapshot(queues: list[Queue], version: str, job: str, policy: str) -> Snapshot:
     """What the page is made of, with a text from outside in each place that takes one."""
     row = dict.fromkeys((*STATES, "paused"), 1) | {"library_version": version}
-    told = JobEvents(1, 1, 1, 0, 0, 0, RUN, {"completed": RUN})
+    told = JobEvents(1, 1, 1, 0, 0, 0, 0, 0, RUN, {"completed": RUN})
     facts: list[object] = [
         queue_table(queues, [row] * len(queues)),
         EventFacts({queue: QueueEvents(1, 0, {job: told}) for queue in queues}, 0.0, 0),

@@ -122,7 +122,8 @@ def full(columns: Iterable[str] = EVERY_COLUMN) -> Snapshot:
     found = Discovered((), {"bull": PrefixCount(1, 2)})
     workers = WorkerFacts({queue_of("bull", "mail"): WorkerCount(3, 1)})
     run = Histogram((0.5, 5.0), (1, 2), 3.5, 3)
-    events = QueueEvents(40, 3, {"": JobEvents(9, 8, 5, 1, 2, 1, run, {"completed": run})}, 1e9)
+    jobs = JobEvents(9, 8, 5, 1, 2, 1, 4, 3, run, {"completed": run})
+    events = QueueEvents(40, 3, {"": jobs}, 1e9)
     facts = (
         table(["mail"], **values),
         EventFacts({queue_of("bull", "mail"): events}, 0.5, 7),

@@ -44,6 +44,10 @@ from tests.support.factories import (
 )
 from tests.support.stopped_clock import StoppedClock
 
+COUNTERS = (
+    *("added", "started", "completed", "failed", "retried", "stalled"),
+    *("duplicated", "deduplicated"),
+)
 MAIL, IMAGES = ("bull", "mail"), ("bull", "images")
 WORKS: dict[tuple[str, str], WorkerCount] = {MAIL: WorkerCount(1, 0), IMAGES: WorkerCount(1, 1)}
 BUSY = {"active": 1, "active_locked": 1, "worker_alive": 1, "rate_limited": 0, "paused": 0}
@@ -64,8 +68,7 @@ def with_server(values: Mapping[str, float], **facts: Any) -> Snapshot:
 
 def told(**counts: int) -> Snapshot:
     """A connection whose queue has these totals of events."""
-    names = ("added", "started", "completed", "failed", "retried", "stalled")
-    jobs = JobEvents(*(counts.get(name, 0) for name in names), NO_DURATIONS, {})
+    jobs = JobEvents(*(counts.get(name, 0) for name in COUNTERS), NO_DURATIONS, {})
     lost = counts.pop("lost", 0)
     facts = EventFacts({queue_of(*MAIL): QueueEvents(sum(counts.values()), lost, {"": jobs})}, 0, 0)
     known = snapshot(queues={MAIL: {}}, workers=WORKS)
@@ -285,7 +288,7 @@ class TestTargets:
 
 def added(at: float | None) -> Snapshot:
     """A queue to which the last job was added then."""
-    jobs = JobEvents(0, 0, 0, 0, 0, 0, NO_DURATIONS, {})
+    jobs = JobEvents(0, 0, 0, 0, 0, 0, 0, 0, NO_DURATIONS, {})
     facts = EventFacts({queue_of(*MAIL): QueueEvents(0, 0, {"": jobs}, at)}, 0, 0)
     known = snapshot(queues={MAIL: {}}, workers=WORKS)
     return replace(known, facts={**known.facts, EventFacts: Dated(facts, known.at)})
