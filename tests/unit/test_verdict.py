@@ -221,6 +221,27 @@ class TestHistory:
         assert names(found) == [name]
 
     @pytest.mark.parametrize(
+        ("counts", "expected"),
+        [
+            ({"added": 20, "duplicated": 21}, ["MostJobsDuplicated"]),
+            ({"added": 0, "duplicated": 21}, ["MostJobsDuplicated"]),
+            ({"added": 21, "duplicated": 21}, []),
+            ({"added": 0, "duplicated": 20}, []),
+            # asked for, and no mistake
+            ({"added": 0, "deduplicated": 1000}, []),
+        ],
+    )
+    def test_duplicates(
+        self, counts: dict[str, int], expected: list[str], clock: StoppedClock
+    ) -> None:
+        found = after_a_minute(
+            clock, lambda n: told(**{name: 7 + n * count for name, count in counts.items()})
+        )
+        assert names(found) == expected
+        if counts == {"added": 20, "duplicated": 21}:
+            assert found.findings[0].explanation == "21 of 41 adds ignored: the job ID exists"
+
+    @pytest.mark.parametrize(
         ("name", "counter"),
         [("RedisKeysEvicted", "evicted_keys"), ("RedisClientsRejected", "rejected_connections")],
     )
