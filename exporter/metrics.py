@@ -20,6 +20,7 @@ from exporter.collectors.queues.subjects.events_stream import (
 from exporter.collectors.queues.subjects.flows import STUCK_PARENT_JOBS
 from exporter.collectors.queues.subjects.groups import GROUPS
 from exporter.collectors.queues.subjects.limits import PAUSED, RATE_LIMIT_REMAINING
+from exporter.collectors.queues.subjects.priority_bands import PRIORITY_BANDS
 from exporter.collectors.queues.subjects.scheduled import (
     DEAD_SCHEDULERS,
     DELAYED_OVERDUE_JOBS,
@@ -350,6 +351,18 @@ QUEUE_JOBS = _row(
         columns=tuple(ShownColumn(column, (state,)) for state, column in STATES.items()),
     )
 )
+QUEUE_PRIORITY_JOBS = _row(
+    Family(
+        "bullmq_queue_priority_jobs",
+        MetricType.GAUGE,
+        (*_QUEUE, "band"),
+        "Prioritized jobs by band of priorities, of which 1 is the most urgent; absent without "
+        "prioritized jobs. Up to a minute old; another priority of a job shows after the queue's "
+        "next event.",
+        "max by (connection, prefix, queue, band) (bullmq_queue_priority_jobs) > 0",
+        columns=tuple(ShownColumn(column, (band,)) for band, column in PRIORITY_BANDS.items()),
+    )
+)
 QUEUE_PAUSED = _queue_gauge(
     "bullmq_queue_paused", PAUSED, "Whether the queue is paused.", "bullmq_queue_paused == 1"
 )
@@ -358,8 +371,9 @@ QUEUE_OLDEST_WAITING = _queue_gauge(
     OLDEST_WAITING,
     "Age of the oldest ready job, 0 if there is none: the queue's latency. A delayed job's age "
     "starts when its delay ends, a returned job's when it is ready again. Only the jobs at both "
-    "ends of the lists and the first of up to four priorities are read; if jobs were added at both "
-    "ends, one in the middle may be older.",
+    "ends of the lists and the first of each priority are read; one in between may be older. With "
+    "many priorities, the oldest may be found some polls later: the value is then too low, never "
+    "too high.",
     "topk(10, max by (connection, prefix, queue) (bullmq_queue_oldest_waiting_seconds))",
     "seconds",
 )
@@ -543,10 +557,24 @@ _JOBS = (*_QUEUE, "job_name")
 JOBS_ADDED = _counter(
     "bullmq_queue_jobs_added_total",
     _JOBS,
-    "Jobs added. Like all job counters and durations, read from the queue's event stream since the "
-    "exporter first saw it. job_name is empty unless events.job_names is on; names above "
-    "events.max_job_names in a queue and unknown names are __other__.",
+    "Jobs added, without duplicates. Like all job counters and durations, read from the queue's "
+    "event stream since the exporter first saw it. job_name is empty unless events.job_names is "
+    "on; names above events.max_job_names in a queue and unknown names are __other__.",
     "sum by (prefix, queue) (rate(bullmq_queue_jobs_added_total[5m]))",
+)
+JOBS_DUPLICATED = _counter(
+    "bullmq_queue_jobs_duplicated_total",
+    _JOBS,
+    "Adds that BullMQ (4 and later) ignored because the queue has, or still keeps, a job with the "
+    "same ID. job_name is that of the existing job.",
+    "sum by (prefix, queue) (increase(bullmq_queue_jobs_duplicated_total[1h])) > 0",
+)
+JOBS_DEDUPLICATED = _counter(
+    "bullmq_queue_jobs_deduplicated_total",
+    _JOBS,
+    "Adds that met a job with the same deduplication ID (BullMQ 5 and later): they were ignored, "
+    "or, in replace mode, replaced the delayed job and also count as added.",
+    "sum by (prefix, queue) (rate(bullmq_queue_jobs_deduplicated_total[5m]))",
 )
 JOBS_STARTED = _counter(
     "bullmq_queue_jobs_started_total",

@@ -49,6 +49,8 @@ COLORS: Final = {
     "failed": "red",
     "retried": "dark-orange",
     "stalled": "dark-red",
+    "duplicated": "dark-yellow",
+    "deduplicated": "light-yellow",
     "lost": "semi-dark-red",
     "net": "semi-dark-blue",
     "workers": "super-light-green",

@@ -340,6 +340,9 @@ def _total(what: str) -> str:
 
 
 def _timed() -> list[Panel]:
+    band = gauge("bullmq_queue_priority_jobs", by=f"{BY_QUEUE}, band")
+    duplicated = increase("bullmq_queue_jobs_duplicated_total", _NAMES)
+    deduplicated = increase("bullmq_queue_jobs_deduplicated_total", _NAMES)
     last = gauge("bullmq_queue_last_added_timestamp_seconds")
     return [
         lines(
@@ -374,6 +377,22 @@ def _timed() -> list[Panel]:
             unit="s",
             limit=thresholds.SCHEDULER_OVERDUE_SECONDS,
             width=6,
+        ),
+        lines(
+            "Prioritized jobs",
+            "Do jobs of some priorities starve? By band of priorities; 1 is the most urgent.",
+            Query(f"sum by (job, band) ({band})", "{{band}}"),
+            no_value="No job has a priority",
+            width=12,
+        ),
+        lines(
+            "Ignored adds",
+            "Are jobs added that exist already? By job ID, and by deduplication ID.",
+            Query(per_job("sum", duplicated), "duplicated"),
+            Query(per_job("sum", deduplicated), "deduplicated"),
+            no_value=_NO_EVENTS,
+            bars=True,
+            width=12,
         ),
     ]
 

@@ -101,6 +101,23 @@ SCENARIOS: Final = {
             ),
         ),
         Scenario(
+            "duplicates",
+            "the producer of emails adds the same job ID again and again, and BullMQ ignores it",
+            (
+                'bullmq_queue_jobs_duplicated_total{queue="emails"} counts two of three adds',
+                'bullmq_queue_jobs_added_total{queue="emails"} counts the others',
+                "bullmq_queue_blocked has no samples: nobody else notices",
+            ),
+            loads=healthy_but(
+                "emails",
+                kinds=(
+                    JobKind("welcome"),
+                    JobKind("digest", {"jobId": "digest"}),
+                    JobKind("digest", {"jobId": "digest"}),
+                ),
+            ),
+        ),
+        Scenario(
             "stuck",
             "the worker of reports is frozen: it is connected but processes no jobs",
             (

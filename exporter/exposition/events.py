@@ -11,6 +11,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from operator import attrgetter
+from typing import Any
 
 from exporter import metrics
 from exporter.bullmq import Queue
@@ -22,12 +23,16 @@ from exporter.state.snapshots import EventFacts, Histogram, JobEvents, QueueEven
 
 _COUNTERS = (
     (metrics.JOBS_ADDED, "added"),
+    (metrics.JOBS_DUPLICATED, "duplicated"),
+    (metrics.JOBS_DEDUPLICATED, "deduplicated"),
     (metrics.JOBS_STARTED, "started"),
     (metrics.JOBS_COMPLETED, "completed"),
     (metrics.JOBS_FAILED, "failed"),
     (metrics.JOBS_RETRIED, "retried"),
     (metrics.JOBS_STALLED, "stalled"),
 )
+
+_NAMES = tuple(name for _, name in _COUNTERS)
 
 _GROUP = 100
 """Queues whose histograms share a chunk: a smaller chunk compresses worse, a larger one is
@@ -136,9 +141,8 @@ def _from_zero(events: QueueEvents, begun: _Begun | None) -> QueueEvents:
 
 def _zero(jobs: JobEvents) -> JobEvents:
     """The same series before the first event."""
-    return replace(
-        _without_durations(jobs), added=0, started=0, completed=0, failed=0, retried=0, stalled=0
-    )
+    none: dict[str, Any] = dict.fromkeys(_NAMES, 0)
+    return replace(_without_durations(jobs), **none)
 
 
 def _without_durations(jobs: JobEvents) -> JobEvents:

@@ -35,6 +35,7 @@ CONDITIONS: Final[Mapping[str, Condition]] = {
     "HighFailureRatio": queues.failure_ratio,
     "VeryHighFailureRatio": queues.very_high_failure_ratio,
     "JobsStalled": queues.jobs_stalled,
+    "MostJobsDuplicated": queues.most_jobs_duplicated,
     "DelayedJobsOverdue": queues.delayed_overdue,
     "SchedulerOverdue": queues.scheduler_overdue,
     "ActiveJobTooLong": queues.active_job_too_long,
@@ -74,6 +75,7 @@ CAUSES: Final[Mapping[str, frozenset[str]]] = {
     | {"RedisPersistenceFailing", "RedisMemoryNearLimit", "SyncTestFailing"}
     | {"QueueBlocked", "QueueSilent"},
     "EventsLagging": frozenset({"QueueSilent"}),
+    "MostJobsDuplicated": frozenset({"QueueSilent"}),
     "WorkerIsolation": _NOTHING_MOVES | {"NoWorkers", "QueueBlocked", "SyncTestFailing"},
     "NoWorkers": _NOTHING_MOVES | {"QueueBlocked", "ActiveJobTooLong"},
     "QueueBlocked": _NOTHING_MOVES,

@@ -20,7 +20,7 @@ from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
 from exporter.config.models import Target
 from exporter.diagnosis import INTENDED, STUCK_HINTS, Database, hint, known_workers, queue_facts
 from exporter.findings.model import Hit, Limits, Text
-from exporter.state.history import Counts, Past, counts_of, growth, window
+from exporter.state.history import NO_EVENTS, Counts, Past, counts_of, growth, window
 from exporter.state.queue_table import Column
 from exporter.state.snapshots import EventFacts, QueueEvents
 from exporter.state.stuck import StuckJob
@@ -182,6 +182,17 @@ def jobs_stalled(moment: Moment, limits: Limits) -> Iterator[Hit]:
             yield _hit_of(database, queue, grown.stalled)
 
 
+def most_jobs_duplicated(moment: Moment, limits: Limits) -> Iterator[Hit]:
+    for database, queue, events, past in _events(moment, limits):
+        grown = _grown(past, queue, events)
+        if grown is None or grown.duplicated <= limits["above_jobs"]:
+            continue
+        adds = grown.added + grown.duplicated
+        if grown.duplicated / adds > limits["above_ratio"]:
+            detail = f"{grown.duplicated:,} of {adds:,} adds ignored: the job ID exists"
+            yield _hit_of(database, queue, grown.duplicated / adds, detail)
+
+
 def event_gap(moment: Moment, limits: Limits) -> Iterator[Hit]:
     for database, queue, events, past in _events(moment, limits):
         if not events.lost:
@@ -294,6 +305,6 @@ def _grown(past: Past, queue: Queue, events: QueueEvents) -> Counts | None:
     if before is None:
         return None
     if before.read == events.read:
-        return Counts(0, 0, 0, 0, 0)
+        return NO_EVENTS
     now = counts_of(events)
     return Counts(*(int(growth(a, b)) for a, b in zip(before, now, strict=True)))

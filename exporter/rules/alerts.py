@@ -37,6 +37,8 @@ def _counted(*counters: str) -> str:
 _FAILED = _counted("bullmq_queue_jobs_failed_total")
 _FINISHED = _counted("bullmq_queue_jobs_completed_total", "bullmq_queue_jobs_failed_total")
 _RATIO = f"{_FAILED} / ({_FINISHED} > 0)"
+_DUPLICATED = _counted("bullmq_queue_jobs_duplicated_total")
+_ADDS = _counted("bullmq_queue_jobs_added_total", "bullmq_queue_jobs_duplicated_total")
 _ENOUGH_FAILED = f"and on (%queue) {_FAILED} > %above_jobs"
 
 
@@ -372,6 +374,19 @@ ALERTS: Final = (
         QUEUE,
         seconds(0),
         {"above_jobs": Setting(3), "window": seconds(15 * MINUTE)},
+    ),
+    Alert(
+        "MostJobsDuplicated",
+        Severity.WARNING,
+        Subject.QUEUE,
+        f"{_DUPLICATED} / ({_ADDS} > 0) > %above_ratio and on (%queue) {_DUPLICATED} > %above_jobs",
+        f"Most adds ignored as duplicates: {_QUEUE_NAME} ({{{{ $value | humanizePercentage }}}})",
+        f"{{{{ $value | humanizePercentage }}}} of the adds to {_QUEUE_NAME} were ignored because "
+        "a job with the same ID exists. BullMQ reports no error, so their producers may not know.",
+        QUEUE,
+        # longer than the window, so that adding the same jobs again once is no alert
+        seconds(20 * MINUTE),
+        {"above_ratio": Setting(0.5), "above_jobs": Setting(20), "window": seconds(15 * MINUTE)},
     ),
     Alert(
         "DelayedJobsOverdue",

@@ -36,9 +36,11 @@ class Counts(NamedTuple):
     failed: int
     """Jobs that failed finally."""
     stalled: int
+    duplicated: int
+    """Adds that were ignored because a job with the same ID exists."""
 
 
-_NOTHING: Final = Counts(0, 0, 0, 0, 0)
+NO_EVENTS: Final = Counts(0, 0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Rates:
 def counts_of(events: QueueEvents) -> Counts:
     """The counts of one queue, summed over its job names."""
     if not events.read:
-        return _NOTHING
+        return NO_EVENTS
     jobs = events.jobs.values()
     return Counts(
         events.read,
@@ -83,6 +85,7 @@ def counts_of(events: QueueEvents) -> Counts:
         sum([each.completed for each in jobs]),
         sum([each.failed for each in jobs]),
         sum([each.stalled for each in jobs]),
+        sum([each.duplicated for each in jobs]),
     )
 
 

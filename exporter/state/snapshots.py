@@ -90,6 +90,10 @@ class JobEvents:
     retried: int
     """Failed attempts after which the job is retried."""
     stalled: int
+    duplicated: int
+    """Adds that were ignored because a job with the same ID exists."""
+    deduplicated: int
+    """Adds that met a job with the same deduplication ID."""
     wait: Histogram
     runs: Mapping[str, Histogram]
     """Duration of runs by outcome: completed, failed, retried."""

@@ -35,6 +35,7 @@ Alert = tuple[str, str]
 EXPECTED: dict[str, set[Alert]] = {
     "busy": {("BacklogGrowing", "images"), ("JobsWaitingTooLong", "images")},
     "failing": {("HighFailureRatio", "payments"), ("VeryHighFailureRatio", "payments")},
+    "duplicates": {("MostJobsDuplicated", "emails")},
     "stuck": {
         ("QueueBlocked", "reports"),
         ("JobsWaitingTooLong", "reports"),
@@ -55,6 +56,7 @@ EXPECTED: dict[str, set[Alert]] = {
 ABOUT = {
     "busy": {"images"},
     "failing": {"payments"},
+    "duplicates": {"emails"},
     "stuck": {"reports"},
     "paused": {"emails"},
     "outage": {"default"},
@@ -218,6 +220,28 @@ def test_failing_fails_most_of_the_payments(demos: dict[str, Demo], look: Look) 
     shows_rates(page)
     fires_its_alerts(demo, "failing")
     demo.ends_cleanly(signal.SIGINT, children=6)
+
+
+def test_duplicates_are_most_of_the_emails(demos: dict[str, Demo], look: Look) -> None:
+    demo = demos["duplicates"]
+    samples = demo.until(
+        lambda found: _total(found, "duplicated", "emails") > 40 and not _blocked(found),
+        "duplicates",
+    )
+    ignored, added = (_total(samples, what, "emails") for what in ("duplicated", "added"))
+    assert 0.6 < ignored / (ignored + added) < 0.7
+    assert {
+        load.queue
+        for load in SCENARIOS["duplicates"].loads
+        if _total(samples, "duplicated", load.queue)
+    } == {"emails"}
+    page = look(demo)
+    page_says_what_metrics_say(
+        page, demo, "Most adds ignored as duplicates: bull:emails on default"
+    )
+    shows_rates(page)
+    fires_its_alerts(demo, "duplicates")
+    demo.ends_cleanly(signal.SIGTERM, children=6)
 
 
 def test_paused_names_the_paused_queue_alone(demos: dict[str, Demo], look: Look) -> None:

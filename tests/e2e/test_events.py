@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.actors import Actors
+from tests.support.actors import Actors, part
 from tests.support.daemon import Daemon, daemon
 from tests.support.pages import value
 from tests.support.polls import wait_for_polls
@@ -147,6 +147,37 @@ def test_the_job_of_a_killed_worker_stalls(running: Daemon, act: Actors) -> None
         running.samples(), "bullmq_queue_job_run_seconds_count", outcome="completed", queue=queue
     )
     assert runs == 1, "the lost run has no duration"
+
+
+@pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
+def test_adds_that_are_ignored(running: Daemon, act: Actors, library: str) -> None:
+    queue = f"duplicates-{library}"
+    act("admin", queue=queue, library=library, call="waitUntilReady")
+    wait_until_followed(running, queue)
+    replaced = {"id": "later", "ttl": 600_000, "replace": True, "extend": True}
+    parts = (
+        # one is added, and four are ignored
+        part("producer", queue, count=5, options={"jobId": "same"}),
+        # one is added, and three are ignored
+        part("producer", queue, count=4, options={"deduplication": {"id": "once"}}),
+        # three are added, of which two replace the one before
+        part("producer", queue, count=3, options={"delay": 600_000, "deduplication": replaced}),
+    )
+    act.play(*parts, library=library)
+    act("worker", queue=queue, library=library)
+    wait_for(lambda: counted(running, queue).get("completed") == 2, "both are completed")
+    # it is kept under its ID
+    act.play(parts[0], library=library)
+    names = ("added", "completed", "duplicated", "deduplicated")
+    expected = dict(zip(names, (5, 2, 9, 5), strict=True))
+
+    def found() -> dict[str, float | None]:
+        samples = running.samples()
+        return {
+            name: value(samples, f"bullmq_queue_jobs_{name}_total", queue=queue) for name in names
+        }
+
+    wait_for(lambda: found() == expected, f"{expected}, not {found()}")
 
 
 def test_counters_of_an_obliterated_queue(running: Daemon, act: Actors) -> None:

@@ -58,6 +58,24 @@ def test_age_of_a_job_that_is_retried_at_once(server: Server, act: Actors) -> No
 
 
 @pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
+def test_a_job_that_starves_behind_eight_priorities(
+    server: Server, act: Actors, library: str
+) -> None:
+    created = int((time.time() - 7200) * 1000)
+    act.play(
+        *(part("producer", count=3, options={"priority": priority}) for priority in range(1, 9)),
+        part("producer", count=1, options={"priority": 50, "timestamp": created}),
+        library=library,
+    )
+    samples = watched(server).samples()
+    age = value(samples, "bullmq_queue_oldest_waiting_seconds", queue="mail")
+    assert age is not None
+    assert 7200 <= age <= time.time() - created / 1000 + 0.01
+    band = {"queue": "mail", "band": "1-10"}
+    assert value(samples, "bullmq_queue_priority_jobs", **band) == 24
+
+
+@pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
 def test_age_of_jobs_retried_by_hand(server: Server, act: Actors, library: str) -> None:
     """They have been waiting since the retry, not since they were added."""
     client = server.client()

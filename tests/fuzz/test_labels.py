@@ -45,7 +45,7 @@ def _stopped_clock() -> Iterator[None]:
 def snapshot(queues: list[Queue], version: str, job: str, policy: str) -> Snapshot:
     """A snapshot with an external string wherever the page can contain one."""
     row = dict.fromkeys((*STATES, "paused"), 1) | {"library_version": version}
-    events = JobEvents(1, 1, 1, 0, 0, 0, RUN, {"completed": RUN})
+    events = JobEvents(1, 1, 1, 0, 0, 0, 0, 0, RUN, {"completed": RUN})
     facts: list[object] = [
         queue_table(queues, [row] * len(queues)),
         EventFacts({queue: QueueEvents(1, 0, {job: events}) for queue in queues}, 0.0, 0),

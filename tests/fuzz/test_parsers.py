@@ -94,6 +94,7 @@ def test_client_list(lines: list[bytes], more: bytes) -> None:
 _EVENTS = (
     *(b"added", b"waiting", b"active", b"completed", b"failed", b"delayed", b"stalled"),
     *(b"removed", b"waiting-children", b"drained", b"progress", b"retries-exhausted"),
+    *(b"duplicated", b"deduplicated"),
 )
 jobs = st.sampled_from([b"1", b"2", b"3", b"", b"\xff", b"x" * 5000])
 fields = st.one_of(
@@ -114,7 +115,8 @@ entries = st.lists(st.tuples(times.map(lambda ms: b"%d-0" % ms), fields), min_si
 
 
 def check_events(counted: JobEvents, read: int) -> None:
-    for name in ("added", "started", "completed", "failed", "retried", "stalled"):
+    names = ("added", "started", "completed", "failed", "retried", "stalled", "duplicated")
+    for name in names:
         assert 0 <= getattr(counted, name) <= read
     for histogram in (counted.wait, *counted.runs.values()):
         assert 0 <= histogram.count <= read

@@ -770,6 +770,27 @@ class TestJobNames:
         stream = follower._collector._streams[follower.queues[0]]
         assert stream.aggregator._names == {}
 
+    def test_ignored_adds_count_for_the_name_of_the_existing_job(self, any_server: Any_) -> None:
+        client = any_server.client()
+        client.hset("bull:q:2", "name", "report")  # finished long ago, and kept
+        follower = Follower(any_server, "q", job_names=True)
+        follower.collect()
+        add_event(client, "added", 1, name="welcome")
+        add_event(client, "waiting", 1)
+        for job in (1, 2, 2):
+            add_event(client, "duplicated", job)
+            add_event(client, "deduplicated", job, deduplicationId="x", deduplicatedJobId="9")
+        follower.collect()
+        jobs = follower.queue().jobs
+        assert {name: each.duplicated for name, each in jobs.items()} == {"welcome": 1, "report": 2}
+        assert {name: each.deduplicated for name, each in jobs.items()} == {
+            "welcome": 1,
+            "report": 2,
+        }
+        # a job in flight keeps its name, the other one is looked up when it is needed again
+        stream = follower._collector._streams[follower.queues[0]]
+        assert stream.aggregator._names == {b"1": "welcome"}
+
     def test_a_job_that_is_restarted_between_two_polls(self, any_server: Any_) -> None:
         client = any_server.client()
         follower = Follower(any_server, "q", job_names=True)

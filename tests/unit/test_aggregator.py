@@ -34,6 +34,7 @@ def aggregated(*events: Event, ended: bool = True) -> JobEvents:
 
 def counts(events: JobEvents) -> dict[str, int]:
     names = ("added", "started", "completed", "failed", "retried", "stalled")
+    names += ("duplicated", "deduplicated")
     return {name: getattr(events, name) for name in names if getattr(events, name)}
 
 
@@ -94,6 +95,38 @@ ADDED = ((0, "added", "1", "name", "task"), (0, "waiting"))
             ),
             {"added": 1, "started": 2, "failed": 1, "retried": 1},
             {"wait": (2, 0.2), "retried": (1, 0.2), "failed": (1, 0.05)},
+        ),
+        (
+            "duplicates: nothing is added",
+            (*ADDED, (10, "duplicated"), (100, "active"), (400, "completed"), (500, "duplicated")),
+            {"added": 1, "started": 1, "completed": 1, "duplicated": 2},
+            {"wait": (1, 0.1), "completed": (1, 0.3)},
+        ),
+        (
+            "deduplicated, as BullMQ 5 writes it",
+            (
+                *ADDED,
+                (10, "debounced", "1", "debounceId", "x"),
+                (10, "deduplicated", "1", "deduplicationId", "x", "deduplicatedJobId", "2"),
+                (100, "active"),
+                (400, "completed"),
+            ),
+            {"added": 1, "started": 1, "completed": 1, "deduplicated": 1},
+            {"wait": (1, 0.1), "completed": (1, 0.3)},
+        ),
+        (
+            "a duplicate while a job that was active waits for its `stalled`",
+            (
+                *ADDED,
+                (100, "active"),
+                (300, "waiting", "1", "prev", "active"),
+                (300, "stalled"),
+                (310, "duplicated"),
+                (400, "active"),
+                (500, "completed"),
+            ),
+            {"added": 1, "started": 2, "completed": 1, "stalled": 1, "duplicated": 1},
+            {"wait": (2, 0.2), "completed": (1, 0.1)},
         ),
         (
             "retry at once, from 5.58.6 on",
@@ -235,7 +268,6 @@ ADDED = ((0, "added", "1", "name", "task"), (0, "waiting"))
             {"started": 1, "completed": 1},
             {"completed": (1, 0.1)},
         ),
-        ("duplicate", ((0, "duplicated"),), {}, {}),
         (
             "custom events",
             ((0, "my-event", "1", "x", "y"), (0, "progress", "1", "data", "5")),

@@ -18,7 +18,7 @@ Changes = st.dictionaries(st.integers(0, len(QUEUES) - 1), st.integers(0, 5), ma
 def job_events(jobs: int) -> QueueEvents:
     times = Histogram(BOUNDS, (jobs, jobs), jobs * 0.25, jobs)
     return QueueEvents(
-        jobs * 4, 0, {"": JobEvents(jobs, jobs, jobs, 0, 0, 0, times, {"completed": times})}
+        jobs * 4, 0, {"": JobEvents(jobs, jobs, jobs, 0, 0, 0, 0, 0, times, {"completed": times})}
     )
 
 
@@ -77,7 +77,7 @@ class TestSeriesStartAtZero:
     def events(self, **jobs: int) -> QueueEvents:
         times = Histogram(BOUNDS, (9, 9), 1.0, 9)
         by_name = {
-            name: JobEvents(count, 0, 0, 0, 0, 0, times, {"completed": times})
+            name: JobEvents(count, 0, 0, 0, 0, 0, 0, 0, times, {"completed": times})
             for name, count in jobs.items()
         }
         return QueueEvents(sum(jobs.values()), 0, by_name)

@@ -66,6 +66,8 @@ GOLDEN_COLUMNS = (
     "schedulers_overdue_seconds",
     "events_stream_bytes",
     "groups",
+    "priority_jobs_from_1",
+    "priority_jobs_from_10001",
 )
 COUNTED = {*STATES, "paused", "library_version"}
 EVERY_COLUMN = (
@@ -120,7 +122,8 @@ def full(columns: Iterable[str] = EVERY_COLUMN) -> Snapshot:
     found = Discovered((), {"bull": PrefixCount(1, 2)})
     workers = WorkerFacts({queue_of("bull", "mail"): WorkerCount(3, 1)})
     run = Histogram((0.5, 5.0), (1, 2), 3.5, 3)
-    events = QueueEvents(40, 3, {"": JobEvents(9, 8, 5, 1, 2, 1, run, {"completed": run})}, 1e9)
+    jobs = JobEvents(9, 8, 5, 1, 2, 1, 4, 3, run, {"completed": run})
+    events = QueueEvents(40, 3, {"": jobs}, 1e9)
     facts = (
         table(["mail"], **values),
         EventFacts({queue_of("bull", "mail"): events}, 0.5, 7),
@@ -231,6 +234,8 @@ def test_golden_page() -> None:
         'bullmq_exporter_queues{connection="api",prefix="bull"} 1',
         'bullmq_exporter_queues_dropped{connection="api",prefix="bull"} 2',
         *(f'bullmq_queue_size{{{q},state="{state}"}} 0' for state in STATES),
+        f'bullmq_queue_priority_jobs{{{q},band="1-10"}} 1',
+        f'bullmq_queue_priority_jobs{{{q},band="10001+"}} 1',
         f"bullmq_queue_paused{{{q}}} 0",
         *(f"bullmq_queue_{name}{{{q}}} 1" for name in GOLDEN_COLUMNS[4:8]),
         f"bullmq_queue_schedulers{{{q}}} 1",

@@ -14,8 +14,10 @@ MAIL = queue_of("bull", "mail")
 
 def events(added: int, completed: int = 0, failed: int = 0, **others: int) -> QueueEvents:
     """A queue's totals; `others` are jobs added, by job name."""
-    jobs = {"": JobEvents(added, 0, completed, failed, 0, 0, NO_DURATIONS, {})}
-    jobs |= {name: JobEvents(n, 0, 0, 0, 0, 0, NO_DURATIONS, {}) for name, n in others.items()}
+    jobs = {"": JobEvents(added, 0, completed, failed, 0, 0, 0, 0, NO_DURATIONS, {})}
+    jobs |= {
+        name: JobEvents(n, 0, 0, 0, 0, 0, 0, 0, NO_DURATIONS, {}) for name, n in others.items()
+    }
     return QueueEvents(added + completed + failed + sum(others.values()), 0, jobs)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.collectors.queues.subjects.movement import MovementSigns, has_moved
-from exporter.collectors.queues.subjects.prioritized import Job
+from exporter.collectors.queues.subjects.sections import Job
 
 BEFORE = MovementSigns((b"9", b"3", b"2", b"1"), 4, b"1", b"9", Job(b"p1", 5.0), b"a", (3, 1))
 

@@ -251,7 +251,7 @@ class TestRows:
 
     def test_rates_come_from_earlier_snapshots(self) -> None:
         def with_events(ago: float, completed: int) -> Snapshot:
-            jobs = JobEvents(completed, 0, completed, 0, 0, 0, NO_DURATIONS, {})
+            jobs = JobEvents(completed, 0, completed, 0, 0, 0, 0, 0, NO_DURATIONS, {})
             events = EventFacts(
                 {queue_of(*MAIL): QueueEvents(2 * completed, 0, {"": jobs})}, 0.0, 0
             )

@@ -45,6 +45,10 @@ from tests.support.factories import (
 )
 from tests.support.stopped_clock import StoppedClock
 
+COUNTERS = (
+    *("added", "started", "completed", "failed", "retried", "stalled"),
+    *("duplicated", "deduplicated"),
+)
 MAIL, IMAGES = ("bull", "mail"), ("bull", "images")
 WORKERS: dict[tuple[str, str], WorkerCount] = {MAIL: WorkerCount(1, 0), IMAGES: WorkerCount(1, 1)}
 PARENT = StuckJob(StuckKind.PARENT, "p\n", 1.0, "of its children, 2 failed for good")
@@ -66,8 +70,7 @@ def with_server(values: Mapping[str, float], **facts: Any) -> Snapshot:
 
 def with_events(**counts: int) -> Snapshot:
     """A connection whose queue has these event totals."""
-    names = ("added", "started", "completed", "failed", "retried", "stalled")
-    jobs = JobEvents(*(counts.get(name, 0) for name in names), NO_DURATIONS, {})
+    jobs = JobEvents(*(counts.get(name, 0) for name in COUNTERS), NO_DURATIONS, {})
     lost = counts.pop("lost", 0)
     facts = EventFacts({queue_of(*MAIL): QueueEvents(sum(counts.values()), lost, {"": jobs})}, 0, 0)
     known = snapshot(queues={MAIL: {}}, workers=WORKERS)
@@ -225,6 +228,27 @@ class TestHistory:
         assert names(found) == [name]
 
     @pytest.mark.parametrize(
+        ("counts", "expected"),
+        [
+            ({"added": 20, "duplicated": 21}, ["MostJobsDuplicated"]),
+            ({"added": 0, "duplicated": 21}, ["MostJobsDuplicated"]),
+            ({"added": 21, "duplicated": 21}, []),
+            ({"added": 0, "duplicated": 20}, []),
+            # asked for, and no mistake
+            ({"added": 0, "deduplicated": 1000}, []),
+        ],
+    )
+    def test_duplicates(
+        self, counts: dict[str, int], expected: list[str], clock: StoppedClock
+    ) -> None:
+        found = after_a_minute(
+            clock, lambda n: with_events(**{name: 7 + n * count for name, count in counts.items()})
+        )
+        assert names(found) == expected
+        if counts == {"added": 20, "duplicated": 21}:
+            assert found.findings[0].explanation == "21 of 41 adds ignored: the job ID exists"
+
+    @pytest.mark.parametrize(
         ("name", "counter"),
         [("RedisKeysEvicted", "evicted_keys"), ("RedisClientsRejected", "rejected_connections")],
     )
@@ -292,7 +316,7 @@ class TestTargets:
 
 def added(at: float | None) -> Snapshot:
     """A queue to which the last job was added at that Unix time; None if not seen."""
-    jobs = JobEvents(0, 0, 0, 0, 0, 0, NO_DURATIONS, {})
+    jobs = JobEvents(0, 0, 0, 0, 0, 0, 0, 0, NO_DURATIONS, {})
     facts = EventFacts({queue_of(*MAIL): QueueEvents(0, 0, {"": jobs}, at)}, 0, 0)
     known = snapshot(queues={MAIL: {}}, workers=WORKERS)
     return replace(known, facts={**known.facts, EventFacts: Dated(facts, known.at)})

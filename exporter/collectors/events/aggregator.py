@@ -36,7 +36,7 @@ class EventAggregator:
 
     def __init__(self, wait_bounds: tuple[float, ...], run_bounds: tuple[float, ...]) -> None:
         self.added = self.started = self.completed = self.failed = 0
-        self.retried = self.stalled = 0
+        self.retried = self.stalled = self.duplicated = self.deduplicated = 0
         self.last_start_ms = 0
         """Unix ms of the last `active` event; 0 before the first."""
         self.last_added_ms = 0
@@ -102,6 +102,10 @@ class EventAggregator:
         """Whether the job is ready because it was put back after it had finished."""
         return job in self._put_back
 
+    def is_in_flight(self, job: bytes) -> bool:
+        """Whether the job is ready or active, as far as that was seen."""
+        return job in self._ready or job in self._active
+
     def forget_oldest(self) -> bytes | None:
         """Forget the job in flight that was remembered first; returns its ID, if there is one."""
         ready, active = self._ready, self._active
@@ -123,6 +127,8 @@ class EventAggregator:
             failed=self.failed,
             retried=self.retried,
             stalled=self.stalled,
+            duplicated=self.duplicated,
+            deduplicated=self.deduplicated,
             wait=self._wait.frozen(),
             runs={outcome: run.frozen() for outcome, run in self._runs.items()},
         )
@@ -203,6 +209,13 @@ class EventAggregator:
             self.count_retry()
         self.stalled += 1
 
+    def _duplicated(self, _: bytes, __: int, ___: Sequence[bytes]) -> None:
+        self.duplicated += 1
+
+    def _deduplicated(self, _: bytes, __: int, ___: Sequence[bytes]) -> None:
+        # BullMQ 5 also writes `debounced`, the former name of the same event
+        self.deduplicated += 1
+
     def _left(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
         """The job was removed, or waits for its children."""
         if self._possible_retry is not None:
@@ -222,6 +235,8 @@ class EventAggregator:
         b"failed": _failed,
         b"delayed": _delayed,
         b"stalled": _stalled,
+        b"duplicated": _duplicated,
+        b"deduplicated": _deduplicated,
         b"removed": _left,
         b"waiting-children": _left,
     }

@@ -14,9 +14,11 @@ OTHER: Final = "__other__"
 
 _ENDS: Final = frozenset({b"completed", b"failed", b"removed", b"delayed", b"waiting-children"})
 """Events after which a job may pause for long or for ever: its name is forgotten."""
-_COUNTED: Final = frozenset(
-    {b"waiting", b"active", b"completed", b"failed", b"delayed", b"stalled"}
-)
+_IGNORED_ADDS: Final = frozenset({b"duplicated", b"deduplicated"})
+"""Events about a job that may have finished long ago: its name is only needed for them."""
+_COUNTED: Final = _IGNORED_ADDS | {
+    *(b"waiting", b"active", b"completed", b"failed", b"delayed", b"stalled"),
+}
 """Events that count for a job name, besides `added`."""
 _BEGINS: Final = frozenset({b"added", b"waiting", b"active", b"stalled"})
 """Events of a job that is in flight: its name is needed again."""
@@ -211,8 +213,9 @@ class JobNameAggregator:
                 self._names[job] = self._checked(_name_of(fields))
             elif event not in _COUNTED and job not in self._names:
                 continue  # counts for nothing, but would create the name `OTHER`
-            self._aggregator_of(job).add(event, job, at, fields)
-            if event in _ENDS:
+            aggregator = self._aggregator_of(job)
+            aggregator.add(event, job, at, fields)
+            if event in _ENDS or (event in _IGNORED_ADDS and not aggregator.is_in_flight(job)):
                 ended.add(job)
             elif event in _BEGINS:
                 ended.discard(job)

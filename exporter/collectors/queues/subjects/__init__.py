@@ -20,6 +20,7 @@ from exporter.collectors.queues.subjects.liveness import Liveness
 from exporter.collectors.queues.subjects.markers import Markers
 from exporter.collectors.queues.subjects.movement import Movement
 from exporter.collectors.queues.subjects.prioritized import Prioritized
+from exporter.collectors.queues.subjects.priority_bands import PriorityBands
 from exporter.collectors.queues.subjects.scheduled import Delayed, Schedulers
 from exporter.collectors.queues.subjects.settings import Settings
 from exporter.collectors.queues.subjects.stuck_active import StuckActive
@@ -45,6 +46,7 @@ def subjects_for(queues: Sequence[Queue]) -> tuple[Subject, ...]:
         markers,
         Limits(queues, settings),
         prioritized,
+        PriorityBands(queues, settings),
         waiting,
         active,
         Delayed(queues),

@@ -12,7 +12,8 @@ from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.subject import Subject
 from exporter.collectors.queues.subjects.active import Active
 from exporter.collectors.queues.subjects.finished import COMPLETED_JOBS, FAILED_JOBS
-from exporter.collectors.queues.subjects.prioritized import Job, Prioritized
+from exporter.collectors.queues.subjects.prioritized import Prioritized
+from exporter.collectors.queues.subjects.sections import Job
 from exporter.collectors.queues.subjects.waiting import PAUSED_LIST, TAIL_JOBS, WAIT_LIST, Waiting
 from exporter.state.queue_table import Column
 

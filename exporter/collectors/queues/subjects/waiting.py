@@ -10,9 +10,7 @@ from exporter.bullmq import (
     CLOCK_TOLERANCE_MS,
     JOB_TIMES,
     Queue,
-    clock_skew_ms,
     is_marker,
-    ready_since_ms,
     time_ms,
 )
 from exporter.collectors.queues.arithmetic import ages, sums
@@ -27,6 +25,7 @@ from exporter.collectors.queues.questions import (
 )
 from exporter.collectors.queues.subject import Count, Subject
 from exporter.collectors.queues.subjects.events_stream import EventsMark, events_mark
+from exporter.collectors.queues.subjects.job_times import JOB, readiness
 from exporter.collectors.queues.subjects.markers import Markers
 from exporter.collectors.queues.subjects.prioritized import PRIORITIZED_JOBS, Prioritized
 from exporter.connection import Command, Reply
@@ -55,14 +54,12 @@ _WAIT_TAIL: Final = Command("LRANGE", "wait", (-TAIL_JOBS, -1), list, _AGE)
 _WAIT_HEAD: Final = Command("LINDEX", "wait", (0,), bytes, _AGE)
 _PAUSED_TAIL: Final = Command("LRANGE", "paused", (-TAIL_JOBS, -1), list, _AGE)
 _PAUSED_HEAD: Final = Command("LINDEX", "paused", (0,), bytes, _AGE)
-_JOB: Final = Command("HMGET", "", JOB_TIMES, list, "ages of jobs")
-"""Sent with the key of a job."""
 
 
 class Waiting(Subject):
     """Reads the jobs at both ends of both lists, and their times.
 
-    The oldest ready job may be a prioritized one, so the first job of each priority is read too.
+    The oldest ready job may be a prioritized one: `Prioritized` says which these may be.
 
     While the IDs are the same, only the times of the oldest are read, and not even these if the
     events prove that nothing has happened: a job with the same ID may have been retried, or be
@@ -71,7 +68,7 @@ class Waiting(Subject):
     """
 
     counts = (WAIT_LIST, PAUSED_LIST)
-    commands = (_WAIT_TAIL, _WAIT_HEAD, _PAUSED_TAIL, _PAUSED_HEAD, _JOB)
+    commands = (_WAIT_TAIL, _WAIT_HEAD, _PAUSED_TAIL, _PAUSED_HEAD, JOB)
     columns = (WAITING, OLDEST_WAITING, CLOCK_SKEW)
 
     def __init__(self, queues: Sequence[Queue], markers: Markers, prioritized: Prioritized) -> None:
@@ -183,7 +180,7 @@ class Waiting(Subject):
                 self._times[row] = tuple(islice(rest, width))
                 self._find_oldest(poll, row)
 
-        packed = [_JOB.on(self.queues[row].key + job) for row in rows for job in self.jobs[row]]
+        packed = [JOB.on(self.queues[row].key + job) for row in rows for job in self.jobs[row]]
         return Question(rows, b"".join(packed), widths, (list,), take)
 
     def _ask_oldest(self, poll: BatchPoll, rows: Sequence[int]) -> Question:
@@ -200,7 +197,7 @@ class Waiting(Subject):
 
         places = [self._oldest[row] or 0 for row in rows]
         packed = [
-            _JOB.on(self.queues[row].key + self.jobs[row][place])
+            JOB.on(self.queues[row].key + self.jobs[row][place])
             for row, place in zip(rows, places, strict=True)
         ]
         return Question(rows, b"".join(packed), [1] * len(rows), (list,), take)
@@ -228,16 +225,12 @@ class Waiting(Subject):
         for job, times in zip(jobs, self._times[row], strict=True):
             known = None
             if times is not None:
-                waiting = None if events is None else events.waiting_since_ms(job)
-                put_back = events is not None and events.was_put_back(job)
-                known = ready_since_ms(job, times, waiting, put_back=put_back)
-                skew = clock_skew_ms(job, times, waiting)
-                ahead = (time_ms(times[0]) or 0.0) - poll.now_ms
-                if skew is None and ahead > CLOCK_TOLERANCE_MS:
-                    skew, known = ahead, None  # at least that; since when it is ready is unknown
-                elif known is None and time_ms(times[0]) is not None:
+                known, skew = readiness(poll, self.queues[row], job, times)
+                created = time_ms(times[0])
+                latest = poll.now_ms + CLOCK_TOLERANCE_MS
+                if known is None and created is not None and created <= latest:
                     known = seen[job] = self._first_seen[row].get(job, poll.now_ms)
-                skews.append(skew or 0.0)
+                skews.append(skew)
             since.append(known)
         self._first_seen[row] = seen
         largest = max(skews, key=abs, default=0.0)
@@ -259,8 +252,11 @@ class Waiting(Subject):
         waiting = sums(poll.counts[WAIT_LIST], poll.counts[PAUSED_LIST])
         ready = sums(waiting, poll.counts[PRIORITIZED_JOBS])
         skew = [each if count else None for each, count in zip(self._skew, ready, strict=True)]
-        oldest = ages(poll, ready, self._oldest_ms)
-        return {WAITING: waiting, OLDEST_WAITING: oldest, CLOCK_SKEW: skew}
+        since = list(self._oldest_ms)
+        for row, found in self._prioritized.oldest_found_ms().items():
+            known = since[row]
+            since[row] = found if known is None else min(known, found)
+        return {WAITING: waiting, OLDEST_WAITING: ages(poll, ready, since), CLOCK_SKEW: skew}
 
 
 def _beyond_tail(poll: BatchPoll, lengths: Sequence[Reply]) -> list[int]:
