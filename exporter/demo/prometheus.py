@@ -89,7 +89,7 @@ def _alertmanager(folder: Path) -> Iterator[str | None]:
 
 def _prometheus_config(exporter: str, alertmanager: str | None) -> dict[str, Any]:
     config: dict[str, Any] = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": "1s", "evaluation_interval": "2s"},
         "rule_files": ["rules.yml"],
         "scrape_configs": [{"job_name": "bullmq", "static_configs": [{"targets": [exporter]}]}],
     }
