@@ -320,8 +320,8 @@ def test_a_healthy_busy_system_raises_no_alarm(stage: Stage) -> None:
     backoff = {"attempts": 3, "backoff": {"type": "fixed", "delay": 300}}
     removed = {"removeOnComplete": True}
     stage.act.play(
-        part("worker", "fast", concurrency=5, ms=5),
-        part("producer", "fast", every=3),
+        part("worker", "fast", concurrency=5, ms=40),
+        part("producer", "fast", every=15),
         part("worker", "slow", ms=900),
         part("producer", "slow", every=400),
         part("worker", "failing", ms=20, failing=0.5),
