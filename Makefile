@@ -108,6 +108,9 @@ $(VENV)/bin/pip:
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[demo,fast]'
 	@mkdir -p .make && touch $@
 
+# uv takes a fifth of pip's time, but does not read pip's configuration; where it fails, pip follows
 .make/dev: pyproject.toml | $(VENV)/bin/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[dev]' || \
+	  $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@mkdir -p .make && touch $@ .make/demo

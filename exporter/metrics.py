@@ -13,6 +13,7 @@ from typing import Any
 from exporter.collectors.queues import COLUMNS, STATES
 from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE
 from exporter.collectors.queues.subjects.dead_letters import NEWEST_FAILED, OLDEST_FAILED
+from exporter.collectors.queues.subjects.deduplication import LEFT_DEDUPLICATION_KEYS
 from exporter.collectors.queues.subjects.events_stream import (
     EVENTS_STREAM_BYTES,
     EVENTS_STREAM_LENGTH,
@@ -20,6 +21,7 @@ from exporter.collectors.queues.subjects.events_stream import (
 from exporter.collectors.queues.subjects.flows import STUCK_PARENT_JOBS
 from exporter.collectors.queues.subjects.groups import GROUPS
 from exporter.collectors.queues.subjects.limits import PAUSED, RATE_LIMIT_REMAINING
+from exporter.collectors.queues.subjects.poison import POISON_JOBS
 from exporter.collectors.queues.subjects.priority_bands import PRIORITY_BANDS
 from exporter.collectors.queues.subjects.scheduled import (
     DEAD_SCHEDULERS,
@@ -28,8 +30,10 @@ from exporter.collectors.queues.subjects.scheduled import (
     SCHEDULERS,
     SCHEDULERS_OVERDUE,
     SCHEDULERS_OVERDUE_SECONDS,
+    STUCK_DELAYED_JOBS,
 )
 from exporter.collectors.queues.subjects.settings import CONCURRENCY_LIMIT, LIBRARY_VERSION
+from exporter.collectors.queues.subjects.starving import STARVING_JOBS
 from exporter.collectors.queues.subjects.stuck_active import STUCK_ACTIVE_JOBS
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
 from exporter.diagnosis import Reason
@@ -441,13 +445,19 @@ QUEUE_STUCK_JOBS = _row(
         "Jobs that will not go on by themselves, as two looks ten seconds apart have found, at "
         "most ten of a kind: parents of flows of which no child can finish (parent), active jobs "
         "that no worker holds or puts back (active), schedulers whose next job is gone "
-        "(scheduler). Appears with the first one; absent before, and if Redis refuses what it "
-        "takes to find them.",
+        "(scheduler), deduplication IDs whose job is gone or finished (deduplication), due delayed "
+        "jobs that no worker promotes (delayed), prioritized jobs that newer ones always overtake "
+        "(priority), and jobs that stall or fail again and again (poison). Appears with the first "
+        "one; absent before, and if Redis refuses what it takes to find them.",
         "max by (connection, prefix, queue, kind) (bullmq_queue_stuck_jobs) > 0",
         columns=(
             ShownColumn(STUCK_PARENT_JOBS, (StuckKind.PARENT,)),
             ShownColumn(STUCK_ACTIVE_JOBS, (StuckKind.ACTIVE,)),
             ShownColumn(DEAD_SCHEDULERS, (StuckKind.SCHEDULER,)),
+            ShownColumn(LEFT_DEDUPLICATION_KEYS, (StuckKind.DEDUPLICATION,)),
+            ShownColumn(STUCK_DELAYED_JOBS, (StuckKind.DELAYED,)),
+            ShownColumn(STARVING_JOBS, (StuckKind.PRIORITY,)),
+            ShownColumn(POISON_JOBS, (StuckKind.POISON,)),
         ),
     )
 )

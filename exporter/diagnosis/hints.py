@@ -29,6 +29,10 @@ STUCK_HINTS: Final = {
     StuckKind.PARENT: "retry the children that failed, or remove the parent",
     StuckKind.ACTIVE: "start a worker that sweeps (without skipStalledCheck); it puts the job back",
     StuckKind.SCHEDULER: "call upsertJobScheduler again, or remove the scheduler",
+    StuckKind.DEDUPLICATION: "adds with this ID are ignored; call removeDeduplicationKey",
+    StuckKind.DELAYED: "start a worker on this queue; workers promote delayed jobs",
+    StuckKind.PRIORITY: "add workers, or call changePriority with a more urgent one",
+    StuckKind.POISON: "fix what it does to its workers, or remove the job",
 }
 """What to do about a stuck job, by kind."""
 

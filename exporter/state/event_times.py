@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from exporter.bullmq import Queue
+from exporter.state.event_suspects import EventSuspects
 
 
 class JobTimes(Protocol):
@@ -46,3 +47,5 @@ class EventTimes:
     def __init__(self) -> None:
         self.by_queue: Mapping[Queue, JobTimes] = {}
         """Replaced by the events collector."""
+        self.suspects: Mapping[Queue, EventSuspects] = {}
+        """Of queues that had suspicious events; replaced by the events collector."""

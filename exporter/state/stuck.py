@@ -15,15 +15,23 @@ class StuckKind(StrEnum):
     """An active job that no worker holds and that no worker puts back."""
     SCHEDULER = "scheduler"
     """A scheduler whose next job is gone, so that it never runs again."""
+    DEDUPLICATION = "deduplication"
+    """A deduplication ID that a job holds which is gone or finished: adds are ignored."""
+    DELAYED = "delayed"
+    """A delayed job that is due, and that no worker promotes."""
+    PRIORITY = "priority"
+    """A prioritized job that newer, more urgent ones overtake."""
+    POISON = "poison"
+    """A job that stalls or fails again and again, and is delivered again each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class StuckJob:
-    """A job, or a scheduler, that two looks have found stuck."""
+    """A job, a scheduler or a deduplication ID that two looks have found stuck."""
 
     kind: StuckKind
     id: str
-    """Of the job or the scheduler, truncated."""
+    """Of the job or the scheduler, or the deduplication ID; truncated."""
     since: float | None
     """Unix time in seconds since when it waits, runs or is due; None if unknown."""
     proof: str

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from subprocess import Popen
 from typing import Any
 
 import pytest
@@ -19,6 +21,15 @@ from tests.support.waiting import wait_for
 LIBRARIES = ("bullmq5", "bullmq6")
 LONG_MS = 600_000
 SHORT_LOCK = {"lockDuration": 1500, "skipStalledCheck": True}
+LOSES_JOBS = {
+    "lockDuration": 1000,
+    "stalledInterval": 500,
+    "maxStalledCount": 1000,
+    "skipLockRenewal": True,
+}
+"""The lock of each job expires, so that the worker's own sweep finds it stalled."""
+HOUR_AGO = {"timestamp": int(time.time() * 1000) - 3_600_000}
+ORDER = part("producer", "deduplication", count=1, options={"deduplication": {"id": "order"}})
 YEARLY = {"pattern": "0 0 1 1 *"}
 
 
@@ -29,6 +40,8 @@ class Stage:
     server: Server
     exporter: Daemon
     act: Actors
+    poisoned: dict[str, Popen[str]]
+    """The worker that loses its jobs, by library."""
 
     def stuck(self, queue: str) -> list[dict[str, Any]]:
         """The stuck jobs of a queue in `/health/queues`."""
@@ -55,32 +68,48 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         server = stack.enter_context(valkey())
         act = Actors(server.port)
         stack.callback(act.close)
+        poisoned = {}
         for library in LIBRARIES:
-            make_stuck(server, act, library)
+            poisoned[library] = make_stuck(server, act, library)
+        act.play(ORDER, library="bullmq5")
         folder = tmp_path_factory.mktemp("stuck")
         config = f"connections: {{api: {{url: '{server.url}'}}}}\npoll: {{interval_seconds: 1}}\n"
-        yield Stage(server, stack.enter_context(daemon(folder, config)), act)
+        yield Stage(server, stack.enter_context(daemon(folder, config)), act, poisoned)
 
 
-def make_stuck(server: Server, act: Actors, library: str) -> None:
-    """A parent of failed children, a job of a killed worker, a scheduler without its next job."""
-    parent, active, scheduler = (f"{kind}-{library}" for kind in ("parent", "active", "scheduler"))
+def make_stuck(server: Server, act: Actors, library: str) -> Popen[str]:
+    """A parent of failed children, a job of a killed worker, a scheduler without its next job, a
+    due job without a worker, one that is always overtaken, and one that stalls again and again."""
+    parent, active, scheduler, delayed, priority, poison = (
+        f"{kind}-{library}"
+        for kind in ("parent", "active", "scheduler", "delayed", "priority", "poison")
+    )
     killed = act.play(
         part("worker", f"{parent}-children", failing=1),
         part("flow", parent, children=2),
         part("worker", active, ms=LONG_MS, options=SHORT_LOCK),
         part("producer", active, count=1),
         part("admin", scheduler, call="upsertJobScheduler", args=["tick", YEARLY]),
+        part("producer", delayed, count=1, options={"delay": 1}),
+        part("producer", priority, count=1, options={"priority": 100} | HOUR_AGO),
+        part("producer", poison, count=1),
         library=library,
     )
     client = server.client()
     wait_for(lambda: client.zcard(f"bull:{parent}-children:failed") == 2, "both children failed")
     wait_for(lambda: client.llen(f"bull:{active}:active") == 1, "the job is active")
     killed.send_signal(signal.SIGKILL)
+    act.play(
+        part("producer", priority, every=100, options={"priority": 1}),
+        part("worker", priority, ms=200),
+        library=library,
+    )
+    poisoned = act("worker", poison, library, ms=LONG_MS, concurrency=1000, options=LOSES_JOBS)
     (job,) = client.zrange(f"bull:{scheduler}:delayed", 0, -1)
     client.delete(f"bull:{scheduler}:delayed", f"bull:{scheduler}:{job.decode()}")
     # as if the year was over
     client.zadd(f"bull:{scheduler}:repeat", {"tick": 1_700_000_000_000})
+    return poisoned
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -114,3 +143,46 @@ def test_a_scheduler_without_its_next_job(stage: Stage, library: str) -> None:
         *("admin", queue, library), call="upsertJobScheduler", args=["tick", {"every": 3_600_000}]
     )
     stage.clears(queue, "scheduler")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_due_job_that_nobody_promotes(stage: Stage, library: str) -> None:
+    queue = f"delayed-{library}"
+    job = stage.named(queue)
+    assert (job["kind"], job["id"]) == ("delayed", "1")
+    assert job["proof"] == "it is due, and no worker has promoted it"
+    stage.act("worker", queue, library)
+    stage.clears(queue, "delayed")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_job_that_is_always_overtaken(stage: Stage, library: str) -> None:
+    queue = f"priority-{library}"
+    job = stage.named(queue)
+    assert (job["kind"], job["id"]) == ("priority", "1")
+    assert job["proof"].startswith("its priority is 100, and the next job, ")
+    stage.act("admin", queue, library, call="remove", args=["1"])
+    stage.clears(queue, "priority")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_job_that_stalls_again_and_again(stage: Stage, library: str) -> None:
+    queue = f"poison-{library}"
+    job = stage.named(queue)
+    assert (job["kind"], job["id"]) == ("poison", "1")
+    assert job["proof"].startswith("it stalled ")
+    stage.poisoned[library].kill()
+    stage.act("admin", queue, library, call="obliterate", args=[{"force": True}])
+    wait_for(lambda: not stage.stuck(queue), "no stuck job")
+
+
+def test_a_deduplication_key_without_a_job(stage: Stage) -> None:
+    """BullMQ 6 replaces such a key by itself."""
+    queue, client = "deduplication", stage.server.client()
+    client.delete(f"bull:{queue}:1", f"bull:{queue}:wait")
+    stage.act.play(ORDER, library="bullmq5")
+    job = stage.named(queue)
+    assert (job["kind"], job["id"]) == ("deduplication", "order")
+    assert job["proof"] == "its key has no expiry, and its job 1 is gone"
+    stage.act("admin", queue, "bullmq5", call="removeDeduplicationKey", args=["order"])
+    stage.clears(queue, "deduplication")

@@ -6,14 +6,18 @@ import time
 
 import pytest
 
+from exporter.bullmq import PRIORITY_BAND, delayed_score
+from exporter.collectors.queues.subjects.deduplication import LEFT_DEDUPLICATIONS
 from exporter.collectors.queues.subjects.flows import STUCK_PARENTS
-from exporter.collectors.queues.subjects.scheduled import DEAD_SCHEDULER_EXAMPLES
+from exporter.collectors.queues.subjects.poison import POISON
+from exporter.collectors.queues.subjects.scheduled import DEAD_SCHEDULER_EXAMPLES, STUCK_DELAYED
+from exporter.collectors.queues.subjects.starving import STARVING
 from exporter.collectors.queues.subjects.stuck_active import STUCK_ACTIVE
 from exporter.collectors.queues.suspects import LOOK_SECONDS
 from exporter.state.queue_table import Column, QueueTable
 from exporter.state.stuck import StuckJobs
 from tests.support.pages import Samples, value
-from tests.support.redis_data import add_queues
+from tests.support.redis_data import add_event, add_queues
 from tests.support.servers import FakeServer, Server
 from tests.support.stopped_clock import StoppedClock
 from tests.support.watch import Watch
@@ -227,3 +231,236 @@ class TestSchedulers:
         assert number(looks.look(2), "scheduler") == 1
         server_with_scheduler.client().zadd("bull:mail:repeat", {"tick": now_ms() + 3_600_000})
         assert number(looks.look(), "scheduler") == 0
+
+
+class TestDeduplication:
+    @pytest.fixture
+    def server_with_key(self, any_server: Any_) -> Any_:
+        """A deduplication key without expiry, whose job is gone."""
+        client = any_server.client()
+        add_queues(client, "mail")
+        add_event(client, "added", 1, queue="mail")
+        client.set("bull:mail:de:order", "7")
+        return any_server
+
+    def ignored_add(self, server: Any_, deduplication: str = "order") -> None:
+        add_event(
+            server.client(),
+            "deduplicated",
+            7,
+            queue="mail",
+            deduplicationId=deduplication,
+            deduplicatedJobId="8",
+        )
+
+    def test_is_named_after_an_ignored_add(
+        self, server_with_key: Any_, clock: StoppedClock
+    ) -> None:
+        looks = Looks(server_with_key, clock)
+        assert number(looks.look(3), "deduplication") is None
+        self.ignored_add(server_with_key)
+        assert number(looks.look(3), "deduplication") == 1
+        (job,) = looks.stuck(LEFT_DEDUPLICATIONS)
+        assert (job.id, job.since) == ("order", None)
+        assert job.proof == "its key has no expiry, and its job 7 is gone"
+
+    def test_a_finished_job(self, server_with_key: Any_, clock: StoppedClock) -> None:
+        server_with_key.client().hset(
+            "bull:mail:7", mapping={"timestamp": 1, "finishedOn": 1_700_000_000_000}
+        )
+        looks = Looks(server_with_key, clock)
+        self.ignored_add(server_with_key)
+        looks.look(3)
+        (job,) = looks.stuck(LEFT_DEDUPLICATIONS)
+        assert (job.since, job.proof[-21:]) == (1_700_000_000, "its job 7 is finished")
+
+    def test_a_living_job_holds_its_key(self, server_with_key: Any_, clock: StoppedClock) -> None:
+        server_with_key.client().hset("bull:mail:7", "timestamp", 1)
+        looks = Looks(server_with_key, clock)
+        self.ignored_add(server_with_key)
+        assert number(looks.look(3), "deduplication") is None
+
+    def test_a_key_that_expires_is_not_stuck(
+        self, server_with_key: Any_, clock: StoppedClock
+    ) -> None:
+        server_with_key.client().expire("bull:mail:de:order", 3600)
+        looks = Looks(server_with_key, clock)
+        self.ignored_add(server_with_key)
+        assert number(looks.look(3), "deduplication") is None
+
+    def test_its_removal_clears_it(self, server_with_key: Any_, clock: StoppedClock) -> None:
+        looks = Looks(server_with_key, clock)
+        self.ignored_add(server_with_key)
+        assert number(looks.look(3), "deduplication") == 1
+        server_with_key.client().delete("bull:mail:de:order")
+        assert number(looks.look(2), "deduplication") == 0
+
+
+class TestPoison:
+    @pytest.fixture
+    def looks(self, any_server: Any_, clock: StoppedClock) -> Looks:
+        """Of a queue with a job that is active."""
+        client = any_server.client()
+        add_queues(client, "mail")
+        add_event(client, "added", 1, queue="mail")
+        client.rpush("bull:mail:active", "7")
+        client.set("bull:mail:7:lock", "token")
+        client.hset("bull:mail:7", mapping={"timestamp": 1_700_000_000_000, "ats": 3, "atm": 0})
+        return Looks(any_server, clock)
+
+    @staticmethod
+    def returns(server: Any_, times: int, *, stalled: bool) -> None:
+        """The job's events, that many times."""
+        for _ in range(times):
+            add_event(server.client(), "active", 7, queue="mail", prev="waiting")
+            if stalled:
+                add_event(server.client(), "waiting", 7, queue="mail", prev="active")
+                add_event(server.client(), "stalled", 7, queue="mail")
+            else:
+                add_event(server.client(), "delayed", 7, queue="mail", delay="1")
+
+    def test_a_job_that_stalls_again_is_named(self, any_server: Any_, looks: Looks) -> None:
+        any_server.client().hset("bull:mail:7", "stc", 2)
+        self.returns(any_server, 2, stalled=True)
+        assert number(looks.look(3), "poison") == 1
+        (job,) = looks.stuck(POISON)
+        assert (job.id, job.since) == ("7", 1_700_000_000)
+        assert job.proof == "it stalled 2 times, in 3 starts"
+
+    def test_the_counter_of_older_versions(self, any_server: Any_, looks: Looks) -> None:
+        any_server.client().hset("bull:mail:7", "stalledCounter", 4)
+        self.returns(any_server, 2, stalled=True)
+        looks.look(3)
+        assert looks.stuck(POISON)[0].proof == "it stalled 4 times, in 3 starts"
+
+    def test_a_storm_of_retries(self, any_server: Any_, looks: Looks) -> None:
+        any_server.client().hset("bull:mail:7", "atm", 12)
+        self.returns(any_server, 3, stalled=False)
+        looks.look(3)
+        assert looks.stuck(POISON)[0].proof == "it failed 12 times"
+
+    def test_a_few_retries_are_ordinary(self, any_server: Any_, looks: Looks) -> None:
+        any_server.client().hset("bull:mail:7", "atm", 4)
+        self.returns(any_server, 4, stalled=False)
+        assert number(looks.look(3), "poison") is None
+
+    def test_a_job_that_moves_itself_to_delayed(self, any_server: Any_, looks: Looks) -> None:
+        any_server.client().hset("bull:mail:7", "ats", 50)
+        self.returns(any_server, 50, stalled=False)
+        assert number(looks.look(3), "poison") is None
+
+    def test_its_end_clears_it(self, any_server: Any_, looks: Looks) -> None:
+        any_server.client().hset("bull:mail:7", "stc", 2)
+        self.returns(any_server, 2, stalled=True)
+        assert number(looks.look(3), "poison") == 1
+        any_server.client().hset("bull:mail:7", "finishedOn", now_ms())
+        assert number(looks.look(2), "poison") == 0
+
+
+class TestDelayed:
+    @pytest.fixture
+    def server_with_job(self, any_server: Any_) -> Any_:
+        """A delayed job that has been due for a minute."""
+        client = any_server.client()
+        add_queues(client, "mail")
+        client.zadd("bull:mail:delayed", {"7": delayed_score(now_ms() - 60_000)})
+        client.zadd("bull:mail:delayed", {"8": delayed_score(now_ms() + 3_600_000)})
+        return any_server
+
+    def test_is_named(self, server_with_job: Any_, clock: StoppedClock) -> None:
+        looks = Looks(server_with_job, clock)
+        assert number(looks.look(3), "delayed") == 1
+        (job,) = looks.stuck(STUCK_DELAYED)
+        assert (job.id, job.proof) == ("7", "it is due, and no worker has promoted it")
+        assert job.since == pytest.approx(time.time() - 90, abs=60)
+
+    def test_not_in_a_paused_queue(self, server_with_job: Any_, clock: StoppedClock) -> None:
+        server_with_job.client().hset("bull:mail:meta", "paused", 1)
+        assert number(Looks(server_with_job, clock).look(3), "delayed") is None
+
+    def test_not_while_the_rate_limit_lasts(
+        self, server_with_job: Any_, clock: StoppedClock
+    ) -> None:
+        server_with_job.client().set("bull:mail:limiter", 1, px=3_600_000)
+        assert number(Looks(server_with_job, clock).look(3), "delayed") is None
+
+    def test_not_while_workers_are_busy(self, server_with_job: Any_, clock: StoppedClock) -> None:
+        client = server_with_job.client()
+        client.rpush("bull:mail:active", "9")
+        client.set("bull:mail:9:lock", "token")
+        assert number(Looks(server_with_job, clock).look(3), "delayed") is None
+
+    def test_its_promotion_clears_it(self, server_with_job: Any_, clock: StoppedClock) -> None:
+        looks = Looks(server_with_job, clock)
+        assert number(looks.look(3), "delayed") == 1
+        server_with_job.client().zrem("bull:mail:delayed", "7")
+        assert number(looks.look(2), "delayed") == 0
+
+    def test_of_many_at_most_ten_are_named(
+        self, server_with_job: Any_, clock: StoppedClock
+    ) -> None:
+        server_with_job.client().zadd(
+            "bull:mail:delayed", {f"j{n}": delayed_score(now_ms() - 60_000 + n) for n in range(30)}
+        )
+        assert number(Looks(server_with_job, clock).look(3), "delayed") == 10
+
+
+class TestPriority:
+    @pytest.fixture
+    def server_with_jobs(self, any_server: Any_) -> Any_:
+        """A job of low priority that has waited for an hour, and one of high priority."""
+        client = any_server.client()
+        add_queues(client, "mail")
+        client.delete("bull:mail:wait")
+        self.add(any_server, "low", 100, 3600)
+        self.add(any_server, "high", 1, 1)
+        return any_server
+
+    @staticmethod
+    def add(server: Any_, job: str, priority: int, age: float) -> None:
+        client = server.client()
+        client.zadd("bull:mail:prioritized", {job: priority * PRIORITY_BAND + 1})
+        client.hset(f"bull:mail:{job}", "timestamp", now_ms() - round(age * 1000))
+
+    def starts(self, server: Any_) -> None:
+        """A worker takes the most urgent job, and another one is added."""
+        client = server.client()
+        ((job, _),) = client.zpopmin("bull:mail:prioritized")
+        add_event(client, "active", job, queue="mail", prev="waiting")
+        self.add(server, f"{job.decode()}x", 1, 0)
+
+    def test_is_named(self, server_with_jobs: Any_, clock: StoppedClock) -> None:
+        looks = Looks(server_with_jobs, clock)
+        for _ in range(3):
+            self.starts(server_with_jobs)
+            looks.look()
+        (job,) = looks.stuck(STARVING)
+        assert job.id == "low"
+        assert job.since == pytest.approx(time.time() - 3600, abs=60)
+        assert job.proof.startswith("its priority is 100, and the next job, highxx")
+
+    def test_not_if_nothing_is_started(self, server_with_jobs: Any_, clock: StoppedClock) -> None:
+        looks = Looks(server_with_jobs, clock)
+        assert number(looks.look(20), "priority") is None
+
+    def test_not_if_the_more_urgent_jobs_are_older(
+        self, server_with_jobs: Any_, clock: StoppedClock
+    ) -> None:
+        looks = Looks(server_with_jobs, clock)
+        client = server_with_jobs.client()
+        for number_ in range(4):
+            client.zpopmin("bull:mail:prioritized")
+            self.add(server_with_jobs, f"older{number_}", 1, 7200)
+            add_event(client, "active", number_, queue="mail", prev="waiting")
+            samples = looks.look()
+        assert number(samples, "priority") is None
+
+    def test_its_start_clears_it(self, server_with_jobs: Any_, clock: StoppedClock) -> None:
+        looks = Looks(server_with_jobs, clock)
+        for _ in range(3):
+            self.starts(server_with_jobs)
+            samples = looks.look()
+        assert number(samples, "priority") == 1
+        server_with_jobs.client().zrem("bull:mail:prioritized", "low")
+        self.starts(server_with_jobs)
+        assert number(looks.look(2), "priority") == 0

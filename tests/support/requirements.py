@@ -12,7 +12,11 @@ import pytest
 
 def require(program: str) -> str:
     """The program's path; without it the test is skipped, or fails in CI."""
-    path = shutil.which(program)
+    # without the folder of the tests' own environment, which may be activated: the wheel of Redis
+    # 6.2 installs an old redis-server there
+    own = str(Path(sys.executable).parent)
+    folders = [each for each in os.environ.get("PATH", "").split(os.pathsep) if each != own]
+    path = shutil.which(program, path=os.pathsep.join(folders))
     if path is None:
         missing(f"{program} is not installed")
     return path

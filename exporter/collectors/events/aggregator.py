@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
+from exporter.state.event_suspects import EventSuspects, Redeliveries
 from exporter.state.histogram import Buckets
 from exporter.state.snapshots import JobEvents
 
@@ -34,7 +35,14 @@ _PARENT_MS: Final = 10
 class EventAggregator:
     """Counters, durations, and the jobs in flight: ready or active, not finished yet."""
 
-    def __init__(self, wait_bounds: tuple[float, ...], run_bounds: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        wait_bounds: tuple[float, ...],
+        run_bounds: tuple[float, ...],
+        suspects: EventSuspects | None = None,
+    ) -> None:
+        """`suspects` takes the jobs that are suspicious; all job names of a queue share it."""
+        self._suspects = EventSuspects(Redeliveries()) if suspects is None else suspects
         self.added = self.started = self.completed = self.failed = 0
         self.retried = self.stalled = self.duplicated = self.deduplicated = 0
         self.last_start_ms = 0
@@ -81,9 +89,10 @@ class EventAggregator:
     def count_retry(self) -> None:
         """Count the possible retry, if there is one: no `stalled` event of the job followed."""
         if self._possible_retry is not None:
-            _, ran = self._possible_retry
+            job, ran = self._possible_retry
             self._possible_retry = None
             self.retried += 1
+            self._suspects.retried(job)
             self._runs[RETRIED].observe(_seconds(ran))
 
     def reset(self) -> None:
@@ -93,6 +102,7 @@ class EventAggregator:
         self._parents.clear()
         self._put_back.clear()
         self._possible_retry = None
+        self._suspects.reset()
 
     def waiting_since_ms(self, job: bytes) -> int | None:
         """Since when the job is ready, in Unix ms; None if it is not, or that was not seen."""
@@ -200,6 +210,7 @@ class EventAggregator:
         started = self._active.pop(job, None)
         if started is not None:
             self.retried += 1
+            self._suspects.retried(job)
             self._runs[RETRIED].observe(_seconds(at - started))
 
     def _stalled(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
@@ -208,13 +219,16 @@ class EventAggregator:
         if self._possible_retry is not None:
             self.count_retry()
         self.stalled += 1
+        self._suspects.stalled(job)
 
     def _duplicated(self, _: bytes, __: int, ___: Sequence[bytes]) -> None:
         self.duplicated += 1
 
-    def _deduplicated(self, _: bytes, __: int, ___: Sequence[bytes]) -> None:
-        # BullMQ 5 also writes `debounced`, the former name of the same event
+    def _deduplicated(self, _: bytes, __: int, fields: Sequence[bytes]) -> None:
+        # BullMQ 5 also writes `debounced`, the previous name of the same event
         self.deduplicated += 1
+        if deduplication := _field(fields, b"deduplicationId"):
+            self._suspects.deduplicated(deduplication)
 
     def _left(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
         """The job was removed, or waits for its children."""

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from exporter.collectors.events.aggregator import Entry, EventAggregator, job_events
 from exporter.parsing import MAX_LABEL_BYTES
+from exporter.state.event_suspects import EventSuspects
 from exporter.state.snapshots import JobEvents, QueueEvents
 
 OTHER: Final = "__other__"
@@ -156,6 +157,7 @@ class JobNameAggregator:
         "_by_name",
         "_max_names",
         "_names",
+        "_suspects",
         "lost",
         "oversized",
         "read",
@@ -163,11 +165,16 @@ class JobNameAggregator:
     )
 
     def __init__(
-        self, wait_bounds: tuple[float, ...], run_bounds: tuple[float, ...], max_names: int
+        self,
+        wait_bounds: tuple[float, ...],
+        run_bounds: tuple[float, ...],
+        max_names: int,
+        suspects: EventSuspects | None = None,
     ) -> None:
         self.read = self.lost = self.oversized = self.unread_until_ms = 0
         self._bounds = (wait_bounds, run_bounds)
         self._max_names = max_names
+        self._suspects = suspects
         self._by_name: dict[str, EventAggregator] = {}
         self._names: dict[bytes, str] = {}
 
@@ -253,7 +260,7 @@ class JobNameAggregator:
                 name = self._names[job] = OTHER
             aggregator = self._by_name.get(name)
         if aggregator is None:
-            aggregator = self._by_name[name] = EventAggregator(*self._bounds)
+            aggregator = self._by_name[name] = EventAggregator(*self._bounds, self._suspects)
         return aggregator
 
 

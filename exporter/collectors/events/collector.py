@@ -23,6 +23,7 @@ from exporter.collectors.events.streams import FIRST_ID, Limit, Stream, StreamRe
 from exporter.config.models import Events
 from exporter.connection import Command, Metadata, is_field_list
 from exporter.parsing import MAX_LABEL_BYTES, is_digits
+from exporter.state.event_suspects import EventSuspects, Redeliveries
 from exporter.state.snapshots import EventFacts, QueueEvents
 
 MAX_LEN: Final = Command("HMGET", "meta", ("opts.maxLenEvents",), list, "queue settings")
@@ -51,10 +52,10 @@ class EventsCollector:
         self._shares = max(1, round(_CHECK_SECONDS / poll_interval))
         self._share = 0
         """The share of the streams that is checked at this poll, of `_shares`."""
-        self._create_aggregator = partial(
-            EventAggregator, options.wait_buckets, options.run_buckets
-        )
-        self._empty = {"": self._create_aggregator().frozen()}
+        self._empty = {"": EventAggregator(options.wait_buckets, options.run_buckets).frozen()}
+        self._redeliveries = Redeliveries()
+        self._suspects: dict[Queue, EventSuspects] = {}
+        """Of the queues that had suspicious events."""
         self._reader = StreamReader(options.page_bytes)
         self._queues: tuple[Queue, ...] = ()
         self._streams: dict[Queue, Stream] = {}
@@ -92,6 +93,7 @@ class EventsCollector:
         self._read(context)
         behind = self._finish_pass(context)
         context.event_times.by_queue = self._streams
+        context.event_times.suspects = self._suspects
         if self._changed:
             self._shown, self._changed = dict(self._frozen), False
         return EventFacts(self._shown, _lag(context, behind), self._dropped)
@@ -132,6 +134,7 @@ class EventsCollector:
             queue: events for queue, events in self._frozen.items() if queue in self._streams
         }
         self._changed = True
+        self._suspects = {q: each for q, each in self._suspects.items() if q in self._streams}
         self._all = list(self._streams.values())
         keys = {stream.key for stream in self._all}
         for key in self._reader.updated.keys() - keys:
@@ -150,14 +153,16 @@ class EventsCollector:
         self._followed = [s for s in self._all if s.enabled and s.located]
 
     def _stream(self, queue: Queue) -> Stream:
-        return Stream(queue, queue.key + b"events", self._aggregator(), self._watched_since(queue))
+        suspects = EventSuspects(self._redeliveries)
+        aggregator, since_ms = self._aggregator(suspects), self._watched_since(queue)
+        return Stream(queue, queue.key + b"events", aggregator, suspects, since_ms)
 
-    def _aggregator(self) -> StreamAggregator:
+    def _aggregator(self, suspects: EventSuspects) -> StreamAggregator:
         options = self._options
+        bounds = (options.wait_buckets, options.run_buckets)
         if options.job_names:
-            bounds = (options.wait_buckets, options.run_buckets)
-            return JobNameAggregator(*bounds, options.max_job_names)
-        return TotalAggregator(self._create_aggregator, self._empty)
+            return JobNameAggregator(*bounds, options.max_job_names, suspects)
+        return TotalAggregator(partial(EventAggregator, *bounds, suspects), self._empty)
 
     def _watched_since(self, queue: Queue) -> float:
         """Since when the queue would have been seen, in Unix ms; see `Stream.since_ms`."""
@@ -181,7 +186,7 @@ class EventsCollector:
         for stream, before in zip(known, enabled_before, strict=True):
             if stream.enabled and not before:  # what was written meanwhile was not to be counted
                 stream.position, stream.located, stream.since_ms = None, False, float("inf")
-                stream.aggregator = self._aggregator()
+                stream.aggregator = self._aggregator(stream.suspects)
         if new or enabled_before != [stream.enabled for stream in known]:
             self._new = [stream for stream in self._all if not stream.located]
             self._other_server = self._other_server and bool(self._new)
@@ -242,6 +247,8 @@ class EventsCollector:
             if stream.enabled:
                 self._freeze(stream)
             stream.previous_position = stream.read_after
+            if stream.suspects.noted:
+                self._suspects[stream.queue] = stream.suspects
         behind = [stream for stream in updated if stream.end is not None]
         # losses after the last end are counted by the next pass, even if no event follows
         self._reader.updated = {s.key: s for s in updated if s.end is not None or s.read}

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from exporter.bullmq import Queue
@@ -23,6 +23,7 @@ from exporter.connection import (
     is_string_list,
     unexpected,
 )
+from exporter.state.event_suspects import EventSuspects, Redeliveries
 
 FIRST_ID: Final = b"0-0"
 XREAD: Final = Command(
@@ -67,6 +68,8 @@ class Stream:
     queue: Queue
     key: bytes
     aggregator: StreamAggregator
+    suspects: EventSuspects = field(default_factory=lambda: EventSuspects(Redeliveries()))
+    """Filled by the aggregator."""
     since_ms: float = float("inf")
     """Unix ms by the server's clock since when the exporter would have seen the queue: a stream
     that began later is new. Infinite if the queue was there when the exporter started."""

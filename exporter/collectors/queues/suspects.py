@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 from exporter.bullmq import Queue
 from exporter.collectors.queues.memory import PerRow
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.subject import Subject
+from exporter.state.event_suspects import EventSuspects
 from exporter.state.queue_table import Column
 from exporter.state.stuck import StuckJob, StuckJobs
 
@@ -70,6 +71,8 @@ class Suspects:
 
 NO_SUSPECTS: Final = Suspects({})
 _MAX_ID: Final = 200
+_NEW: Final = 3
+"""Maximum number of jobs that are not suspected yet and that a look takes."""
 
 
 def id_text(job: bytes) -> str:
@@ -98,3 +101,31 @@ class StuckSubject(Subject):
 
     def fill(self, _: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
         return {self.examples: list(self._stuck), self.number: list(self._number)}
+
+
+class EventStuckSubject(StuckSubject):
+    """A kind whose candidates are jobs that the events make suspicious."""
+
+    def __init__(self, queues: Sequence[Queue]) -> None:
+        super().__init__(queues)
+        self._noted = PerRow[int](len(queues), initial=0)
+        """`EventSuspects.noted` at the last look."""
+
+    def candidates(
+        self, poll: BatchPoll, ids: Callable[[EventSuspects], Sequence[bytes]]
+    ) -> dict[int, list[bytes]]:
+        """The IDs to look at in this poll, by row: the suspects, and the most recent new ones.
+
+        Without new suspicious events, only suspects are looked at again.
+        """
+        known, looked = poll.times.suspects, {}
+        for row in poll.rotation.due(len(self.queues), LOOK_SECONDS):
+            suspects = self.suspects[row]
+            found = [] if suspects is NO_SUSPECTS else suspects.ids
+            events = known.get(self.queues[row]) if known else None
+            if events is not None and events.noted != self._noted[row]:
+                self._noted[row] = events.noted
+                found += [each for each in reversed(ids(events)) if each not in found][:_NEW]
+            if found:
+                looked[row] = found
+        return looked

@@ -10,6 +10,7 @@ from exporter.bullmq import Queue
 from exporter.collectors.queues.subject import Count, Subject
 from exporter.collectors.queues.subjects.active import ACTIVE_LIST, Active
 from exporter.collectors.queues.subjects.dead_letters import DeadLetters
+from exporter.collectors.queues.subjects.deduplication import LeftDeduplications
 from exporter.collectors.queues.subjects.events_stream import EventsStream
 from exporter.collectors.queues.subjects.existence import Existence
 from exporter.collectors.queues.subjects.finished import Finished
@@ -19,10 +20,12 @@ from exporter.collectors.queues.subjects.limits import Limits
 from exporter.collectors.queues.subjects.liveness import Liveness
 from exporter.collectors.queues.subjects.markers import Markers
 from exporter.collectors.queues.subjects.movement import Movement
+from exporter.collectors.queues.subjects.poison import PoisonJobs
 from exporter.collectors.queues.subjects.prioritized import Prioritized
 from exporter.collectors.queues.subjects.priority_bands import PriorityBands
 from exporter.collectors.queues.subjects.scheduled import Delayed, Schedulers
 from exporter.collectors.queues.subjects.settings import Settings
+from exporter.collectors.queues.subjects.starving import Starving
 from exporter.collectors.queues.subjects.stuck_active import StuckActive
 from exporter.collectors.queues.subjects.waiting import PAUSED_LIST, WAIT_LIST, Waiting
 from exporter.connection import Command
@@ -40,6 +43,7 @@ def subjects_for(queues: Sequence[Queue]) -> tuple[Subject, ...]:
     liveness = Liveness(queues, active)
     prioritized = Prioritized(queues, settings)
     waiting = Waiting(queues, markers, prioritized)
+    movement = Movement(queues, waiting, prioritized, active)
     return (
         settings,
         Existence(queues, liveness),
@@ -49,7 +53,7 @@ def subjects_for(queues: Sequence[Queue]) -> tuple[Subject, ...]:
         PriorityBands(queues, settings),
         waiting,
         active,
-        Delayed(queues),
+        Delayed(queues, liveness),
         Schedulers(queues, settings),
         Flows(queues),
         StuckActive(queues, liveness),
@@ -57,7 +61,10 @@ def subjects_for(queues: Sequence[Queue]) -> tuple[Subject, ...]:
         DeadLetters(queues, settings),
         Groups(queues, settings),
         EventsStream(queues, settings),
-        Movement(queues, waiting, prioritized, active),
+        movement,
+        Starving(queues, waiting, prioritized, movement),
+        LeftDeduplications(queues),
+        PoisonJobs(queues),
         liveness,
     )
 

@@ -33,7 +33,7 @@ PAUSED_FLAG: Final = Count(
     column=PAUSED,
 )
 
-_WINDOW: Final = Command("PTTL", "limiter", cost="bullmq_queue_rate_limit_remaining_seconds")
+WINDOW: Final = Command("PTTL", "limiter", cost="bullmq_queue_rate_limit_remaining_seconds")
 _STARTED: Final = Command("GET", "limiter", (), bytes, "whether a rate limit is reached")
 
 
@@ -41,13 +41,13 @@ class Limits(Subject):
     """The key `limiter` exists during a rate limit window and counts the jobs started in it."""
 
     counts = (PAUSED_FLAG,)
-    commands = (_WINDOW, _STARTED)
+    commands = (WINDOW, _STARTED)
     columns = (RATE_LIMIT_REMAINING, RATE_LIMITED, LEFT_IN_PAUSED_SINCE)
 
     def __init__(self, queues: Sequence[Queue], settings: Settings) -> None:
         super().__init__(queues)
         self._settings = settings
-        self._ask_window = RowCommands(queues, _WINDOW)
+        self._ask_window = RowCommands(queues, WINDOW)
         self._ask_started = RowCommands(queues, _STARTED)
         self._remaining: list[float | None] = []
         self._limited: list[int | None] = []

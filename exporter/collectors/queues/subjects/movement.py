@@ -63,6 +63,11 @@ class Movement(Subject):
         self._ready_since = PerRow[float | None](size, initial=None)
         self._still_since = PerRow[float | None](size, initial=None)
 
+    def has_moved_since(self, row: int, at: float) -> bool:
+        """Whether ready work was seen to move after that monotonic time."""
+        ready, still = self._ready_since[row], self._still_since[row]
+        return ready is not None and still is not None and still > max(ready, at)
+
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
         rows = list(poll.rows)
         poll.moved.update(

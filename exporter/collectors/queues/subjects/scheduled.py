@@ -16,16 +16,20 @@ from exporter.collectors.queues.questions import (
     check_string_lists,
     question,
 )
-from exporter.collectors.queues.subject import Count, Subject
+from exporter.collectors.queues.subject import Count
+from exporter.collectors.queues.subjects.active import ACTIVE_LIST
 from exporter.collectors.queues.subjects.finished_schedulers import (
     ITERATION,
     OVERDUE,
     SCHEDULER,
     OverdueSchedulers,
 )
+from exporter.collectors.queues.subjects.limits import PAUSED_FLAG, WINDOW
+from exporter.collectors.queues.subjects.liveness import Liveness
 from exporter.collectors.queues.subjects.settings import Settings
 from exporter.collectors.queues.suspects import (
     LOOK_SECONDS,
+    MAX_SUSPECTS,
     NO_SUSPECTS,
     StuckSubject,
     id_text,
@@ -38,6 +42,9 @@ from exporter.state.stuck import StuckJob, StuckJobs, StuckKind
 DELAYED: Final = Column[int]("delayed")
 DELAYED_OVERDUE_JOBS: Final = Column[int]("delayed_overdue_jobs")
 DELAYED_OVERDUE_SECONDS: Final = Column[float]("delayed_overdue_seconds")
+STUCK_DELAYED: Final = Column[StuckJobs]("stuck_delayed_examples", internal=True)
+STUCK_DELAYED_JOBS: Final = Column[int]("stuck_delayed")
+"""None until the first stuck delayed job of the queue is found."""
 SCHEDULERS: Final = Column[int]("schedulers")
 SCHEDULERS_OVERDUE: Final = Column[int]("schedulers_overdue")
 SCHEDULERS_OVERDUE_SECONDS: Final = Column[float]("schedulers_overdue_seconds")
@@ -58,21 +65,39 @@ _GRACE_MS: Final = 5000
 _FIRST: Final = "overdue delayed jobs and schedulers"
 _NUMBER: Final = "the number of overdue delayed jobs and schedulers"
 _FIRST_DELAYED: Final = Command("ZRANGE", "delayed", (0, 0, "WITHSCORES"), list, _FIRST)
+_FIRST_JOBS: Final = Command(
+    "ZRANGE",
+    "delayed",
+    (0, MAX_SUSPECTS - 1, "WITHSCORES"),
+    list,
+    "delayed jobs that no worker promotes",
+)
 _OVERDUE_DELAYED: Final = Command("ZCOUNT", "delayed", ("-inf",), cost=_NUMBER, probe=(KEY, 0, 0))
 _SCHEDULERS: Final = Command("ZCARD", "repeat", cost="the number of schedulers")
 _FIRST_SCHEDULER: Final = Command("ZRANGE", "repeat", (0, 0, "WITHSCORES"), list, _FIRST)
 _OVERDUE_SCHEDULERS: Final = Command("ZCOUNT", "repeat", ("-inf",), cost=_NUMBER, probe=(KEY, 0, 0))
 
 
-class Delayed(Subject):
-    """A due delayed job is promoted when a worker fetches a job; without workers it stays."""
+class Delayed(StuckSubject):
+    """A due delayed job is promoted when a worker fetches a job; without workers it stays.
+
+    It is stuck if two looks have found it overdue, the queue is neither paused nor rate limited,
+    and no worker holds a job: one that does fetches the next when it has finished.
+    """
 
     counts = (DELAYED_JOBS,)
-    commands = (_FIRST_DELAYED, _OVERDUE_DELAYED)
-    columns = (DELAYED_OVERDUE_JOBS, DELAYED_OVERDUE_SECONDS)
+    commands = (_FIRST_DELAYED, _OVERDUE_DELAYED, _FIRST_JOBS, WINDOW)
+    columns = (
+        DELAYED_OVERDUE_JOBS,
+        DELAYED_OVERDUE_SECONDS,
+        STUCK_DELAYED,
+        STUCK_DELAYED_JOBS,
+    )
+    examples, number = STUCK_DELAYED, STUCK_DELAYED_JOBS
 
-    def __init__(self, queues: Sequence[Queue]) -> None:
+    def __init__(self, queues: Sequence[Queue], liveness: Liveness) -> None:
         super().__init__(queues)
+        self._liveness = liveness
         self._ask_first = RowCommands(queues, _FIRST_DELAYED)
         self._first = ReplyCache(len(queues))
         self._due_ms = PerRow[float | None](len(queues), initial=None)
@@ -91,12 +116,47 @@ class Delayed(Subject):
     def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
         self._overdue = _overdue(poll, poll.counts[DELAYED_JOBS], self._due_ms, self._first)
         before = delayed_score(poll.now_ms - _GRACE_MS)
-        return [self._overdue.question(poll, _OVERDUE_DELAYED, before)]
+        return [self._overdue.question(poll, _OVERDUE_DELAYED, before), self._look(poll)]
+
+    def _look(self, poll: BatchPoll) -> Question:
+        """Asks for the overdue jobs where no worker seems to promote them."""
+        asked = []
+        active, paused = poll.counts[ACTIVE_LIST], poll.counts[PAUSED_FLAG]
+        for row in poll.rotation.due(len(self.queues), LOOK_SECONDS):
+            abandoned = active[row] == 0 or self._liveness.unheld[row]
+            if self._overdue.seconds[row] and abandoned and paused[row] == 0:
+                asked.append(row)
+            elif self.suspects[row] is not NO_SUSPECTS and self._overdue.seconds[row] is not None:
+                self.note(row, NO_SUSPECTS)
+
+        def take(rows: Sequence[int], replies: list[Reply]) -> None:
+            check_string_lists(replies[::2])
+            for row, jobs, window in zip(rows, replies[::2], replies[1::2], strict=True):
+                if len(jobs or ()) % 2:
+                    raise unexpected("ZRANGE")
+                if jobs is not None and window is not None:
+                    self._judge(poll, row, jobs if window <= 0 else ())
+
+        keys = [self.queues[row].key for row in asked]
+        packed = b"".join([_FIRST_JOBS.on(key) + WINDOW.on(key) for key in keys])
+        return Question(asked, packed, [2] * len(asked), (list, int), take)
+
+    def _judge(self, poll: BatchPoll, row: int, jobs: Sequence[bytes]) -> None:
+        before, found = self.suspects[row], {}
+        for job, score in zip(jobs[::2], map(finite, jobs[1::2]), strict=True):
+            due = None if score is None else due_ms(score)
+            if due is not None and due < poll.now_ms - _GRACE_MS:
+                text, proof = id_text(job), "it is due, and no worker has promoted it"
+                found[job] = StuckJob(StuckKind.DELAYED, text, due / 1000, proof)
+        cleared = set(before.ids) - found.keys()
+        if found or cleared:
+            self.note(row, before.after(found, cleared, poll.now, LOOK_SECONDS / 2))
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
         return {
             DELAYED_OVERDUE_JOBS: self._overdue.counts,
             DELAYED_OVERDUE_SECONDS: self._overdue.seconds,
+            **super().fill(poll),
         }
 
 

@@ -92,6 +92,8 @@ class Waiting(Subject):
         """The index of the oldest of them; None if any of their times is unknown."""
         self._oldest_ms = PerRow[float | None](size, initial=None)
         """Since when it is ready, in Unix ms."""
+        self._since_ms = PerRow[tuple[float | None, ...]](size, initial=())
+        """Since when each of the jobs is ready, in Unix ms; None where that is unknown."""
         self._skew = PerRow[float | None](size, initial=None)
         """How far a producer's clock is ahead, in seconds; None if it is not."""
         self._mark = PerRow[EventsMark | None](size, initial=None)
@@ -111,6 +113,11 @@ class Waiting(Subject):
             if jobs:
                 return jobs[-1]
         return None
+
+    def since_ms(self, row: int) -> Mapping[bytes, float]:
+        """Since when the jobs that were read are ready, in Unix ms, without unknown times."""
+        pairs = zip(self.jobs[row], self._since_ms[row], strict=False)
+        return {job: ms for job, ms in pairs if ms is not None}
 
     def last_job(self, row: int) -> bytes | None:
         """The job at the other end of the list, where jobs are added unless they are `lifo`."""
@@ -149,6 +156,7 @@ class Waiting(Subject):
             if jobs != self.jobs[row]:
                 self.jobs[row], self._times[row], self._oldest[row] = jobs, (), None
                 self._oldest_ms[row] = self._skew[row] = None
+                self._since_ms[row] = ()
         ready = poll.where(self.jobs)
         # an error may be over at the next poll
         ready = [
@@ -233,6 +241,7 @@ class Waiting(Subject):
                 skews.append(skew)
             since.append(known)
         self._first_seen[row] = seen
+        self._since_ms[row] = tuple(since)
         largest = max(skews, key=abs, default=0.0)
         self._skew[row] = largest / 1000 if largest else None
         known_since = [ms for ms in since if ms is not None]
