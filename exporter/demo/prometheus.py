@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,10 +31,10 @@ class MissingProgramError(Exception):
 
 
 @contextlib.contextmanager
-def local_prometheus(exporter: str) -> Iterator[dict[str, str]]:
-    """Run both for the exporter at `host:port`. Yields, by name, their URLs or how to install them.
+def local_prometheus(exporters: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Run both for the exporters, given as `host:port` by job.
 
-    Raises `MissingProgramError`.
+    Yields, by name, their URLs or how to install them. Raises `MissingProgramError`.
     """
     program = shutil.which("prometheus")
     if program is None:
@@ -46,7 +46,7 @@ def local_prometheus(exporter: str) -> Iterator[dict[str, str]]:
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="bullmq-exporter-")))
         alertmanager = parts.enter_context(_alertmanager(folder))
         address = _free_address()
-        config = _prometheus_config(exporter, alertmanager)
+        config = _prometheus_config(exporters, alertmanager)
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
         (folder / "rules.yml").write_text(rules_file(scaled(ALERTS, 1 / _SPEED, _MAX_WAIT_SECONDS)))
         arguments = [
@@ -87,11 +87,14 @@ def _alertmanager(folder: Path) -> Iterator[str | None]:
         yield address
 
 
-def _prometheus_config(exporter: str, alertmanager: str | None) -> dict[str, Any]:
+def _prometheus_config(exporters: Mapping[str, str], alertmanager: str | None) -> dict[str, Any]:
     config: dict[str, Any] = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "2s"},
         "rule_files": ["rules.yml"],
-        "scrape_configs": [{"job_name": "bullmq", "static_configs": [{"targets": [exporter]}]}],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": [exporter]}]}
+            for job, exporter in exporters.items()
+        ],
     }
     if alertmanager is not None:
         target = {"static_configs": [{"targets": [alertmanager]}]}

@@ -60,7 +60,7 @@ def _start(
         parts.start(outages(servers[scenario.connections[0]], scenario.fault))
     pages: dict[str, str] = {}
     if prometheus:
-        pages = parts.start(local_prometheus(_reachable(config.listen)))
+        pages = parts.start(local_prometheus({"bullmq": _reachable(config.listen)}))
     parts.all_started()
     return config, _welcome(scenario, config.listen, urls, pages)
 

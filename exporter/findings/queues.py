@@ -23,7 +23,7 @@ from exporter.findings.model import Hit, Limits, Text
 from exporter.state.history import NO_EVENTS, Counts, Past, counts_of, growth, window
 from exporter.state.queue_table import Column
 from exporter.state.snapshots import EventFacts, QueueEvents
-from exporter.state.stuck import StuckJob
+from exporter.state.stuck import StuckJob, StuckKind
 from exporter.views.formatting import age, printable
 from exporter.views.moment import Moment
 
@@ -99,7 +99,8 @@ def stuck_jobs(moment: Moment, _: Limits) -> Iterator[Hit]:
     for database in moment.databases:
         for kind, column in STUCK.items():
             for index, jobs in enumerate(database.table.column(column)):
-                if jobs:
+                # due delayed jobs are those of `delayed_jobs_overdue`
+                if jobs and kind is not StuckKind.DELAYED:
                     detail = _stuck_detail(jobs[0], moment.time)
                     yield replace(
                         _hit(database, index, len(jobs), detail, kind=kind), impact=len(jobs)

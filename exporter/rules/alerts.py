@@ -311,7 +311,8 @@ ALERTS: Final = (
         "StuckJobs",
         Severity.WARNING,
         Subject.QUEUE,
-        "max by (%queue, kind) (bullmq_queue_stuck_jobs) > 0",
+        # delayed ones are those of DelayedJobsOverdue
+        'max by (%queue, kind) (bullmq_queue_stuck_jobs{kind!="delayed"}) > 0',
         f"Stuck jobs: {_QUEUE_NAME} ({{{{ $value | humanize }}}}, {{{{ $labels.kind }}}})",
         f"Jobs of {_QUEUE_NAME} will not go on by themselves ({{{{ $labels.kind }}}}). The status "
         "page and /health/queues name them, with proof.",

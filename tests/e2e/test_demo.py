@@ -18,6 +18,7 @@ import pytest
 import yaml
 from playwright.sync_api import Browser
 
+from exporter.demo.prometheus import local_prometheus
 from exporter.demo.scenarios import SCENARIOS
 from tests.support.alert_tests import FOLDER
 from tests.support.browser import Screen, screens
@@ -68,14 +69,25 @@ EVALUATIONS = 23
 _DONE = ("emails", "completed")
 
 
+OWN_PROMETHEUS = "healthy"
+"""The scenario that runs its own Prometheus; one for all the others is cheaper."""
+
+
 @pytest.fixture(scope="module")
 def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Demo]]:
-    """All scenarios with their Prometheus."""
+    """All scenarios with a Prometheus."""
     require("prometheus")
     require("prometheus-alertmanager")
     folder = tmp_path_factory.mktemp("demo")
-    with running_demos(SCENARIOS, folder, "--prometheus") as started:
-        yield started
+    others = [name for name in SCENARIOS if name != OWN_PROMETHEUS]
+    with (
+        running_demos(others, folder) as started,
+        local_prometheus({n: f"127.0.0.1:{demo.port}" for n, demo in started.items()}) as pages,
+        running_demos([OWN_PROMETHEUS], folder, "--prometheus") as own,
+    ):
+        for name, demo in started.items():
+            demo.job, demo.pages = name, pages
+        yield started | own
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +133,7 @@ def agrees_with_prometheus(demo: Demo) -> None:
     seen: list[object] = []
 
     def agree() -> bool:
-        seen.append(disagreement(demo.get("/health/queues").json, demo.prometheus))
+        seen.append(disagreement(demo.get("/health/queues").json, demo.prometheus, job=demo.job))
         return not seen[-1]
 
     try:
@@ -219,7 +231,7 @@ def test_failing_fails_most_of_the_payments(demos: dict[str, Demo], look: Look) 
     page_says_what_metrics_say(page, demo, "Very high failure ratio: bull:payments on default")
     shows_rates(page)
     fires_its_alerts(demo, "failing")
-    demo.ends_cleanly(signal.SIGINT, children=6)
+    demo.ends_cleanly(signal.SIGINT, children=4)
 
 
 def test_duplicates_are_most_of_the_emails(demos: dict[str, Demo], look: Look) -> None:
@@ -241,7 +253,7 @@ def test_duplicates_are_most_of_the_emails(demos: dict[str, Demo], look: Look) -
     )
     shows_rates(page)
     fires_its_alerts(demo, "duplicates")
-    demo.ends_cleanly(signal.SIGTERM, children=6)
+    demo.ends_cleanly(signal.SIGTERM, children=4)
 
 
 def test_paused_names_the_paused_queue_alone(demos: dict[str, Demo], look: Look) -> None:
@@ -256,7 +268,7 @@ def test_paused_names_the_paused_queue_alone(demos: dict[str, Demo], look: Look)
     page_says_what_metrics_say(page, demo, "Queue paused: bull:emails on default")
     shows_rates(page)
     fires_its_alerts(demo, "paused")
-    demo.ends_cleanly(signal.SIGTERM, children=6)
+    demo.ends_cleanly(signal.SIGTERM, children=4)
 
 
 def test_isolation_has_jobs_here_and_workers_there(demos: dict[str, Demo], look: Look) -> None:
@@ -283,7 +295,7 @@ def test_isolation_has_jobs_here_and_workers_there(demos: dict[str, Demo], look:
     assert "same Redis URL" in page.verdict
     fires_its_alerts(demo, "isolation")
     explains_the_rest(demo, "WorkerIsolation", {"NoWorkers", "QueueBlocked", "SyncTestFailing"})
-    demo.ends_cleanly(signal.SIGINT, children=7)
+    demo.ends_cleanly(signal.SIGINT, children=5)
 
 
 def test_stuck_has_a_frozen_worker_with_jobs_in_flight(demos: dict[str, Demo], look: Look) -> None:
@@ -308,7 +320,7 @@ def test_stuck_has_a_frozen_worker_with_jobs_in_flight(demos: dict[str, Demo], l
     shows_rates(page)
     fires_its_alerts(demo, "stuck")
     assert [_state(pid) for pid in demo.children].count("T") == 1
-    demo.ends_cleanly(signal.SIGTERM, children=6)
+    demo.ends_cleanly(signal.SIGTERM, children=4)
 
 
 def test_busy_has_a_backlog_that_grows_while_jobs_finish(
@@ -335,7 +347,7 @@ def test_busy_has_a_backlog_that_grows_while_jobs_finish(
     page_says_what_metrics_say(page, demo, "All is well: 5 queues, none blocked")
     shows_rates(page)
     fires_its_alerts(demo, "busy")
-    demo.ends_cleanly(signal.SIGINT, children=6)
+    demo.ends_cleanly(signal.SIGINT, children=4)
 
 
 def test_healthy_has_every_kind_of_job_and_nothing_waits(
@@ -381,7 +393,7 @@ def test_outage_is_over_and_jobs_go_on(demos: dict[str, Demo], screen: Screen) -
     done = _total(up, "completed", "emails")
     demo.until(lambda samples: _total(samples, "completed", "emails") > done, "jobs go on")
     wait_for(lambda: not firing(demo), "nothing fires any more")
-    demo.ends_cleanly(signal.SIGINT, children=6)
+    demo.ends_cleanly(signal.SIGINT, children=4)
 
 
 def _blocked(samples: Samples) -> dict[tuple[str, str], str]:

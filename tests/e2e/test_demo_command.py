@@ -50,7 +50,7 @@ def test_missing_alertmanager_is_mentioned(tmp_path: Path, monkeypatch: pytest.M
     """Prometheus starts without it, and the demo says what to install."""
     (tmp_path / "prometheus").symlink_to(require("prometheus"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with local_prometheus("127.0.0.1:1") as pages:
+    with local_prometheus({"bullmq": "127.0.0.1:1"}) as pages:
         address = pages["Prometheus"].removeprefix("http://127.0.0.1:")
         prom = Prometheus(int(address.removesuffix("/alerts")))
         assert prom.get("alertmanagers") == {"activeAlertmanagers": [], "droppedAlertmanagers": []}

@@ -29,6 +29,10 @@ class Demo(Daemon):
     """A running demo in its own session, as in a terminal."""
 
     temporary: Path = field(kw_only=True)
+    job: str = field(kw_only=True, default="bullmq")
+    """Its job in Prometheus."""
+    pages: dict[str, str] = field(kw_only=True, default_factory=dict)
+    """The URLs of a Prometheus and an Alertmanager that it does not run itself, by name."""
 
     def until(self, condition: Callable[[Samples], bool], what: str) -> Samples:
         """Wait until the condition holds. Returns the samples for which it does."""
@@ -57,13 +61,13 @@ class Demo(Daemon):
 
     @property
     def prometheus(self) -> Prometheus:
-        """Its Prometheus; requires `--prometheus`."""
+        """Its Prometheus; requires `--prometheus` or `pages`."""
         return Prometheus(self._port_of("Prometheus"))
 
     def alerts(self) -> list[dict[str, Any]]:
-        """The firing alerts in its Alertmanager."""
+        """Its firing alerts in Alertmanager."""
         found: list[dict[str, Any]] = self._alertmanager("alerts")
-        return found
+        return [alert for alert in found if alert["labels"]["job"] == self.job]
 
     @property
     def alertmanager_config(self) -> dict[str, Any]:
@@ -79,9 +83,10 @@ class Demo(Daemon):
             return json.load(answer)
 
     def _port_of(self, name: str) -> int:
-        """The port that it prints for this part."""
-        match = re.search(rf"{name}: http://127\.0\.0\.1:(\d+)/", self.log)
-        assert match, self.log
+        """The port of this part, in `pages` or as it prints it."""
+        pages = "".join(f"{known}: {url}\n" for known, url in self.pages.items())
+        match = re.search(rf"{name}: http://127\.0\.0\.1:(\d+)/", pages or self.log)
+        assert match, pages or self.log
         return int(match[1])
 
     @property

@@ -28,25 +28,29 @@ def found_by_exporter(health: Mapping[str, Any]) -> set[Found]:
     }
 
 
-def found_by_prometheus(prometheus: Prometheus) -> set[Found]:
-    """The current results of each alert's expression, with the default thresholds."""
+def found_by_prometheus(prometheus: Prometheus, job: str = "") -> set[Found]:
+    """The current results of each alert's expression, with the default thresholds.
+
+    With `job`, only those of that one.
+    """
     rules = {rule["alert"]: rule["expr"] for rule in groups(ALERTS)["groups"][-1]["rules"]}
     return {
         (name, frozenset((key, text) for key, text in labels.items() if key not in _TARGET))
         for name, expr in rules.items()
         if name not in _UNKNOWABLE
         for labels, _ in prometheus.query(expr)
+        if not job or labels["job"] == job
     }
 
 
 def disagreement(
-    health: Mapping[str, Any], prometheus: Prometheus, *, connection: str = ""
+    health: Mapping[str, Any], prometheus: Prometheus, *, job: str = "", connection: str = ""
 ) -> dict[str, set[Found]]:
     """Findings that only one of the two has; empty if they agree.
 
-    With `connection`, only Prometheus's findings about that one are compared.
+    With `job` or `connection`, only Prometheus's findings about that one are compared.
     """
-    ours, theirs = found_by_exporter(health), found_by_prometheus(prometheus)
+    ours, theirs = found_by_exporter(health), found_by_prometheus(prometheus, job)
     if connection:
         theirs = {found for found in theirs if ("connection", connection) in found[1]}
     missing = {found for found in theirs - ours if found[0] not in NEEDS_HISTORY}
