@@ -275,7 +275,7 @@ CHANGES = """() => {
 
 def test_a_refresh_updates_only_changed_rows(tmp_path: Path, look: Open) -> None:
     with valkey() as server:
-        fill(server, queues=2_000)
+        fill(server, queues=397)
         rarely = OPTIONS.replace("poll: {interval_seconds: 0.5", "poll: {interval_seconds: 2")
         config = f"connections: {{api: {{url: {server.url}}}}}\n{rarely}"
         with daemon(tmp_path, config) as running:
@@ -284,21 +284,20 @@ def test_a_refresh_updates_only_changed_rows(tmp_path: Path, look: Open) -> None
             )
             screen = look(running)
             page, rows = screen.page, screen.page.locator("#table tbody tr")
-            assert "showing the first 2,000" in page.locator("#count").inner_text()
-            assert rows.count() == 2_000
-            row = page.locator('[data-key$="|queue-1234"]')
+            assert rows.count() == 400
+            row = page.locator('[data-key$="|queue-0123"]')
             screen.until(lambda _: "?" not in row.text_content(), "its rates are known")
             page.evaluate(CHANGES)
-            server.client().zadd("bull:queue-1234:completed", {"x": 1, "y": 2})
+            server.client().zadd("bull:queue-0123:completed", {"x": 1, "y": 2})
             screen.until(lambda _: row.locator("td").nth(6).text_content() == "3", "the new value")
             assert page.evaluate("[changed.added, changed.removed]") == [0, 0]
             # jobs of the two blocked queues become older
             touched = set(page.evaluate("[...changed.rows]")) - {"mail", HOSTILE}
-            assert touched == {"queue-1234"}, len(touched)
+            assert touched == {"queue-0123"}, len(touched)
 
-            page.get_by_label("Search").fill("queue-1234")
+            page.get_by_label("Search").fill("queue-0123")
             screen.until(lambda _: rows.count() == 1, "one")
-            assert page.evaluate("[changed.added, changed.removed]") == [0, 1_999]
+            assert page.evaluate("[changed.added, changed.removed]") == [0, 399]
             page.get_by_label("Search").fill("")
-            screen.until(lambda _: rows.count() == 2_000, "all")
-            assert page.evaluate("[changed.added, changed.removed]") == [1_999, 1_999]
+            screen.until(lambda _: rows.count() == 400, "all")
+            assert page.evaluate("[changed.added, changed.removed]") == [399, 399]
