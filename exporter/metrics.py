@@ -605,6 +605,15 @@ JOBS_FAILED = _counter(
     "sum by (prefix, queue) (rate(bullmq_queue_jobs_failed_total[5m])) / sum by (prefix, "
     "queue) (rate(bullmq_queue_jobs_started_total[5m]))",
 )
+JOB_FAILURES = _counter(
+    "bullmq_queue_job_failures_total",
+    (*_QUEUE, "class"),
+    "Jobs that failed permanently, by the class of their reason, which contains nothing of the "
+    "payload. Only with `events.failure_classes`; classes beyond `events.max_failure_classes` "
+    "count as `__other__`.",
+    "topk by (prefix, queue) (3, sum by (prefix, queue, class) "
+    "(increase(bullmq_queue_job_failures_total[1h])))",
+)
 JOBS_RETRIED = _counter(
     "bullmq_queue_jobs_retried_total",
     _JOBS,

@@ -23,3 +23,11 @@ def finite(value: str | bytes) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+_MAX_ID_BYTES: Final = 200
+
+
+def id_text(job: bytes) -> str:
+    """A job's ID as text, truncated: anyone who may write to Redis chooses it."""
+    return job[:_MAX_ID_BYTES].decode("utf-8", "backslashreplace")

@@ -357,6 +357,13 @@ class Events(Section):
     """Whether to count jobs by name, in the label `job_name`."""
     max_job_names: Annotated[int, Field(ge=1)] = 100
     """Maximum number of job names per queue; the others are counted as `__other__`."""
+    failure_classes: bool = False
+    """Whether to count failed jobs by the class of their reason: the name of the error, known error
+    codes, and common words. Everything else of a reason is left out:
+    [Why jobs fail](operations.md#why-jobs-fail).
+    """
+    max_failure_classes: Annotated[int, Field(ge=1)] = 20
+    """Maximum number of classes per queue; the others are counted as `__other__`."""
     max_inflight: Annotated[int, Field(ge=1)] = 100_000
     """Maximum number of jobs remembered between ready and finished, per connection."""
     page_bytes: Annotated[int, Field(ge=65_536, le=16_777_216)] = 4_194_304
@@ -426,6 +433,10 @@ class Web(Section):
     enable_lifecycle: bool = False
     """Whether `POST /-/reload` reloads the configuration, as SIGHUP does, unless a page of another
     site sends it: [Reloading](operations.md#reloading).
+    """
+    show_failure_texts: bool = False
+    """Whether the status page and `/health/queues` show the last reason of each class of failures
+    in full. It may contain anything that the application wrote into its errors.
     """
     max_concurrent_requests: Annotated[int, Field(ge=1, le=10_000)] = 40
     """Maximum number of requests that are answered at a time, half of it for one client; further

@@ -55,6 +55,12 @@ class _EventLayout:
         self.read = SampleColumn(metrics.EVENTS_READ, "", rows)
         self.lost = SampleColumn(metrics.EVENTS_LOST, "", rows)
         self.last_added = SampleColumn(metrics.QUEUE_LAST_ADDED, "", rows)
+        classes = [
+            f"{stream},{labels(('class',), (name,))}"
+            for stream, events in zip(streams, shown.values(), strict=True)
+            for name in events.failures
+        ]
+        self.failures = SampleColumn(metrics.JOB_FAILURES, "", escape_percent(classes))
         self.counters = [
             (family, attrgetter(name), SampleColumn(family, "", job_rows))
             for family, name in _COUNTERS
@@ -67,15 +73,21 @@ class _Begun:
 
     names: frozenset[str]
     """Job names with counters."""
+    classes: frozenset[str]
+    """Classes of failures."""
     timed: bool
     """Whether they have histograms, too."""
 
     def covers(self, events: QueueEvents) -> bool:
-        """Whether these are all series of the queue; its names only ever grow."""
-        return self.timed == (events.read > 0) and len(self.names) == len(events.jobs)
+        """Whether these are all series of the queue; its names and classes only ever grow."""
+        return (
+            self.timed == (events.read > 0)
+            and len(self.names) == len(events.jobs)
+            and len(self.classes) == len(events.failures)
+        )
 
 
-_NOT_BEGUN = _Begun(frozenset(), timed=False)
+_NOT_BEGUN = _Begun(frozenset(), frozenset(), timed=False)
 
 
 class _Starts:
@@ -109,7 +121,7 @@ class _Starts:
         """
         begun = self._begun
         new = {
-            queue: _Begun(frozenset(each.jobs), each.read > 0)
+            queue: _Begun(frozenset(each.jobs), frozenset(each.failures), each.read > 0)
             for queue, each in events.items()
             if not begun.get(queue, _NOT_BEGUN).covers(each)
         }
@@ -126,8 +138,13 @@ class _Starts:
 
 def _from_zero(events: QueueEvents, begun: _Begun | None) -> QueueEvents:
     """The queue's events with 0 for each series that has not begun."""
+    failures = {
+        name: each if begun is not None and name in begun.classes else replace(each, count=0)
+        for name, each in events.failures.items()
+    }
     if begun is None:
-        return QueueEvents(0, 0, {name: _zero(jobs) for name, jobs in events.jobs.items()})
+        jobs = {name: _zero(jobs) for name, jobs in events.jobs.items()}
+        return QueueEvents(0, 0, jobs, failures=failures)
     jobs = {
         name: _zero(each)
         if name not in begun.names
@@ -136,7 +153,7 @@ def _from_zero(events: QueueEvents, begun: _Begun | None) -> QueueEvents:
         else _without_durations(each)
         for name, each in events.jobs.items()
     }
-    return QueueEvents(events.read, events.lost, jobs)
+    return QueueEvents(events.read, events.lost, jobs, failures=failures)
 
 
 def _zero(jobs: JobEvents) -> JobEvents:
@@ -163,7 +180,7 @@ class EventWriter:
         self._queues: Sequence[Queue] = ()
         self._events: Mapping[Queue, QueueEvents] = {}
         self._starts = _Starts()
-        self._shape: list[tuple[Queue, tuple[str, ...]]] = []
+        self._shape: list[tuple[Queue, tuple[str, ...], tuple[str, ...]]] = []
         self._layout = _EventLayout(connection, {})
         self._histogram_groups: list[_HistogramGroup] = []
         self._families: list[tuple[Family, Chunk | None]] = []
@@ -188,7 +205,7 @@ class EventWriter:
         # a queue without events gets no histograms, which saves sixty lines
         timed = [events.read > 0 for events in known.values() for _ in events.jobs]
         shown = self._starts.begin(self._events, known)
-        shape = [(queue, tuple(events.jobs)) for queue, events in shown.items()]
+        shape = [(q, tuple(events.jobs), tuple(events.failures)) for q, events in shown.items()]
         if shape != self._shape:
             self._shape, self._layout = shape, _EventLayout(self._connection, shown)
         layout = self._layout
@@ -199,6 +216,8 @@ class EventWriter:
         jobs = [job_events for events in shown.values() for job_events in events.jobs.values()]
         for family, counter, column in layout.counters:
             yield family, column.lines(list(map(counter, jobs)))
+        failures = [each.count for events in shown.values() for each in events.failures.values()]
+        yield metrics.JOB_FAILURES, layout.failures.lines(failures)
         yield from self._histograms(timed, jobs)
 
     def _histograms(

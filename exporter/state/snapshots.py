@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from exporter.bullmq import Queue
 from exporter.connection import ErrorClass, Metadata
+from exporter.state.failures import FailureClass
 
 Facts = TypeVar("Facts")
 
@@ -112,6 +113,8 @@ class QueueEvents:
     last_added: float | None = None
     """Unix time by the server's clock when a job was last added, or of the last event that was not
     read, if that is later: no job was added since. None if nothing is known."""
+    failures: Mapping[str, FailureClass] = field(default_factory=dict)
+    """By class; empty if `events.failure_classes` is off."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,10 @@ from exporter.collectors.queues.subjects.limits import PAUSED
 from exporter.collectors.queues.subjects.scheduled import DELAYED_OVERDUE_JOBS
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
 from exporter.diagnosis import INTENDED, STUCK_HINTS, Database, Isolation, hint, queue_facts
+from exporter.parsing import id_text
+from exporter.state.failures import example
 from exporter.state.history import Rates, rates
-from exporter.state.snapshots import EventFacts, Snapshot
+from exporter.state.snapshots import EventFacts, QueueEvents, Snapshot
 from exporter.views.moment import Moment
 
 
@@ -29,6 +31,24 @@ class StuckView:
     """Unix time in seconds; None if unknown."""
     proof: str
     remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailureView:
+    """Failed jobs of one class."""
+
+    name: str
+    """What their reasons have in common."""
+    count: int
+    """Since the exporter first saw the queue."""
+    first_seen: float
+    """Unix time in seconds, like the next one."""
+    last_seen: float
+    job: str
+    """The ID of the one that failed last, truncated."""
+    example: str
+    """Its reason; `…` stands for what may be a part of the payload, unless
+    `web.show_failure_texts` is on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +74,8 @@ class QueueView:
     failed_per_minute: float | None
     stuck: tuple[StuckView, ...]
     """Jobs that will not go on by themselves, up to ten of a kind."""
+    failures: tuple[FailureView, ...]
+    """By class, the most frequent first; empty if `events.failure_classes` is off."""
     reason: str | None
     """Why the queue is blocked; None if it is not."""
     hint: str | None
@@ -96,9 +118,12 @@ def overview(moment: Moment) -> Overview:
     """Every queue with fresh facts."""
     views = []
     for database in moment.databases:
-        queue_rates = _rates(moment, moment.known[database.connection])
+        snapshot = moment.known[database.connection]
+        queue_rates, events = _rates(moment, snapshot), moment.facts(snapshot, EventFacts)
         for index, queue in enumerate(database.table.queues):
-            views.append(_view(moment, database, index, queue_rates.get(queue)))
+            found = events.queues.get(queue) if events is not None else None
+            failures = _failures(moment, found) if found is not None and found.failures else ()
+            views.append(_view(moment, database, index, queue_rates.get(queue), failures))
     return Overview(tuple(views), moment.diagnosis.isolations)
 
 
@@ -112,7 +137,28 @@ def _rates(moment: Moment, snapshot: Snapshot) -> dict[Queue, Rates | None]:
     return {queue: rates(past, at, queue, events) for queue, events in facts.queues.items()}
 
 
-def _view(moment: Moment, database: Database, index: int, per_minute: Rates | None) -> QueueView:
+def _failures(moment: Moment, events: QueueEvents) -> tuple[FailureView, ...]:
+    found = sorted(events.failures.items(), key=lambda each: -each[1].count)
+    return tuple(
+        FailureView(
+            name=name,
+            count=each.count,
+            first_seen=each.first_ms / 1000,
+            last_seen=each.last_ms / 1000,
+            job=id_text(each.job),
+            example=example(each, in_full=moment.config.web.show_failure_texts),
+        )
+        for name, each in found
+    )
+
+
+def _view(
+    moment: Moment,
+    database: Database,
+    index: int,
+    per_minute: Rates | None,
+    failures: tuple[FailureView, ...],
+) -> QueueView:
     row = queue_facts(database, index, moment.now, moment.blocked_after)
     table, diagnosis, workers = database.table, moment.diagnosis, row.known_workers
     reason = diagnosis.blocked.get((database.connection, row.queue))
@@ -136,6 +182,7 @@ def _view(moment: Moment, database: Database, index: int, per_minute: Rates | No
             for column in STUCK.values()
             for job in table.value(column, index) or ()
         ),
+        failures=failures,
         reason=reason.value if reason is not None else None,
         hint=hint(reason, database, row, diagnosis.isolations) if reason is not None else None,
     )

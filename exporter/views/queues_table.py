@@ -20,6 +20,8 @@ _STATES: Final = (
     ("FAILED", "failed"),
 )
 
+_MAX_CLASSES: Final = 3
+
 
 def choose(overview: Overview, sort: str, pattern: str, *, blocked: bool) -> list[QueueView]:
     """The views whose queue name matches the glob `pattern`, sorted by `sort`."""
@@ -41,6 +43,16 @@ def table(views: Sequence[QueueView]) -> list[tuple[str, bool]]:
     return lines + [
         (_line(row, widths), view.reason is not None and not view.is_intended)
         for row, view in zip(rows, views, strict=True)
+    ]
+
+
+def failure_lines(views: Sequence[QueueView]) -> list[str]:
+    """Why jobs failed, most frequent class first; up to three lines per queue."""
+    return [
+        f"{counted(failure.count, 'failed job')} of {printable(f'{view.prefix}:{view.queue}')}: "
+        f"{printable(failure.name)}"
+        for view in views
+        for failure in view.failures[:_MAX_CLASSES]
     ]
 
 

@@ -27,6 +27,7 @@ from exporter.exposition import (
     choose_format,
 )
 from exporter.metrics import CATALOGUE, REDIS_VALUES
+from exporter.state.failures import FailureClass
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import (
     SYNC_CHECKS,
@@ -123,7 +124,8 @@ def full(columns: Iterable[str] = EVERY_COLUMN) -> Snapshot:
     workers = WorkerFacts({queue_of("bull", "mail"): WorkerCount(3, 1)})
     run = Histogram((0.5, 5.0), (1, 2), 3.5, 3)
     jobs = JobEvents(9, 8, 5, 1, 2, 1, 4, 3, run, {"completed": run})
-    events = QueueEvents(40, 3, {"": jobs}, 1e9)
+    failures = {"timeout": FailureClass(2, 1, 2, b"7", b"timeout")}
+    events = QueueEvents(40, 3, {"": jobs}, 1e9, failures)
     facts = (
         table(["mail"], **values),
         EventFacts({queue_of("bull", "mail"): events}, 0.5, 7),

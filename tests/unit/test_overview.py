@@ -31,6 +31,7 @@ def view(queue: str, reason: str | None = None, **changes: object) -> QueueView:
         "delayed_overdue_jobs": 0,
         "groups": None,
         "stuck": (),
+        "failures": (),
         "workers": 1,
         "idle_workers": 1,
         "added_per_minute": 0.0,

@@ -16,6 +16,7 @@ from exporter.collectors.queues import STATES
 from exporter.diagnosis import Reason
 from exporter.metrics import CATALOGUE, MetricType
 from exporter.rules import ALERTS, RECORDINGS, RuleError, Severity, changed, rules_file, scaled
+from exporter.state.stuck import StuckKind
 from exporter.web.status.query import Query
 from tests.support.alert_tests import firing_labels
 from tests.support.command import command
@@ -57,6 +58,7 @@ LABELS = {
 VALUES = {
     "state": set(STATES),
     "reason": set(Reason),
+    "kind": set(StuckKind),
     "collector": {Discovery.name, "queues", "events"},
 }
 """Values that a matcher may name; an alert with any other value could never fire."""

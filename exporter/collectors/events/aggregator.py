@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
 from exporter.state.event_suspects import EventSuspects, Redeliveries
+from exporter.state.failures import FailureClasses
 from exporter.state.histogram import Buckets
 from exporter.state.snapshots import JobEvents
 
@@ -40,8 +41,11 @@ class EventAggregator:
         wait_bounds: tuple[float, ...],
         run_bounds: tuple[float, ...],
         suspects: EventSuspects | None = None,
+        failures: FailureClasses | None = None,
     ) -> None:
-        """`suspects` takes the jobs that are suspicious; all job names of a queue share it."""
+        """`suspects` takes the jobs that are suspicious, and `failures` the reasons of failures, if
+        they are wanted; all job names of a queue share them."""
+        self._failures = failures
         self._suspects = EventSuspects(Redeliveries()) if suspects is None else suspects
         self.added = self.started = self.completed = self.failed = 0
         self.retried = self.stalled = self.duplicated = self.deduplicated = 0
@@ -188,6 +192,9 @@ class EventAggregator:
         if self._possible_retry is not None:
             self.count_retry()
         self.failed += 1
+        reason = _field(fields, b"failedReason") or b""
+        if self._failures is not None:
+            self._failures.add(reason, job, at)
         started = self._active.pop(job, None)
         self._ready.pop(job, None)
         self._put_back.discard(job)
@@ -195,7 +202,6 @@ class EventAggregator:
         self._parents.discard(job)
         if started is None or (parent and at - started < _PARENT_MS):
             return
-        reason = _field(fields, b"failedReason") or b""
         if (
             not reason.startswith(_STALLED_REASON)
             and _field(fields, b"prev") != b"waiting-children"

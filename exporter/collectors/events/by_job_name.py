@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from exporter.collectors.events.aggregator import Entry, EventAggregator, job_events
 from exporter.parsing import MAX_LABEL_BYTES
 from exporter.state.event_suspects import EventSuspects
+from exporter.state.failures import FailureClass, FailureClasses
 from exporter.state.snapshots import JobEvents, QueueEvents
 
 OTHER: Final = "__other__"
@@ -92,12 +93,25 @@ class StreamAggregator(Protocol):
 class TotalAggregator:
     """All jobs together. The aggregator is created by the first event: most queues are idle."""
 
-    __slots__ = ("_aggregator", "_create", "_empty", "lost", "oversized", "read", "unread_until_ms")
+    __slots__ = (
+        "_aggregator",
+        "_create",
+        "_empty",
+        "_failures",
+        "lost",
+        "oversized",
+        "read",
+        "unread_until_ms",
+    )
 
     def __init__(
-        self, create: Callable[[], EventAggregator], empty: Mapping[str, JobEvents]
+        self,
+        create: Callable[[], EventAggregator],
+        empty: Mapping[str, JobEvents],
+        failures: FailureClasses | None = None,
     ) -> None:
-        """`empty` is shown until the first event."""
+        """`empty` is shown until the first event; the aggregator fills `failures`."""
+        self._failures = failures
         self.read = self.lost = self.oversized = self.unread_until_ms = 0
         self._create = create
         self._empty = empty
@@ -146,7 +160,7 @@ class TotalAggregator:
 
     def frozen(self) -> QueueEvents:
         jobs = self._empty if self._aggregator is None else {"": self._aggregator.frozen()}
-        return QueueEvents(self.read, self.lost, jobs, _last_added(self))
+        return QueueEvents(self.read, self.lost, jobs, _last_added(self), _classes(self._failures))
 
 
 class JobNameAggregator:
@@ -155,6 +169,7 @@ class JobNameAggregator:
     __slots__ = (
         "_bounds",
         "_by_name",
+        "_failures",
         "_max_names",
         "_names",
         "_suspects",
@@ -170,11 +185,13 @@ class JobNameAggregator:
         run_bounds: tuple[float, ...],
         max_names: int,
         suspects: EventSuspects | None = None,
+        failures: FailureClasses | None = None,
     ) -> None:
         self.read = self.lost = self.oversized = self.unread_until_ms = 0
         self._bounds = (wait_bounds, run_bounds)
         self._max_names = max_names
         self._suspects = suspects
+        self._failures = failures
         self._by_name: dict[str, EventAggregator] = {}
         self._names: dict[bytes, str] = {}
 
@@ -243,7 +260,7 @@ class JobNameAggregator:
 
     def frozen(self) -> QueueEvents:
         jobs = {name: each.frozen() for name, each in self._by_name.items()}
-        return QueueEvents(self.read, self.lost, jobs, _last_added(self))
+        return QueueEvents(self.read, self.lost, jobs, _last_added(self), _classes(self._failures))
 
     def _checked(self, name: bytes) -> str:
         """The name as shown; `OTHER` if it is missing or too long."""
@@ -260,7 +277,9 @@ class JobNameAggregator:
                 name = self._names[job] = OTHER
             aggregator = self._by_name.get(name)
         if aggregator is None:
-            aggregator = self._by_name[name] = EventAggregator(*self._bounds, self._suspects)
+            aggregator = self._by_name[name] = EventAggregator(
+                *self._bounds, self._suspects, self._failures
+            )
         return aggregator
 
 
@@ -269,6 +288,10 @@ def _last_added(stream: StreamAggregator) -> float | None:
     seen = max((part.last_added_ms for part in stream.parts), default=0)
     last = max(seen, stream.unread_until_ms)
     return last / 1000 if last else None
+
+
+def _classes(failures: FailureClasses | None) -> Mapping[str, FailureClass]:
+    return {} if failures is None else failures.frozen()
 
 
 def _name_of(fields: Sequence[bytes]) -> bytes:

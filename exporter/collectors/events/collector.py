@@ -24,6 +24,7 @@ from exporter.config.models import Events
 from exporter.connection import Command, Metadata, is_field_list
 from exporter.parsing import MAX_LABEL_BYTES, is_digits
 from exporter.state.event_suspects import EventSuspects, Redeliveries
+from exporter.state.failures import FailureClasses
 from exporter.state.snapshots import EventFacts, QueueEvents
 
 MAX_LEN: Final = Command("HMGET", "meta", ("opts.maxLenEvents",), list, "queue settings")
@@ -160,9 +161,12 @@ class EventsCollector:
     def _aggregator(self, suspects: EventSuspects) -> StreamAggregator:
         options = self._options
         bounds = (options.wait_buckets, options.run_buckets)
+        wanted = options.failure_classes
+        failures = FailureClasses(options.max_failure_classes) if wanted else None
         if options.job_names:
-            return JobNameAggregator(*bounds, options.max_job_names, suspects)
-        return TotalAggregator(partial(EventAggregator, *bounds, suspects), self._empty)
+            return JobNameAggregator(*bounds, options.max_job_names, suspects, failures)
+        create = partial(EventAggregator, *bounds, suspects, failures)
+        return TotalAggregator(create, self._empty, failures)
 
     def _watched_since(self, queue: Queue) -> float:
         """Since when the queue would have been seen, in Unix ms; see `Stream.since_ms`."""

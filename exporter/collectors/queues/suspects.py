@@ -70,14 +70,8 @@ class Suspects:
 
 
 NO_SUSPECTS: Final = Suspects({})
-_MAX_ID: Final = 200
 _NEW: Final = 3
 """Maximum number of jobs that are not suspected yet and that a look takes."""
-
-
-def id_text(job: bytes) -> str:
-    """An ID as text, truncated: anyone who may write to Redis chooses it."""
-    return job[:_MAX_ID].decode("utf-8", "backslashreplace")
 
 
 class StuckSubject(Subject):

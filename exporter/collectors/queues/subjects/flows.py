@@ -15,10 +15,9 @@ from exporter.collectors.queues.suspects import (
     MAX_SUSPECTS,
     NO_SUSPECTS,
     StuckSubject,
-    id_text,
 )
 from exporter.connection import KEY, Command, Reply, expect_lists, is_string_list, unexpected
-from exporter.parsing import finite, is_digits
+from exporter.parsing import finite, id_text, is_digits
 from exporter.state.queue_table import Column
 from exporter.state.stuck import StuckJob, StuckJobs, StuckKind
 

@@ -8,9 +8,9 @@ from typing import Final
 from exporter.bullmq import Queue
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import Question, check_fields
-from exporter.collectors.queues.suspects import LOOK_SECONDS, EventStuckSubject, id_text
+from exporter.collectors.queues.suspects import LOOK_SECONDS, EventStuckSubject
 from exporter.connection import Command, Reply
-from exporter.parsing import is_digits
+from exporter.parsing import id_text, is_digits
 from exporter.state.queue_table import Column
 from exporter.state.stuck import StuckJob, StuckJobs, StuckKind
 

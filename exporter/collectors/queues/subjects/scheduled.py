@@ -32,10 +32,9 @@ from exporter.collectors.queues.suspects import (
     MAX_SUSPECTS,
     NO_SUSPECTS,
     StuckSubject,
-    id_text,
 )
 from exporter.connection import KEY, Command, Reply, unexpected
-from exporter.parsing import finite
+from exporter.parsing import finite, id_text
 from exporter.state.queue_table import Column
 from exporter.state.stuck import StuckJob, StuckJobs, StuckKind
 

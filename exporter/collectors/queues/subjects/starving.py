@@ -14,8 +14,8 @@ from exporter.collectors.queues.suspects import (
     LOOK_SECONDS,
     NO_SUSPECTS,
     StuckSubject,
-    id_text,
 )
+from exporter.parsing import id_text
 from exporter.state.queue_table import Column
 from exporter.state.stuck import StuckJob, StuckJobs, StuckKind
 

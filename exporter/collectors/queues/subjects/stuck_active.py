@@ -15,10 +15,9 @@ from exporter.collectors.queues.suspects import (
     MAX_SUSPECTS,
     NO_SUSPECTS,
     StuckSubject,
-    id_text,
 )
 from exporter.connection import Command, Reply
-from exporter.parsing import is_digits
+from exporter.parsing import id_text, is_digits
 from exporter.state.queue_table import Column
 from exporter.state.stuck import StuckJob, StuckJobs, StuckKind
 
