@@ -28,10 +28,10 @@ def steps(report: dict[str, Any], name: str = "default") -> dict[str, tuple[str,
     return {step["name"]: (step["outcome"], step["detail"]) for step in found}
 
 
-def test_connections_without_problems(real_server: Server) -> None:
-    add_queues(real_server.client(), "mail")
-    worker = real_server.url.replace("127.0.0.1", "localhost")
-    done = command("check", REDIS_URL_API=real_server.url, REDIS_URL_WORKER=worker)
+def test_connections_without_problems(redis7_server: Server) -> None:
+    add_queues(redis7_server.client(), "mail")
+    worker = redis7_server.url.replace("127.0.0.1", "localhost")
+    done = command("check", REDIS_URL_API=redis7_server.url, REDIS_URL_WORKER=worker)
     assert done.returncode == 0, done.stdout
     assert "FAIL" not in done.stdout
     for name in ("configuration", "name", "tcp", "client", "login", "latency", "identity"):
@@ -45,7 +45,7 @@ def test_connections_without_problems(real_server: Server) -> None:
         "OK: every connection sees what the others write; "
         "but No worker connected: bull:mail on api (1 pending)"
     )
-    assert real_server.client().keys("bullmq-exporter:*") == []
+    assert redis7_server.client().keys("bullmq-exporter:*") == []
 
 
 def test_connections_to_two_servers(server: Server) -> None:
@@ -102,12 +102,12 @@ def test_a_wrong_password() -> None:
     assert "wr0ng-s3cret" not in done.stdout + done.stderr
 
 
-def test_queues_under_another_prefix(real_server: Server) -> None:
-    client = real_server.client()
+def test_queues_under_another_prefix(redis7_server: Server) -> None:
+    client = redis7_server.client()
     client.hset("bullmq:mail:meta", mapping={"opts.maxLenEvents": 10000, "version": "bullmq:6.7.0"})
     client.hset("bullmq:images:meta", mapping={"opts.maxLenEvents": 10000})
     client.hset("shop:order:1:meta", mapping={"name": "not a queue"})
-    code, report = checked(REDIS_URL=real_server.url)
+    code, report = checked(REDIS_URL=redis7_server.url)
     assert code == 0
     assert steps(report)["queues"] == (
         "warning",
