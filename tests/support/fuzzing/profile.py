@@ -7,7 +7,7 @@ from typing import Final
 
 from hypothesis import HealthCheck, settings
 
-_SHORT: Final = 3_000
+_SHORT: Final = 2_000
 
 LONG: Final = "FUZZ_INPUTS" in os.environ
 TOTAL: Final = int(os.environ.get("FUZZ_INPUTS", _SHORT))
