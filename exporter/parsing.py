@@ -7,6 +7,8 @@ from typing import Any, Final, TypeGuard
 
 MAX_LABEL_BYTES: Final = 1024
 """Maximum size of a string from Redis that becomes the value of a label."""
+OTHER: Final = "__other__"
+"""The value of a label that stands for all values beyond a maximum, and for unknown ones."""
 _MAX_DIGITS: Final = 20
 """Digits of an unsigned 64-bit integer."""
 

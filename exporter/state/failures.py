@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-OTHER: Final = "__other__"
-"""The class of failures whose class exceeds the maximum number of classes of a queue."""
+from exporter.parsing import OTHER
+
 UNCLASSIFIED: Final = "unclassified"
 """The class of a reason without any known word."""
 
@@ -171,7 +171,7 @@ def example(failures: FailureClass, *, in_full: bool) -> str:
     return text if in_full else redacted(text)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def failure_class(reason: bytes) -> str:
     """The class of a reason: the same for reasons that differ only in what a payload may contain.
 
@@ -184,9 +184,9 @@ def failure_class(reason: bytes) -> str:
     return cut if re.search("[A-Za-z]", cut) else UNCLASSIFIED
 
 
+@lru_cache(maxsize=1024)  # each page shows the same examples again
 def redacted(text: str) -> str:
     """The text with `…` for everything that may be a part of a payload."""
-    text = text[:_MAX_REASON]
     head = _ERROR_NAME.match(text)
     parts: list[str] = []
     if head is not None:

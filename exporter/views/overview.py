@@ -118,23 +118,25 @@ def overview(moment: Moment) -> Overview:
     """Every queue with fresh facts."""
     views = []
     for database in moment.databases:
-        snapshot = moment.known[database.connection]
-        queue_rates, events = _rates(moment, snapshot), moment.facts(snapshot, EventFacts)
+        events = _events(moment, moment.known[database.connection])
         for index, queue in enumerate(database.table.queues):
-            found = events.queues.get(queue) if events is not None else None
-            failures = _failures(moment, found) if found is not None and found.failures else ()
-            views.append(_view(moment, database, index, queue_rates.get(queue), failures))
+            views.append(_view(moment, database, index, *events.get(queue, (None, ()))))
     return Overview(tuple(views), moment.diagnosis.isolations)
 
 
-def _rates(moment: Moment, snapshot: Snapshot) -> dict[Queue, Rates | None]:
-    """The rates of the queues with fresh event facts."""
+def _events(
+    moment: Moment, snapshot: Snapshot
+) -> dict[Queue, tuple[Rates | None, tuple[FailureView, ...]]]:
+    """The rates and the failures of the queues with fresh event facts."""
     facts = moment.facts(snapshot, EventFacts)
     if facts is None:
         return {}
     past = moment.stored.past.get(snapshot.connection, ())
     at = snapshot.facts[EventFacts].at
-    return {queue: rates(past, at, queue, events) for queue, events in facts.queues.items()}
+    return {
+        queue: (rates(past, at, queue, events), _failures(moment, events))
+        for queue, events in facts.queues.items()
+    }
 
 
 def _failures(moment: Moment, events: QueueEvents) -> tuple[FailureView, ...]:

@@ -7,7 +7,7 @@ import pytest
 from exporter.bullmq import queue_of
 from exporter.collectors import Context, EventsCollector
 from exporter.collectors.events.aggregator import EventAggregator
-from exporter.collectors.events.by_job_name import OTHER, TotalAggregator
+from exporter.collectors.events.by_job_name import TotalAggregator
 from exporter.collectors.events.streams import Limit, Stream, StreamReader
 from exporter.config.loader import load
 from exporter.config.models import Events
@@ -18,7 +18,7 @@ from exporter.connection import (
     RedisFailure,
     reply_bound,
 )
-from exporter.parsing import MAX_LABEL_BYTES
+from exporter.parsing import MAX_LABEL_BYTES, OTHER
 from tests.support.pages import every, value
 from tests.support.proxy import Proxy
 from tests.support.redis_data import add_event, add_queues

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.parsing import OTHER
 from exporter.state.failures import (
     _CODES,
     _WORDS,
-    OTHER,
     UNCLASSIFIED,
     FailureClasses,
     example,

@@ -6,13 +6,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 from exporter.collectors.events.aggregator import Entry, EventAggregator, job_events
-from exporter.parsing import MAX_LABEL_BYTES
+from exporter.parsing import MAX_LABEL_BYTES, OTHER
 from exporter.state.event_suspects import EventSuspects
 from exporter.state.failures import FailureClass, FailureClasses
 from exporter.state.snapshots import JobEvents, QueueEvents
-
-OTHER: Final = "__other__"
-"""The name for jobs whose name is unknown or too long, or exceeds the maximum number of names."""
 
 _ENDS: Final = frozenset({b"completed", b"failed", b"removed", b"delayed", b"waiting-children"})
 """Events after which a job may pause for long or for ever: its name is forgotten."""
@@ -164,7 +161,7 @@ class TotalAggregator:
 
 
 class JobNameAggregator:
-    """By job name; names beyond the maximum are counted as `OTHER`."""
+    """By job name; names that are unknown, too long or beyond the maximum count as `OTHER`."""
 
     __slots__ = (
         "_bounds",

@@ -13,7 +13,6 @@ from exporter.bullmq import DEFAULT_MAX_EVENTS, Queue
 from exporter.collectors.contract import CommandErrors, Context, Scope
 from exporter.collectors.events.aggregator import EventAggregator
 from exporter.collectors.events.by_job_name import (
-    OTHER,
     JobNameAggregator,
     StreamAggregator,
     TotalAggregator,
@@ -22,7 +21,7 @@ from exporter.collectors.events.positions import count_losses, locate, look_up_e
 from exporter.collectors.events.streams import FIRST_ID, Limit, Stream, StreamReader, id_ms
 from exporter.config.models import Events
 from exporter.connection import Command, Metadata, is_field_list
-from exporter.parsing import MAX_LABEL_BYTES, is_digits
+from exporter.parsing import MAX_LABEL_BYTES, OTHER, is_digits
 from exporter.state.event_suspects import EventSuspects, Redeliveries
 from exporter.state.failures import FailureClasses
 from exporter.state.snapshots import EventFacts, QueueEvents

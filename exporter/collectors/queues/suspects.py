@@ -9,6 +9,8 @@ from exporter.bullmq import Queue
 from exporter.collectors.queues.memory import PerRow
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.subject import Subject
+from exporter.connection import Reply
+from exporter.parsing import is_digits
 from exporter.state.event_suspects import EventSuspects
 from exporter.state.queue_table import Column
 from exporter.state.stuck import StuckJob, StuckJobs
@@ -70,8 +72,13 @@ class Suspects:
 
 
 NO_SUSPECTS: Final = Suspects({})
-_NEW: Final = 3
+MAX_NEW: Final = 3
 """Maximum number of jobs that are not suspected yet and that a look takes."""
+
+
+def unix_seconds(field: Reply) -> float | None:
+    """A time in a job's hash as Unix time in seconds; None if it is not set, or not a number."""
+    return float(field) / 1000 if is_digits(field) else None
 
 
 class StuckSubject(Subject):
@@ -86,8 +93,24 @@ class StuckSubject(Subject):
         self._stuck = PerRow[StuckJobs](len(queues), initial=())
         self._number = PerRow[int | None](len(queues), initial=None)
 
-    def note(self, row: int, suspects: Suspects) -> None:
-        """Record the suspects of a row after a look."""
+    def note_look(
+        self,
+        poll: BatchPoll,
+        row: int,
+        found: Mapping[bytes, StuckJob],
+        cleared: set[bytes],
+        confirm_seconds: float = LOOK_SECONDS / 2,
+    ) -> None:
+        """Record which jobs of a row a look has found stuck, and which it has cleared."""
+        if found or cleared:
+            suspects = self.suspects[row]
+            self._record(row, suspects.after(found, cleared, poll.now, confirm_seconds))
+
+    def clear(self, row: int) -> None:
+        """Forget all suspects of a row: none of its jobs can be stuck."""
+        self._record(row, NO_SUSPECTS)
+
+    def _record(self, row: int, suspects: Suspects) -> None:
         self.suspects[row], stuck = suspects, suspects.stuck
         self._stuck[row] = stuck
         if stuck or self._number[row] is not None:
@@ -119,7 +142,7 @@ class EventStuckSubject(StuckSubject):
             events = known.get(self.queues[row]) if known else None
             if events is not None and events.noted != self._noted[row]:
                 self._noted[row] = events.noted
-                found += [each for each in reversed(ids(events)) if each not in found][:_NEW]
+                found += [each for each in reversed(ids(events)) if each not in found][:MAX_NEW]
             if found:
                 looked[row] = found
         return looked

@@ -8,9 +8,9 @@ from typing import Final
 from exporter.bullmq import Queue
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import Question, check_fields
-from exporter.collectors.queues.suspects import LOOK_SECONDS, EventStuckSubject
+from exporter.collectors.queues.suspects import EventStuckSubject, unix_seconds
 from exporter.connection import Command, Reply
-from exporter.parsing import id_text, is_digits
+from exporter.parsing import id_text
 from exporter.state.queue_table import Column
 from exporter.state.stuck import StuckJob, StuckJobs, StuckKind
 
@@ -84,7 +84,7 @@ class LeftDeduplications(EventStuckSubject):
 
     def _judge(self, poll: BatchPoll, row: int, jobs: Mapping[bytes, Reply]) -> None:
         """Note which IDs are held by jobs that will not release them; a job is None if unknown."""
-        before, found = self.suspects[row], {}
+        found = {}
         cleared = set(self._looked[row]) - jobs.keys()
         for name, fields in jobs.items():
             if fields is None:
@@ -94,9 +94,8 @@ class LeftDeduplications(EventStuckSubject):
                 state = "gone" if created is None else "finished"
                 holder = id_text(self._holders[row][name])
                 proof = f"its key has no expiry, and its job {holder} is {state}"
-                since = float(finished) / 1000 if is_digits(finished) else None
+                since = unix_seconds(finished)
                 found[name] = StuckJob(StuckKind.DEDUPLICATION, id_text(name), since, proof)
             else:
                 cleared.add(name)
-        if found or cleared:
-            self.note(row, before.after(found, cleared, poll.now, LOOK_SECONDS / 2))
+        self.note_look(poll, row, found, cleared)

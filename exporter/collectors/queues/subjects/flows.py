@@ -134,7 +134,7 @@ class Flows(StuckSubject):
                 self._parents += [(row, parent) for parent in tracked]
             elif counts[row] == 0 and tracked:
                 self._passes[row] = {}
-                self.note(row, NO_SUSPECTS)
+                self.clear(row)
 
     def _tracked(self, row: int) -> list[bytes]:
         """The suspects, and the parents that looks are not done with."""
@@ -214,9 +214,8 @@ class Flows(StuckSubject):
         passes = self._passes[row]
         if parent in passes:
             self._passes[row] = {job: each for job, each in passes.items() if job != parent}
-        before = self.suspects[row]
         found, cleared = ({}, {parent}) if stuck is None else ({parent: stuck}, set())
-        self.note(row, before.after(found, cleared, poll.now, LOOK_SECONDS / 2))
+        self.note_look(poll, row, found, cleared)
 
 
 def _proof(failed: int, gone: int) -> str:

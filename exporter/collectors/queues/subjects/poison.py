@@ -8,7 +8,7 @@ from typing import Final
 from exporter.bullmq import Queue
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import Question, check_fields
-from exporter.collectors.queues.suspects import LOOK_SECONDS, EventStuckSubject
+from exporter.collectors.queues.suspects import EventStuckSubject, unix_seconds
 from exporter.connection import Command, Reply
 from exporter.parsing import id_text, is_digits
 from exporter.state.queue_table import Column
@@ -64,7 +64,7 @@ class PoisonJobs(EventStuckSubject):
         return [Question(rows, packed, [len(self._looked[row]) for row in rows], (list,), take)]
 
     def _judge(self, poll: BatchPoll, row: int, replies: Sequence[Reply]) -> None:
-        before, found, cleared = self.suspects[row], {}, set()
+        found, cleared = {}, set()
         for job, fields in zip(self._looked[row], replies, strict=True):
             if fields is None:
                 continue
@@ -73,9 +73,8 @@ class PoisonJobs(EventStuckSubject):
             if proof is None:
                 cleared.add(job)
             else:
-                found[job] = StuckJob(StuckKind.POISON, id_text(job), _time(created), proof)
-        if found or cleared:
-            self.note(row, before.after(found, cleared, poll.now, LOOK_SECONDS / 2))
+                found[job] = StuckJob(StuckKind.POISON, id_text(job), unix_seconds(created), proof)
+        self.note_look(poll, row, found, cleared)
 
 
 def _proof(counts: Sequence[Reply]) -> str | None:
@@ -86,7 +85,3 @@ def _proof(counts: Sequence[Reply]) -> str | None:
         started = f", in {starts} starts" if starts else ""
         return f"it stalled {stalls} times{started}"
     return f"it failed {attempts} times" if attempts >= _ATTEMPTS else None
-
-
-def _time(created: Reply) -> float | None:
-    return float(created) / 1000 if is_digits(created) else None

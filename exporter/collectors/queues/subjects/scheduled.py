@@ -126,7 +126,7 @@ class Delayed(StuckSubject):
             if self._overdue.seconds[row] and abandoned and paused[row] == 0:
                 asked.append(row)
             elif self.suspects[row] is not NO_SUSPECTS and self._overdue.seconds[row] is not None:
-                self.note(row, NO_SUSPECTS)
+                self.clear(row)
 
         def take(rows: Sequence[int], replies: list[Reply]) -> None:
             check_string_lists(replies[::2])
@@ -141,15 +141,14 @@ class Delayed(StuckSubject):
         return Question(asked, packed, [2] * len(asked), (list, int), take)
 
     def _judge(self, poll: BatchPoll, row: int, jobs: Sequence[bytes]) -> None:
-        before, found = self.suspects[row], {}
+        found = {}
         for job, score in zip(jobs[::2], map(finite, jobs[1::2]), strict=True):
             due = None if score is None else due_ms(score)
             if due is not None and due < poll.now_ms - _GRACE_MS:
                 text, proof = id_text(job), "it is due, and no worker has promoted it"
                 found[job] = StuckJob(StuckKind.DELAYED, text, due / 1000, proof)
-        cleared = set(before.ids) - found.keys()
-        if found or cleared:
-            self.note(row, before.after(found, cleared, poll.now, LOOK_SECONDS / 2))
+        cleared = set(self.suspects[row].ids) - found.keys()
+        self.note_look(poll, row, found, cleared)
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
         return {
@@ -262,19 +261,18 @@ class Schedulers(StuckSubject):
         return [Question(rows, b"".join(packed), [2 * len(n) for n in checks], (list,), take)]
 
     def _note_dead(self, poll: BatchPoll, row: int) -> None:
-        before, found = self.suspects[row], {}
+        found = {}
         for scheduler, due in self._found[row].dead().items():
             text = id_text(scheduler)
             proof = f"its next job, repeat:{text}:{due:.0f}, does not exist"
             found[scheduler] = StuckJob(StuckKind.SCHEDULER, text, due / 1000, proof)
-        cleared = set(before.ids) - found.keys()
-        if found or cleared:
-            self.note(row, before.after(found, cleared, poll.now, LOOK_SECONDS / 2))
+        cleared = set(self.suspects[row].ids) - found.keys()
+        self.note_look(poll, row, found, cleared)
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
         for row, suspects in enumerate(self.suspects):
             if suspects is not NO_SUSPECTS and row not in self._totals:
-                self.note(row, NO_SUSPECTS)
+                self.clear(row)
         seconds, counts = self._overdue.seconds, self._overdue.counts
         for row, total in self._totals.items():
             number = None if total is None else self._found[row].number_late(total)

@@ -58,11 +58,11 @@ class Starving(StuckSubject):
             if prioritized[row]:
                 self._look(poll, row)
             elif self.suspects[row] is not NO_SUSPECTS and prioritized[row] == 0:
-                self.note(row, NO_SUSPECTS)
+                self.clear(row)
         return super().fill(poll)
 
     def _look(self, poll: BatchPoll, row: int) -> None:
-        before, found = self.suspects[row], {}
+        found = {}
         moves = self._movement.has_moved_since(row, poll.now - _MOVING_SECONDS)
         firsts = self._prioritized.first_jobs(row)
         since_ms = self._waiting.since_ms(row)
@@ -79,6 +79,5 @@ class Starving(StuckSubject):
                 found[oldest.id] = StuckJob(
                     StuckKind.PRIORITY, id_text(oldest.id), oldest_ms / 1000, proof
                 )
-        cleared = set(before.ids) - found.keys()
-        if found or cleared:
-            self.note(row, before.after(found, cleared, poll.now, LOOK_SECONDS / 2))
+        cleared = set(self.suspects[row].ids) - found.keys()
+        self.note_look(poll, row, found, cleared)

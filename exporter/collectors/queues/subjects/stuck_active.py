@@ -12,12 +12,14 @@ from exporter.collectors.queues.subjects.active import ACTIVE_LIST
 from exporter.collectors.queues.subjects.liveness import Liveness
 from exporter.collectors.queues.suspects import (
     LOOK_SECONDS,
+    MAX_NEW,
     MAX_SUSPECTS,
     NO_SUSPECTS,
     StuckSubject,
+    unix_seconds,
 )
 from exporter.connection import Command, Reply
-from exporter.parsing import id_text, is_digits
+from exporter.parsing import id_text
 from exporter.state.queue_table import Column
 from exporter.state.stuck import StuckJob, StuckJobs, StuckKind
 
@@ -25,8 +27,6 @@ STUCK_ACTIVE: Final = Column[StuckJobs]("stuck_active_examples", internal=True)
 STUCK_ACTIVE_JOBS: Final = Column[int]("stuck_active")
 """None until the first stuck job of the queue is found."""
 
-_NEW_JOBS: Final = 3
-"""Number of jobs that are not suspected yet and that a look takes."""
 _OLDEST: Final = Command("LRANGE", "active", (-MAX_SUSPECTS, -1), list, "stuck active jobs")
 _SWEEP: Final = Command("EXISTS", "stalled-check", cost="stuck active jobs")
 _LOCK: Final = Command("EXISTS", ":lock", cost="stuck active jobs")
@@ -65,7 +65,7 @@ class StuckActive(StuckSubject):
             if active[row] and (suspected or self._liveness.unheld[row]):
                 asked.append(row)
             elif active[row] == 0 and suspected:
-                self.note(row, NO_SUSPECTS)
+                self.clear(row)
 
         def take(rows: Sequence[int], replies: list[Reply]) -> None:
             check_string_lists(replies)
@@ -81,7 +81,7 @@ class StuckActive(StuckSubject):
         suspects = set(self.suspects[row].ids)
         oldest_first = [job for job in reversed(jobs) if not is_marker(job)]
         others = [job for job in oldest_first if job not in suspects]
-        return [*(job for job in oldest_first if job in suspects), *others[:_NEW_JOBS]]
+        return [*(job for job in oldest_first if job in suspects), *others[:MAX_NEW]]
 
     def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
         rows = list(self._looked)
@@ -109,17 +109,16 @@ class StuckActive(StuckSubject):
     def _judge(
         self, poll: BatchPoll, row: int, locks: Sequence[Reply], starts: Sequence[Reply]
     ) -> None:
-        jobs, before = self._looked[row], self.suspects[row]
+        jobs = self._looked[row]
         swept = self._sweeps.get(row)
         proof = "no worker holds its lock" + ("" if swept else ", and none looks for such jobs")
         found: dict[bytes, StuckJob] = {}
-        cleared = set(before.ids).difference(jobs)
+        cleared = set(self.suspects[row].ids).difference(jobs)
         for job, locked, fields in zip(jobs, locks, starts, strict=True):
             if locked:
                 cleared.add(job)
             elif locked == 0:
                 started = fields[0] if fields else None
-                since = float(started) / 1000 if is_digits(started) else None
-                found[job] = StuckJob(StuckKind.ACTIVE, id_text(job), since, proof)
+                found[job] = StuckJob(StuckKind.ACTIVE, id_text(job), unix_seconds(started), proof)
         patience = LOOK_SECONDS / 2 if swept == 0 else 2 * STALLED_CHECK_GRACE_SECONDS
-        self.note(row, before.after(found, cleared, poll.now, patience))
+        self.note_look(poll, row, found, cleared, patience)
