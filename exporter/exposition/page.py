@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -32,12 +32,19 @@ class Variant:
 class Page:
     """The metrics of one moment; its bytes are made when a variant is first requested."""
 
-    def __init__(self, lines: Mapping[Family, Sequence[bytes | Chunk]], expires_at: float) -> None:
+    def __init__(
+        self,
+        lines: Mapping[Family, Sequence[bytes | Chunk]],
+        expires_at: float,
+        connections: Collection[str] = (),
+    ) -> None:
         self._lines = lines
         self._bodies: dict[Variant, bytes] = {}
         self._process: dict[Format, bytes] = {}
         self.expires_at = expires_at
         """Monotonic time at which the first value on the page becomes too old to expose."""
+        self.connections = frozenset(connections)
+        """The connections that had been tried at the page's moment."""
 
     def body(self, variant: Variant) -> bytes:
         """The page's bytes in this variant; made once, then cached."""
@@ -83,7 +90,7 @@ class PageWriter:
         for family, chunk in compressed:
             if chunk is not None:
                 lines[family].append(chunk)
-        return Page(lines, _expiry(moment))
+        return Page(lines, _expiry(moment), [each.connection for each in moment.snapshots])
 
     def _queue_lines(
         self, moment: Moment, shown: Mapping[str, tuple[Queue, ...]]

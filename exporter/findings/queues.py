@@ -79,9 +79,11 @@ def no_workers(moment: Moment, _: Limits) -> Iterator[Hit]:
     for database in moment.databases:
         table = database.table
         totals = known_workers(database, moment.now, moment.blocked_after)
-        rows = zip(totals, table.ready, table.column(ACTIVE), table.column(PAUSED), strict=True)
+        rows = zip(
+            totals, table.known_ready, table.column(ACTIVE), table.column(PAUSED), strict=True
+        )
         for index, (total, ready, active, paused) in enumerate(rows):
-            pending = (ready or 0) + (active or 0)
+            pending = ready + (active or 0)
             if total == 0 and pending and not paused:
                 yield _stuck(moment, database, index, pending)
 
@@ -212,7 +214,7 @@ def queue_not_draining(moment: Moment, limits: Limits) -> Iterator[Hit]:
         past = window(moment.past(snapshot), moment.now, limits["window"])
         if facts is None or not past or moment.now - past[0].at < limits["for"]:
             continue
-        rows = zip(table.queues, table.ready, table.column(PAUSED), strict=True)
+        rows = zip(table.queues, table.known_ready, table.column(PAUSED), strict=True)
         for index, (queue, ready, paused) in enumerate(rows):
             events = facts.queues.get(queue)
             if not ready or paused or events is None or queue not in past[0].queues:
@@ -229,9 +231,9 @@ def backlog_growing(moment: Moment, limits: Limits) -> Iterator[Hit]:
             continue
         table = database.table
         for index, (ready, paused) in enumerate(
-            zip(table.ready, table.column(PAUSED), strict=True)
+            zip(table.known_ready, table.column(PAUSED), strict=True)
         ):
-            if ready is None or ready <= limits["above_jobs"] or paused:
+            if ready <= limits["above_jobs"] or paused:
                 continue
             depths = [(e.at, e.ready.get(table.queues[index], 0)) for e in past]
             if _slope([*depths, (moment.now, ready)]) > 0:
@@ -257,7 +259,7 @@ def _hit(
     **labels: str,
 ) -> Hit:
     queue, table = database.table.queues[index], database.table
-    impact = (table.ready[index] or 0) * (table.value(OLDEST_WAITING, index) or 1.0)
+    impact = table.known_ready[index] * (table.value(OLDEST_WAITING, index) or 1.0)
     return Hit(_labels(database, queue) | labels, value, detail, impact)
 
 

@@ -53,7 +53,7 @@ class Entry:
     lost: Mapping[Queue, int]
     """Events lost, for the queues that have lost any."""
     ready: Mapping[Queue, int]
-    """Ready jobs, for the queues that have any."""
+    """Ready jobs as far as they are known, for the queues that have any."""
     errors: Mapping[tuple[str, ErrorClass], int]
     """Errors by collector and class."""
     server: Mapping[str, float]
@@ -140,7 +140,9 @@ def _entry(last: Entry | None, snapshot: Snapshot) -> Entry:
 
 
 def _ready(table: QueueTable) -> dict[Queue, int]:
-    return {queue: count for queue, count in zip(table.queues, table.ready, strict=True) if count}
+    return {
+        queue: count for queue, count in zip(table.queues, table.known_ready, strict=True) if count
+    }
 
 
 def window(past: Past, now: float, seconds: float) -> Past:

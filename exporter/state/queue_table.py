@@ -42,11 +42,13 @@ class QueueTable:
     """Every column that a subject declares; use `column` and `value` to read them."""
     ready: Sequence[int | None]
     """The number of jobs that a worker could start; None if a part of it is unknown."""
+    known_ready: Sequence[int]
+    """The part of `ready` that is known: so many jobs a worker could start at least."""
 
     def __post_init__(self) -> None:
         """Raises `ValueError` if a column has another length: the page would mix up the queues."""
         wrong = [c.name for c, values in self.columns.items() if len(values) != len(self.queues)]
-        if wrong or len(self.ready) != len(self.queues):
+        if wrong or not len(self.ready) == len(self.known_ready) == len(self.queues):
             raise ValueError(f"columns of another length than the queues: {', '.join(wrong)}")
 
     def column(self, column: Column[Value]) -> Sequence[Value | None]:

@@ -74,7 +74,7 @@ ENDPOINTS: Final = (
         "ready",
         "/-/ready",
         "readiness probe",
-        "200 once every connection has been tried, or had the time of its timeouts.",
+        "200 once `/metrics` shows a try of every connection, or it had the time of its timeouts.",
     ),
     HttpEndpoint(
         "reload",

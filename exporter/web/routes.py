@@ -103,7 +103,7 @@ class _Handlers:
         return PlainTextResponse("healthy\n")
 
     async def ready(self, _: Request) -> Response:
-        missing = untried(self._current(), self._store)
+        missing = untried(self._current(), self._store, self._renderer)
         if missing:
             return PlainTextResponse(f"not tried yet: {', '.join(missing)}\n", 503)
         return PlainTextResponse("ready\n")
@@ -193,18 +193,21 @@ def _json(content: dict[str, Any], status: int) -> Response:
     return Response(text, status, media_type="application/json")
 
 
-def untried(config: Config, store: SnapshotStore) -> list[str]:
-    """Connections whose first attempt has neither ended nor had the time that it may take.
+def untried(config: Config, store: SnapshotStore, renderer: Renderer) -> list[str]:
+    """Connections whose first attempt is not on the page yet, nor had the time that it may take.
 
     Name resolution has no timeout: a connection that hangs in it must not keep the exporter, whose
     other connections work, from being ready.
     """
-    tried = {snapshot.connection for snapshot in store.snapshots()}
-    silent = store.seconds_since_publication(time.monotonic())
+    now = time.monotonic()
+    shown = renderer.page.connections
+    if renderer.failing_seconds(now):  # `/-/healthy` tells when that takes too long
+        shown = frozenset(snapshot.connection for snapshot in store.snapshots())
+    silent = store.seconds_since_publication(now)
     missing = []
     for name, settings in config.connections.items():
         patience = settings.connect_timeout_seconds + settings.timeout_seconds
-        if name not in tried and silent.get(name, 0.0) <= patience:
+        if name not in shown and silent.get(name, 0.0) <= patience:
             missing.append(name)
     return missing
 

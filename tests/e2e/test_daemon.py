@@ -17,7 +17,7 @@ from tests.support.pages import every, jobs, parse, value
 from tests.support.proxy import Proxy
 from tests.support.redis_data import add_queues
 from tests.support.servers import Server, free_port, valkey
-from tests.support.waiting import wait_for
+from tests.support.waiting import LIMIT_SECONDS, wait_for
 
 
 def up(running: Daemon) -> float | None:
@@ -116,7 +116,7 @@ def test_the_exporter_stops_while_redis_hangs(server: Server, tmp_path: Path) ->
         proxy.hang = True
         wait_for(lambda: proxy.dropped, "a call without a reply")
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(timeout=30) == 0
+        assert running.process.wait(timeout=LIMIT_SECONDS) == 0
     proxy.close()
 
 

@@ -16,9 +16,11 @@ from exporter.state.snapshots import (
     Discovered,
     EventFacts,
     Histogram,
+    JobEvents,
     LastError,
     Pair,
     PrefixCount,
+    QueueEvents,
     Reload,
     ServerFacts,
     Snapshot,
@@ -103,6 +105,16 @@ def snapshot(
     ]
     facts += [server] if server is not None else []
     return snapshot_of(connection, *facts, ago=ago, **changes)
+
+
+def queue_events(*, lost: int = 0, last_added: float | None = None, **counts: int) -> QueueEvents:
+    """The events of a queue with these totals by kind; 0 for kinds that are not given."""
+    kinds = ("added", "started", "completed", "failed", "retried", "stalled")
+    totals = (counts.pop(kind, 0) for kind in (*kinds, "duplicated", "deduplicated"))
+    jobs = JobEvents(*totals, NO_DURATIONS, {})
+    assert not counts, f"no kinds of events: {counts}"
+    read = sum(getattr(jobs, kind) for kind in (*kinds, "duplicated", "deduplicated"))
+    return QueueEvents(read, lost, {"": jobs}, last_added)
 
 
 def stuck(seconds: float = 100.0) -> dict[str, float | None]:

@@ -46,6 +46,18 @@ class Prometheus:
         found = self.get("query", query=expr, **when)["result"]
         return [(row["metric"], float(row["value"][1])) for row in found]
 
+    def query_range(
+        self, expr: str, start: float, end: float, step: float
+    ) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
+        """The result of a range query: Unix times and values of each series."""
+        found = self.get(
+            "query_range", query=expr, start=f"{start:.3f}", end=f"{end:.3f}", step=f"{step}"
+        )["result"]
+        return [
+            (row["metric"], [(float(at), float(value)) for at, value in row["values"]])
+            for row in found
+        ]
+
     def value(self, expr: str) -> float | None:
         """The only value of an instant query; None if the result is empty."""
         found = self.query(expr)
@@ -98,6 +110,6 @@ def prometheus(
 
 def scraped(prometheus: Prometheus, targets: int) -> bool:
     try:
-        return prometheus.value("sum(up)") == targets
+        return (prometheus.value("sum(up)") or 0) == targets
     except OSError:
         return False

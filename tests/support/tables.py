@@ -7,7 +7,7 @@ from typing import Any
 
 from exporter.bullmq import Queue
 from exporter.collectors.queues import COLUMNS
-from exporter.collectors.queues.arithmetic import sums
+from exporter.collectors.queues.arithmetic import known_sums, sums
 from exporter.collectors.queues.subjects.prioritized import PRIORITIZED
 from exporter.collectors.queues.subjects.waiting import WAITING
 from exporter.state.queue_table import QueueTable
@@ -20,5 +20,5 @@ def queue_table(queues: Sequence[Queue], rows: Sequence[Mapping[str, Any]]) -> Q
     unknown = {name for row in rows for name in row} - _BY_NAME.keys()
     assert not unknown, f"no subject declares {unknown}"
     columns = {column: [row.get(name) for row in rows] for name, column in _BY_NAME.items()}
-    ready = sums(columns[WAITING], columns[PRIORITIZED])
-    return QueueTable(tuple(queues), columns, ready)
+    parts = columns[WAITING], columns[PRIORITIZED]
+    return QueueTable(tuple(queues), columns, sums(*parts), known_sums(*parts))

@@ -15,7 +15,7 @@ Found = tuple[str, frozenset[tuple[str, str]]]
 
 NEEDS_HISTORY = {"BullMQQueueNotDraining", "BullMQBacklogGrowing"}
 """Alerts that fire after a delay, instead of which a finding needs history."""
-_TARGET = {"job", "instance", "__name__"}
+TARGET_LABELS = {"job", "instance", "__name__"}
 _UNKNOWABLE = {f"BullMQ{name}" for name in NO_CONDITION}
 
 
@@ -35,7 +35,7 @@ def found_by_prometheus(prometheus: Prometheus, job: str = "") -> set[Found]:
     """
     rules = {rule["alert"]: rule["expr"] for rule in groups(ALERTS)["groups"][-1]["rules"]}
     return {
-        (name, frozenset((key, text) for key, text in labels.items() if key not in _TARGET))
+        (name, frozenset((key, text) for key, text in labels.items() if key not in TARGET_LABELS))
         for name, expr in rules.items()
         if name not in _UNKNOWABLE
         for labels, _ in prometheus.query(expr)

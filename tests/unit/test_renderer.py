@@ -9,7 +9,7 @@ import pytest
 
 from exporter.exposition import Format, PageWriter, Renderer, Variant
 from exporter.state.store import SnapshotStore
-from exporter.web.routes import hung_parts
+from exporter.web.routes import hung_parts, untried
 from tests.support.factories import config, snapshot
 from tests.support.pages import Samples, parse, value
 from tests.support.stopped_clock import StoppedClock
@@ -33,6 +33,29 @@ def renderer(store: SnapshotStore) -> Renderer:
 
 def served(renderer: Renderer) -> Samples:
     return parse(renderer.body(Variant(Format.TEXT, gzip=False)).decode())
+
+
+def test_a_connection_is_tried_once_the_page_shows_it(clock: StoppedClock) -> None:
+    """Whoever waits for `/-/ready` finds every connection on the next page."""
+    store = SnapshotStore(["a", "b"])
+    renderer = Renderer(store, lambda: CONFIG)
+    for name in store.connections:
+        store.publish(snapshot(name))
+    assert untried(CONFIG, store, renderer) == ["a", "b"]
+    renderer.render()
+    assert untried(CONFIG, store, renderer) == []
+
+
+def test_a_page_that_cannot_be_rendered_is_not_waited_for(
+    broken: Callable[[], None], clock: StoppedClock
+) -> None:
+    store = SnapshotStore(["a", "b"])
+    renderer = Renderer(store, lambda: CONFIG)
+    store.publish(snapshot("a"))
+    broken()
+    renderer.render()
+    clock.move(1)
+    assert untried(CONFIG, store, renderer) == ["b"]
 
 
 @pytest.fixture

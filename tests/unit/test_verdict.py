@@ -22,10 +22,8 @@ from exporter.state.snapshots import (
     Dated,
     Discovered,
     EventFacts,
-    JobEvents,
     LastError,
     PrefixCount,
-    QueueEvents,
     Reload,
     ServerFacts,
     Snapshot,
@@ -35,9 +33,9 @@ from exporter.state.store import SnapshotStore
 from exporter.state.stuck import StuckJob, StuckKind
 from exporter.views.moment import moment_of
 from tests.support.factories import (
-    NO_DURATIONS,
     config,
     moment,
+    queue_events,
     refused,
     snapshot,
     stuck,
@@ -45,10 +43,6 @@ from tests.support.factories import (
 )
 from tests.support.stopped_clock import StoppedClock
 
-COUNTERS = (
-    *("added", "started", "completed", "failed", "retried", "stalled"),
-    *("duplicated", "deduplicated"),
-)
 MAIL, IMAGES = ("bull", "mail"), ("bull", "images")
 WORKERS: dict[tuple[str, str], WorkerCount] = {MAIL: WorkerCount(1, 0), IMAGES: WorkerCount(1, 1)}
 PARENT = StuckJob(StuckKind.PARENT, "p\n", 1.0, "of its children, 2 failed for good")
@@ -70,9 +64,7 @@ def with_server(values: Mapping[str, float], **facts: Any) -> Snapshot:
 
 def with_events(**counts: int) -> Snapshot:
     """A connection whose queue has these event totals."""
-    jobs = JobEvents(*(counts.get(name, 0) for name in COUNTERS), NO_DURATIONS, {})
-    lost = counts.pop("lost", 0)
-    facts = EventFacts({queue_of(*MAIL): QueueEvents(sum(counts.values()), lost, {"": jobs})}, 0, 0)
+    facts = EventFacts({queue_of(*MAIL): queue_events(**counts)}, 0, 0)
     known = snapshot(queues={MAIL: {}}, workers=WORKERS)
     return replace(known, facts={**known.facts, EventFacts: Dated(facts, known.at)})
 
@@ -164,6 +156,10 @@ class TestEveryAlert:
         (finding,) = verdict(snapshot(queues={MAIL: active})).findings
         assert finding.name == "NoWorkers"
         assert finding.explanation.startswith("bull:mail on api has unfinished jobs")
+
+    def test_prioritized_jobs_count_even_if_waiting_ones_are_unknown(self) -> None:
+        pending = {"waiting": None, "prioritized": 2, "worker_alive": 0}
+        assert "NoWorkers" in names(verdict(snapshot(queues={MAIL: stuck() | pending})))
 
     def test_finding_of_a_rejected_configuration(self) -> None:
         refusal = Reload(successful=False, success_time=0.0)
@@ -316,8 +312,7 @@ class TestTargets:
 
 def added(at: float | None) -> Snapshot:
     """A queue to which the last job was added at that Unix time; None if not seen."""
-    jobs = JobEvents(0, 0, 0, 0, 0, 0, 0, 0, NO_DURATIONS, {})
-    facts = EventFacts({queue_of(*MAIL): QueueEvents(0, 0, {"": jobs}, at)}, 0, 0)
+    facts = EventFacts({queue_of(*MAIL): queue_events(last_added=at)}, 0, 0)
     known = snapshot(queues={MAIL: {}}, workers=WORKERS)
     return replace(known, facts={**known.facts, EventFacts: Dated(facts, known.at)})
 

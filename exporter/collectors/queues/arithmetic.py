@@ -14,6 +14,11 @@ def sums(a: Sequence[int | None], b: Sequence[int | None]) -> list[int | None]:
     return [None if x is None or y is None else x + y for x, y in zip(a, b, strict=True)]
 
 
+def known_sums(a: Sequence[int | None], b: Sequence[int | None]) -> list[int]:
+    """The sum of the known values of each row."""
+    return [(x or 0) + (y or 0) for x, y in zip(a, b, strict=True)]
+
+
 def ages(poll: BatchPoll, counts: Numbers, since_ms: Numbers) -> list[float | None]:
     """Seconds from `since_ms` (the server's clock) to the poll; 0 if the count is 0."""
     now_ms = poll.now_ms

@@ -8,7 +8,7 @@ from itertools import chain, compress
 
 from exporter.bullmq import Queue
 from exporter.collectors.contract import Context, Scope
-from exporter.collectors.queues.arithmetic import sums
+from exporter.collectors.queues.arithmetic import known_sums, sums
 from exporter.collectors.queues.batches import QueueBatch, make_batches
 from exporter.collectors.queues.phases import Columns, read_batch
 from exporter.collectors.queues.rotation import Rotation
@@ -52,7 +52,8 @@ class QueueCollector:
         if exists != self._exists:
             self._exists, self._shown = exists, tuple(compress(self._queues, exists))
         columns = self._table([columns for _, columns in batches])
-        return QueueTable(self._shown, columns, sums(columns[WAITING], columns[PRIORITIZED]))
+        parts = columns[WAITING], columns[PRIORITIZED]
+        return QueueTable(self._shown, columns, sums(*parts), known_sums(*parts))
 
     @contextmanager
     def _forget_if_aborted(self) -> Iterator[None]:
