@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from exporter.bullmq import Queue
-from exporter.state.stuck import StuckJobs
+from exporter.state.stuck import NO_LOOKS, LookTotals, StuckJobs
 
 Value = TypeVar("Value", int, float, str, StuckJobs)
 
@@ -42,6 +42,8 @@ class QueueTable:
     """Every column that a subject declares; use `column` and `value` to read them."""
     ready: Sequence[int | None]
     """The number of jobs that a worker could start; None if a part of it is unknown."""
+    looks: LookTotals = NO_LOOKS
+    """The looks at jobs that may be stuck."""
 
     def __post_init__(self) -> None:
         """Raises `ValueError` if a column has another length: the page would mix up the queues."""
