@@ -221,6 +221,21 @@ EXPORTER_QUEUES_DROPPED = _gauge(
     "bullmq_exporter_queues_dropped > 0",
 )
 
+STUCK_LOOKS_SECONDS = _counter(
+    "bullmq_exporter_stuck_looks_redis_seconds_total",
+    _CONNECTION,
+    "Redis' time for looking at jobs that may be stuck, by what each command takes as measured on "
+    "a slow machine. queues.stuck_jobs_redis_share limits it.",
+    "rate(bullmq_exporter_stuck_looks_redis_seconds_total[15m])",
+)
+STUCK_LOOKS_CUT = _counter(
+    "bullmq_exporter_stuck_looks_cut_total",
+    _CONNECTION,
+    "Looks at jobs of a queue that were put off because queues.stuck_jobs_redis_share was used up: "
+    "stuck jobs are found later.",
+    "increase(bullmq_exporter_stuck_looks_cut_total[1h]) > 0",
+)
+
 # --- Redis ---------------------------------------------------------------------------------------
 
 REDIS_INFO = _gauge(

@@ -144,7 +144,7 @@ def _collection() -> list[Panel]:
         ),
         lines(
             "Dropped by limits",
-            "Is data missing because of queues.max, events.max_inflight or its size?",
+            "Is data missing because of queues.max, events.max_inflight, its size, or its cost?",
             Query(
                 f"bullmq_exporter_queues_dropped{_CONNECTIONS}",
                 "queues {{connection}} {{prefix}} ({{job}})",
@@ -156,6 +156,10 @@ def _collection() -> list[Panel]:
             Query(
                 f"increase(bullmq_exporter_collector_oversized_total{_CONNECTIONS}[{RATE}])",
                 "oversized values {{connection}} {{collector}} ({{job}})",
+            ),
+            Query(
+                f"increase(bullmq_exporter_stuck_looks_cut_total{_CONNECTIONS}[{RATE}])",
+                "looks at stuck jobs {{connection}} ({{job}})",
             ),
             width=12,
         ),
@@ -169,13 +173,13 @@ def _cost() -> list[Panel]:
             "Are scrapes close to the timeout?",
             Query(of_exporters(f"scrape_duration_seconds{_INSTANCES}"), _INSTANCE_LEGEND),
             unit="s",
-            width=5,
+            width=4,
         ),
         lines(
             "Series",
             "Is cardinality under control?",
             Query(of_exporters(f"scrape_samples_scraped{_INSTANCES}"), _INSTANCE_LEGEND),
-            width=5,
+            width=4,
         ),
         lines(
             "CPU",
@@ -185,19 +189,29 @@ def _cost() -> list[Panel]:
                 _INSTANCE_LEGEND,
             ),
             unit="percentunit",
-            width=5,
+            width=4,
         ),
         lines(
             "Memory",
             "Does it leak memory?",
             Query(of_exporters(f"process_resident_memory_bytes{_INSTANCES}"), _INSTANCE_LEGEND),
             unit="bytes",
-            width=5,
+            width=4,
         ),
         lines(
             "Open files",
             "Does it leak sockets?",
             Query(of_exporters(f"process_open_fds{_INSTANCES}"), _INSTANCE_LEGEND),
+            width=4,
+        ),
+        lines(
+            "Looking for stuck jobs",
+            "How much of Redis' time does it take?",
+            Query(
+                f"rate(bullmq_exporter_stuck_looks_redis_seconds_total{_CONNECTIONS}[{RATE}])",
+                "{{connection}} ({{job}})",
+            ),
+            unit="percentunit",
             width=4,
         ),
     ]

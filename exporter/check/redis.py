@@ -121,7 +121,8 @@ def _queues(config: Config, client: Client, progress: Progress) -> Step:
     if not discovered.queues:
         return _no_queues(config, client, progress)
     context = Context(client, 0.0, discovered.queues)
-    table = QueueCollector(config.poll.interval_seconds).collect(context)
+    share = config.queues.stuck_jobs_redis_share
+    table = QueueCollector(config.poll.interval_seconds, share).collect(context)
     return _discovered_queues(discovered, table)
 
 

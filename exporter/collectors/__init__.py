@@ -30,9 +30,9 @@ SYNC_COMMANDS: Final[tuple[Command, ...]] = sync.COMMANDS
 
 def collectors_for(config: Config) -> tuple[Collector, ...]:
     """New collectors for one connection, in the order in which they run at a poll."""
-    interval = config.poll.interval_seconds
+    interval, share = config.poll.interval_seconds, config.queues.stuck_jobs_redis_share
     events = (EventsCollector(config.events, interval),) if config.events.enabled else ()
-    return (ServerCollector(), QueueCollector(interval), WorkersCollector(), *events)
+    return (ServerCollector(), QueueCollector(interval, share), WorkersCollector(), *events)
 
 
 __all__ = [

@@ -298,6 +298,11 @@ class Queues(Section):
     """Maximum number of queues per connection, prefix and shard; further ones are only counted, in
     `bullmq_exporter_queues_dropped`.
     """
+    stuck_jobs_redis_share: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """The share of Redis' time that looking for stuck jobs may take, by what each command takes.
+    What it cuts is done at later polls, and counted in `bullmq_exporter_stuck_looks_cut_total`:
+    [Stuck jobs](operations.md#how-stuck-jobs-are-found).
+    """
     shard: ShardSpec | None = None
     """`2/5`: this process watches the queues that hash to the second of five parts;
     `${POD_NAME}/5` uses the ordinal of a StatefulSet's pod:

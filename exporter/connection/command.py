@@ -51,6 +51,8 @@ class Command:
     `OWN_NAME`. None: one key, then `arguments`."""
     cluster: bool = False
     """Whether the command is sent only to clusters."""
+    microseconds: float = 0.0
+    """Redis' time for a call, as measured on a slow machine, of commands that have a budget."""
     large: bool = False
     """Whether a reply may be as large as all replies to a batch together: clients, keys, events."""
 

@@ -13,12 +13,14 @@ from exporter.diagnosis.blocked import (
 )
 from exporter.diagnosis.cluster import one_node
 from exporter.diagnosis.databases import databases_of
-from exporter.diagnosis.hints import STUCK_HINTS, hint
+from exporter.diagnosis.hints import STUCK_HINTS, WORKER_HINTS, hint
 from exporter.diagnosis.sync import differing, explain_pair, groups_hint, verdict
+from exporter.diagnosis.workers import odd_workers
 
 __all__ = [
     "INTENDED",
     "STUCK_HINTS",
+    "WORKER_HINTS",
     "Database",
     "Diagnosis",
     "Isolation",
@@ -31,6 +33,7 @@ __all__ = [
     "groups_hint",
     "hint",
     "known_workers",
+    "odd_workers",
     "one_node",
     "queue_facts",
     "verdict",

@@ -27,7 +27,7 @@ from exporter.collectors.queues.subjects.settings import CONCURRENCY_LIMIT, LIBR
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING, WAITING
 from exporter.diagnosis.names import alike
 from exporter.state.queue_table import QueueTable
-from exporter.state.snapshots import WorkerCount, WorkerFacts
+from exporter.state.workers import WorkerCount, WorkerFacts
 
 
 class Reason(StrEnum):

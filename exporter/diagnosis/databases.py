@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from exporter.connection import ErrorClass
 from exporter.diagnosis.blocked import Database
 from exporter.state.queue_table import QueueTable
-from exporter.state.snapshots import ServerFacts, Snapshot, SyncReport, WorkerFacts
+from exporter.state.snapshots import ServerFacts, Snapshot, SyncReport
+from exporter.state.workers import WorkerFacts
 
 
 def databases_of(

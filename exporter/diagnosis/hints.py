@@ -10,6 +10,7 @@ from exporter.bullmq import Queue
 from exporter.diagnosis.blocked import Database, Isolation, QueueFacts, Reason
 from exporter.diagnosis.names import alike
 from exporter.state.stuck import StuckKind
+from exporter.state.workers import WorkerOddity
 
 _HINTS = {
     Reason.PAUSED: "the queue is paused; resume it if that is not intended",
@@ -35,6 +36,18 @@ STUCK_HINTS: Final = {
     StuckKind.POISON: "fix what it does to its workers, or remove the job",
 }
 """What to do about a stuck job, by kind."""
+
+WORKER_HINTS: Final = {
+    WorkerOddity.SILENT: (
+        "restart those that hang; others were paused with worker.pause(), were never run, or wait "
+        "for a rate limit of their own"
+    ),
+    WorkerOddity.VERSIONS: (
+        "run the same release of the application everywhere; this is the version of the Redis "
+        "client, not of BullMQ, which no connection shows"
+    ),
+}
+"""What to do about odd workers."""
 
 
 def hint(

@@ -17,7 +17,8 @@ from exporter.exposition.process import process_families
 from exporter.exposition.queues import QueueWriter
 from exporter.exposition.text import Format, ending, header
 from exporter.metrics import CATALOGUE, Family
-from exporter.state.snapshots import Discovered, EventFacts, WorkerFacts
+from exporter.state.snapshots import Discovered, EventFacts
+from exporter.state.workers import WorkerFacts
 from exporter.views.moment import Moment
 
 

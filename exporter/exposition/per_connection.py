@@ -9,6 +9,7 @@ from exporter import __version__, metrics
 from exporter.connection import ErrorClass
 from exporter.exposition.text import histogram_lines, labels, sample
 from exporter.metrics import Family
+from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import Discovered, ServerFacts, Snapshot, SyncReport
 from exporter.views.moment import Moment
 
@@ -30,6 +31,7 @@ def connection_families(moment: Moment) -> Iterator[Line]:
         yield from _connection(snapshot, moment)
         yield from _collectors(snapshot)
         yield from _discovery(snapshot, moment)
+        yield from _looks(snapshot, moment)
         if moment.config.queues.first_shard:
             yield from _server(snapshot, moment)
     for database in moment.databases:
@@ -81,6 +83,14 @@ def _discovery(snapshot: Snapshot, moment: Moment) -> Iterator[Line]:
         values = (snapshot.connection, prefix)
         yield _line(metrics.EXPORTER_QUEUES, values, count.queues)
         yield _line(metrics.EXPORTER_QUEUES_DROPPED, values, count.dropped)
+
+
+def _looks(snapshot: Snapshot, moment: Moment) -> Iterator[Line]:
+    if (table := moment.facts(snapshot, QueueTable)) is None:
+        return
+    values = (snapshot.connection,)
+    yield _line(metrics.STUCK_LOOKS_SECONDS, values, table.looks.redis_seconds)
+    yield _line(metrics.STUCK_LOOKS_CUT, values, table.looks.cut)
 
 
 def _server(snapshot: Snapshot, moment: Moment) -> Iterator[Line]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from exporter.bullmq import Queue
-from exporter.state.stuck import StuckJobs
+from exporter.state.stuck import NO_LOOKS, LookTotals, StuckJobs
 
 Value = TypeVar("Value", int, float, str, StuckJobs)
 
@@ -44,6 +44,8 @@ class QueueTable:
     """The number of jobs that a worker could start; None if a part of it is unknown."""
     known_ready: Sequence[int]
     """The part of `ready` that is known: so many jobs a worker could start at least."""
+    looks: LookTotals = NO_LOOKS
+    """The looks at jobs that may be stuck."""
 
     def __post_init__(self) -> None:
         """Raises `ValueError` if a column has another length: the page would mix up the queues."""

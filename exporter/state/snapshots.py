@@ -42,33 +42,6 @@ class Discovered:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerCount:
-    """The workers of a queue, counted by their connections in CLIENT LIST."""
-
-    total: int
-    idle: int
-    """Workers with a free slot, blocked waiting for jobs. The others are busy or hang."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerFacts:
-    """The workers of all queues that have any."""
-
-    counts: Mapping[Queue, WorkerCount]
-    unnamed: int = 0
-    """Connections without a usable name that block in a command in which idle workers wait."""
-    elsewhere: Mapping[tuple[str, str], WorkerCount] = field(default_factory=dict)
-    """Workers of queues that are not watched, by prefix and name; at most a hundred."""
-
-    def of(self, queue: Queue) -> WorkerCount:
-        """The workers of a queue; zero if it is not listed."""
-        return self.counts.get(queue, _NO_WORKERS)
-
-
-_NO_WORKERS = WorkerCount(0, 0)
-
-
-@dataclass(frozen=True, slots=True)
 class Histogram:
     """A cumulative histogram: counts by upper bound, with the sum and count of all observations."""
 

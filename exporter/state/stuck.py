@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class StuckKind(StrEnum):
@@ -39,3 +40,16 @@ class StuckJob:
 
 
 StuckJobs = tuple[StuckJob, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LookTotals:
+    """The looks at jobs that may be stuck, since the start."""
+
+    redis_seconds: float = 0.0
+    """Redis' time for their commands, by what these take as measured."""
+    cut: int = 0
+    """Looks that were put off because the budget was used up."""
+
+
+NO_LOOKS: Final = LookTotals()

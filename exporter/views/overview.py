@@ -13,11 +13,21 @@ from exporter.collectors.queues.subjects.groups import GROUPS
 from exporter.collectors.queues.subjects.limits import PAUSED
 from exporter.collectors.queues.subjects.scheduled import DELAYED_OVERDUE_JOBS
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
-from exporter.diagnosis import INTENDED, STUCK_HINTS, Database, Isolation, hint, queue_facts
+from exporter.diagnosis import (
+    INTENDED,
+    STUCK_HINTS,
+    WORKER_HINTS,
+    Database,
+    Isolation,
+    hint,
+    odd_workers,
+    queue_facts,
+)
 from exporter.parsing import id_text
 from exporter.state.failures import example
 from exporter.state.history import Rates, rates
 from exporter.state.snapshots import EventFacts, QueueEvents, Snapshot
+from exporter.state.workers import Worker
 from exporter.views.moment import Moment
 
 
@@ -29,6 +39,15 @@ class StuckView:
     id: str
     since: float | None
     """Unix time in seconds; None if unknown."""
+    proof: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class OddWorkersView:
+    """Workers that differ from the others of their queue."""
+
+    kind: str
     proof: str
     remedy: str
 
@@ -68,6 +87,10 @@ class QueueView:
     """Groups of BullMQ Pro with waiting jobs, which are not counted; None also if there is none."""
     workers: int | None
     idle_workers: int | None
+    worker_connections: tuple[Worker, ...] | None
+    """Up to ten of the workers, fewer if very many queues are watched."""
+    odd_workers: tuple[OddWorkersView, ...]
+    """Workers that do nothing while others work, and versions that differ."""
     added_per_minute: float | None
     """From the events of the last minute, like the next two."""
     completed_per_minute: float | None
@@ -176,6 +199,11 @@ def _view(
         groups=table.value(GROUPS, index),
         workers=workers.total if workers is not None else None,
         idle_workers=workers.idle if workers is not None else None,
+        worker_connections=workers.examples if workers is not None else None,
+        odd_workers=tuple(
+            OddWorkersView(odd.oddity, odd.proof, WORKER_HINTS[odd.oddity])
+            for odd in odd_workers(row)
+        ),
         added_per_minute=per_minute.added if per_minute is not None else None,
         completed_per_minute=per_minute.completed if per_minute is not None else None,
         failed_per_minute=per_minute.failed if per_minute is not None else None,

@@ -56,6 +56,15 @@ def failure_lines(views: Sequence[QueueView]) -> list[str]:
     ]
 
 
+def worker_lines(views: Sequence[QueueView]) -> list[str]:
+    """Odd workers, and what to do about them."""
+    return [
+        f"{printable(f'{view.prefix}:{view.queue}')}: {printable(odd.proof)}; {odd.remedy}"
+        for view in views
+        for odd in view.odd_workers
+    ]
+
+
 def _cells(view: QueueView, *, several: bool) -> list[str]:
     name = printable(f"{view.prefix}:{view.queue}")
     notes = {True: " (paused)", False: "", None: f" (paused: {UNKNOWN})"}[view.paused]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -185,6 +186,26 @@ def test_a_refresh_keeps_focus_selection_and_scroll_position(
     assert abs(page.evaluate("row.getBoundingClientRect().top") - top) < 1
     assert page.get_by_label("Search").input_value() == "e"
     redis.client().zrem("bull:queue-0030:completed", "x", "y")
+
+
+def test_a_refresh_leaves_the_list_of_workers_open(
+    running: Daemon, redis: Server, look: Open
+) -> None:
+    name = f"bull:{base64.b64encode(b'queue-0040').decode()}:w:"
+    first, second = (redis.client(client_name=name + each) for each in ("a", "b"))
+    first.ping()
+    screen = look(running, "/?q=queue-0040")
+    workers = screen.page.locator("#table details")
+    screen.until(lambda _: workers.count() == 1, "the queue has a worker")
+    assert not workers.locator("small").first.is_visible()
+    workers.locator("summary").click()
+    second.ping()
+    screen.until(lambda _: workers.locator("small").count() == 2, "another worker")
+    assert workers.locator("small").first.is_visible()
+    assert screen.violations() == []
+    first.close()
+    second.close()
+    screen.until(lambda _: workers.count() == 0, "no workers any more")
 
 
 def test_pause_and_resume(running: Daemon, look: Open) -> None:

@@ -24,6 +24,7 @@ from exporter.collectors.events.aggregator import Entry, EventAggregator
 from exporter.collectors.events.by_job_name import JobNameAggregator, TotalAggregator
 from exporter.collectors.server.info import persistence_ok, server_identity, server_values
 from exporter.collectors.workers import WorkerNames, count_workers
+from exporter.collectors.workers.count import MAX_EXAMPLES
 from exporter.connection import ErrorClass, Metadata, RedisFailure, parse_info
 from exporter.connection.errors import ReplyError, failure_of
 from exporter.connection.slots import Slots, read_slots, redirection
@@ -68,7 +69,10 @@ QUEUES = [queue_of("bull", name) for name in ("mail", "a:b", "žluť", ":w:", "a
 names = st.sampled_from([name for queue in QUEUES for name in worker_names(queue)]) | texts
 names |= st.builds(operator.mul, st.sampled_from([b":w:", b"bull:mail:w:"]), st.integers(1, 2000))
 pairs = st.tuples(
-    st.sampled_from([b"id", b"name", b"db", b"flags", b"cmd", b"lib-name"]), names | texts
+    st.sampled_from(
+        [b"id", b"addr", b"name", b"age", b"idle", b"db", b"flags", b"cmd", b"lib-name", b"lib-ver"]
+    ),
+    names | texts,
 ).map(b"=".join)
 client_lines = st.lists(
     st.lists(pairs | names.map(lambda name: b"db=0 flags=b name=" + name), max_size=6).map(
@@ -87,6 +91,10 @@ def test_client_list(lines: list[bytes], more: bytes) -> None:
     for count in counts.values():
         assert 0 <= count.idle <= count.total or count.total == 0
         assert count.total <= len(lines) + 1
+        assert 0 <= count.quiet <= len(lines) + 1
+        assert len(count.examples) <= MAX_EXAMPLES
+        for worker in count.examples:
+            assert worker.connected_seconds >= 0 <= worker.idle_seconds
 
 
 # --- event streams -------------------------------------------------------------------------------

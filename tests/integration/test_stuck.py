@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from exporter.collectors.queues.subjects.stuck_active import STUCK_ACTIVE
 from exporter.collectors.queues.suspects import LOOK_SECONDS
 from exporter.state.queue_table import Column, QueueTable
 from exporter.state.stuck import StuckJobs
-from tests.support.pages import Samples, value
+from tests.support.pages import Samples, every, value
 from tests.support.redis_data import add_event, add_queues
 from tests.support.servers import FakeServer, Server
 from tests.support.stopped_clock import StoppedClock
@@ -28,8 +29,8 @@ Any_ = Server | FakeServer
 class Looks:
     """A poller that is moved on until every queue was looked at again."""
 
-    def __init__(self, server: Any_, clock: StoppedClock) -> None:
-        self.watch = Watch(server.url)
+    def __init__(self, server: Any_, clock: StoppedClock, **queues: Any) -> None:
+        self.watch = Watch(server.url, **queues)
         self._clock = clock
         self._interval = self.watch.config.poll.interval_seconds
         self.first = self.watch.discover_and_poll()
@@ -464,3 +465,41 @@ class TestPriority:
         server_with_jobs.client().zrem("bull:mail:prioritized", "low")
         self.starts(server_with_jobs)
         assert number(looks.look(2), "priority") == 0
+
+
+class TestBudget:
+    QUEUES = 24
+
+    @pytest.fixture
+    def server_with_parents(self, any_server: Any_) -> Any_:
+        """Queues of which each has a parent without children."""
+        names = [f"queue-{number}" for number in range(self.QUEUES)]
+        add_queues(any_server.client(), "bull", *names)
+        client = any_server.client()
+        for name in names:
+            client.zadd(f"bull:{name}:waiting-children", {"7": now_ms()})
+        return any_server
+
+    def test_looks_that_it_cuts_are_made_later(
+        self, server_with_parents: Any_, clock: StoppedClock
+    ) -> None:
+        looks = Looks(server_with_parents, clock, stuck_jobs_redis_share=5e-6)
+        first = looks.look(4)
+        named = number_named(first)
+        assert named < self.QUEUES
+        assert (value(first, "bullmq_exporter_stuck_looks_cut_total") or 0) > 0
+        spent = value(first, "bullmq_exporter_stuck_looks_redis_seconds_total") or 0
+        assert 0 < spent < 1e-3
+        for _ in range(40):
+            last = looks.look()
+        assert number_named(last) == self.QUEUES
+
+    def test_by_default_it_cuts_none(self, server_with_parents: Any_, clock: StoppedClock) -> None:
+        last = Looks(server_with_parents, clock).look(4)
+        assert number_named(last) == self.QUEUES
+        assert value(last, "bullmq_exporter_stuck_looks_cut_total") == 0
+
+
+def number_named(samples: Samples) -> int:
+    """The number of queues with a stuck parent."""
+    return sum(every(samples, "bullmq_queue_stuck_jobs", kind="parent").values())

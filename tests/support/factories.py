@@ -25,10 +25,9 @@ from exporter.state.snapshots import (
     ServerFacts,
     Snapshot,
     SyncReport,
-    WorkerCount,
-    WorkerFacts,
 )
 from exporter.state.store import SnapshotStore
+from exporter.state.workers import WorkerCount, WorkerFacts
 from exporter.views.moment import Moment, moment_of
 from tests.support.tables import queue_table
 

@@ -15,7 +15,8 @@ from exporter.connection import Client, Metadata, Replies, ReplyError, pack
 from exporter.connection.metadata import Info
 from exporter.connection.routing import plan_of
 from exporter.connection.slots import Redirection, read_slots, redirection
-from exporter.state.snapshots import ServerFacts, WorkerCount
+from exporter.state.snapshots import ServerFacts
+from exporter.state.workers import WorkerCount
 
 # slots by `CLUSTER KEYSLOT`
 A, B = 15495, 3300

@@ -6,7 +6,7 @@ import pytest
 
 from exporter.bullmq import Queue, queue_of
 from exporter.diagnosis import Database, Diagnosis, Isolation, diagnose
-from exporter.state.snapshots import WorkerCount, WorkerFacts
+from exporter.state.workers import WorkerCount, WorkerFacts
 from tests.support.tables import queue_table
 
 NOW = 1000.0

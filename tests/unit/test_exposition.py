@@ -45,9 +45,8 @@ from exporter.state.snapshots import (
     ServerFacts,
     Snapshot,
     SyncReport,
-    WorkerCount,
-    WorkerFacts,
 )
+from exporter.state.workers import WorkerCount, WorkerFacts
 from tests.support.factories import config, moment, snapshot_of
 from tests.support.pages import every, jobs, parse, value
 from tests.support.tables import queue_table

@@ -8,12 +8,9 @@ import pytest
 
 from exporter.bullmq import queue_of
 from exporter.collectors.queues import STATES
-from exporter.state.snapshots import (
-    WorkerCount,
-    WorkerFacts,
-)
-from exporter.views.overview import Overview, QueueView, overview
-from exporter.views.queues_table import choose, table
+from exporter.state.workers import WorkerCount, WorkerFacts
+from exporter.views.overview import OddWorkersView, Overview, QueueView, overview
+from exporter.views.queues_table import choose, table, worker_lines
 from exporter.views.sorting import SORTS, in_order
 from tests.support.factories import moment, snapshot_of
 from tests.support.tables import queue_table
@@ -34,6 +31,8 @@ def view(queue: str, reason: str | None = None, **changes: object) -> QueueView:
         "failures": (),
         "workers": 1,
         "idle_workers": 1,
+        "worker_connections": (),
+        "odd_workers": (),
         "added_per_minute": 0.0,
         "completed_per_minute": 0.0,
         "failed_per_minute": 0.0,
@@ -115,6 +114,13 @@ def test_the_table_names_connections_if_there_are_several() -> None:
     lines = table([MAIL, view("mail", connection="worker")])
     assert lines[1][0].startswith("api  bull:mail")
     assert lines[2][0].startswith("worker  bull:mail")
+
+
+def test_odd_workers_are_lines_below_the_table() -> None:
+    odd = OddWorkersView("silent", "1 of 3 workers is silent\n", "restart it")
+    assert worker_lines([MAIL, view("etl", odd_workers=(odd,))]) == [
+        "bull:etl: 1 of 3 workers is silent?; restart it"
+    ]
 
 
 def test_an_empty_table_has_a_header() -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from exporter.bullmq import queue_of
+from exporter.diagnosis import WORKER_HINTS
 from exporter.findings import Status
 from exporter.state.snapshots import (
     CollectorReport,
@@ -20,14 +21,14 @@ from exporter.state.snapshots import (
     ServerFacts,
     Snapshot,
     SyncReport,
-    WorkerCount,
 )
 from exporter.state.store import SnapshotStore
+from exporter.state.workers import Worker, WorkerCount, WorkerOddity
 from exporter.web.status import ASSETS, Query, QueryError, StatusPage
 from exporter.web.status.assets import FOLDER
 from exporter.web.status.connections import connection_views
 from exporter.web.status.filters import milliseconds, rate, size
-from exporter.web.status.page import MAX_ROWS
+from exporter.web.status.page import MAX_DETAILED_ROWS, MAX_ROWS
 from tests.support.factories import (
     NO_DURATIONS,
     config,
@@ -213,6 +214,39 @@ class TestHostileNames:
         page = page_of(snapshot(queues={("bull", "a\u202eb\nc"): stuck()}))
         assert "<bdi>a?b?c</bdi>" in page
         assert "No worker connected: bull:a?b?c on api" in page
+
+
+class TestWorkers:
+    NAME = "<b>x"
+    WORKER = Worker(NAME, "10.0.0.1:1", "ioredis 5.11.1", 7200, 4, "bzpopmin", True)
+    QUIET = Worker("", "10.0.0.2:1", "", 7200, 180, "bzpopmin", False)
+
+    def page(self, count: int, queues: int = 1) -> str:
+        found = {("bull", f"queue-{n}"): {} for n in range(queues)}
+        workers = {
+            key: WorkerCount(count, 1, 1, examples=(self.WORKER, self.QUIET)) for key in found
+        }
+        return page_of(snapshot(queues=found, workers=workers))
+
+    def test_workers_are_listed(self) -> None:
+        page = self.page(5)
+        assert (
+            "<bdi>&lt;b&gt;x</bdi>, <bdi>10.0.0.1:1</bdi>, ioredis 5.11.1, connected for 2h, "
+            "waits for a job" in page
+        )
+        assert "<bdi>no name</bdi>, <bdi>10.0.0.2:1</bdi>, connected for 2h, has not" in page
+        assert "has not waited for 3m" in page
+        assert "and 3 more" in page
+
+    def test_many_rows_list_none(self) -> None:
+        assert self.page(2, MAX_DETAILED_ROWS).count("<details>") == MAX_DETAILED_ROWS
+        assert "<details>" not in self.page(2, MAX_DETAILED_ROWS + 1)
+
+    def test_odd_workers_are_named_with_a_remedy(self) -> None:
+        facts = {"active": 0}
+        page = page_of(snapshot(queues={MAIL: facts}, workers={MAIL: WorkerCount(3, 2, 1)}))
+        assert "of 3 workers, 1 neither waits for jobs nor works on one" in page
+        assert WORKER_HINTS[WorkerOddity.SILENT] in page
 
 
 class TestRows:

@@ -27,10 +27,10 @@ from exporter.state.snapshots import (
     Reload,
     ServerFacts,
     Snapshot,
-    WorkerCount,
 )
 from exporter.state.store import SnapshotStore
 from exporter.state.stuck import StuckJob, StuckKind
+from exporter.state.workers import WorkerCount
 from exporter.views.moment import moment_of
 from tests.support.factories import (
     config,

@@ -78,7 +78,7 @@ def _show(moment: Moment, chosen: _Chosen) -> bool:
     """Print the queues and the verdict; returns whether any queue matches the pattern."""
     from exporter.findings import verdict_of
     from exporter.views.overview import overview
-    from exporter.views.queues_table import choose, failure_lines, table
+    from exporter.views.queues_table import choose, failure_lines, table, worker_lines
 
     queues, verdict = overview(moment), verdict_of(moment)
     views = choose(queues, chosen.sort, chosen.pattern, blocked=chosen.blocked)
@@ -92,7 +92,7 @@ def _show(moment: Moment, chosen: _Chosen) -> bool:
     if not matching and queues.queues:
         click.echo(f"no queue matches the filter {chosen.pattern}")
     click.echo()
-    for line in failure_lines(views):
+    for line in (*failure_lines(views), *worker_lines(views)):
         click.echo(line)
     for line in verdict.lines():
         click.echo(line)

@@ -10,6 +10,7 @@ from exporter.bullmq import Queue
 from exporter.collectors.contract import Context, Scope
 from exporter.collectors.queues.arithmetic import known_sums, sums
 from exporter.collectors.queues.batches import QueueBatch, make_batches
+from exporter.collectors.queues.looks import LookBudget
 from exporter.collectors.queues.phases import Columns, read_batch
 from exporter.collectors.queues.rotation import Rotation
 from exporter.collectors.queues.subjects import COLUMNS
@@ -24,8 +25,10 @@ class QueueCollector:
     name = "queues"
     scope = Scope.DATABASE
 
-    def __init__(self, poll_interval: float) -> None:
+    def __init__(self, poll_interval: float, stuck_jobs_share: float) -> None:
+        """`stuck_jobs_share` is the share of Redis' time that looks at stuck jobs may take."""
         self._rotation = Rotation(poll_interval)
+        self._looks = LookBudget(stuck_jobs_share, poll_interval)
         self._queues: tuple[Queue, ...] = ()
         self._batches: list[QueueBatch] = []
         self._exists: list[bool] = []
@@ -42,18 +45,27 @@ class QueueCollector:
             self._queues, self._exists, self._shown = context.queues, [], ()
             self._batches = make_batches(context.queues, known)
         self._rotation.advance()
+        self._looks.begin_poll(context.now)
         with self._forget_if_aborted():
             # whole milliseconds, like the times of jobs, for shorter ages
             now_ms = float(int(context.server_time_ms())) if self._batches else 0.0
-            batches = [
-                read_batch(batch, context, self._rotation, now_ms) for batch in self._batches
-            ]
+            batches = self._read(context, now_ms)
         exists = list(chain.from_iterable(flags for flags, _ in batches))
         if exists != self._exists:
             self._exists, self._shown = exists, tuple(compress(self._queues, exists))
         columns = self._table([columns for _, columns in batches])
         parts = columns[WAITING], columns[PRIORITIZED]
-        return QueueTable(self._shown, columns, sums(*parts), known_sums(*parts))
+        ready, known = sums(*parts), known_sums(*parts)
+        return QueueTable(self._shown, columns, ready, known, self._looks.totals)
+
+    def _read(self, context: Context, now_ms: float) -> list[tuple[list[bool], Columns]]:
+        """Read all batches; another one comes first at each poll, as looks have a budget."""
+        first = self._rotation.start(len(self._batches))
+        read = [
+            read_batch(batch, context, self._rotation, self._looks, now_ms)
+            for batch in (*self._batches[first:], *self._batches[:first])
+        ]
+        return read[len(read) - first :] + read[: len(read) - first]
 
     @contextmanager
     def _forget_if_aborted(self) -> Iterator[None]:

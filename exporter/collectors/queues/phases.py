@@ -7,6 +7,7 @@ from typing import Any
 
 from exporter.collectors.contract import Context
 from exporter.collectors.queues.batches import QueueBatch
+from exporter.collectors.queues.looks import LookBudget
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import QUEUE_COMMAND, ask, ask_all, key_for_log
 from exporter.collectors.queues.rotation import Rotation
@@ -19,13 +20,13 @@ Columns = dict[Column[Any], list[Any]]
 
 
 def read_batch(
-    batch: QueueBatch, context: Context, rotation: Rotation, now_ms: float
+    batch: QueueBatch, context: Context, rotation: Rotation, looks: LookBudget, now_ms: float
 ) -> tuple[list[bool], Columns]:
     """Whether each queue of the batch exists, and all columns. `now_ms` is the server's Unix time.
 
     Raises `RedisFailure` if the batch could not be read.
     """
-    poll = _read_counts(batch, context, rotation, now_ms)
+    poll = _read_counts(batch, context, rotation, looks, now_ms)
     subjects = batch.subjects
     # each round trip is complete before it is sent: questions depend on the counts or on replies of
     # the previous round trip, never on each other
@@ -44,7 +45,7 @@ def read_batch(
 
 
 def _read_counts(
-    batch: QueueBatch, context: Context, rotation: Rotation, now_ms: float
+    batch: QueueBatch, context: Context, rotation: Rotation, looks: LookBudget, now_ms: float
 ) -> BatchPoll:
     width = len(COUNTS)
 
@@ -57,4 +58,5 @@ def _read_counts(
     replies = ask(context, batch.counts, count, count * reply_limit(int), where)
     expect_type(int, replies, QUEUE_COMMAND)
     counts = {count: replies[place::width] for place, count in enumerate(COUNTS)}
-    return BatchPoll(batch.queues, counts, rotation, context.now, now_ms, context.event_times)
+    now, times = context.now, context.event_times
+    return BatchPoll(batch.queues, counts, rotation, now, now_ms, times, looks)

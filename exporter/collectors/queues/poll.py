@@ -12,6 +12,7 @@ from exporter.connection import Reply
 from exporter.state.event_times import EventTimes
 
 if TYPE_CHECKING:
+    from exporter.collectors.queues.looks import LookBudget
     from exporter.collectors.queues.subject import Count
 
 
@@ -26,6 +27,7 @@ class BatchPoll:
         now: float,
         now_ms: float,
         times: EventTimes,
+        looks: LookBudget,
     ) -> None:
         self.queues = queues
         self.rows = range(len(queues))
@@ -39,6 +41,8 @@ class BatchPoll:
         """Unix time by the server's clock, in milliseconds."""
         self.times = times
         """What the event streams have shown up to the last poll."""
+        self.looks = looks
+        """How many looks at jobs that may be stuck this poll can afford."""
         self.ready = _any_of([c for count, c in counts.items() if count.ready], len(queues))
         """Whether there are jobs that a worker could start; updated when markers are subtracted."""
         proofs = _any_of([c for count, c in counts.items() if count.proves_existence], len(queues))

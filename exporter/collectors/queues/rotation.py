@@ -16,6 +16,10 @@ class Rotation:
         """Start the next poll."""
         self._poll += 1
 
+    def start(self, size: int) -> int:
+        """Where to start among `size` parts, another one at each poll; 0 if there is none."""
+        return self._poll % size if size else 0
+
     def due(self, size: int, seconds: float) -> Sequence[int]:
         """The rows, out of `size`, that are due at this poll if each is due every `seconds`."""
         turns = max(1, round(seconds / self._poll_interval))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 from exporter.bullmq import Queue
+from exporter.collectors.queues.looks import LOOK_SECONDS
 from exporter.collectors.queues.memory import PerRow
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.subject import Subject
@@ -13,10 +14,8 @@ from exporter.connection import Reply
 from exporter.parsing import is_digits
 from exporter.state.event_suspects import EventSuspects
 from exporter.state.queue_table import Column
-from exporter.state.stuck import StuckJob, StuckJobs
+from exporter.state.stuck import StuckJob, StuckJobs, StuckKind
 
-LOOK_SECONDS: Final = 10.0
-"""How often a queue is looked at: a stuck job is named by the second look."""
 MAX_SUSPECTS: Final = 10
 """Maximum number of suspects of a queue and kind, and so of examples."""
 
@@ -84,6 +83,7 @@ def unix_seconds(field: Reply) -> float | None:
 class StuckSubject(Subject):
     """Keeps the suspects of one kind, and fills its two columns."""
 
+    kind: ClassVar[StuckKind]
     examples: ClassVar[Column[StuckJobs]]
     number: ClassVar[Column[int]]
 
@@ -92,6 +92,26 @@ class StuckSubject(Subject):
         self.suspects = PerRow[Suspects](len(queues), initial=NO_SUSPECTS)
         self._stuck = PerRow[StuckJobs](len(queues), initial=())
         self._number = PerRow[int | None](len(queues), initial=None)
+        self._next_row = 0
+        self._owed: set[int] = set()
+        """Where looks were put off, and whose turn it is. Not kept if the set of queues changes:
+        then every row has its turn by the rotation."""
+
+    def due(self, poll: BatchPoll, seconds: float = LOOK_SECONDS) -> Sequence[int]:
+        """The rows to look at in this poll: those that are due, and those put off before."""
+        rows = poll.rotation.due(len(self.queues), seconds)
+        return sorted(self._owed.union(rows)) if self._owed else rows
+
+    def affordable(self, poll: BatchPoll, rows: list[int], microseconds: float) -> list[int]:
+        """The rows at which the budget allows a look of about that length; the rest is put off."""
+        count = poll.looks.grant(self.kind, len(rows), microseconds)
+        if count == len(rows):
+            self._owed.clear()
+            return rows
+        place = next((place for place, row in enumerate(rows) if row >= self._next_row), 0)
+        in_turn = [*rows[place:], *rows[:place]]
+        self._next_row, self._owed = in_turn[count], set(in_turn[count:])
+        return sorted(in_turn[:count])
 
     def note_look(
         self,
@@ -129,20 +149,35 @@ class EventStuckSubject(StuckSubject):
         """`EventSuspects.noted` at the last look."""
 
     def candidates(
-        self, poll: BatchPoll, ids: Callable[[EventSuspects], Sequence[bytes]]
+        self,
+        poll: BatchPoll,
+        ids: Callable[[EventSuspects], Sequence[bytes]],
+        microseconds: float,
     ) -> dict[int, list[bytes]]:
         """The IDs to look at in this poll, by row: the suspects, and the most recent new ones.
 
-        Without new suspicious events, only suspects are looked at again.
+        Without new suspicious events, only suspects are looked at again. `microseconds` is Redis'
+        time for one ID.
         """
-        known, looked = poll.times.suspects, {}
-        for row in poll.rotation.due(len(self.queues), LOOK_SECONDS):
+        known, looked, noted = poll.times.suspects, dict[int, list[bytes]](), dict[int, int]()
+        for row in self.due(poll):
             suspects = self.suspects[row]
             found = [] if suspects is NO_SUSPECTS else suspects.ids
             events = known.get(self.queues[row]) if known else None
             if events is not None and events.noted != self._noted[row]:
-                self._noted[row] = events.noted
+                noted[row] = events.noted
                 found += [each for each in reversed(ids(events)) if each not in found][:MAX_NEW]
             if found:
                 looked[row] = found
-        return looked
+        if not looked:
+            self._note(noted)
+            return looked
+        mean = microseconds * sum(map(len, looked.values())) / len(looked)
+        chosen = self.affordable(poll, list(looked), mean)
+        cut = looked.keys() - set(chosen)
+        self._note({row: number for row, number in noted.items() if row not in cut})
+        return {row: looked[row] for row in chosen}
+
+    def _note(self, noted: Mapping[int, int]) -> None:
+        for row, number in noted.items():
+            self._noted[row] = number

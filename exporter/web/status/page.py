@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any, Final
 
@@ -29,6 +29,9 @@ from exporter.web.status.query import Query
 
 MAX_ROWS: Final = 2000
 """More rows make a browser slow; the page says that some are not shown."""
+MAX_DETAILED_ROWS: Final = 100
+"""With more rows, workers are not listed: that would multiply the size of the page, and the seconds
+for which they are connected would change every row."""
 _CACHE_SECONDS: Final = 1.0
 """Limited because facts become stale, and queues blocked, as time passes."""
 _CACHED_PAGES: Final = 16
@@ -115,6 +118,8 @@ class StatusPage:
         moment, queues = rendered.moment, rendered.overview.queues
         chosen = query.choose(queues)
         shown = chosen[:MAX_ROWS]
+        if len(shown) > MAX_DETAILED_ROWS:
+            shown = [replace(view, worker_connections=()) for view in shown]
         down = {each.connection for each in moment.snapshots if not moment.is_up(each)}
         rows = "".join([self._row(view, old=view.connection in down) for view in shown])
         page = _templates().page(

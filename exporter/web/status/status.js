@@ -37,7 +37,10 @@
       old.nodeValue = fresh.nodeValue;
       return;
     }
-    for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+    for (const { name } of [...old.attributes]) {
+      // the server renders details closed; the user may have opened them
+      if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+    }
     for (const { name, value } of fresh.attributes) {
       if (old.getAttribute(name) !== value) old.setAttribute(name, value);
     }

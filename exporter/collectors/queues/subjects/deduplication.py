@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from exporter.bullmq import Queue
+from exporter.collectors.queues.looks import look_question
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import Question, check_fields
 from exporter.collectors.queues.suspects import EventStuckSubject, unix_seconds
@@ -19,10 +20,10 @@ LEFT_DEDUPLICATION_KEYS: Final = Column[int]("left_deduplications")
 """None until the first one of the queue is found."""
 
 _COST: Final = "deduplication keys that outlived their job"
-_HOLDER: Final = Command("GET", "", (), bytes, _COST)
-_EXPIRY: Final = Command("PTTL", "", cost=_COST)
+_HOLDER: Final = Command("GET", "", (), bytes, _COST, microseconds=1.2)
+_EXPIRY: Final = Command("PTTL", "", cost=_COST, microseconds=0.8)
 """Both are sent with the deduplication key."""
-_JOB: Final = Command("HMGET", "", ("timestamp", "finishedOn"), list, _COST)
+_JOB: Final = Command("HMGET", "", ("timestamp", "finishedOn"), list, _COST, microseconds=2.2)
 
 _NEVER: Final = -1
 """What PTTL returns for a key without expiry."""
@@ -39,6 +40,7 @@ class LeftDeduplications(EventStuckSubject):
 
     commands = (_HOLDER, _EXPIRY, _JOB)
     columns = (LEFT_DEDUPLICATIONS, LEFT_DEDUPLICATION_KEYS)
+    kind = StuckKind.DEDUPLICATION
     examples, number = columns
 
     def __init__(self, queues: Sequence[Queue]) -> None:
@@ -50,7 +52,11 @@ class LeftDeduplications(EventStuckSubject):
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
         self._holders = {}
-        self._looked = self.candidates(poll, lambda events: events.held_deduplications)
+        self._looked = self.candidates(
+            poll,
+            lambda events: events.held_deduplications,
+            sum(command.microseconds for command in self.commands),
+        )
 
         def take(rows: Sequence[int], replies: list[Reply]) -> None:
             rest = iter(replies)
@@ -66,7 +72,7 @@ class LeftDeduplications(EventStuckSubject):
         keys = [self.queues[row].key + b"de:" + name for row in rows for name in self._looked[row]]
         packed = b"".join([_HOLDER.on(key) + _EXPIRY.on(key) for key in keys])
         widths = [2 * len(self._looked[row]) for row in rows]
-        return [Question(rows, packed, widths, (bytes, int), take)]
+        return [look_question(poll, rows, packed, widths, (_HOLDER, _EXPIRY), take)]
 
     def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
         rows = list(self._holders)
@@ -80,7 +86,8 @@ class LeftDeduplications(EventStuckSubject):
 
         jobs = [self.queues[row].key + job for row in rows for job in self._holders[row].values()]
         packed = b"".join([_JOB.on(job) for job in jobs])
-        return [Question(rows, packed, [len(self._holders[row]) for row in rows], (list,), take)]
+        widths = [len(self._holders[row]) for row in rows]
+        return [look_question(poll, rows, packed, widths, (_JOB,), take)]
 
     def _judge(self, poll: BatchPoll, row: int, jobs: Mapping[bytes, Reply]) -> None:
         """Note which IDs are held by jobs that will not release them; a job is None if unknown."""

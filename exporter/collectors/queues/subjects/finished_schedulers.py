@@ -18,9 +18,11 @@ _MAX_TRACKED: Final = 1000
 
 _COST: Final = "overdue schedulers"
 OVERDUE: Final = Command("ZRANGEBYSCORE", "repeat", ("-inf",), list, _COST, probe=(KEY, 0, 0))
-SCHEDULER: Final = Command("HMGET", "", ("limit", "ic", "endDate", "name"), list, _COST)
+SCHEDULER: Final = Command(
+    "HMGET", "", ("limit", "ic", "endDate", "name"), list, _COST, microseconds=2.9
+)
 """Sent with the key of a scheduler."""
-ITERATION: Final = Command("HMGET", "", ("timestamp", "processedOn"), list, _COST)
+ITERATION: Final = Command("HMGET", "", ("timestamp", "processedOn"), list, _COST, microseconds=2.2)
 """Sent with the key of the job that is the scheduler's last iteration."""
 
 

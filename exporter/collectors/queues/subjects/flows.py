@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from exporter.bullmq import Queue
+from exporter.collectors.queues.looks import look_question
 from exporter.collectors.queues.memory import PerRow
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import QUEUE_COMMAND, Question, check_fields
 from exporter.collectors.queues.subject import Count
 from exporter.collectors.queues.suspects import (
-    LOOK_SECONDS,
     MAX_SUSPECTS,
     NO_SUSPECTS,
     StuckSubject,
@@ -42,13 +42,21 @@ _CHILDREN: Final = 2 * _COUNT
 _FIRST_CHILDREN: Final = 3
 """The same at the first look at a parent: of most parents, these show that it is not stuck."""
 _COST: Final = "stuck parents of flows"
-_NEXT_PARENT: Final = Command("ZRANGE", "waiting-children", (), list, _COST, (KEY, 0, 0))
-_SINCE: Final = Command("ZSCORE", "waiting-children", (), bytes, _COST, (KEY, "0"))
-_OPEN: Final = Command("SSCAN", ":dependencies", (), list, _COST, (KEY, 0))
+_NEXT_PARENT: Final = Command(
+    "ZRANGE", "waiting-children", (), list, _COST, (KEY, 0, 0), microseconds=1.3
+)
+_SINCE: Final = Command(
+    "ZSCORE", "waiting-children", (), bytes, _COST, (KEY, "0"), microseconds=1.8
+)
+_OPEN: Final = Command("SSCAN", ":dependencies", (), list, _COST, (KEY, 0), microseconds=4.0)
 """Sent with the key of a parent: its unfinished children, as full keys in any queue. A child that
 completes is removed from them; one that fails for good is not, unless its options say so."""
-_CHILD: Final = Command("HMGET", "", ("timestamp", "finishedOn"), list, _COST)
+_CHILD: Final = Command("HMGET", "", ("timestamp", "finishedOn"), list, _COST, microseconds=2.2)
 """Sent with the key of a child."""
+_PARENT_COST: Final = _SINCE.microseconds + _OPEN.microseconds
+_NEW_COST: Final = _NEXT_PARENT.microseconds + _PARENT_COST + _FIRST_CHILDREN * _CHILD.microseconds
+_AGAIN_COST: Final = _PARENT_COST + _CHILDREN * _CHILD.microseconds
+"""Redis' time for a look, at most."""
 
 
 class Pass(NamedTuple):
@@ -88,6 +96,7 @@ class Flows(StuckSubject):
     counts = (WAITING_CHILDREN_JOBS,)
     commands = (_NEXT_PARENT, _SINCE, _OPEN, _CHILD)
     columns = (STUCK_PARENTS, STUCK_PARENT_JOBS)
+    kind = StuckKind.PARENT
     examples, number = columns
 
     def __init__(self, queues: Sequence[Queue]) -> None:
@@ -104,12 +113,18 @@ class Flows(StuckSubject):
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
         self._parents, self._looks = [], []
         counts = poll.counts[WAITING_CHILDREN_JOBS]
-        self._look_again(poll, counts)
-        asked = [
+        again = self._due_again(poll, counts)
+        following = {
             row
-            for row in poll.rotation.due(len(self.queues), _NEXT_SECONDS)
+            for row in self.due(poll, _NEXT_SECONDS)
             if counts[row] and len(self._tracked(row)) < MAX_SUSPECTS
-        ]
+        }
+        rows = sorted(following | again.keys())
+        # one list, so that new parents have their turn beside those that are looked at again
+        cost = _NEW_COST * len(following) + _AGAIN_COST * sum(map(len, again.values()))
+        chosen = self.affordable(poll, rows, cost / max(1, len(rows)))
+        self._parents = [(row, parent) for row in chosen for parent in again.get(row, ())]
+        asked = [row for row in chosen if row in following]
         for row in asked:
             self._next[row] %= counts[row]
 
@@ -124,17 +139,21 @@ class Flows(StuckSubject):
             _NEXT_PARENT.on(self.queues[row].key, more=(self._next[row], self._next[row]))
             for row in asked
         ]
-        return [Question(asked, b"".join(packed), [1] * len(asked), (list,), take)]
+        return [
+            look_question(poll, asked, b"".join(packed), [1] * len(asked), (_NEXT_PARENT,), take)
+        ]
 
-    def _look_again(self, poll: BatchPoll, counts: Sequence[int | None]) -> None:
-        """Look at the tracked parents that are due; forget those of queues without parents."""
-        for row in poll.rotation.due(len(self.queues), LOOK_SECONDS):
+    def _due_again(self, poll: BatchPoll, counts: Sequence[int | None]) -> dict[int, list[bytes]]:
+        """The tracked parents that are due, by row; forgets those of queues without parents."""
+        due = {}
+        for row in self.due(poll):
             tracked = self._tracked(row)
-            if counts[row]:
-                self._parents += [(row, parent) for parent in tracked]
+            if tracked and counts[row]:
+                due[row] = tracked
             elif counts[row] == 0 and tracked:
                 self._passes[row] = {}
                 self.clear(row)
+        return due
 
     def _tracked(self, row: int) -> list[bytes]:
         """The suspects, and the parents that looks are not done with."""
@@ -160,7 +179,7 @@ class Flows(StuckSubject):
             packed.append(_SINCE.on(key, more=(parent,)))
             packed.append(_OPEN.on(key + parent, more=(cursor, "COUNT", _COUNT)))
         rows = [row for row, _ in self._parents]
-        return [Question(rows, b"".join(packed), [2] * len(rows), (bytes, list), take)]
+        return [look_question(poll, rows, b"".join(packed), [2] * len(rows), (_SINCE, _OPEN), take)]
 
     def _look(self, row: int, parent: bytes, since: float, page: Sequence[Reply]) -> _Look:
         """The look at the next children on a page of SSCAN. Raises `RedisFailure`."""
@@ -191,7 +210,7 @@ class Flows(StuckSubject):
         packed = [_CHILD.on(child) for look in looks for child in look.children]
         widths = [len(look.children) for look in looks]
         rows = [look.row for look in looks]
-        return [Question(rows, b"".join(packed), widths, (list,), take)]
+        return [look_question(poll, rows, b"".join(packed), widths, (_CHILD,), take)]
 
     def _judge(self, poll: BatchPoll, look: _Look, children: Sequence[Reply]) -> None:
         """Conclude from the times of the children of this look."""

@@ -33,7 +33,9 @@ PAUSED_FLAG: Final = Count(
     column=PAUSED,
 )
 
-WINDOW: Final = Command("PTTL", "limiter", cost="bullmq_queue_rate_limit_remaining_seconds")
+WINDOW: Final = Command(
+    "PTTL", "limiter", cost="bullmq_queue_rate_limit_remaining_seconds", microseconds=0.8
+)
 _STARTED: Final = Command("GET", "limiter", (), bytes, "whether a rate limit is reached")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from exporter.bullmq import Queue
+from exporter.collectors.queues.looks import look_question
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import Question, check_fields
 from exporter.collectors.queues.suspects import EventStuckSubject, unix_seconds
@@ -26,6 +27,7 @@ _JOB: Final = Command(
     ("timestamp", "finishedOn", "stc", "stalledCounter", "ats", "atm"),
     list,
     "jobs that stall or fail again and again",
+    microseconds=3.4,
 )
 
 _STALLS: Final = 2
@@ -42,6 +44,7 @@ class PoisonJobs(EventStuckSubject):
 
     commands = (_JOB,)
     columns = (POISON, POISON_JOBS)
+    kind = StuckKind.POISON
     examples, number = columns
 
     def __init__(self, queues: Sequence[Queue]) -> None:
@@ -50,7 +53,7 @@ class PoisonJobs(EventStuckSubject):
         """The jobs of this poll's look, by row."""
 
     def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
-        self._looked = self.candidates(poll, lambda events: events.recurring)
+        self._looked = self.candidates(poll, lambda events: events.recurring, _JOB.microseconds)
 
         def take(rows: Sequence[int], replies: list[Reply]) -> None:
             check_fields(replies, 6)
@@ -61,7 +64,8 @@ class PoisonJobs(EventStuckSubject):
         rows = list(self._looked)
         keys = [self.queues[row].key + job for row in rows for job in self._looked[row]]
         packed = b"".join([_JOB.on(key) for key in keys])
-        return [Question(rows, packed, [len(self._looked[row]) for row in rows], (list,), take)]
+        widths = [len(self._looked[row]) for row in rows]
+        return [look_question(poll, rows, packed, widths, (_JOB,), take)]
 
     def _judge(self, poll: BatchPoll, row: int, replies: Sequence[Reply]) -> None:
         found, cleared = {}, set()

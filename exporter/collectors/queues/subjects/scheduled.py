@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from exporter.bullmq import Queue, delayed_score, due_ms
+from exporter.collectors.queues.looks import look_question
 from exporter.collectors.queues.memory import PerRow, ReplyCache
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import (
@@ -28,7 +29,6 @@ from exporter.collectors.queues.subjects.limits import PAUSED_FLAG, WINDOW
 from exporter.collectors.queues.subjects.liveness import Liveness
 from exporter.collectors.queues.subjects.settings import Settings
 from exporter.collectors.queues.suspects import (
-    LOOK_SECONDS,
     MAX_SUSPECTS,
     NO_SUSPECTS,
     StuckSubject,
@@ -70,6 +70,7 @@ _FIRST_JOBS: Final = Command(
     (0, MAX_SUSPECTS - 1, "WITHSCORES"),
     list,
     "delayed jobs that no worker promotes",
+    microseconds=5.0,
 )
 _OVERDUE_DELAYED: Final = Command("ZCOUNT", "delayed", ("-inf",), cost=_NUMBER, probe=(KEY, 0, 0))
 _SCHEDULERS: Final = Command("ZCARD", "repeat", cost="the number of schedulers")
@@ -92,6 +93,7 @@ class Delayed(StuckSubject):
         STUCK_DELAYED,
         STUCK_DELAYED_JOBS,
     )
+    kind = StuckKind.DELAYED
     examples, number = STUCK_DELAYED, STUCK_DELAYED_JOBS
 
     def __init__(self, queues: Sequence[Queue], liveness: Liveness) -> None:
@@ -121,12 +123,16 @@ class Delayed(StuckSubject):
         """Asks for the overdue jobs where no worker seems to promote them."""
         asked = []
         active, paused = poll.counts[ACTIVE_LIST], poll.counts[PAUSED_FLAG]
-        for row in poll.rotation.due(len(self.queues), LOOK_SECONDS):
+        for row in self.due(poll):
             abandoned = active[row] == 0 or self._liveness.unheld[row]
             if self._overdue.seconds[row] and abandoned and paused[row] == 0:
                 asked.append(row)
             elif self.suspects[row] is not NO_SUSPECTS and self._overdue.seconds[row] is not None:
                 self.clear(row)
+
+        commands = (_FIRST_JOBS, WINDOW)
+        cost = sum(command.microseconds for command in commands)
+        asked = self.affordable(poll, asked, cost)
 
         def take(rows: Sequence[int], replies: list[Reply]) -> None:
             check_string_lists(replies[::2])
@@ -138,7 +144,7 @@ class Delayed(StuckSubject):
 
         keys = [self.queues[row].key for row in asked]
         packed = b"".join([_FIRST_JOBS.on(key) + WINDOW.on(key) for key in keys])
-        return Question(asked, packed, [2] * len(asked), (list, int), take)
+        return look_question(poll, asked, packed, [2] * len(asked), commands, take)
 
     def _judge(self, poll: BatchPoll, row: int, jobs: Sequence[bytes]) -> None:
         found = {}
@@ -181,6 +187,7 @@ class Schedulers(StuckSubject):
         DEAD_SCHEDULER_EXAMPLES,
         DEAD_SCHEDULERS,
     )
+    kind = StuckKind.SCHEDULER
     examples, number = DEAD_SCHEDULER_EXAMPLES, DEAD_SCHEDULERS
 
     def __init__(self, queues: Sequence[Queue], settings: Settings) -> None:
@@ -242,15 +249,20 @@ class Schedulers(StuckSubject):
         return [Question(asked, b"".join(packed), [2] * len(asked), (int, list), take)]
 
     def ask_again(self, poll: BatchPoll) -> Iterable[Question]:
-        rows = list(self._totals)
-        checks = [self._found[row].to_check() for row in rows]
+        due = {row: self._found[row].to_check() for row in self._totals}
+        number = sum(map(len, due.values()))
+        cost = (SCHEDULER.microseconds + ITERATION.microseconds) * number / max(1, len(due))
+        rows = self.affordable(poll, [row for row, names in due.items() if names], cost)
+        checks = [due[row] for row in rows]
+        for row in due.keys() - set(rows):
+            self._note_dead(poll, row, ())
 
         def take(_: Sequence[int], replies: list[Reply]) -> None:
             start = 0
             for row, names in zip(rows, checks, strict=True):
                 end = start + 2 * len(names)
                 self._found[row] = self._found[row].with_replies(poll, names, replies[start:end])
-                self._note_dead(poll, row)
+                self._note_dead(poll, row, names)
                 start = end
 
         packed = [
@@ -258,15 +270,21 @@ class Schedulers(StuckSubject):
             for row, names in zip(rows, checks, strict=True)
             for name in names
         ]
-        return [Question(rows, b"".join(packed), [2 * len(n) for n in checks], (list,), take)]
+        widths = [2 * len(names) for names in checks]
+        return [look_question(poll, rows, b"".join(packed), widths, (SCHEDULER, ITERATION), take)]
 
-    def _note_dead(self, poll: BatchPoll, row: int) -> None:
+    def _note_dead(self, poll: BatchPoll, row: int, checked: Sequence[bytes]) -> None:
+        """Note which of the schedulers that were checked are dead, and that others are not."""
         found = {}
-        for scheduler, due in self._found[row].dead().items():
+        dead = self._found[row].dead()
+        for scheduler in checked:
+            due = dead.get(scheduler)
+            if due is None:
+                continue
             text = id_text(scheduler)
             proof = f"its next job, repeat:{text}:{due:.0f}, does not exist"
             found[scheduler] = StuckJob(StuckKind.SCHEDULER, text, due / 1000, proof)
-        cleared = set(self.suspects[row].ids) - found.keys()
+        cleared = set(self.suspects[row].ids) - dead.keys()
         self.note_look(poll, row, found, cleared)
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:

@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from exporter.bullmq import PRIORITY_BAND, Queue
+from exporter.collectors.queues.looks import LOOK_SECONDS
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.subjects.movement import Movement
 from exporter.collectors.queues.subjects.prioritized import PRIORITIZED_JOBS, Prioritized
 from exporter.collectors.queues.subjects.waiting import Waiting
-from exporter.collectors.queues.suspects import (
-    LOOK_SECONDS,
-    NO_SUSPECTS,
-    StuckSubject,
-)
+from exporter.collectors.queues.suspects import NO_SUSPECTS, StuckSubject
 from exporter.parsing import id_text
 from exporter.state.queue_table import Column
 from exporter.state.stuck import StuckJob, StuckJobs, StuckKind
@@ -38,6 +35,7 @@ class Starving(StuckSubject):
     """
 
     columns = (STARVING, STARVING_JOBS)
+    kind = StuckKind.PRIORITY
     examples, number = columns
 
     def __init__(

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from exporter.bullmq import STALLED_CHECK_GRACE_SECONDS, Queue, is_marker
+from exporter.collectors.queues.looks import LOOK_SECONDS, look_question
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import Question, check_fields, check_string_lists
 from exporter.collectors.queues.subjects.active import ACTIVE_LIST
 from exporter.collectors.queues.subjects.liveness import Liveness
 from exporter.collectors.queues.suspects import (
-    LOOK_SECONDS,
     MAX_NEW,
     MAX_SUSPECTS,
     NO_SUSPECTS,
@@ -27,10 +27,18 @@ STUCK_ACTIVE: Final = Column[StuckJobs]("stuck_active_examples", internal=True)
 STUCK_ACTIVE_JOBS: Final = Column[int]("stuck_active")
 """None until the first stuck job of the queue is found."""
 
-_OLDEST: Final = Command("LRANGE", "active", (-MAX_SUSPECTS, -1), list, "stuck active jobs")
-_SWEEP: Final = Command("EXISTS", "stalled-check", cost="stuck active jobs")
-_LOCK: Final = Command("EXISTS", ":lock", cost="stuck active jobs")
-_STARTED: Final = Command("HMGET", "", ("processedOn",), list, "since when stuck jobs are active")
+_COST: Final = "stuck active jobs"
+_OLDEST: Final = Command("LRANGE", "active", (-MAX_SUSPECTS, -1), list, _COST, microseconds=3.0)
+_SWEEP: Final = Command("EXISTS", "stalled-check", cost=_COST, microseconds=1.2)
+_LOCK: Final = Command("EXISTS", ":lock", cost=_COST, microseconds=1.2)
+_STARTED: Final = Command(
+    "HMGET",
+    "",
+    ("processedOn",),
+    list,
+    "since when stuck jobs are active",
+    microseconds=1.9,
+)
 
 
 class StuckActive(StuckSubject):
@@ -46,6 +54,7 @@ class StuckActive(StuckSubject):
 
     commands = (_OLDEST, _SWEEP, _LOCK, _STARTED)
     columns = (STUCK_ACTIVE, STUCK_ACTIVE_JOBS)
+    kind = StuckKind.ACTIVE
     examples, number = columns
 
     def __init__(self, queues: Sequence[Queue], liveness: Liveness) -> None:
@@ -60,12 +69,13 @@ class StuckActive(StuckSubject):
         self._looked = {}
         active = poll.counts[ACTIVE_LIST]
         asked = []
-        for row in poll.rotation.due(len(self.queues), LOOK_SECONDS):
+        for row in self.due(poll):
             suspected = self.suspects[row] is not NO_SUSPECTS
             if active[row] and (suspected or self._liveness.unheld[row]):
                 asked.append(row)
             elif active[row] == 0 and suspected:
                 self.clear(row)
+        asked = self.affordable(poll, asked, self._mean_cost(asked))
 
         def take(rows: Sequence[int], replies: list[Reply]) -> None:
             check_string_lists(replies)
@@ -74,7 +84,12 @@ class StuckActive(StuckSubject):
                     self._looked[row] = self._jobs_to_look_at(row, jobs)
 
         packed = [_OLDEST.on(self.queues[row].key) for row in asked]
-        return [Question(asked, b"".join(packed), [1] * len(asked), (list,), take)]
+        return [look_question(poll, asked, b"".join(packed), [1] * len(asked), (_OLDEST,), take)]
+
+    def _mean_cost(self, rows: Sequence[int]) -> float:
+        jobs = sum(len(self.suspects[row].ids) for row in rows) / max(1, len(rows)) + MAX_NEW
+        each = _LOCK.microseconds + _STARTED.microseconds
+        return _OLDEST.microseconds + _SWEEP.microseconds + each * jobs
 
     def _jobs_to_look_at(self, row: int, jobs: Sequence[bytes]) -> list[bytes]:
         """The suspects that are still active, and the oldest of the others."""
@@ -102,8 +117,8 @@ class StuckActive(StuckSubject):
         widths = [2 * len(self._looked[row]) for row in rows]
         sweeps = b"".join([_SWEEP.on(self.queues[row].key) for row in rows])
         return [
-            Question(rows, sweeps, [1] * len(rows), (int,), take_sweeps),
-            Question(rows, packed, widths, (int, list), take),
+            look_question(poll, rows, sweeps, [1] * len(rows), (_SWEEP,), take_sweeps),
+            look_question(poll, rows, packed, widths, (_LOCK, _STARTED), take),
         ]
 
     def _judge(
