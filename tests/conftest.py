@@ -94,6 +94,14 @@ def real_server(request: pytest.FixtureRequest) -> Server:
     return found
 
 
+@pytest.fixture(params=["valkey", "newest_redis"])
+def newest_server(request: pytest.FixtureRequest) -> Server:
+    """An empty Valkey and the newest Redis."""
+    found: Server = request.getfixturevalue(f"_{request.param}")
+    found.client().flushall()
+    return found
+
+
 @pytest.fixture(params=["valkey", "redis"])
 def redis7_server(request: pytest.FixtureRequest) -> Server:
     """An empty Valkey and Redis 7.0: both know what Redis 7 does and Redis 6.2 does not."""
