@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.cluster import Cluster, cluster
+from tests.support.cluster import Cluster, redis_cluster
 from tests.support.requirements import fetched
 from tests.support.servers import (
     NEWEST_REDIS,
@@ -120,7 +120,7 @@ def any_server(request: pytest.FixtureRequest) -> Server | FakeServer:
 
 @pytest.fixture(scope="session")
 def _nodes() -> Iterator[Cluster]:
-    with cluster() as found:
+    with redis_cluster() as found:
         yield found
 
 
