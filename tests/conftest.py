@@ -11,8 +11,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.cluster import Cluster, cluster
-from tests.support.servers import FakeServer, Server, redis62_server, redis_server, valkey
+from tests.support.cluster import Cluster, redis_cluster
+from tests.support.requirements import fetched
+from tests.support.servers import (
+    NEWEST_REDIS,
+    OLDEST_REDIS,
+    FakeServer,
+    Server,
+    redis_server,
+    valkey,
+)
 
 # the same inputs on every machine and in every run, without a time limit
 settings.register_profile(
@@ -46,8 +54,14 @@ def _redis() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def _redis62() -> Iterator[Server]:
-    with redis62_server() as server:
+def _oldest_redis() -> Iterator[Server]:
+    with redis_server(program=OLDEST_REDIS) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _newest_redis() -> Iterator[Server]:
+    with redis_server(program=NEWEST_REDIS) as server:
         yield server
 
 
@@ -72,9 +86,17 @@ def fake_server(_fake: FakeServer) -> FakeServer:
     return _fake
 
 
-@pytest.fixture(params=["valkey", "redis", "redis62"])
+@pytest.fixture(params=["valkey", "newest_redis", "oldest_redis"])
 def real_server(request: pytest.FixtureRequest) -> Server:
-    """An empty Valkey, an empty Redis, and an empty Redis 6.2."""
+    """An empty Valkey, the newest Redis, and Redis 6.2; `any_server` has Redis 7.0."""
+    found: Server = request.getfixturevalue(f"_{request.param}")
+    found.client().flushall()
+    return found
+
+
+@pytest.fixture(params=["valkey", "newest_redis"])
+def newest_server(request: pytest.FixtureRequest) -> Server:
+    """An empty Valkey and the newest Redis."""
     found: Server = request.getfixturevalue(f"_{request.param}")
     found.client().flushall()
     return found
@@ -82,7 +104,7 @@ def real_server(request: pytest.FixtureRequest) -> Server:
 
 @pytest.fixture(params=["valkey", "redis"])
 def redis7_server(request: pytest.FixtureRequest) -> Server:
-    """An empty Valkey and an empty Redis: both know what Redis 7 does and Redis 6.2 does not."""
+    """An empty Valkey and Redis 7.0: both know what Redis 7 does and Redis 6.2 does not."""
     found: Server = request.getfixturevalue(f"_{request.param}")
     found.client().flushall()
     return found
@@ -98,7 +120,7 @@ def any_server(request: pytest.FixtureRequest) -> Server | FakeServer:
 
 @pytest.fixture(scope="session")
 def _nodes() -> Iterator[Cluster]:
-    with cluster() as found:
+    with redis_cluster() as found:
         yield found
 
 
@@ -111,6 +133,12 @@ def nodes(_nodes: Cluster) -> Cluster:
 
 
 # --- order of the suite, and summary of skipped tests ---------------------------------------------
+
+
+def pytest_report_header() -> str:
+    """The versions of the servers that `.ci/servers` fetched, which may be newer on another day."""
+    return ", ".join(map(" ".join, fetched())) or "no further servers: bash .ci/servers"
+
 
 _LAYERS = ("unit", "integration", "e2e", "faults", "fuzz")
 """Fast and general tests run first."""
@@ -137,8 +165,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     listed = "; ".join(f"{number} because {reason}" for reason, number in reasons.most_common())
     terminalreporter.write_line(f"{count} skipped: {listed}")
     terminalreporter.write_line(
-        "To run them too: bash .ci/packages (as root; Debian or Ubuntu) and "
-        "npm install --prefix tests/e2e/node"
+        "To run them too: bash .ci/packages (as root; Debian or Ubuntu), bash .ci/servers (Debian) "
+        "and npm install --prefix tests/e2e/node"
     )
 
 

@@ -34,6 +34,16 @@ def _counted(*counters: str) -> str:
     return f"max by (%queue) ({summed})"
 
 
+def _grown(counter: str) -> str:
+    """The increase of a counter of Redis, if it is not constant.
+
+    It begins with what it counted before the exporter was started. VictoriaMetrics takes that for
+    an increase, if it is less than ten.
+    """
+    most, least = (f"{which}_over_time({counter}[%window])" for which in ("max", "min"))
+    return f"max by (%connection) (increase({counter}[%window]) and {most} > {least})"
+
+
 _FAILED = _counted("bullmq_queue_jobs_failed_total")
 _FINISHED = _counted("bullmq_queue_jobs_completed_total", "bullmq_queue_jobs_failed_total")
 _RATIO = f"{_FAILED} / ({_FINISHED} > 0)"
@@ -452,7 +462,7 @@ ALERTS: Final = (
         "RedisKeysEvicted",
         Severity.CRITICAL,
         Subject.CONNECTION,
-        "max by (%connection) (increase(bullmq_redis_evicted_keys_total[%window])) > 0",
+        f"{_grown('bullmq_redis_evicted_keys_total')} > 0",
         "Redis has deleted keys: {{ $labels.connection }} ({{ $value | humanize }})",
         "The Redis of {{ $labels.connection }} has evicted about {{ $value | humanize }} keys to "
         "free memory. Jobs may be lost, and queues may be inconsistent.",
@@ -489,7 +499,7 @@ ALERTS: Final = (
         "RedisClientsRejected",
         Severity.CRITICAL,
         Subject.CONNECTION,
-        "max by (%connection) (increase(bullmq_redis_rejected_connections_total[%window])) > 0",
+        f"{_grown('bullmq_redis_rejected_connections_total')} > 0",
         "Redis rejects clients: {{ $labels.connection }} ({{ $value | humanize }})",
         "The Redis of {{ $labels.connection }} has rejected about {{ $value | humanize }} "
         "connections because maxclients was reached. Services cannot connect.",

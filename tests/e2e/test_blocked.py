@@ -252,14 +252,14 @@ def test_a_scheduler_without_a_worker(stage: Stage) -> None:
     assert (stage.value("bullmq_queue_schedulers_overdue_seconds", "scheduled") or 0) >= 5
 
 
-def test_the_founding_case(redis7_server: Server, tmp_path: Path) -> None:
+def test_the_founding_case(newest_server: Server, tmp_path: Path) -> None:
     """An API adds jobs, the worker waits for ever: they reach different Redis servers."""
     with ExitStack() as stack:
         other = stack.enter_context(valkey())
-        act = Actors(redis7_server.port)
+        act = Actors(newest_server.port)
         stack.callback(act.close)
         worker = act("worker", port=other.port)
-        connections = f'api: {{url: "{redis7_server.url}"}}, worker: {{url: "{other.url}"}}'
+        connections = f'api: {{url: "{newest_server.url}"}}, worker: {{url: "{other.url}"}}'
         running = stack.enter_context(daemon(tmp_path, CONFIG.format(connections=connections)))
         act("producer", count=3)
         name, waiting = "bullmq_worker_isolation", "bullmq_queue_oldest_waiting_seconds"

@@ -50,13 +50,13 @@ def assert_equal_counts(server: Server, counts: Counts) -> None:
 
 
 @pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
-def test_counts_of_bullmq_for_node(redis7_server: Server, library: str) -> None:
+def test_counts_of_bullmq_for_node(newest_server: Server, library: str) -> None:
     script = node_modules().parent / "scenario.mjs"
-    with scenario("node", str(script), library, str(redis7_server.port)) as counts:
-        assert_equal_counts(redis7_server, counts)
+    with scenario("node", str(script), library, str(newest_server.port)) as counts:
+        assert_equal_counts(newest_server, counts)
 
 
-def test_counts_of_bullmq_for_python(redis7_server: Server) -> None:
+def test_counts_of_bullmq_for_python(newest_server: Server) -> None:
     module = "tests.e2e.python_scenario"
-    with scenario(sys.executable, "-m", module, str(redis7_server.port)) as counts:
-        assert_equal_counts(redis7_server, counts)
+    with scenario(sys.executable, "-m", module, str(newest_server.port)) as counts:
+        assert_equal_counts(newest_server, counts)

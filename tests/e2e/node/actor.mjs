@@ -5,8 +5,8 @@
 // { role: "admin", queue, call, args }                 calls a method of the Queue
 // They start one after the other; a producer without `every` and an admin finish before the next.
 // Prints "ready" when all have started.
-// cluster: whether the port is that of a cluster node; prefix: of the queue's keys; user: logs in with
-// PASSWORD from the environment
+// cluster: whether the port is that of a cluster node; db: number of the database; prefix: of the queue's
+// keys; user: logs in with PASSWORD from the environment
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster } from 'ioredis';
 
@@ -18,7 +18,7 @@ function optionsOf(part) {
   const login = part.user ? { username: part.user, password: process.env.PASSWORD } : {};
   const connection = part.cluster
     ? new Cluster([address], { redisOptions: { maxRetriesPerRequest: null } })
-    : { ...address, ...login, maxRetriesPerRequest: null };
+    : { ...address, ...login, db: part.db ?? 0, maxRetriesPerRequest: null };
   return { connection, ...(part.prefix ? { prefix: part.prefix } : {}) };
 }
 
