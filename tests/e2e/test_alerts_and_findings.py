@@ -32,10 +32,10 @@ from exporter.state.snapshots import (
     ServerFacts,
     Snapshot,
     SyncReport,
-    WorkerCount,
 )
 from exporter.state.store import SnapshotStore
 from exporter.state.stuck import StuckJob, StuckKind
+from exporter.state.workers import WorkerCount
 from exporter.views.moment import moment_of
 from tests.support.backfill import STEP_SECONDS, backfilled
 from tests.support.factories import config, queue_events, refused, snapshot, stuck, sync_report
