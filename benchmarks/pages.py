@@ -129,7 +129,9 @@ def _scrape_ms(exporter: Exporter, rounds: int) -> float:
     renderer.body(OPENMETRICS_GZIP)
     renderer.render()
     sock = open_socket("127.0.0.1:0")
-    pages = application(lambda: exporter.config, exporter.store, renderer, Users({}), Future)
+    pages = application(
+        lambda: exporter.config, exporter.store, renderer, Users({}), Future, lambda: None
+    )
     web = WebServer(pages, sock, 40, None)
     web.start()
     connection = http.client.HTTPConnection("127.0.0.1", sock.getsockname()[1])

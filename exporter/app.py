@@ -56,7 +56,7 @@ def tune_gc() -> None:
 
 
 class App:
-    """The whole exporter. With `load`, SIGHUP reloads the configuration.
+    """The whole exporter. SIGUSR1 looks for queues; with `load`, SIGHUP reloads the configuration.
 
     `source` is the configuration's file, if there is one.
     """
@@ -145,6 +145,7 @@ class App:
         signals: dict[int, Callable[[], object]] = {
             signal.SIGTERM: self._request_stop,
             signal.SIGINT: self._request_stop,
+            signal.SIGUSR1: self._pollers.discover,
         }
         if self._load is not None:
             signals[signal.SIGHUP] = self._request_reload
@@ -238,7 +239,12 @@ class App:
     def _web_server(self, sock: socket.socket) -> WebServer:
         web = self._config.web
         pages = application(
-            lambda: self._config, self._store, self._renderer, self._users, self._request_reload
+            lambda: self._config,
+            self._store,
+            self._renderer,
+            self._users,
+            self._request_reload,
+            self._pollers.discover,
         )
         context = Certificates(web.tls).context
         return WebServer(pages, sock, web.max_concurrent_requests, context)

@@ -200,6 +200,13 @@ COLLECTOR_OVERSIZED = _counter(
     "Values from Redis above a size limit, which were cut or skipped. The log says which.",
     "increase(bullmq_exporter_collector_oversized_total[15m]) > 0",
 )
+DISCOVERY_SECONDS = _counter(
+    "bullmq_exporter_discovery_redis_seconds_total",
+    _CONNECTION,
+    "Redis' time for finding queues (SCAN), at a microsecond for each key that it looks at. "
+    "queues.discovery_redis_share limits it after the first pass.",
+    "rate(bullmq_exporter_discovery_redis_seconds_total[15m])",
+)
 COLLECTOR_REFUSED = _gauge(
     "bullmq_exporter_collector_refused_commands",
     _COLLECTOR,

@@ -205,11 +205,15 @@ def _cost() -> list[Panel]:
             width=4,
         ),
         lines(
-            "Looking for stuck jobs",
-            "How much of Redis' time does it take?",
+            "Limited shares of Redis' time",
+            "How much do the search for queues and looks at stuck jobs take?",
+            Query(
+                f"rate(bullmq_exporter_discovery_redis_seconds_total{_CONNECTIONS}[{RATE}])",
+                "{{connection}} queues ({{job}})",
+            ),
             Query(
                 f"rate(bullmq_exporter_stuck_looks_redis_seconds_total{_CONNECTIONS}[{RATE}])",
-                "{{connection}} ({{job}})",
+                "{{connection}} stuck jobs ({{job}})",
             ),
             unit="percentunit",
             width=4,

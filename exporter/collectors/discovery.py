@@ -53,6 +53,8 @@ META_FIELDS: Final = Command("HMGET", "meta", JOB_FIELDS, list, "queue settings"
 
 _WORKER_ONLY = frozenset({"stalled-check"})
 
+KEY_SECONDS: Final = 1e-6
+"""Redis' time for each key that SCAN looks at, whether it matches or not, on a slow machine."""
 COMMANDS: Final = (SCAN, TYPE, META_FIELDS, *EXISTS)
 
 
@@ -100,6 +102,8 @@ class Discovery:
         self._pass: _Pass | None = None
         self._kinds: dict[Name, frozenset[str]] = {}
         """The watched queues, with the kinds of keys seen of each."""
+        self._overflow: dict[bytes, set[int]] = {}
+        """What the last pass counted but did not watch."""
         self._missed: set[Name] = set()
         """Queues that the last complete pass did not find, kept until the next one."""
         self._static = _static_queues(options)
@@ -122,6 +126,41 @@ class Discovery:
         if not self.complete and self._pass is not None:
             return self._summary(self._pass.found, self._pass.overflow)
         return self._facts
+
+    @property
+    def page_seconds(self) -> float:
+        """Redis' time for a page, about."""
+        return self._options.discovery_batch * KEY_SECONDS
+
+    def add_queues_of_workers(self, context: Context, queues: Iterable[tuple[str, str]]) -> None:
+        """Watch queues, by prefix and name, for which workers are connected, if they exist.
+
+        Names with a colon are left to the next pass, which knows what such a key belongs to.
+        Raises `RedisFailure`.
+        """
+        new = [
+            name
+            for prefix, text in queues
+            if prefix in self._options.prefixes and ":" not in text
+            if (name := (prefix.encode(), text.encode())) not in self._kinds
+            if len(b":".join(name)) + 1 <= MAX_KEY_BYTES and self._wanted(name)
+            if self._pass is None or name not in self._pass.found
+        ]
+        found = {
+            name: kinds
+            for name, kinds in zip(new, _kinds_of(context, new), strict=True)
+            if kinds and self._has_room(name[0])
+        }
+        if self._pass is not None:
+            for name, kinds in found.items():
+                for kind in kinds:
+                    self._add(self._pass, name, kind)
+        if self.complete and found:
+            self._kinds |= {name: _shared(frozenset(kinds)) for name, kinds in found.items()}
+            self._facts = self._summary(self._kinds, self._overflow)
+
+    def _has_room(self, prefix: bytes) -> bool:
+        return sum(name[0] == prefix for name in self._kinds) < self._options.max
 
     def abandon(self) -> None:
         """Abort the pass in progress; the result of the last one remains."""
@@ -238,7 +277,7 @@ class Discovery:
         known |= {name: self._kinds[name] for name in missed}
         self._missed = missed if run.complete else self._missed
         facts = self._summary(known, run.overflow)
-        self._kinds = known
+        self._kinds, self._overflow = known, run.overflow
         if facts.queues == self._facts.queues:
             facts = Discovered(self._facts.queues, facts.prefixes)
         self._facts = facts
@@ -292,13 +331,21 @@ def _owners_of(name: Name) -> Iterator[Name]:
 
 def _exist(context: Context, names: Sequence[Name]) -> list[bool]:
     """Whether each queue has one of its keys; not if the commands are not permitted."""
+    return [bool(kinds) for kinds in _kinds_of(context, names)]
+
+
+def _kinds_of(context: Context, names: Sequence[Name]) -> list[set[str]]:
+    """The keys of each queue that exist; none if the commands are not permitted."""
     if not names:
         return []
     commands = [each.on(b":".join(name) + b":") for name in names for each in EXISTS]
     limit = len(names) * sum(command.limit for command in EXISTS)
     replies = context.client.batch(b"".join(commands), len(commands), limit).replies
     groups = zip(*(iter(replies),) * len(EXISTS), strict=True)
-    return [any(reply == 1 for reply in group) for group in groups]
+    return [
+        {kind for kind, reply in zip(QUEUE_KEYS, group, strict=True) if reply == 1}
+        for group in groups
+    ]
 
 
 def _verified(context: Context, ambiguous: dict[Name, set[str]]) -> Iterator[tuple[Name, str]]:

@@ -292,6 +292,11 @@ class Queues(Section):
     """Whether to find queues by scanning the keyspace (SCAN); if off, only `static` is watched."""
     discovery_interval_seconds: Seconds = 60.0
     """Time from one scan of the keyspace to the next."""
+    discovery_redis_share: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """The share of Redis' time that scans may take, at a microsecond for each key. A scan of many
+    keys takes longer than the interval, then; the first one does not wait, since nothing is known
+    before it has ended.
+    """
     discovery_batch: Annotated[int, Field(ge=10, le=100_000)] = 1000
     """SCAN's COUNT, keys per page; pauses between pages keep Redis responsive to other clients."""
     max: Annotated[int, Field(ge=1)] = 10_000
@@ -436,8 +441,9 @@ class Web(Section):
     basic_auth_users_file: FilePath | None = None
     """A YAML file with further users, `name: hash`."""
     enable_lifecycle: bool = False
-    """Whether `POST /-/reload` reloads the configuration, as SIGHUP does, unless a page of another
-    site sends it: [Reloading](operations.md#reloading).
+    """Whether `POST /-/reload` reloads the configuration, as SIGHUP does, and `POST /-/discover`
+    looks for queues, as SIGUSR1 does, unless a page of another site sends it:
+    [Reloading](operations.md#reloading).
     """
     show_failure_texts: bool = False
     """Whether the status page and `/health/queues` show the last reason of each class of failures

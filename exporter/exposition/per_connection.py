@@ -76,6 +76,9 @@ def _collectors(snapshot: Snapshot) -> Iterator[Line]:
 
 
 def _discovery(snapshot: Snapshot, moment: Moment) -> Iterator[Line]:
+    if "discovery" in snapshot.reports:
+        seconds = snapshot.discovery_redis_seconds
+        yield _line(metrics.DISCOVERY_SECONDS, (snapshot.connection,), seconds)
     # a discovery stays valid until the next one, so these facts are as old as the last poll
     if (discovered := moment.facts(snapshot, Discovered)) is None:
         return

@@ -8,7 +8,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from exporter.collectors import Collector, CommandErrors, Context, Discovery, Scope
+from exporter.collectors import (
+    Collector,
+    CommandErrors,
+    Context,
+    Discovery,
+    Scope,
+    WorkersCollector,
+)
 from exporter.config.models import Config
 from exporter.connection import Client
 from exporter.polling.connection_supervisor import ConnectionSupervisor
@@ -17,6 +24,7 @@ from exporter.polling.recorder import Recorder
 from exporter.state.event_times import EventTimes
 from exporter.state.snapshots import Dated, Discovered, Snapshot
 from exporter.state.store import SnapshotStore
+from exporter.state.workers import WorkerFacts
 
 logger = logging.getLogger("exporter.polling")
 
@@ -40,9 +48,7 @@ class Poller:
         self._store = store
         self._supervisor = ConnectionSupervisor(client, names[0], config.poll.interval_seconds)
         self._recorder = Recorder(names[0])
-        self._pacer = DiscoveryPacer(
-            self._discovery, client, self._recorder, config.queues.discovery_interval_seconds
-        )
+        self._pacer = DiscoveryPacer(self._discovery, client, self._recorder, config.queues)
         self._discovered = Discovered((), {})
         self._facts: dict[str, Dated] = {}
         self._reached_at: float | None = None
@@ -68,6 +74,10 @@ class Poller:
     def publish_for(self, names: Sequence[str]) -> None:
         """Publish for these connection names from now on; the first must stay the same."""
         self._names = tuple(names)
+
+    def discover(self) -> None:
+        """Start a pass of discovery at the next poll. Thread-safe."""
+        self._pacer.request()
 
     def poll(self) -> None:
         """Poll once: run every collector of this connection, then publish the new snapshot."""
@@ -150,9 +160,14 @@ class Poller:
         return self._discovered
 
     def _discover(self, until: float) -> None:
-        if self._supervisor.failure is None and self._pacer.due and self._owns_keyspace():
+        if self._supervisor.failure is not None or not self._owns_keyspace():
+            return
+        workers = self._facts.get(WorkersCollector.name)
+        if workers is not None and isinstance(workers.facts, WorkerFacts):
+            self._pacer.add_queues_of_workers(workers.facts.elsewhere)
+        if self._pacer.due:
             self._pacer.advance(until, self._stop)
-            self._detect_loss()
+        self._detect_loss()
 
     def _detect_loss(self) -> None:
         if not self._stop.is_set():  # `stop` aborts the connection itself
@@ -193,6 +208,7 @@ class Poller:
             reconnects=self._supervisor.reconnects,
             last_error=self._supervisor.last_error,
             ping_refusal=self._supervisor.ping_refusal,
+            discovery_redis_seconds=self._pacer.redis_seconds,
             reports=self._recorder.reports,
             facts={type(dated.facts): dated for dated in self._facts.values()},
         )

@@ -60,6 +60,11 @@ class PollerPool:
         """Ask every poller to stop and wait for their threads, at most a second in all."""
         _stop(self._pollers.values())
 
+    def discover(self) -> None:
+        """Start a pass of discovery with every poller at its next poll. Thread-safe."""
+        for poller in tuple(self._pollers.values()):
+            poller.discover()
+
     def poll(self) -> None:
         """Poll once with every poller, in this thread."""
         for poller in self._pollers.values():

@@ -165,6 +165,8 @@ class Snapshot:
     """The error with which the reached server answers PING: MISCONF if it refuses writes."""
     reports: Mapping[str, CollectorReport]
     facts: Mapping[type, Dated]
+    discovery_redis_seconds: float = 0.0
+    """Redis' time for discovery so far, at a microsecond for each key that SCAN looks at."""
 
     def is_up(self, now: float, stale_after: float) -> bool:
         """Whether the last poll reached Redis and is no older than `stale_after` seconds."""

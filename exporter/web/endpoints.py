@@ -83,6 +83,13 @@ ENDPOINTS: Final = (
         "Reloads the configuration if `web.enable_lifecycle` is on.",
         method="POST",
     ),
+    HttpEndpoint(
+        "discover",
+        "/-/discover",
+        "discovery",
+        "Looks for queues at the next poll if `web.enable_lifecycle` is on.",
+        method="POST",
+    ),
 )
 
 OPEN_PATHS: Final = frozenset({"/-/healthy", "/-/ready"})

@@ -34,8 +34,8 @@ _HUNG_AFTER_SECONDS = 60.0
 
 
 _CROSS_SITE = (
-    "refused: a page of another site sent this request (Origin or Sec-Fetch-Site); reload with "
-    "curl or SIGHUP\n"
+    "refused: a page of another site sent this request (Origin or Sec-Fetch-Site); use curl or "
+    "a signal\n"
 )
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -43,13 +43,20 @@ Current = Callable[[], Config]
 """Returns the effective configuration."""
 Reload = Callable[[], Future[tuple[str, ...]]]
 """Requests a reload; the result holds every reason for which it failed."""
+Discover = Callable[[], None]
+"""Requests a discovery of every connection."""
 
 
 def application(
-    current: Current, store: SnapshotStore, renderer: Renderer, users: Users, reload: Reload
+    current: Current,
+    store: SnapshotStore,
+    renderer: Renderer,
+    users: Users,
+    reload: Reload,
+    discover: Discover,
 ) -> ASGIApp:
     """The ASGI application, with access for `users`."""
-    handlers = _Handlers(current, store, renderer, reload)
+    handlers = _Handlers(current, store, renderer, reload, discover)
     routes = [_route(endpoint, handlers) for endpoint in ENDPOINTS]
     routes += [Route(f"/{asset.path}", _asset_handler(asset), methods=["GET"]) for asset in ASSETS]
     app = Starlette(routes=routes)
@@ -69,12 +76,18 @@ class _Handlers:
     """One method per endpoint; they respond with what the pollers have published."""
 
     def __init__(
-        self, current: Current, store: SnapshotStore, renderer: Renderer, reload: Reload
+        self,
+        current: Current,
+        store: SnapshotStore,
+        renderer: Renderer,
+        reload: Reload,
+        discover: Discover,
     ) -> None:
         self._current = current
         self._store = store
         self._renderer = renderer
         self._reload = reload
+        self._discover = discover
         self._status = StatusPage(current, store)
 
     async def metrics(self, request: Request) -> Response:
@@ -120,15 +133,25 @@ class _Handlers:
         return _json(health, 200 if up else 503)
 
     async def reload(self, request: Request) -> Response:
-        if not self._current().web.enable_lifecycle:
-            hint = "not enabled; set web.enable_lifecycle: true or send SIGHUP\n"
-            return PlainTextResponse(hint, 403)
-        if _is_cross_site(request):
-            return PlainTextResponse(_CROSS_SITE, 403)
+        if (refusal := self._refusal(request, "SIGHUP")) is not None:
+            return refusal
         problems = await asyncio.wrap_future(self._reload())
         if problems:
             return PlainTextResponse("\n".join(("not reloaded", *problems, "")), 500)
         return PlainTextResponse("reloaded\n")
+
+    async def discover(self, request: Request) -> Response:
+        if (refusal := self._refusal(request, "SIGUSR1")) is not None:
+            return refusal
+        self._discover()
+        return PlainTextResponse("discovery starts at the next poll\n", 202)
+
+    def _refusal(self, request: Request, signal: str) -> Response | None:
+        """Why a request that changes what the exporter does is refused; None if it is not."""
+        if not self._current().web.enable_lifecycle:
+            hint = f"not enabled; set web.enable_lifecycle: true or send {signal}\n"
+            return PlainTextResponse(hint, 403)
+        return PlainTextResponse(_CROSS_SITE, 403) if _is_cross_site(request) else None
 
     async def queues(self, _: Request) -> Response:
         moment = moment_of(self._store, self._current())

@@ -52,7 +52,7 @@ def running() -> Iterator[Running]:
     store = SnapshotStore(["default"])
     renderer = Renderer(store, lambda: config)
     renderer.start()
-    app = application(lambda: config, store, renderer, Users({}), Future)
+    app = application(lambda: config, store, renderer, Users({}), Future, lambda: None)
     sock = open_socket("127.0.0.1:0")
     server = WebServer(app, sock, 40, None)
     errors = Errors()

@@ -132,7 +132,7 @@ def full(columns: Iterable[str] = EVERY_COLUMN) -> Snapshot:
         server,
         found,
     )
-    return snapshot("api", *facts, reports={"queues": report})
+    return snapshot("api", *facts, reports={"queues": report, "discovery": report})
 
 
 def targets(pattern: str = "ma*") -> Config:
