@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from exporter.bullmq import Queue
+from exporter.state.kept import UNKNOWN_COLUMNS, KeptColumns
 from exporter.state.stuck import NO_LOOKS, LookTotals, StuckJobs
 
 Value = TypeVar("Value", int, float, str, StuckJobs)
@@ -42,6 +43,8 @@ class QueueTable:
     """Every column that a subject declares; use `column` and `value` to read them."""
     ready: Sequence[int | None]
     """The number of jobs that a worker could start; None if a part of it is unknown."""
+    kept: KeptColumns = UNKNOWN_COLUMNS
+    """The numbers of finished jobs that are kept."""
     looks: LookTotals = NO_LOOKS
     """The looks at jobs that may be stuck."""
 

@@ -25,7 +25,7 @@ from exporter.diagnosis import (
 )
 from exporter.parsing import id_text
 from exporter.state.failures import example
-from exporter.state.history import Rates, rates
+from exporter.state.history import Rates, kept_rates, rates
 from exporter.state.snapshots import EventFacts, QueueEvents, Snapshot
 from exporter.state.workers import Worker
 from exporter.views.moment import Moment
@@ -91,6 +91,10 @@ class QueueView:
     """Up to ten of the workers, fewer if very many queues are watched."""
     odd_workers: tuple[OddWorkersView, ...]
     """Workers that do nothing while others work, and versions that differ."""
+    kept_completed_per_minute: float | None
+    """By how much the completed jobs that are kept have grown, over up to half an hour; negative if
+    more were removed."""
+    kept_failed_per_minute: float | None
     added_per_minute: float | None
     """From the events of the last minute, like the next two."""
     completed_per_minute: float | None
@@ -186,6 +190,7 @@ def _view(
 ) -> QueueView:
     row = queue_facts(database, index, moment.now, moment.blocked_after)
     table, diagnosis, workers = database.table, moment.diagnosis, row.known_workers
+    kept = kept_rates(moment.past(moment.known[database.connection]), moment.now, table, index)
     reason = diagnosis.blocked.get((database.connection, row.queue))
     return QueueView(
         connection=database.connection,
@@ -204,6 +209,8 @@ def _view(
             OddWorkersView(odd.oddity, odd.proof, WORKER_HINTS[odd.oddity])
             for odd in odd_workers(row)
         ),
+        kept_completed_per_minute=kept.completed if kept is not None else None,
+        kept_failed_per_minute=kept.failed if kept is not None else None,
         added_per_minute=per_minute.added if per_minute is not None else None,
         completed_per_minute=per_minute.completed if per_minute is not None else None,
         failed_per_minute=per_minute.failed if per_minute is not None else None,

@@ -31,6 +31,8 @@ def view(queue: str, reason: str | None = None, **changes: object) -> QueueView:
         "failures": (),
         "workers": 1,
         "idle_workers": 1,
+        "kept_completed_per_minute": 0.0,
+        "kept_failed_per_minute": 0.0,
         "worker_connections": (),
         "odd_workers": (),
         "added_per_minute": 0.0,
