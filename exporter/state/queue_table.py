@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from exporter.bullmq import Queue
+from exporter.state.failures import Failures
 from exporter.state.kept import UNKNOWN_COLUMNS, KeptColumns
 from exporter.state.stuck import NO_LOOKS, LookTotals, StuckJobs
 
-Value = TypeVar("Value", int, float, str, StuckJobs)
+Value = TypeVar("Value", int, float, str, StuckJobs, Failures)
 
 
 @dataclass(frozen=True, eq=False)

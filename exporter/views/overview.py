@@ -11,6 +11,7 @@ from exporter.collectors.queues import STATES, STUCK
 from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE
 from exporter.collectors.queues.subjects.groups import GROUPS
 from exporter.collectors.queues.subjects.limits import PAUSED
+from exporter.collectors.queues.subjects.retry_reasons import RETRY_REASONS
 from exporter.collectors.queues.subjects.scheduled import DELAYED_OVERDUE_JOBS
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
 from exporter.diagnosis import (
@@ -24,9 +25,9 @@ from exporter.diagnosis import (
     queue_facts,
 )
 from exporter.parsing import id_text
-from exporter.state.failures import example
+from exporter.state.failures import Failures, example
 from exporter.state.history import Rates, kept_rates, rates
-from exporter.state.snapshots import EventFacts, QueueEvents, Snapshot
+from exporter.state.snapshots import EventFacts, Snapshot
 from exporter.state.workers import Worker
 from exporter.views.moment import Moment
 
@@ -54,7 +55,7 @@ class OddWorkersView:
 
 @dataclass(frozen=True, slots=True)
 class FailureView:
-    """Failed jobs of one class."""
+    """Failed jobs of one class, or failed attempts that were retried."""
 
     name: str
     """What their reasons have in common."""
@@ -103,6 +104,9 @@ class QueueView:
     """Jobs that will not go on by themselves, up to ten of a kind."""
     failures: tuple[FailureView, ...]
     """By class, the most frequent first; empty if `events.failure_classes` is off."""
+    retries: tuple[FailureView, ...]
+    """The same of attempts that were retried: a sample, of which the times are those of the looks
+    at these jobs."""
     reason: str | None
     """Why the queue is blocked; None if it is not."""
     hint: str | None
@@ -161,13 +165,13 @@ def _events(
     past = moment.stored.past.get(snapshot.connection, ())
     at = snapshot.facts[EventFacts].at
     return {
-        queue: (rates(past, at, queue, events), _failures(moment, events))
+        queue: (rates(past, at, queue, events), _failures(moment, events.failures))
         for queue, events in facts.queues.items()
     }
 
 
-def _failures(moment: Moment, events: QueueEvents) -> tuple[FailureView, ...]:
-    found = sorted(events.failures.items(), key=lambda each: -each[1].count)
+def _failures(moment: Moment, classes: Failures) -> tuple[FailureView, ...]:
+    found = sorted(classes.items(), key=lambda each: -each[1].count)
     return tuple(
         FailureView(
             name=name,
@@ -220,6 +224,7 @@ def _view(
             for job in table.value(column, index) or ()
         ),
         failures=failures,
+        retries=_failures(moment, table.value(RETRY_REASONS, index) or {}),
         reason=reason.value if reason is not None else None,
         hint=hint(reason, database, row, diagnosis.isolations) if reason is not None else None,
     )
