@@ -398,13 +398,22 @@ def _timed() -> list[Panel]:
 
 
 def _stuck() -> list[Panel]:
+    failures = increase("bullmq_queue_job_failures_total", by=f"{BY_QUEUE}, class")
     return [
         lines(
             "Stuck jobs",
             "Which jobs will not go on by themselves?",
             Query(gauge("bullmq_queue_stuck_jobs", by=f"{BY_QUEUE}, kind"), "{{kind}}"),
             no_value="None",
-            width=24,
+            width=12,
+        ),
+        lines(
+            "Failures by class",
+            "Why do jobs fail for good? The 10 most frequent classes of reasons.",
+            Query(top(10, f"sum by (job, class) ({failures})"), "{{class}}"),
+            no_value="Needs events.failure_classes",
+            bars=True,
+            width=12,
         ),
     ]
 

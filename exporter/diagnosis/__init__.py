@@ -14,6 +14,7 @@ from exporter.diagnosis.blocked import (
 from exporter.diagnosis.cluster import one_node
 from exporter.diagnosis.databases import databases_of
 from exporter.diagnosis.hints import STUCK_HINTS, WORKER_HINTS, hint
+from exporter.diagnosis.memory import full_in_seconds
 from exporter.diagnosis.sync import differing, explain_pair, groups_hint, verdict
 from exporter.diagnosis.workers import odd_workers
 
@@ -30,6 +31,7 @@ __all__ = [
     "diagnose",
     "differing",
     "explain_pair",
+    "full_in_seconds",
     "groups_hint",
     "hint",
     "known_workers",

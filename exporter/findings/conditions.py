@@ -28,6 +28,7 @@ CONDITIONS: Final[Mapping[str, Condition]] = {
     "JobsWaitingFarTooLong": queues.jobs_waiting,
     "QueueNotDraining": queues.queue_not_draining,
     "BacklogGrowing": queues.backlog_growing,
+    "KeptJobsFillMemory": queues.kept_jobs_fill_memory,
     "NoWorkers": queues.no_workers,
     "StuckJobs": queues.stuck_jobs,
     "QueuePausedTooLong": queues.queue_paused,

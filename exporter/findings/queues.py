@@ -18,11 +18,19 @@ from exporter.collectors.queues.subjects.scheduled import (
 )
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
 from exporter.config.models import Target
-from exporter.diagnosis import INTENDED, STUCK_HINTS, Database, hint, known_workers, queue_facts
+from exporter.diagnosis import (
+    INTENDED,
+    STUCK_HINTS,
+    Database,
+    full_in_seconds,
+    hint,
+    known_workers,
+    queue_facts,
+)
 from exporter.findings.model import Hit, Limits, Text
-from exporter.state.history import NO_EVENTS, Counts, Past, counts_of, growth, window
+from exporter.state.history import NO_EVENTS, Counts, Past, counts_of, growth, slope, window
 from exporter.state.queue_table import Column
-from exporter.state.snapshots import EventFacts, QueueEvents
+from exporter.state.snapshots import EventFacts, QueueEvents, ServerFacts
 from exporter.state.stuck import StuckJob, StuckKind
 from exporter.views.formatting import age, printable
 from exporter.views.moment import Moment
@@ -236,16 +244,34 @@ def backlog_growing(moment: Moment, limits: Limits) -> Iterator[Hit]:
             if ready <= limits["above_jobs"] or paused:
                 continue
             depths = [(e.at, e.ready.get(table.queues[index], 0)) for e in past]
-            if _slope([*depths, (moment.now, ready)]) > 0:
+            if slope([*depths, (moment.now, ready)]) > 0:
                 yield _hit(database, index, ready)
 
 
-def _slope(points: list[tuple[float, int]]) -> float:
-    """The slope of the least-squares line, as `deriv` in Prometheus."""
-    mean_x = sum(x for x, _ in points) / len(points)
-    mean_y = sum(y for _, y in points) / len(points)
-    spread = sum((x - mean_x) ** 2 for x, _ in points)
-    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
+def kept_jobs_fill_memory(moment: Moment, limits: Limits) -> Iterator[Hit]:
+    for database in moment.databases:
+        snapshot, table = moment.known[database.connection], database.table
+        server = moment.facts(snapshot, ServerFacts)
+        past = window(moment.past(snapshot), moment.now, limits["window"])
+        if server is None or not past or moment.now - past[0].at < limits["window"] / 2:
+            continue
+        full = full_in_seconds(past, server, moment.now, limits["window"])
+        if full is None or full >= limits["below_seconds"]:
+            continue
+        for index, queue in enumerate(table.queues):
+            kept = table.kept.of(index)
+            known = [(entry.at, entry.kept.of(queue, index)) for entry in past]
+            points = [(at, float(sum(each))) for at, each in known if each is not None]
+            if kept is None or not points or sum(kept) <= points[0][1]:
+                continue
+            growth = slope([*points, (moment.now, float(sum(kept)))])
+            if growth > limits["above_per_second"]:
+                detail = (
+                    f"{sum(kept) - points[0][1]:,.0f} more finished jobs are kept than "
+                    f"{age(moment.now - points[0][0])} ago; at this rate, the memory of "
+                    f"{database.connection} is full in {age(full)}"
+                )
+                yield _hit_of(database, queue, full, detail)
 
 
 # --- shared --------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from exporter.rules.model import Alert, Setting, Severity, Subject, seconds
-from exporter.rules.recordings import READY
+from exporter.rules.recordings import KEPT, READY
 
 OVERVIEW, QUEUE, REDIS, EXPORTER = (
     "bullmq-overview",
@@ -21,6 +21,7 @@ OVERVIEW, QUEUE, REDIS, EXPORTER = (
 
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
+_DAY: Final = 24 * HOUR
 _TEN_MINUTES: Final = seconds(10 * MINUTE)
 
 _NOT_PAUSED = "unless on (%queue) (max by (%queue) (bullmq_queue_paused) == 1)"
@@ -74,6 +75,12 @@ NOT_INTENDED: Final = f'reason!~"{"|".join(INTENDED)}"'
 _WAITING = "max by (%queue) (bullmq_queue_oldest_waiting_seconds)"
 _RUNNING = "max by (%queue) (bullmq_queue_oldest_active_seconds)"
 _SILENT = "time() - max by (%queue) (bullmq_queue_last_added_timestamp_seconds)"
+_MEMORY_LEFT = (
+    "(max by (%connection) (bullmq_redis_memory_max_bytes > 0) "
+    "- max by (%connection) (bullmq_redis_memory_used_bytes))"
+)
+_MEMORY_GROWTH = "(max by (%connection) (deriv(bullmq_redis_memory_used_bytes[%window])) > 0)"
+_FULL_IN = f"clamp_min({_MEMORY_LEFT} / {_MEMORY_GROWTH}, 0)"
 _REFUSES_WRITES = (
     "label_replace(max by (%connection) (bullmq_connection_writes_refused) == 1, "
     '"writer", "$1", "connection", "(.*)")'
@@ -303,6 +310,24 @@ ALERTS: Final = (
         QUEUE,
         seconds(30 * MINUTE),
         {"above_jobs": Setting(1000), "window": seconds(30 * MINUTE)},
+    ),
+    Alert(
+        "KeptJobsFillMemory",
+        Severity.WARNING,
+        Subject.QUEUE,
+        f"(deriv({KEPT}[%window]) > %above_per_second) * 0 "
+        f"+ on (%connection) group_left () ({_FULL_IN} < %below_seconds)",
+        f"Kept jobs grow, and memory is full in {{{{ $value | humanizeDuration }}}}: {_QUEUE_NAME}",
+        f"{_QUEUE_NAME} keeps more and more finished jobs, and the memory of its Redis grows: at "
+        "this rate it reaches maxmemory in {{ $value | humanizeDuration }}. Set removeOnComplete "
+        "and removeOnFail.",
+        QUEUE,
+        seconds(30 * MINUTE),
+        {
+            "above_per_second": Setting(0.5),
+            "below_seconds": seconds(7 * _DAY),
+            "window": seconds(30 * MINUTE),
+        },
     ),
     Alert(
         "NoWorkers",

@@ -10,6 +10,7 @@ from typing import Final
 from exporter.rules.model import Recording
 
 READY: Final = "queue:bullmq_queue_ready:max"
+KEPT: Final = "queue:bullmq_queue_kept:max"
 WAIT_P95: Final = "queue:bullmq_queue_job_wait_seconds:p95_5m"
 RUN_P95: Final = "queue:bullmq_queue_job_run_seconds:p95_5m"
 
@@ -24,6 +25,10 @@ RECORDINGS: Final = (
         READY,
         "sum by (%queue) "
         '(max by (%queue, state) (bullmq_queue_size{state=~"waiting|prioritized"}))',
+    ),
+    Recording(
+        KEPT,
+        'sum by (%queue) (max by (%queue, state) (bullmq_queue_size{state=~"completed|failed"}))',
     ),
     Recording(WAIT_P95, _p95("bullmq_queue_job_wait_seconds")),
     Recording(RUN_P95, _p95("bullmq_queue_job_run_seconds")),

@@ -9,6 +9,8 @@ from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from typing import Final
 
+from exporter.state.failures import FailureClasses
+
 _CAPACITY: Final = 4096
 """Number of jobs that are counted at a time; at about 400 bytes each, less than 2 MB."""
 _RECURRING: Final = 2
@@ -80,10 +82,25 @@ class Redeliveries:
 class EventSuspects:
     """The suspicious jobs of one queue."""
 
-    __slots__ = ("_held", "_recurring", "_redeliveries", "noted")
+    __slots__ = (
+        "_held",
+        "_recurring",
+        "_redeliveries",
+        "_retried",
+        "noted",
+        "retries",
+        "retry_reasons",
+    )
 
-    def __init__(self, redeliveries: Redeliveries) -> None:
+    def __init__(
+        self, redeliveries: Redeliveries, retry_reasons: FailureClasses | None = None
+    ) -> None:
         self._redeliveries = redeliveries
+        self.retry_reasons = retry_reasons
+        """The reasons of retries, which the queue collector reads; None if they are not wanted."""
+        self.retries = 0
+        """Number of retries, if their reasons are wanted."""
+        self._retried: OrderedDict[bytes, None] | None = None
         self._recurring: OrderedDict[bytes, None] | None = None
         self._held: OrderedDict[bytes, None] | None = None
         self.noted = 0
@@ -93,6 +110,11 @@ class EventSuspects:
     def recurring(self) -> Sequence[bytes]:
         """IDs of jobs that stalled or were retried at least twice, the most recent last."""
         return tuple(self._recurring or ())
+
+    @property
+    def retried_jobs(self) -> Sequence[bytes]:
+        """IDs of jobs that were retried, the most recent last, if their reasons are wanted."""
+        return tuple(self._retried or ())
 
     @property
     def held_deduplications(self) -> Sequence[bytes]:
@@ -106,6 +128,9 @@ class EventSuspects:
     def retried(self, job: bytes) -> None:
         """Note that a job returned from active to waiting or delayed."""
         self._note(job, self._redeliveries.retries.add((self, job)))
+        if self.retry_reasons is not None:
+            self._retried = _with(self._retried, job)
+            self.retries += 1
 
     def deduplicated(self, deduplication: bytes) -> None:
         """Note that an add was ignored, because a job holds this deduplication ID."""
@@ -114,7 +139,7 @@ class EventSuspects:
 
     def reset(self) -> None:
         """Forget all jobs: IDs start over."""
-        self._recurring = self._held = None
+        self._recurring = self._held = self._retried = None
 
     def _note(self, job: bytes, times: int) -> None:
         if times >= _RECURRING:

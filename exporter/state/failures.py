@@ -139,6 +139,10 @@ class FailureClass:
     """Its reason, truncated. It may contain anything: `example` redacts it."""
 
 
+Failures = Mapping[str, FailureClass]
+"""By class."""
+
+
 class FailureClasses:
     """The failures of one queue by class; those beyond the maximum count as `OTHER`."""
 

@@ -6,12 +6,13 @@ needs no command.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from exporter.bullmq import Queue
 from exporter.connection import ErrorClass
+from exporter.state.kept import NO_KEPT_JOBS, KeptJobs, KeptRates
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import EventFacts, QueueEvents, ServerFacts, Snapshot
 
@@ -58,6 +59,8 @@ class Entry:
     """Errors by collector and class."""
     server: Mapping[str, float]
     """`ServerFacts.values`."""
+    kept: KeptJobs = NO_KEPT_JOBS
+    """The finished jobs that are kept."""
 
 
 Past = tuple[Entry, ...]
@@ -136,13 +139,29 @@ def _entry(last: Entry | None, snapshot: Snapshot) -> Entry:
             for kind, count in report.errors.items()
         },
         server.facts.values if server is not None and isinstance(server.facts, ServerFacts) else {},
+        _kept(last, table.facts) if table is not None else NO_KEPT_JOBS,
     )
+
+
+def _kept(last: Entry | None, table: object) -> KeptJobs:
+    if not isinstance(table, QueueTable):
+        return NO_KEPT_JOBS
+    found = KeptJobs.of_columns(table.queues, table.kept)
+    return last.kept if last is not None and last.kept == found else found
 
 
 def _ready(table: QueueTable) -> dict[Queue, int]:
     return {
         queue: count for queue, count in zip(table.queues, table.known_ready, strict=True) if count
     }
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """The slope of the least-squares line, as `deriv` in Prometheus."""
+    mean_x = sum(x for x, _ in points) / len(points)
+    mean_y = sum(y for _, y in points) / len(points)
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
 
 
 def window(past: Past, now: float, seconds: float) -> Past:
@@ -163,6 +182,26 @@ def rates(past: Past, at: float, queue: Queue, events: QueueEvents) -> Rates | N
         if before is not None:
             seconds = at - entry.at
             return _grown(before, events, seconds / 60) if seconds >= _MIN_SECONDS else None
+    return None
+
+
+def kept_rates(past: Past, now: float, table: QueueTable, row: int) -> KeptRates | None:
+    """By how much the kept jobs of a row have grown, over the last half hour or the known part.
+
+    None until a minute is known, or if they are unknown.
+    """
+    queue = table.queues[row]
+    kept = table.kept.of(row)
+    for entry in past:
+        before = entry.kept.of(queue, row)
+        if before is None:
+            continue
+        minutes = (now - entry.at) / 60
+        if kept is None or minutes < 1:
+            return None
+        return KeptRates(
+            (kept.completed - before.completed) / minutes, (kept.failed - before.failed) / minutes
+        )
     return None
 
 

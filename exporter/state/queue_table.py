@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from exporter.bullmq import Queue
+from exporter.state.failures import Failures
+from exporter.state.kept import UNKNOWN_COLUMNS, KeptColumns
 from exporter.state.stuck import NO_LOOKS, LookTotals, StuckJobs
 
-Value = TypeVar("Value", int, float, str, StuckJobs)
+Value = TypeVar("Value", int, float, str, StuckJobs, Failures)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,8 @@ class QueueTable:
     """The number of jobs that a worker could start; None if a part of it is unknown."""
     known_ready: Sequence[int]
     """The part of `ready` that is known: so many jobs a worker could start at least."""
+    kept: KeptColumns = UNKNOWN_COLUMNS
+    """The numbers of finished jobs that are kept."""
     looks: LookTotals = NO_LOOKS
     """The looks at jobs that may be stuck."""
 

@@ -11,6 +11,7 @@ from exporter.collectors.queues import STATES, STUCK
 from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE
 from exporter.collectors.queues.subjects.groups import GROUPS
 from exporter.collectors.queues.subjects.limits import PAUSED
+from exporter.collectors.queues.subjects.retry_reasons import RETRY_REASONS
 from exporter.collectors.queues.subjects.scheduled import DELAYED_OVERDUE_JOBS
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
 from exporter.diagnosis import (
@@ -24,9 +25,9 @@ from exporter.diagnosis import (
     queue_facts,
 )
 from exporter.parsing import id_text
-from exporter.state.failures import example
-from exporter.state.history import Rates, rates
-from exporter.state.snapshots import EventFacts, QueueEvents, Snapshot
+from exporter.state.failures import Failures, example
+from exporter.state.history import Rates, kept_rates, rates
+from exporter.state.snapshots import EventFacts, Snapshot
 from exporter.state.workers import Worker
 from exporter.views.moment import Moment
 
@@ -54,7 +55,7 @@ class OddWorkersView:
 
 @dataclass(frozen=True, slots=True)
 class FailureView:
-    """Failed jobs of one class."""
+    """Failed jobs of one class, or failed attempts that were retried."""
 
     name: str
     """What their reasons have in common."""
@@ -91,6 +92,10 @@ class QueueView:
     """Up to ten of the workers, fewer if very many queues are watched."""
     odd_workers: tuple[OddWorkersView, ...]
     """Workers that do nothing while others work, and versions that differ."""
+    kept_completed_per_minute: float | None
+    """By how much the completed jobs that are kept have grown, over up to half an hour; negative if
+    more were removed."""
+    kept_failed_per_minute: float | None
     added_per_minute: float | None
     """From the events of the last minute, like the next two."""
     completed_per_minute: float | None
@@ -99,6 +104,9 @@ class QueueView:
     """Jobs that will not go on by themselves, up to ten of a kind."""
     failures: tuple[FailureView, ...]
     """By class, the most frequent first; empty if `events.failure_classes` is off."""
+    retries: tuple[FailureView, ...]
+    """The same of attempts that were retried: a sample, of which the times are those of the looks
+    at these jobs."""
     reason: str | None
     """Why the queue is blocked; None if it is not."""
     hint: str | None
@@ -157,13 +165,13 @@ def _events(
     past = moment.stored.past.get(snapshot.connection, ())
     at = snapshot.facts[EventFacts].at
     return {
-        queue: (rates(past, at, queue, events), _failures(moment, events))
+        queue: (rates(past, at, queue, events), _failures(moment, events.failures))
         for queue, events in facts.queues.items()
     }
 
 
-def _failures(moment: Moment, events: QueueEvents) -> tuple[FailureView, ...]:
-    found = sorted(events.failures.items(), key=lambda each: -each[1].count)
+def _failures(moment: Moment, classes: Failures) -> tuple[FailureView, ...]:
+    found = sorted(classes.items(), key=lambda each: -each[1].count)
     return tuple(
         FailureView(
             name=name,
@@ -186,6 +194,7 @@ def _view(
 ) -> QueueView:
     row = queue_facts(database, index, moment.now, moment.blocked_after)
     table, diagnosis, workers = database.table, moment.diagnosis, row.known_workers
+    kept = kept_rates(moment.past(moment.known[database.connection]), moment.now, table, index)
     reason = diagnosis.blocked.get((database.connection, row.queue))
     return QueueView(
         connection=database.connection,
@@ -204,6 +213,8 @@ def _view(
             OddWorkersView(odd.oddity, odd.proof, WORKER_HINTS[odd.oddity])
             for odd in odd_workers(row)
         ),
+        kept_completed_per_minute=kept.completed if kept is not None else None,
+        kept_failed_per_minute=kept.failed if kept is not None else None,
         added_per_minute=per_minute.added if per_minute is not None else None,
         completed_per_minute=per_minute.completed if per_minute is not None else None,
         failed_per_minute=per_minute.failed if per_minute is not None else None,
@@ -213,6 +224,7 @@ def _view(
             for job in table.value(column, index) or ()
         ),
         failures=failures,
+        retries=_failures(moment, table.value(RETRY_REASONS, index) or {}),
         reason=reason.value if reason is not None else None,
         hint=hint(reason, database, row, diagnosis.isolations) if reason is not None else None,
     )

@@ -47,12 +47,17 @@ def table(views: Sequence[QueueView]) -> list[tuple[str, bool]]:
 
 
 def failure_lines(views: Sequence[QueueView]) -> list[str]:
-    """Why jobs failed, most frequent class first; up to three lines per queue."""
+    """Why jobs failed and attempts were retried, most frequent class first.
+
+    Up to three lines of each per queue.
+    """
     return [
-        f"{counted(failure.count, 'failed job')} of {printable(f'{view.prefix}:{view.queue}')}: "
-        f"{printable(failure.name)}"
+        f"{number} of {printable(f'{view.prefix}:{view.queue}')}: {printable(failure.name)}"
         for view in views
-        for failure in view.failures[:_MAX_CLASSES]
+        for number, failure in (
+            *((counted(each.count, "failed job"), each) for each in view.failures[:_MAX_CLASSES]),
+            *((f"{each.count:,} sampled as retried", each) for each in view.retries[:_MAX_CLASSES]),
+        )
     ]
 
 

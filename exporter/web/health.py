@@ -8,6 +8,7 @@ from typing import Any
 
 from exporter.collectors.queues import jobs_by_state
 from exporter.connection import Metadata
+from exporter.diagnosis import full_in_seconds
 from exporter.findings import verdict_of
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import (
@@ -56,11 +57,16 @@ def _connection(moment: Moment, name: str) -> dict[str, Any]:
         "metadata": shown_metadata(snapshot.metadata),
         "database": moment.owners[name],
         "server": server and dict(server.info),
-        "memory": server and {key: server.values.get(key) for key in _MEMORY},
+        "memory": server and _memory(moment, snapshot, server),
         "keys": server and server.values.get("keys"),
         "bullmq": _prefixes(moment, snapshot),
         "collectors": {name: _report(report) for name, report in snapshot.reports.items()},
     }
+
+
+def _memory(moment: Moment, snapshot: Snapshot, server: ServerFacts) -> dict[str, float | None]:
+    full = full_in_seconds(moment.past(snapshot), server, moment.now)
+    return {key: server.values.get(key) for key in _MEMORY} | {"memory_full_in_seconds": full}
 
 
 def shown_metadata(metadata: Metadata | None) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from tests.support.acl import commands_of, published_acls
 from tests.support.command import command
 from tests.support.daemon import Daemon, daemon
 from tests.support.pages import every, jobs, parse, value
-from tests.support.redis_data import add_queues
+from tests.support.redis_data import add_event, add_queues
 from tests.support.servers import Server, valkey
 from tests.support.tls import TLSFront, write_certificates
 from tests.support.waiting import wait_for
@@ -170,12 +170,17 @@ def fill(client: redis.Redis) -> None:
 def test_the_exporter_sends_only_declared_commands(server: Server, tmp_path: Path) -> None:
     fill(server.client())
     server.client().config_resetstat()
-    config = f'connections: {{a: {{url: "{server.url}"}}}}\npoll: {{interval_seconds: 0.5}}'
+    config = (
+        f'connections: {{a: {{url: "{server.url}"}}}}\npoll: {{interval_seconds: 0.5}}\n'
+        "events: {failure_classes: true}"
+    )
     with daemon(tmp_path, config) as running:
         wait_for(lambda: every(running.samples(), "bullmq_sync_success"), "a sync round")
         name = "bullmq_connection_ping_seconds_count"
         wait_for(lambda: (value(running.samples(), name) or 0) > 3, "some polls")
-        for rotated in ("memory|usage", "sscan"):
+        for event, previous in (("active", "waiting"), ("waiting", "active"), ("drained", "")):
+            add_event(server.client(), event, queue="mail", prev=previous)
+        for rotated in ("memory|usage", "sscan", "hstrlen"):
             wait_for(
                 lambda name=rotated: name in str(server.client().info("commandstats")), rotated
             )
@@ -188,7 +193,7 @@ def test_the_exporter_sends_only_declared_commands(server: Server, tmp_path: Pat
         command.acl_name for command in SYNC_COMMANDS
     }
     # the test's own client
-    assert sent - {"hello", "client|setinfo"} == known
+    assert sent - {"hello", "client|setinfo", "xadd"} == known
 
 
 @pytest.mark.parametrize("with_sync", [True, False])

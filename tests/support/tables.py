@@ -8,8 +8,10 @@ from typing import Any
 from exporter.bullmq import Queue
 from exporter.collectors.queues import COLUMNS
 from exporter.collectors.queues.arithmetic import known_sums, sums
+from exporter.collectors.queues.subjects.finished import COMPLETED, FAILED
 from exporter.collectors.queues.subjects.prioritized import PRIORITIZED
 from exporter.collectors.queues.subjects.waiting import WAITING
+from exporter.state.kept import KeptColumns
 from exporter.state.queue_table import QueueTable
 
 _BY_NAME = {column.name: column for column in COLUMNS}
@@ -21,4 +23,5 @@ def queue_table(queues: Sequence[Queue], rows: Sequence[Mapping[str, Any]]) -> Q
     assert not unknown, f"no subject declares {unknown}"
     columns = {column: [row.get(name) for row in rows] for name, column in _BY_NAME.items()}
     parts = columns[WAITING], columns[PRIORITIZED]
-    return QueueTable(tuple(queues), columns, sums(*parts), known_sums(*parts))
+    kept = KeptColumns(columns[COMPLETED], columns[FAILED])
+    return QueueTable(tuple(queues), columns, sums(*parts), known_sums(*parts), kept)

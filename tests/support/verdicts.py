@@ -13,7 +13,7 @@ from tests.support.prometheus import Prometheus
 Found = tuple[str, frozenset[tuple[str, str]]]
 """An alert's full name, and its labels without those of the target."""
 
-NEEDS_HISTORY = {"BullMQQueueNotDraining", "BullMQBacklogGrowing"}
+NEEDS_HISTORY = {"BullMQQueueNotDraining", "BullMQBacklogGrowing", "BullMQKeptJobsFillMemory"}
 """Alerts that fire after a delay, instead of which a finding needs history."""
 TARGET_LABELS = {"job", "instance", "__name__"}
 _UNKNOWABLE = {f"BullMQ{name}" for name in NO_CONDITION}

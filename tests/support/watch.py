@@ -6,7 +6,7 @@ from typing import Any
 
 from exporter.collectors import collectors_for
 from exporter.config.loader import load
-from exporter.config.models import Config, Connection, Queues
+from exporter.config.models import Config, Connection, Events, Queues
 from exporter.connection import Client, ClientRegistry
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller
@@ -17,12 +17,15 @@ from tests.support.pages import Samples, parse
 from tests.support.waiting import LIMIT_SECONDS
 
 
-def config_for(url: str, *, cluster: bool = False, **queues: Any) -> Config:
+def config_for(
+    url: str, *, cluster: bool = False, events: Events | None = None, **queues: Any
+) -> Config:
     """The default configuration for one connection, `default`, with very long timeouts."""
     config = load(None, {"REDIS_URL": url})
     connection = patient(config.connections["default"].model_copy(update={"cluster": cluster}))
     update = {
         "queues": Queues(**queues),
+        "events": events or config.events,
         "connections": {"default": connection},
         "poll": config.poll.model_copy(update={"stale_after_seconds": LIMIT_SECONDS}),
     }
@@ -38,8 +41,10 @@ def patient(connection: Connection, seconds: float = LIMIT_SECONDS) -> Connectio
 class Watch:
     """A poller that is run by hand."""
 
-    def __init__(self, url: str, *, cluster: bool = False, **queues: Any) -> None:
-        self.config = config_for(url, cluster=cluster, **queues)
+    def __init__(
+        self, url: str, *, cluster: bool = False, events: Events | None = None, **queues: Any
+    ) -> None:
+        self.config = config_for(url, cluster=cluster, events=events, **queues)
         self.store = SnapshotStore(["default"])
         self.client: Client = ClientRegistry().get(self.config.connections["default"], "default")
         self._poller = Poller(

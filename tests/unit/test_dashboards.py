@@ -51,7 +51,6 @@ FOREIGN = {
     "process_start_time_seconds",
 }
 NOT_SHOWN = {
-    "bullmq_queue_job_failures_total": "off by default; the status page shows the classes",
     "bullmq_queue_groups": "for BullMQ Pro alone; the status page says what it means",
     "bullmq_exporter_config_last_reload_success_timestamp_seconds": "of use in queries alone",
     "bullmq_redis_memory_fragmentation_ratio": "used and resident memory are side by side",

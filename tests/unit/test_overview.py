@@ -9,8 +9,8 @@ import pytest
 from exporter.bullmq import queue_of
 from exporter.collectors.queues import STATES
 from exporter.state.workers import WorkerCount, WorkerFacts
-from exporter.views.overview import OddWorkersView, Overview, QueueView, overview
-from exporter.views.queues_table import choose, table, worker_lines
+from exporter.views.overview import FailureView, OddWorkersView, Overview, QueueView, overview
+from exporter.views.queues_table import choose, failure_lines, table, worker_lines
 from exporter.views.sorting import SORTS, in_order
 from tests.support.factories import moment, snapshot_of
 from tests.support.tables import queue_table
@@ -29,8 +29,11 @@ def view(queue: str, reason: str | None = None, **changes: object) -> QueueView:
         "groups": None,
         "stuck": (),
         "failures": (),
+        "retries": (),
         "workers": 1,
         "idle_workers": 1,
+        "kept_completed_per_minute": 0.0,
+        "kept_failed_per_minute": 0.0,
         "worker_connections": (),
         "odd_workers": (),
         "added_per_minute": 0.0,
@@ -120,6 +123,17 @@ def test_odd_workers_are_lines_below_the_table() -> None:
     odd = OddWorkersView("silent", "1 of 3 workers is silent\n", "restart it")
     assert worker_lines([MAIL, view("etl", odd_workers=(odd,))]) == [
         "bull:etl: 1 of 3 workers is silent?; restart it"
+    ]
+
+
+def test_classes_of_failures_and_of_retries_are_lines_below_the_table() -> None:
+    failed = [FailureView(f"class {n}", 1000 - n, 1.0, 2.0, "7", "x") for n in range(9)]
+    retried = FailureView("timeout\n", 1, 1.0, 2.0, "7", "x")
+    assert failure_lines([MAIL, view("etl", failures=tuple(failed), retries=(retried,))]) == [
+        "1,000 failed jobs of bull:etl: class 0",
+        "999 failed jobs of bull:etl: class 1",
+        "998 failed jobs of bull:etl: class 2",
+        "1 sampled as retried of bull:etl: timeout?",
     ]
 
 

@@ -84,6 +84,18 @@ class TestConnections:
         _, worker = connection_views(moment(*both, sync=sync, settings=grouped))
         assert worker.sync == "all 2 connections of its group see its writes after 0.4 ms"
 
+    def test_when_the_memory_is_full(self, clock: StoppedClock) -> None:
+        store = SnapshotStore(["api"])
+        for minute in range(31):
+            clock.move(60)
+            values = {"memory_used_bytes": 1e8 + 6e4 * minute, "memory_max_bytes": 1e9}
+            queues = {MAIL: {"completed": 90 * minute, "failed": 5}}
+            store.publish(snapshot(queues=queues, server=ServerFacts({}, values, {})))
+        settings = config("api")
+        page = StatusPage(lambda: settings, store).write(Query()).decode()
+        assert "of 953.7 MiB, full in 10d at this rate" in page
+        assert "<td>2,700 <small>+90 /min</small></td><td>5</td>" in page
+
     def test_a_lost_connection_shows_no_latency(self) -> None:
         view = connection_views(moment(snapshot(up=False, last_error=refused(), ago=60)))[0]
         assert (view.status, view.ping_seconds, view.memory_bytes) == ("down", None, None)

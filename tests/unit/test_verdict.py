@@ -466,3 +466,70 @@ class TestNeverGreen:
         known = snapshot(queues={MAIL: {}})
         found = verdict(replace(known, facts={**known.facts, Discovered: Dated(facts, known.at)}))
         assert found.headline == "No queues found: prefix jobs on api"
+
+
+class TestKeptJobs:
+    """Finished jobs that are kept, in a Redis whose memory grows, over the last half hour."""
+
+    STEP = 60
+
+    def found(
+        self,
+        clock: StoppedClock,
+        *,
+        jobs: float = 0.6,
+        memory: float = 2000.0,
+        limit: float = 1e9,
+        minutes: int = 30,
+    ) -> Verdict:
+        """Growth of jobs and bytes each second."""
+        store = SnapshotStore(["api"])
+        for step in range(minutes + 1):
+            clock.move(self.STEP)
+            seconds = step * self.STEP
+            values = {"memory_used_bytes": 1e8 + memory * seconds, "memory_max_bytes": limit}
+            store.publish(
+                snapshot(
+                    queues={
+                        MAIL: {"completed": 1000 + int(jobs / 2 * seconds)}
+                        | {"failed": int(jobs / 2 * seconds)},
+                        IMAGES: {"completed": 5000},
+                    },
+                    workers=WORKERS,
+                    server=ServerFacts({}, values, {}),
+                )
+            )
+        return verdict_of(moment_of(store, config()))
+
+    def test_they_fill_the_memory_within_a_week(self, clock: StoppedClock) -> None:
+        (finding,) = self.found(clock).findings
+        assert finding.name == "KeptJobsFillMemory"
+        assert finding.labels == {"connection": "api", "prefix": "bull", "queue": "mail"}
+        assert "more finished jobs are kept than 30m ago" in finding.explanation
+        assert finding.explanation.endswith("at this rate, the memory of api is full in 5d")
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"jobs": 0.49},
+            {"memory": 1000.0},
+            {"memory": -1000.0},
+            {"limit": 0.0},
+            {"minutes": 10},
+        ],
+        ids=["fewer jobs", "over a week", "memory falls", "no limit", "too little known"],
+    )
+    def test_no_finding(self, changes: dict[str, Any], clock: StoppedClock) -> None:
+        assert self.found(clock, **changes).findings == ()
+
+
+def test_an_unknown_number_of_kept_jobs_is_no_growth(clock: StoppedClock) -> None:
+    store = SnapshotStore(["api"])
+    for step in range(31):
+        clock.move(60)
+        values = {"memory_used_bytes": 1e8 + 1e6 * step, "memory_max_bytes": 1e9}
+        count = None if step < 30 else 10**6
+        queues = {MAIL: {"completed": count, "failed": 0}}
+        server = ServerFacts({}, values, {})
+        store.publish(snapshot(queues=queues, workers=WORKERS, server=server))
+    assert "KeptJobsFillMemory" not in names(verdict_of(moment_of(store, config())))

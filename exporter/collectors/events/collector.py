@@ -153,7 +153,10 @@ class EventsCollector:
         self._followed = [s for s in self._all if s.enabled and s.located]
 
     def _stream(self, queue: Queue) -> Stream:
-        suspects = EventSuspects(self._redeliveries)
+        options = self._options
+        wanted = options.failure_classes
+        reasons = FailureClasses(options.max_failure_classes) if wanted else None
+        suspects = EventSuspects(self._redeliveries, reasons)
         aggregator, since_ms = self._aggregator(suspects), self._watched_since(queue)
         return Stream(queue, queue.key + b"events", aggregator, suspects, since_ms)
 
@@ -250,7 +253,7 @@ class EventsCollector:
             if stream.enabled:
                 self._freeze(stream)
             stream.previous_position = stream.read_after
-            if stream.suspects.noted:
+            if stream.suspects.noted or stream.suspects.retries:
                 self._suspects[stream.queue] = stream.suspects
         behind = [stream for stream in updated if stream.end is not None]
         # losses after the last end are counted by the next pass, even if no event follows

@@ -14,8 +14,10 @@ from exporter.collectors.queues.looks import LookBudget
 from exporter.collectors.queues.phases import Columns, read_batch
 from exporter.collectors.queues.rotation import Rotation
 from exporter.collectors.queues.subjects import COLUMNS
+from exporter.collectors.queues.subjects.finished import COMPLETED, FAILED
 from exporter.collectors.queues.subjects.prioritized import PRIORITIZED
 from exporter.collectors.queues.subjects.waiting import WAITING
+from exporter.state.kept import KeptColumns
 from exporter.state.queue_table import QueueTable
 
 
@@ -56,7 +58,8 @@ class QueueCollector:
         columns = self._table([columns for _, columns in batches])
         parts = columns[WAITING], columns[PRIORITIZED]
         ready, at_least = sums(*parts), known_sums(*parts)
-        return QueueTable(self._shown, columns, ready, at_least, self._looks.totals)
+        kept = KeptColumns(columns[COMPLETED], columns[FAILED])
+        return QueueTable(self._shown, columns, ready, at_least, kept, self._looks.totals)
 
     def _read(self, context: Context, now_ms: float) -> list[tuple[list[bool], Columns]]:
         """Read all batches; another one comes first at each poll, as looks have a budget."""

@@ -1,4 +1,4 @@
-"""Looks at jobs that may be stuck, within a budget of Redis' time."""
+"""Looks at jobs that may be stuck or were retried, within a budget of Redis' time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from exporter.state.stuck import LookTotals, StuckKind
 if TYPE_CHECKING:
     from exporter.collectors.queues.poll import BatchPoll
 
-_KINDS: Final = tuple(kind for kind in StuckKind if kind is not StuckKind.PRIORITY)
+RETRIES: Final = "retries"
+"""The look at the reasons of retries."""
+_KINDS: Final = (RETRIES, *(kind for kind in StuckKind if kind is not StuckKind.PRIORITY))
 """What is looked for with commands of its own."""
 LOOK_SECONDS: Final = 10.0
 """How often a queue is looked at: a stuck job is named by the second look."""
@@ -38,7 +40,7 @@ class LookBudget:
         """The largest balance: enough for a look at each queue, if the share is."""
         self._at: float | None = None
         self._common = 0.0
-        self._own: dict[StuckKind, float] = {}
+        self._own: dict[str, float] = {}
         """What is not reserved yet at this poll, for any kind and for each kind."""
         self._spent = 0.0
         self._cut = 0
@@ -53,7 +55,7 @@ class LookBudget:
         self._common = half
         self._own = dict.fromkeys(_KINDS, half / len(_KINDS))
 
-    def grant(self, kind: StuckKind, looks: int, microseconds: float) -> int:
+    def grant(self, kind: str, looks: int, microseconds: float) -> int:
         """How many of that many looks may be made, if each takes about so long; the rest is cut."""
         own = self._own[kind]
         granted = min(looks, math.ceil((own + self._common) / microseconds)) if looks else 0

@@ -80,18 +80,13 @@ def unix_seconds(field: Reply) -> float | None:
     return float(field) / 1000 if is_digits(field) else None
 
 
-class StuckSubject(Subject):
-    """Keeps the suspects of one kind, and fills its two columns."""
+class LookingSubject(Subject):
+    """Looks at queues in turn, as far as the budget allows."""
 
-    kind: ClassVar[StuckKind]
-    examples: ClassVar[Column[StuckJobs]]
-    number: ClassVar[Column[int]]
+    kind: ClassVar[str]
 
     def __init__(self, queues: Sequence[Queue]) -> None:
         super().__init__(queues)
-        self.suspects = PerRow[Suspects](len(queues), initial=NO_SUSPECTS)
-        self._stuck = PerRow[StuckJobs](len(queues), initial=())
-        self._number = PerRow[int | None](len(queues), initial=None)
         self._next_row = 0
         self._owed: set[int] = set()
         """Where looks were put off, and whose turn it is. Not kept if the set of queues changes:
@@ -112,6 +107,20 @@ class StuckSubject(Subject):
         in_turn = [*rows[place:], *rows[:place]]
         self._next_row, self._owed = in_turn[count], set(in_turn[count:])
         return sorted(in_turn[:count])
+
+
+class StuckSubject(LookingSubject):
+    """Keeps the suspects of one kind, and fills its two columns."""
+
+    kind: ClassVar[StuckKind]
+    examples: ClassVar[Column[StuckJobs]]
+    number: ClassVar[Column[int]]
+
+    def __init__(self, queues: Sequence[Queue]) -> None:
+        super().__init__(queues)
+        self.suspects = PerRow[Suspects](len(queues), initial=NO_SUSPECTS)
+        self._stuck = PerRow[StuckJobs](len(queues), initial=())
+        self._number = PerRow[int | None](len(queues), initial=None)
 
     def note_look(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exporter.diagnosis import explain_pair
+from exporter.diagnosis import explain_pair, full_in_seconds
 from exporter.findings import Status
 from exporter.state.snapshots import ServerFacts, Snapshot
 from exporter.views.formatting import UNKNOWN, printable
@@ -30,6 +30,8 @@ class ConnectionView:
     memory_bytes: float | None
     memory_max_bytes: float | None
     """0 means no limit."""
+    memory_full_in_seconds: float | None
+    """At the rate of the last half hour; None also if it does not grow, or without a limit."""
     policy: str
     """The maxmemory-policy; empty if unknown."""
     policy_is_safe: bool
@@ -58,6 +60,7 @@ def _untried(name: str) -> ConnectionView:
         ping_seconds=None,
         memory_bytes=None,
         memory_max_bytes=None,
+        memory_full_in_seconds=None,
         policy="",
         policy_is_safe=True,
         keys=None,
@@ -83,6 +86,9 @@ def _view(moment: Moment, snapshot: Snapshot) -> ConnectionView:
         ping_seconds=snapshot.ping_seconds if up else None,
         memory_bytes=values.get("memory_used_bytes"),
         memory_max_bytes=values.get("memory_max_bytes"),
+        memory_full_in_seconds=full_in_seconds(moment.past(snapshot), server, moment.now)
+        if server is not None
+        else None,
         policy=printable(info.get("maxmemory_policy", "")),
         policy_is_safe=values.get("eviction_safe") != 0,
         keys=values.get("keys"),

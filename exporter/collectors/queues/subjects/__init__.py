@@ -23,6 +23,7 @@ from exporter.collectors.queues.subjects.movement import Movement
 from exporter.collectors.queues.subjects.poison import PoisonJobs
 from exporter.collectors.queues.subjects.prioritized import Prioritized
 from exporter.collectors.queues.subjects.priority_bands import PriorityBands
+from exporter.collectors.queues.subjects.retry_reasons import RetryReasons
 from exporter.collectors.queues.subjects.scheduled import Delayed, Schedulers
 from exporter.collectors.queues.subjects.settings import Settings
 from exporter.collectors.queues.subjects.starving import Starving
@@ -65,6 +66,7 @@ def subjects_for(queues: Sequence[Queue]) -> tuple[Subject, ...]:
         Starving(queues, waiting, prioritized, movement),
         LeftDeduplications(queues),
         PoisonJobs(queues),
+        RetryReasons(queues),
         liveness,
     )
 
