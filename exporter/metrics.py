@@ -129,8 +129,8 @@ CONNECTION_PING = _histogram(
 CONNECTION_WRITES_REFUSED = _gauge(
     "bullmq_connection_writes_refused",
     _CONNECTION,
-    "Whether this Redis refuses writes (MISCONF, OOM, NOREPLICAS), as far as PING, the sync test "
-    "and its memory show.",
+    "Whether this Redis refuses writes (MISCONF, OOM, NOREPLICAS), as far as PING, INFO and the "
+    "sync test show.",
     "bullmq_connection_writes_refused == 1",
 )
 CONNECTION_RECONNECTS = _counter(

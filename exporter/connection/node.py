@@ -224,7 +224,10 @@ class NodeClient(Client):
         return self._identify(node.url.address, sentinel)
 
     def _identify(self, address: str, sentinel: str) -> Metadata:
-        """Set the connection's name and identify the server; what Redis refuses stays unknown."""
+        """Set the connection's name and identify the server; what Redis refuses stays unknown.
+
+        Raises `RedisFailure` if it is a sentinel: it has no keys, and refuses most commands.
+        """
         commands = (
             (CLIENT_SETNAME, (self.name,)),
             (CLIENT_ID, ()),
@@ -253,6 +256,12 @@ class NodeClient(Client):
             sentinel=sentinel,
         )
         known = known.with_info(info)
+        if known.mode == "sentinel":
+            text = (
+                f"{address} is a sentinel, not a Redis with queues; set sentinel.master, and list "
+                "it in sentinel.nodes"
+            )
+            raise RedisFailure(ErrorClass.PROTOCOL, text)
         if known.mode == "cluster" and not self._in_cluster:
             known = replace(known, other_masters=self._other_masters())
         return known

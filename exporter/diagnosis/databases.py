@@ -34,8 +34,8 @@ def databases_of(
 def _refused_writes(snapshot: Snapshot, server: ServerFacts | None, sync: SyncReport | None) -> str:
     """Why the server refuses writes; empty if it does not, as far as is known.
 
-    PING is refused after a failed snapshot, and the sync test sees every refusal. Full memory is
-    also seen in INFO, because the sync test may be off.
+    PING is refused after a failed snapshot, and the sync test sees every refusal. Full memory and
+    missing replicas are also seen in INFO, because the sync test may be off.
     """
     refusal = snapshot.ping_refusal
     if refusal is not None and refusal.kind is ErrorClass.WRITES_REFUSED:
@@ -44,7 +44,11 @@ def _refused_writes(snapshot: Snapshot, server: ServerFacts | None, sync: SyncRe
         check = pair.checks.get("writable") if pair.writer == snapshot.connection else None
         if check is not None and check.error is ErrorClass.WRITES_REFUSED:
             return check.detail
-    if server is None or server.values.get("eviction_safe") != 1:
+    if server is None:
+        return ""
+    if server.values.get("good_replicas") == 0:
+        return "fewer replicas are connected than min-replicas-to-write requires"
+    if server.values.get("eviction_safe") != 1:
         return ""
     used, limit = (server.values.get(f"memory_{kind}_bytes") for kind in ("used", "max"))
     if used is not None and limit and used >= limit:

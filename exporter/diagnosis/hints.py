@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
@@ -92,5 +93,11 @@ _MAX_NAMED: Final = 3
 
 
 def quoted(name: str) -> str:
-    """A name in quotes, with blanks at its ends and control characters visible."""
-    return json.dumps(name, ensure_ascii=False)
+    """A name in quotes, with blanks at its ends and what cannot be seen visible."""
+    composed = unicodedata.is_normalized("NFC", name)
+    return "".join(
+        char
+        if char.isprintable() and (composed or not unicodedata.combining(char))
+        else json.dumps(char)[1:-1]
+        for char in json.dumps(name, ensure_ascii=False)
+    )

@@ -162,6 +162,15 @@ def test_errors_if_sentinels_return_no_master(
     assert "wr0ng" not in lost.log
 
 
+def test_the_url_of_a_sentinel_names_the_remedy(steady: SentinelGroup) -> None:
+    """Its port is in many URLs by mistake; it has no keys, and refuses most commands."""
+    url = f"redis://:{PASSWORD}@{steady.nodes[0]}/0"
+    cause = f"{steady.nodes[0]} is a sentinel, not a Redis with queues; set sentinel.master"
+    last = command("check", REDIS_URL=url).stdout.splitlines()[-1]
+    assert last.startswith(f"NOT OK: default fails at login: protocol: {cause}")
+    assert cause in command("queues", "--once", REDIS_URL=url).stderr
+
+
 def test_check_shows_the_sentinels(steady: SentinelGroup, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(config(tmp_path, ["127.0.0.1:1", *steady.nodes[:1]]))

@@ -19,7 +19,7 @@ _COUNTERS: Final = (
     "rejected_connections",
 )
 _SUMS: Final = ("keys", "blocked_clients")
-_MINIMA: Final = ("eviction_safe", "connected_replicas")
+_MINIMA: Final = ("eviction_safe", "connected_replicas", "good_replicas")
 _MAXIMA: Final = ("start_timestamp_seconds",)
 # (usage, its limit), and further values: all from the master whose usage is closest to its limit
 _FULLEST: Final = (

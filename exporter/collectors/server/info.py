@@ -42,6 +42,9 @@ def server_values(info: Mapping[str, str]) -> dict[str, float]:
     values["start_timestamp_seconds"] = _start(info)
     if info.get("maxmemory_policy"):
         values["eviction_safe"] = float(info["maxmemory_policy"] == "noeviction")
+    if info.get("role") == "master":
+        # written only if min-replicas-to-write is set: replicas with little lag
+        values["good_replicas"] = _number(info.get("min_slaves_good_slaves"))
     if info.get("role") == "slave":
         values["master_link_up"] = float(info.get("master_link_status") == "up")
     values["connected_replicas"] = _number(info.get("connected_slaves"))
