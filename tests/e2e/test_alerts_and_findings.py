@@ -174,6 +174,14 @@ COURSES: Mapping[str, Callable[[Now], Known]] = {
         {**BUSY, "waiting": 1000 + 10 * now.wrong_minutes if now.wrong else 1000},
         events={"completed": 100 * now.minute},
     ),
+    "KeptJobsFillMemory": lambda now: one(
+        {**BUSY, "completed": 100 * now.wrong_minutes},
+        server=ServerFacts(
+            {},
+            {"memory_used_bytes": 5000.0 + now.wrong_minutes, "memory_max_bytes": 10_000.0},
+            {},
+        ),
+    ),
     "NoWorkers": lambda now: one(
         {**stuck(), "paused": 0}, workers={} if now.wrong else {MAIL: WorkerCount(1, 0)}
     ),
