@@ -147,27 +147,25 @@ class Overview:
 
 def overview(moment: Moment) -> Overview:
     """Every queue with fresh facts."""
-    views = []
-    for database in moment.databases:
-        events = _events(moment, moment.known[database.connection])
-        for index, queue in enumerate(database.table.queues):
-            views.append(_view(moment, database, index, *events.get(queue, (None, ()))))
+    views = [
+        queue_view(moment, database, row)
+        for database in moment.databases
+        for row in range(len(database.table.queues))
+    ]
     return Overview(tuple(views), moment.diagnosis.isolations)
 
 
 def _events(
-    moment: Moment, snapshot: Snapshot
-) -> dict[Queue, tuple[Rates | None, tuple[FailureView, ...]]]:
-    """The rates and the failures of the queues with fresh event facts."""
+    moment: Moment, snapshot: Snapshot, queue: Queue
+) -> tuple[Rates | None, tuple[FailureView, ...]]:
+    """The rates and the failures of a queue, if its event facts are fresh."""
     facts = moment.facts(snapshot, EventFacts)
-    if facts is None:
-        return {}
-    past = moment.stored.past.get(snapshot.connection, ())
+    events = facts.queues.get(queue) if facts is not None else None
+    if events is None:
+        return None, ()
     at = snapshot.facts[EventFacts].at
-    return {
-        queue: (rates(past, at, queue, events), _failures(moment, events.failures))
-        for queue, events in facts.queues.items()
-    }
+    per_minute = rates(moment.past(snapshot), at, queue, events)
+    return per_minute, _failures(moment, events.failures)
 
 
 def _failures(moment: Moment, classes: Failures) -> tuple[FailureView, ...]:
@@ -185,16 +183,13 @@ def _failures(moment: Moment, classes: Failures) -> tuple[FailureView, ...]:
     )
 
 
-def _view(
-    moment: Moment,
-    database: Database,
-    index: int,
-    per_minute: Rates | None,
-    failures: tuple[FailureView, ...],
-) -> QueueView:
+def queue_view(moment: Moment, database: Database, index: int) -> QueueView:
+    """The queue in the row `index` of the database's table."""
+    snapshot = moment.known[database.connection]
+    per_minute, failures = _events(moment, snapshot, database.table.queues[index])
     row = queue_facts(database, index, moment.now, moment.blocked_after)
     table, diagnosis, workers = database.table, moment.diagnosis, row.known_workers
-    kept = kept_rates(moment.past(moment.known[database.connection]), moment.now, table, index)
+    kept = kept_rates(moment.past(snapshot), moment.now, table, index)
     reason = diagnosis.blocked.get((database.connection, row.queue))
     return QueueView(
         connection=database.connection,

@@ -60,7 +60,8 @@ ENDPOINTS: Final = (
         "queues",
         "/health/queues",
         "every queue, and why it is blocked",
-        "Every queue: jobs by state, ages, workers, and the reason if it is blocked.",
+        "The verdict, and every queue: jobs by state, ages, workers, and why it is blocked. "
+        "`?connection=`, `?prefix=` and `?queue=` choose; `?limit=` and `?after=` return a page.",
         "application/json",
     ),
     # no media type: a probe's Accept header must not affect the result

@@ -9,7 +9,6 @@ from typing import Any
 from exporter.collectors.queues import jobs_by_state
 from exporter.connection import Metadata
 from exporter.diagnosis import full_in_seconds
-from exporter.findings import verdict_of
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import (
     CollectorReport,
@@ -19,6 +18,7 @@ from exporter.state.snapshots import (
     Snapshot,
 )
 from exporter.views.moment import Moment
+from exporter.web.background import Known
 
 _MEMORY = (
     "memory_used_bytes",
@@ -29,15 +29,16 @@ _MEMORY = (
 )
 
 
-def redis_health(moment: Moment) -> tuple[dict[str, Any], bool]:
+def redis_health(known: Known) -> tuple[dict[str, Any], bool]:
     """The response, and whether every connection reaches its Redis."""
+    moment = known.moment
     connections = {
         name: _connection(moment, name) | {"url": str(settings.url)}
         for name, settings in moment.config.connections.items()
     }
     up = sum(connection["status"] == "up" for connection in connections.values())
     status = "up" if up == len(connections) else "degraded" if up else "down"
-    verdict = verdict_of(moment).as_json()
+    verdict = known.verdict.as_json()
     found = {name: verdict[name] for name in ("verdict", "findings", "symptoms")}
     return {"status": status, **found, "connections": connections}, status == "up"
 

@@ -17,14 +17,14 @@ from starlette.types import ASGIApp
 
 from exporter.config.models import Config
 from exporter.exposition import Format, Renderer, Variant, acceptable, accepts_gzip, choose_format
-from exporter.findings import verdict_of
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import moment_of
-from exporter.views.overview import overview
 from exporter.web.auth import BasicAuth, Users
+from exporter.web.background import Background
 from exporter.web.endpoints import ENDPOINTS, HttpEndpoint
 from exporter.web.health import redis_health
 from exporter.web.no_store import NoStoreMiddleware
+from exporter.web.queues_health import QueuesQuery, QueuesQueryError, queues_health
 from exporter.web.status import ASSETS, Asset, Query, QueryError, StatusPage
 from exporter.web.sync_health import sync_health
 
@@ -88,7 +88,8 @@ class _Handlers:
         self._renderer = renderer
         self._reload = reload
         self._discover = discover
-        self._status = StatusPage(current, store)
+        self._background = Background(current, store)
+        self._status = StatusPage(self._background)
 
     async def metrics(self, request: Request) -> Response:
         form = choose_format(_header(request, "accept"))
@@ -126,7 +127,7 @@ class _Handlers:
         if name is not None and name not in config.connections:
             names = ", ".join(config.connections)
             return _json({"error": f"unknown connection; available: {names}"}, 404)
-        health, up = redis_health(moment_of(self._store, config))
+        health, up = await self._background.response("redis", redis_health)
         if name is not None:
             health = health["connections"][name]
             up = health["status"] == "up"
@@ -153,9 +154,13 @@ class _Handlers:
             return PlainTextResponse(hint, 403)
         return PlainTextResponse(_CROSS_SITE, 403) if _is_cross_site(request) else None
 
-    async def queues(self, _: Request) -> Response:
-        moment = moment_of(self._store, self._current())
-        return _json(verdict_of(moment).as_json() | overview(moment).as_json(), 200)
+    async def queues(self, request: Request) -> Response:
+        try:
+            query = QueuesQuery.of(request.query_params)
+        except QueuesQueryError as error:
+            return _json({"error": str(error)}, 400)
+        body = await self._background.response(query, lambda known: queues_health(known, query))
+        return Response(body, media_type="application/json")
 
     async def sync(self, _: Request) -> Response:
         if not self._current().sync.enabled:

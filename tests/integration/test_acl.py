@@ -16,6 +16,7 @@ from exporter.connection import Client, ErrorClass, RedisFailure, open_client
 from exporter.views.moment import moment_of
 from exporter.views.overview import overview
 from exporter.views.queues_table import table
+from exporter.web.background import Background
 from exporter.web.status.page import StatusPage
 from exporter.web.status.query import Query
 from tests.support.acl import commands_of, published_acls
@@ -111,5 +112,5 @@ def test_values_of_a_refused_command_are_unknown(server: Server, refused: str) -
     assert [view.paused for view in views] == [True if known else None]
     word = "paused" if known else "paused: ?"
     assert f"mail ({word})" in table(views)[1][0]
-    page = StatusPage(lambda: watch.config, watch.store).write(Query()).decode()
+    page = StatusPage(Background(lambda: watch.config, watch.store)).write(Query()).decode()
     assert f'<span class="tag">{word}</span>' in page

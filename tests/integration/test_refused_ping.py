@@ -12,6 +12,7 @@ import redis
 from exporter.connection import ErrorClass
 from exporter.findings import verdict_of
 from exporter.views.moment import moment_of
+from exporter.web.background import Known
 from exporter.web.health import redis_health
 from tests.support.pages import jobs, value
 from tests.support.redis_data import add_queues
@@ -59,7 +60,7 @@ def test_a_server_with_failed_snapshots_is_read(server: Server, tmp_path: Path) 
     assert refusal is not None
     assert refusal.kind is ErrorClass.WRITES_REFUSED
     moment = moment_of(watch.store, watch.config)
-    health, up = redis_health(moment)
+    health, up = redis_health(Known(moment))
     assert up
     assert health["connections"]["default"]["ping_refusal"]["detail"].startswith("MISCONF")
     found = verdict_of(moment)

@@ -24,6 +24,7 @@ from exporter.state.snapshots import (
 )
 from exporter.state.store import SnapshotStore
 from exporter.state.workers import Worker, WorkerCount, WorkerOddity
+from exporter.web.background import Background
 from exporter.web.status import ASSETS, Query, QueryError, StatusPage
 from exporter.web.status.assets import FOLDER
 from exporter.web.status.connections import connection_views
@@ -54,7 +55,7 @@ def store_of(*snapshots: Snapshot, sync: SyncReport | None = None) -> SnapshotSt
 def page_of(*snapshots: Snapshot, query: Query | None = None, **more: Any) -> str:
     store = store_of(*snapshots, **more)
     settings = config(*store.connections)
-    return StatusPage(lambda: settings, store).write(query or Query()).decode()
+    return StatusPage(Background(lambda: settings, store)).write(query or Query()).decode()
 
 
 class TestConnections:
@@ -92,7 +93,7 @@ class TestConnections:
             queues = {MAIL: {"completed": 90 * minute, "failed": 5}}
             store.publish(snapshot(queues=queues, server=ServerFacts({}, values, {})))
         settings = config("api")
-        page = StatusPage(lambda: settings, store).write(Query()).decode()
+        page = StatusPage(Background(lambda: settings, store)).write(Query()).decode()
         assert "of 953.7 MiB, full in 10d at this rate" in page
         assert "<td>2,700 <small>+90 /min</small></td><td>5</td>" in page
 
@@ -321,7 +322,7 @@ class TestRows:
 class TestCache:
     def test_a_page_is_rendered_once_per_poll(self) -> None:
         store = store_of(snapshot(queues={MAIL: {}}))
-        page = StatusPage(config, store)
+        page = StatusPage(Background(config, store))
         first = page.write(Query())
         assert page.write(Query()) is first
         assert page.write(Query(q="x")) is not first
@@ -330,18 +331,18 @@ class TestCache:
 
     def test_a_page_is_rendered_again_when_values_become_stale(self, clock: StoppedClock) -> None:
         store = store_of(snapshot(queues={MAIL: {}}))
-        page = StatusPage(config, store)
+        page = StatusPage(Background(config, store))
         assert b"All is well" in page.write(Query())
         clock.move(20)
         assert b"Redis unreachable" in page.write(Query())
         assert b"|mail" not in page.write(Query())
 
     def test_the_number_of_cached_pages_is_limited(self) -> None:
-        page = StatusPage(config, store_of(snapshot()))
+        background = Background(config, store_of(snapshot()))
+        page = StatusPage(background)
         for n in range(100):
             page.write(Query(q=str(n)))
-        assert page._last is not None
-        assert len(page._last.pages) <= 16
+        assert 1 <= background.make("kept", lambda known: len(known.made)) <= 16
 
 
 class TestFiles:

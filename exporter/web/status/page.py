@@ -1,26 +1,17 @@
-"""Renders the status page on request, in its own thread, and caches it until something changes.
-
-Polls never wait for it, and many visitors cost as much as one: a queue's row is rendered again only
-if something in it has changed.
-"""
+"""Renders the status page on request; a queue's row only if something in it has changed."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
 from exporter import __version__
-from exporter.config.models import Config
 from exporter.exposition import join_gzip
-from exporter.findings import Verdict, verdict_of
-from exporter.state.store import SnapshotStore
-from exporter.threads import DaemonExecutor
 from exporter.views.formatting import counted
-from exporter.views.moment import Moment, moment_of
-from exporter.views.overview import Overview, QueueView, overview
+from exporter.views.overview import Overview, QueueView
+from exporter.web.background import Background, Known
 from exporter.web.endpoints import ENDPOINTS
 from exporter.web.status import filters
 from exporter.web.status.assets import FOLDER, SCRIPT, STYLE
@@ -32,9 +23,6 @@ MAX_ROWS: Final = 2000
 MAX_DETAILED_ROWS: Final = 100
 """With more rows, workers are not listed: that would multiply the size of the page, and the seconds
 for which they are connected would change every row."""
-_CACHE_SECONDS: Final = 1.0
-"""Limited because facts become stale, and queues blocked, as time passes."""
-_CACHED_PAGES: Final = 16
 
 _Key = tuple[str, str, str]
 
@@ -55,57 +43,38 @@ def _templates() -> Any:
     return environment.get_template("status.html.j2").module
 
 
-@dataclass(slots=True)
-class _Rendered:
-    """A moment with the pages rendered from it."""
-
-    moment: Moment
-    overview: Overview
-    verdict: Verdict
-    pages: dict[tuple[Query, bool], bytes] = field(default_factory=dict)
-
-
 class StatusPage:
-    """Renders and caches the page for each query."""
+    """Renders the page for each query."""
 
-    def __init__(self, current: Callable[[], Config], store: SnapshotStore) -> None:
-        self._current = current
-        self._store = store
-        # a single thread, so that requests share the cached pages
-        self._pool = DaemonExecutor(1, "status")
-        self._last: _Rendered | None = None
+    def __init__(self, background: Background) -> None:
+        self._background = background
+        self._known: Known | None = None
         self._rows: dict[_Key, tuple[QueueView, bool, str]] = {}
         """Each queue's last rendered row, with its input."""
 
     async def body(self, query: Query, *, gzip: bool) -> bytes:
         """The current page, rendered without blocking the event loop."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, partial(self.write, query, gzip=gzip))
+        return await self._background.response(
+            (StatusPage, query, gzip), lambda known: self._body(known, query, gzip=gzip)
+        )
 
-    def write(self, query: Query, *, gzip: bool = False) -> bytes:
+    def write(self, query: Query) -> bytes:
         """The current page. Not thread-safe."""
-        rendered = self._newest()
-        page = rendered.pages.get((query, gzip))
-        if page is None:
-            if len(rendered.pages) >= _CACHED_PAGES:
-                rendered.pages.clear()
-            text = self._page(rendered, query).encode("utf-8", "replace")
-            page = rendered.pages[query, gzip] = join_gzip([text]) if gzip else text
-        return page
+        return self._background.make(
+            (StatusPage, query, False), lambda known: self._body(known, query, gzip=False)
+        )
 
-    def _newest(self) -> _Rendered:
-        """The cached moment while it is young and nothing new was published; else a new one."""
-        last, moment = self._last, moment_of(self._store, self._current())
-        if (
-            last is not None
-            and moment.now - last.moment.now < _CACHE_SECONDS
-            and moment.stored.is_same(last.moment.stored)
-        ):
-            return last
-        self._last = _Rendered(moment, overview(moment), verdict_of(moment))
-        cached = ((key, self._rows.get(key)) for key in map(_key, self._last.overview.queues))
-        self._rows = {key: row for key, row in cached if row is not None}
-        return self._last
+    def _body(self, known: Known, query: Query, *, gzip: bool) -> bytes:
+        self._forget_gone(known)
+        text = self._page(known, query).encode("utf-8", "replace")
+        return join_gzip([text]) if gzip else text
+
+    def _forget_gone(self, known: Known) -> None:
+        """Forget the rows of queues that no longer exist."""
+        if known is not self._known:
+            self._known = known
+            cached = ((key, self._rows.get(key)) for key in map(_key, known.overview.queues))
+            self._rows = {key: row for key, row in cached if row is not None}
 
     def _row(self, view: QueueView, *, old: bool) -> str:
         key = _key(view)
@@ -114,8 +83,8 @@ class StatusPage:
             cached = self._rows[key] = (view, old, str(_templates().row(view, old)))
         return cached[2]
 
-    def _page(self, rendered: _Rendered, query: Query) -> str:
-        moment, queues = rendered.moment, rendered.overview.queues
+    def _page(self, known: Known, query: Query) -> str:
+        moment, queues = known.moment, known.overview.queues
         chosen = query.choose(queues)
         shown = chosen[:MAX_ROWS]
         if len(shown) > MAX_DETAILED_ROWS:
@@ -124,8 +93,8 @@ class StatusPage:
         rows = "".join([self._row(view, old=view.connection in down) for view in shown])
         page = _templates().page(
             query=query,
-            verdict=rendered.verdict,
-            activity=_activity(rendered.overview),
+            verdict=known.verdict,
+            activity=_activity(known.overview),
             connections=connection_views(moment),
             # the current selection stays in the list even if it has no queues now
             connection_names=_choices(moment.config.connections, query.connection),

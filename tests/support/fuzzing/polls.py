@@ -14,7 +14,9 @@ from exporter.polling import Poller
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import moment_of
 from exporter.views.overview import overview
+from exporter.web.background import Known
 from exporter.web.health import redis_health
+from exporter.web.queues_health import QueuesQuery, queues_health
 from tests.support.fuzzing.fuzzed_client import FuzzedClient
 from tests.support.fuzzing.pages import check_page
 
@@ -44,6 +46,12 @@ def check(config: Config, store: SnapshotStore) -> None:
     assert internal_errors == {}
     moment = moment_of(store, config)
     check_page(PageWriter().write(moment))
-    answer, _ = redis_health(moment)
+    known = Known(moment)
+    answer, _ = redis_health(known)
     json.dumps(answer).encode()
+    json.loads(queues_health(known, QueuesQuery()), parse_constant=_no_constant)
     json.dumps(overview(moment).as_json(), allow_nan=False)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
