@@ -36,6 +36,10 @@ class JobTimes(Protocol):
         """Since when this job is ready; None if that was not seen."""
         ...
 
+    def active_since_ms(self, job: bytes) -> int | None:
+        """When the job was started, in Unix ms; None if it is not active, or that was not seen."""
+        ...
+
     def was_put_back(self, job: bytes) -> bool:
         """Whether this job is ready because it was put back after it had finished."""
         ...

@@ -112,6 +112,10 @@ class EventAggregator:
         """Since when the job is ready, in Unix ms; None if it is not, or that was not seen."""
         return self._ready.get(job)
 
+    def active_since_ms(self, job: bytes) -> int | None:
+        """When the job was started, in Unix ms; None if it is not active, or that was not seen."""
+        return self._active.get(job)
+
     def was_put_back(self, job: bytes) -> bool:
         """Whether the job is ready because it was put back after it had finished."""
         return job in self._put_back

@@ -49,6 +49,10 @@ class StreamAggregator(Protocol):
         """Since when the job is ready, in Unix ms; None if it is not, or that was not seen."""
         ...
 
+    def active_since_ms(self, job: bytes) -> int | None:
+        """When the job was started, in Unix ms; None if it is not active, or that was not seen."""
+        ...
+
     def was_put_back(self, job: bytes) -> bool:
         """Whether the job is ready because it was put back after it had finished."""
         ...
@@ -124,6 +128,9 @@ class TotalAggregator:
 
     def waiting_since_ms(self, job: bytes) -> int | None:
         return None if self._aggregator is None else self._aggregator.waiting_since_ms(job)
+
+    def active_since_ms(self, job: bytes) -> int | None:
+        return None if self._aggregator is None else self._aggregator.active_since_ms(job)
 
     def was_put_back(self, job: bytes) -> bool:
         return self._aggregator is not None and self._aggregator.was_put_back(job)
@@ -203,6 +210,10 @@ class JobNameAggregator:
     def waiting_since_ms(self, job: bytes) -> int | None:
         aggregator = self._by_name.get(self._names.get(job, OTHER))
         return None if aggregator is None else aggregator.waiting_since_ms(job)
+
+    def active_since_ms(self, job: bytes) -> int | None:
+        aggregator = self._by_name.get(self._names.get(job, OTHER))
+        return None if aggregator is None else aggregator.active_since_ms(job)
 
     def was_put_back(self, job: bytes) -> bool:
         aggregator = self._by_name.get(self._names.get(job, OTHER))

@@ -115,6 +115,10 @@ class Stream:
         """Since when the job is ready, in Unix ms; None if it is not, or that was not seen."""
         return self.aggregator.waiting_since_ms(job)
 
+    def active_since_ms(self, job: bytes) -> int | None:
+        """When the job was started, in Unix ms; None if it is not active, or that was not seen."""
+        return self.aggregator.active_since_ms(job)
+
     def was_put_back(self, job: bytes) -> bool:
         """Whether the job is ready because it was put back after it had finished."""
         return self.aggregator.was_put_back(job)

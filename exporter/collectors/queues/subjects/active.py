@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from exporter.bullmq import Queue
+from exporter.bullmq import CLOCK_TOLERANCE_MS, Queue
 from exporter.collectors.queues.arithmetic import ages
 from exporter.collectors.queues.memory import PerRow, ReplyCache
 from exporter.collectors.queues.poll import BatchPoll
@@ -73,6 +73,8 @@ class Active(Subject):
         """The mark of the events when the start times were last right."""
         self._starts = PerRow[Mapping[bytes, float | None]](size, initial={})
         """When the oldest and the newest were started, in Unix ms by their workers' clocks."""
+        self._since = PerRow[float | None](size, initial=None)
+        """When the oldest was started, in Unix ms by the server's clock."""
 
     def ends(self, row: int) -> list[bytes]:
         """The IDs of the oldest and the newest active job, as far as known; they may be equal."""
@@ -98,6 +100,7 @@ class Active(Subject):
         for row in self.changed:
             jobs = self._jobs[row] = tuple(dict.fromkeys(self.ends(row)))
             self.oldest_job[row] = jobs[0] if jobs else None
+            self._since[row] = None
             key = self.queues[row].key
             self._packed_starts[row] = b"".join([_STARTED.on(key + job) for job in jobs])
 
@@ -108,6 +111,7 @@ class Active(Subject):
                 self._take_starts(
                     poll, row, {job: _start_ms(next(rest)) for job in self._jobs[row]}
                 )
+                self._since[row] = self._server_start(poll, row)
 
         asked = [row for row in poll.where(self._jobs) if not self._is_same_attempt(poll, row)]
         packed = b"".join([self._packed_starts[row] for row in asked])
@@ -129,10 +133,26 @@ class Active(Subject):
         if any(None not in pair and pair[0] != pair[1] for pair in known):
             poll.restarted.add(row)
 
+    def _server_start(self, poll: BatchPoll, row: int) -> float | None:
+        """When the oldest job was started, by its event if its worker's clock is wrong.
+
+        None if that is unknown. A start that is not wrong may be newer than the last event that
+        was read: the job was started again since.
+        """
+        job = self.oldest_job[row]
+        start = None if job is None else self._starts[row].get(job)
+        if job is None or start is None:
+            return None
+        events = poll.times.by_queue.get(self.queues[row])
+        seen = None if events is None else events.active_since_ms(job)
+        if start > poll.now_ms + CLOCK_TOLERANCE_MS:
+            return seen
+        return start if seen is None or start > seen - CLOCK_TOLERANCE_MS else float(seen)
+
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
         oldest = [
-            None if job is None else starts.get(job)
-            for job, starts in zip(self.oldest_job, self._starts, strict=True)
+            None if job is None else since
+            for job, since in zip(self.oldest_job, self._since, strict=True)
         ]
         return {OLDEST_ACTIVE: ages(poll, poll.counts[ACTIVE_LIST], oldest)}
 
