@@ -77,10 +77,10 @@ class NodeClient(Client):
         self._confirm_at = time.monotonic() + _CONFIRM_SECONDS
         try:
             self.metadata = self._dial()
-        except RedisFailure as failure:
+        except RedisFailure as error:
             self.close()
-            self.failure = failure
-            raise
+            self.failure = _with_hint(error, self.settings)
+            raise self.failure from None
         self._leave_replica()
         if self.failure is not None:
             raise self.failure
@@ -278,3 +278,18 @@ class NodeClient(Client):
         except ReplyError:
             return 0
         return max(0, len(slots.masters) - 1)
+
+
+_TLS_ALERT: Final = r'got "\x15"'
+"""How hiredis shows the first byte of an alert, with which a TLS server answers plain text."""
+
+
+def _with_hint(failure: RedisFailure, settings: Connection) -> RedisFailure:
+    """The failure of a login; with what to do if the first reply is none of Redis' protocol."""
+    if failure.kind is not ErrorClass.PROTOCOL or "as reply type byte" not in failure.text:
+        return failure
+    address = settings.url.address
+    hint = f"a server answers at {address}, but not as Redis does; check host and port"
+    if _TLS_ALERT in failure.text:
+        hint = f"this is a TLS port; use rediss://{address}"
+    return RedisFailure(failure.kind, f"{failure.text}: {hint}")

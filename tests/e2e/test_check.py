@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socketserver
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -147,6 +149,32 @@ class TestPermissions:
         assert done.returncode == 0
         assert "  warn  default → default not tested" in done.stdout
         assert "OK: the sync test is not permitted" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("banner", "shown"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "H"),
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", "S"),
+        (b"ERROR\r\n", "E"),
+    ],
+)
+def test_a_server_that_is_no_redis(banner: bytes, shown: str) -> None:
+    class Stranger(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(banner)
+            self.request.recv(1000)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stranger) as listener:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        port = listener.server_address[1]
+        done = command("check", REDIS_URL=f"redis://127.0.0.1:{port}/0")
+        listener.shutdown()
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].endswith(
+        f'got "{shown}" as reply type byte: a server answers at 127.0.0.1:{port}/0, '
+        "but not as Redis does; check host and port"
+    )
 
 
 def test_a_missing_unix_socket(tmp_path: Path) -> None:
