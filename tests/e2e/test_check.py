@@ -172,7 +172,7 @@ def test_a_server_that_is_no_redis(banner: bytes, shown: str) -> None:
         listener.shutdown()
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].endswith(
-        f'got "{shown}" as reply type byte: a server answers at 127.0.0.1:{port}/0, '
+        f'got "{shown}" as reply type byte: a server answers at 127.0.0.1:{port}, '
         "but not as Redis does; check host and port"
     )
 
