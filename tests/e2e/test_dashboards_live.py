@@ -54,7 +54,7 @@ poll: {{interval_seconds: 1, blocked_after_seconds: 3}}
 queues:
   discovery_interval_seconds: 2
   targets: {{"*": {{wait_seconds: 60, run_seconds: 60, failure_ratio: 0.5, silent_seconds: 60}}}}
-events: {{job_names: true}}
+events: {{job_names: true, failure_classes: true}}
 sync: {{interval_seconds: 2}}
 """
 

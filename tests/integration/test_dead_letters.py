@@ -1,10 +1,16 @@
-"""Failed jobs that are kept: when the oldest and the newest failed."""
+"""Jobs that are kept: when the oldest and the newest failed, and whether they fill the memory."""
 
 from __future__ import annotations
 
+import pytest
+
+from exporter.findings import verdict_of
+from exporter.views.moment import moment_of
+from exporter.views.overview import overview
 from tests.support.pages import Samples, value
 from tests.support.redis_data import add_queues
 from tests.support.servers import FakeServer, Server
+from tests.support.stopped_clock import StoppedClock
 from tests.support.watch import Watch
 
 
@@ -57,3 +63,27 @@ def test_unreadable_times_are_absent(server: Server) -> None:
     samples = watch.discover_and_poll()
     assert times(samples) == (None, None)
     assert value(samples, "bullmq_queue_size", state="failed") == 1
+
+
+def test_kept_jobs_that_fill_the_memory(server: Server, clock: StoppedClock) -> None:
+    client = server.client()
+    add_queues(client, "mail", "etl")
+    client.config_set("maxmemory", "1gb")
+    watch = Watch(server.url)
+    watch.discover_and_poll()
+    for minute in range(31):
+        pipe = client.pipeline()
+        for number in range(60):
+            job = f"{minute}-{number}"
+            pipe.zadd("bull:mail:completed", {job: 1_700_000_000_000})
+            pipe.hset(f"bull:mail:{job}", "data", "x" * 5000)
+        pipe.execute()
+        clock.move(60)
+        watch.poll_unseen()
+    client.config_set("maxmemory", 0)
+    moment = moment_of(watch.store, watch.config)
+    found = [each for each in verdict_of(moment).findings if each.name == "KeptJobsFillMemory"]
+    assert [each.labels["queue"] for each in found] == ["mail"]
+    assert "more finished jobs are kept than" in found[0].explanation
+    rates = {view.queue: view.kept_completed_per_minute for view in overview(moment).queues}
+    assert rates == {"mail": pytest.approx(60), "etl": 0}
