@@ -11,7 +11,7 @@ from typing import Any, Final
 from bullmq import FlowProducer, Queue
 
 from exporter.demo.loads import Flow, Load, Scheduler
-from exporter.demo.scenarios import Pause, Scenario
+from exporter.demo.scenarios import LostChildren, Pause, PoisonJob, Scenario
 
 # limits the number of finished jobs
 _KEEP: Final = {"removeOnComplete": {"count": 1000}, "removeOnFail": {"count": 200}}
@@ -23,8 +23,13 @@ async def produce(scenario: Scenario, url: str) -> None:
     async with asyncio.TaskGroup() as group:
         for load in scenario.loads:
             group.create_task(_produce_load(load, url))
-        if isinstance(scenario.fault, Pause):
-            group.create_task(_pause(scenario.fault, url))
+        match scenario.fault:
+            case Pause():
+                group.create_task(_pause(scenario.fault, url))
+            case LostChildren():
+                group.create_task(_lose_children(scenario, scenario.fault, url))
+            case PoisonJob():
+                group.create_task(_add_poison(scenario.fault, url))
 
 
 async def _produce_load(load: Load, url: str) -> None:
@@ -50,14 +55,41 @@ async def _add_jobs(queue: Queue, load: Load) -> None:
 
 async def _add_flows(queue: str, flow: Flow, url: str) -> None:
     producer = FlowProducer(url)
-    child = {"name": flow.child, "queueName": flow.child_queue, "data": {}, "opts": _KEEP}
-    parent = {"name": flow.name, "queueName": queue, "data": {}, "opts": _KEEP}
     try:
         while True:
-            await producer.add(parent | {"children": [child] * flow.children})
+            await producer.add(_family(queue, flow, _KEEP))
             await asyncio.sleep(random.expovariate(1 / flow.every_seconds))
     finally:
         await producer.close()
+
+
+def _family(queue: str, flow: Flow, options: dict[str, Any]) -> dict[str, Any]:
+    """A parent with its children, which have these options."""
+    child = {"name": flow.child, "queueName": flow.child_queue, "data": {}, "opts": options}
+    parent = {"name": flow.name, "queueName": queue, "data": {}, "opts": _KEEP}
+    return parent | {"children": [child] * flow.children}
+
+
+async def _lose_children(scenario: Scenario, fault: LostChildren, url: str) -> None:
+    (flow,) = (load.flow for load in scenario.loads if load.queue == fault.queue and load.flow)
+    producer = FlowProducer(url)
+    try:
+        async with _queue(flow.child_queue, url) as queue:
+            while True:
+                # delayed, so that no worker takes them before they are deleted
+                family = _family(fault.queue, flow, {"delay": 3_600_000})
+                added = await producer.add(family) or {"children": []}
+                for child in added["children"]:
+                    await queue.client.zrem(queue.toKey("delayed"), child["job"].id)
+                    await queue.client.delete(queue.toKey(child["job"].id))
+                await asyncio.sleep(fault.every_seconds)
+    finally:
+        await producer.close()
+
+
+async def _add_poison(poison: PoisonJob, url: str) -> None:
+    async with _queue(poison.queue, url) as queue:
+        await queue.add(poison.name, {}, _KEEP)
 
 
 async def _schedule(queue: Queue, scheduler: Scheduler) -> None:

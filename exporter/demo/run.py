@@ -26,7 +26,7 @@ from exporter.web.endpoints import ENDPOINTS
 _OPTIONS: Final = {
     "poll": {"interval_seconds": 2.0, "blocked_after_seconds": 6.0},
     "queues": {"discovery_interval_seconds": 2.0},
-    "events": {"job_names": True},
+    "events": {"job_names": True, "failure_classes": True},
     "sync": {"interval_seconds": 5.0},
 }
 _STOP_SECONDS: Final = 1.0

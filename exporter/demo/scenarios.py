@@ -29,6 +29,25 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class LostChildren:
+    """Deletes the children of some flows, as an eviction or a script that deletes keys does."""
+
+    queue: str
+    """The queue of the parents; its load has the flow."""
+    every_seconds: float
+    """Time between two of these flows."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoisonJob:
+    """Adds a job that ends each worker process that starts it; the process starts again."""
+
+    queue: str
+    name: str
+    """The name of the job."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outages:
     """Kills Redis repeatedly (SIGKILL) and restarts it with its data."""
 
@@ -48,7 +67,7 @@ class Scenario:
     symptoms: tuple[str, ...]
     """What to look for, one line each."""
     loads: tuple[Load, ...] = HEALTHY
-    fault: Freeze | Pause | Outages | None = None
+    fault: Freeze | Pause | Outages | LostChildren | PoisonJob | None = None
     connections: tuple[str, ...] = ("default",)
     """One server per connection: producers use the first, workers the last."""
 
@@ -116,6 +135,28 @@ SCENARIOS: Final = {
                     JobKind("digest", {"jobId": "digest"}),
                 ),
             ),
+        ),
+        Scenario(
+            "flow",
+            "the children of some albums are deleted, so that their parents wait for ever",
+            (
+                'bullmq_queue_stuck_jobs{queue="albums",kind="parent"} in about 20 s',
+                'bullmq_queue_size{queue="albums",state="waiting-children"} grows',
+                "the status page names the parents, with proof; other albums are completed",
+            ),
+            fault=LostChildren("albums", every_seconds=4),
+        ),
+        Scenario(
+            "poison",
+            "a job of reports ends each worker process that starts it, again and again",
+            (
+                'bullmq_queue_stuck_jobs{queue="reports",kind="poison"} in about 40 s',
+                'bullmq_queue_jobs_stalled_total{queue="reports"} grows',
+                "the status page names the job, and how often it stalled",
+            ),
+            # one job at a time, so that it takes no others with it
+            loads=healthy_but("reports", every_seconds=4, work_seconds=0.3, concurrency=1),
+            fault=PoisonJob("reports", "corrupt"),
         ),
         Scenario(
             "stuck",

@@ -37,6 +37,8 @@ EXPECTED: dict[str, set[Alert]] = {
     "busy": {("BacklogGrowing", "images"), ("JobsWaitingTooLong", "images")},
     "failing": {("HighFailureRatio", "payments"), ("VeryHighFailureRatio", "payments")},
     "duplicates": {("MostJobsDuplicated", "emails")},
+    "flow": {("StuckJobs", "albums")},
+    "poison": {("StuckJobs", "reports"), ("JobsStalled", "reports")},
     "stuck": {
         ("QueueBlocked", "reports"),
         ("JobsWaitingTooLong", "reports"),
@@ -58,6 +60,8 @@ ABOUT = {
     "busy": {"images"},
     "failing": {"payments"},
     "duplicates": {"emails"},
+    "flow": {"albums"},
+    "poison": {"reports"},
     "stuck": {"reports"},
     "paused": {"emails"},
     "outage": {"default"},
@@ -253,6 +257,42 @@ def test_duplicates_are_most_of_the_emails(demos: dict[str, Demo], look: Look) -
     )
     shows_rates(page)
     fires_its_alerts(demo, "duplicates")
+    demo.ends_cleanly(signal.SIGTERM, children=4)
+
+
+def test_flow_names_parents_whose_children_are_gone(demos: dict[str, Demo], look: Look) -> None:
+    demo = demos["flow"]
+    name = "bullmq_queue_stuck_jobs"
+    samples = demo.until(
+        lambda found: (value(found, name, queue="albums", kind="parent") or 0) > 1, "parents"
+    )
+    assert len(every(samples, name)) == 1
+    assert _blocked(samples) == {}
+    done = _total(samples, "completed", "albums")
+    demo.until(lambda later: _total(later, "completed", "albums") > done, "other albums")
+    page = look(demo)
+    page_says_what_metrics_say(page, demo, "Stuck jobs: bull:albums on default (")
+    assert "of its children, 3 do not exist any more" in page.verdict
+    shows_rates(page)
+    fires_its_alerts(demo, "flow")
+    demo.ends_cleanly(signal.SIGINT, children=4)
+
+
+def test_poison_names_the_job_that_ends_its_workers(demos: dict[str, Demo], look: Look) -> None:
+    demo = demos["poison"]
+    name = "bullmq_queue_stuck_jobs"
+    samples = demo.until(
+        lambda found: value(found, name, queue="reports", kind="poison") == 1, "the poison job"
+    )
+    assert len(every(samples, name)) == 1
+    assert _total(samples, "stalled", "reports") > 1
+    done = _total(samples, "completed", "reports")
+    demo.until(lambda later: _total(later, "completed", "reports") > done, "other reports")
+    page = look(demo)
+    page_says_what_metrics_say(page, demo, "Jobs stalled: bull:reports on default (")
+    page.until(lambda s: "poison" in s.verdict and "it stalled" in s.verdict, "the job's name")
+    shows_rates(page)
+    fires_its_alerts(demo, "poison")
     demo.ends_cleanly(signal.SIGTERM, children=4)
 
 
