@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from exporter.bullmq import Queue
 from exporter.collectors.queues import STATES, STUCK
@@ -30,6 +30,9 @@ from exporter.state.history import Rates, kept_rates, rates
 from exporter.state.snapshots import EventFacts, Snapshot
 from exporter.state.workers import Worker
 from exporter.views.moment import Moment
+
+_RECENT_SECONDS: Final = 3600.0
+"""Tables show the failures of this time; JSON, all since the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ class FailureView:
     last_seen: float
     job: str
     """The ID of the one that failed last, truncated."""
+    recent: bool
+    """Whether that was within the last hour."""
     example: str
     """Its reason; `…` stands for what may be a part of the payload, unless
     `web.show_failure_texts` is on."""
@@ -103,7 +108,8 @@ class QueueView:
     stuck: tuple[StuckView, ...]
     """Jobs that will not go on by themselves, up to ten of a kind."""
     failures: tuple[FailureView, ...]
-    """By class, the most frequent first; empty if `events.failure_classes` is off."""
+    """By class, those of the last hour first, then the most frequent ones; empty if
+    `events.failure_classes` is off."""
     retries: tuple[FailureView, ...]
     """The same of attempts that were retried: a sample, of which the times are those of the looks
     at these jobs."""
@@ -169,7 +175,8 @@ def _events(
 
 
 def _failures(moment: Moment, classes: Failures) -> tuple[FailureView, ...]:
-    found = sorted(classes.items(), key=lambda each: -each[1].count)
+    since_ms = (moment.time - _RECENT_SECONDS) * 1000
+    found = sorted(classes.items(), key=lambda each: (each[1].last_ms < since_ms, -each[1].count))
     return tuple(
         FailureView(
             name=name,
@@ -177,6 +184,7 @@ def _failures(moment: Moment, classes: Failures) -> tuple[FailureView, ...]:
             first_seen=each.first_ms / 1000,
             last_seen=each.last_ms / 1000,
             job=id_text(each.job),
+            recent=each.last_ms >= since_ms,
             example=example(each, in_full=moment.config.web.show_failure_texts),
         )
         for name, each in found

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from exporter.views.formatting import UNKNOWN, age, counted, printable
-from exporter.views.overview import Overview, QueueView
+from exporter.views.overview import FailureView, Overview, QueueView
 from exporter.views.sorting import in_order
 
 _STATES: Final = (
@@ -47,7 +47,7 @@ def table(views: Sequence[QueueView]) -> list[tuple[str, bool]]:
 
 
 def failure_lines(views: Sequence[QueueView]) -> list[str]:
-    """Why jobs failed and attempts were retried, most frequent class first.
+    """Why jobs failed and attempts were retried in the last hour, most frequent class first.
 
     Up to three lines of each per queue.
     """
@@ -55,10 +55,14 @@ def failure_lines(views: Sequence[QueueView]) -> list[str]:
         f"{number} of {printable(f'{view.prefix}:{view.queue}')}: {printable(failure.name)}"
         for view in views
         for number, failure in (
-            *((counted(each.count, "failed job"), each) for each in view.failures[:_MAX_CLASSES]),
-            *((f"{each.count:,} sampled as retried", each) for each in view.retries[:_MAX_CLASSES]),
+            *((counted(each.count, "failed job"), each) for each in _recent(view.failures)),
+            *((f"{each.count:,} sampled as retried", each) for each in _recent(view.retries)),
         )
     ]
+
+
+def _recent(classes: Sequence[FailureView]) -> list[FailureView]:
+    return [each for each in classes if each.recent][:_MAX_CLASSES]
 
 
 def worker_lines(views: Sequence[QueueView]) -> list[str]:

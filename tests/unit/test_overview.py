@@ -8,6 +8,8 @@ import pytest
 
 from exporter.bullmq import queue_of
 from exporter.collectors.queues import STATES
+from exporter.state.failures import FailureClass
+from exporter.state.snapshots import EventFacts, QueueEvents
 from exporter.state.workers import WorkerCount, WorkerFacts
 from exporter.views.overview import FailureView, OddWorkersView, Overview, QueueView, overview
 from exporter.views.queues_table import choose, failure_lines, table, worker_lines
@@ -127,14 +129,30 @@ def test_odd_workers_are_lines_below_the_table() -> None:
 
 
 def test_classes_of_failures_and_of_retries_are_lines_below_the_table() -> None:
-    failed = [FailureView(f"class {n}", 1000 - n, 1.0, 2.0, "7", "x") for n in range(9)]
-    retried = FailureView("timeout\n", 1, 1.0, 2.0, "7", "x")
+    failed = [FailureView(f"class {n}", 1000 - n, 1.0, 2.0, "7", n > 0, "x") for n in range(9)]
+    retried = FailureView("timeout\n", 1, 1.0, 2.0, "7", True, "x")
     assert failure_lines([MAIL, view("etl", failures=tuple(failed), retries=(retried,))]) == [
-        "1,000 failed jobs of bull:etl: class 0",
         "999 failed jobs of bull:etl: class 1",
         "998 failed jobs of bull:etl: class 2",
+        "997 failed jobs of bull:etl: class 3",
         "1 sampled as retried of bull:etl: timeout?",
     ]
+
+
+def test_classes_of_the_last_hour_come_first() -> None:
+    now_ms = int(time.time() * 1000)
+    hour = 3_600_000
+    classes = {
+        "old": FailureClass(9, 1, now_ms - hour - 60_000, b"7", b"old"),
+        "rare": FailureClass(1, 1, now_ms - hour + 60_000, b"8", b"rare"),
+        "frequent": FailureClass(5, 1, now_ms, b"9", b"frequent"),
+    }
+    queue = queue_of("bull", "mail")
+    events = QueueEvents(15, 0, {}, failures=classes)
+    facts = (queue_table((queue,), [{"waiting": 0}]), EventFacts({queue: events}, 0.0, 0))
+    (found,) = overview(moment(snapshot_of("api", *facts))).queues
+    shown = [(each.name, each.recent) for each in found.failures]
+    assert shown == [("frequent", True), ("rare", True), ("old", False)]
 
 
 def test_an_empty_table_has_a_header() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any, Final
@@ -12,6 +13,7 @@ import pytest
 from exporter.bullmq import queue_of
 from exporter.diagnosis import WORKER_HINTS
 from exporter.findings import Status
+from exporter.state.failures import FailureClass
 from exporter.state.snapshots import (
     CollectorReport,
     Dated,
@@ -260,6 +262,22 @@ class TestWorkers:
         page = page_of(snapshot(queues={MAIL: facts}, workers={MAIL: WorkerCount(3, 2, 1)}))
         assert "of 3 workers, 1 neither waits for jobs nor works on one" in page
         assert WORKER_HINTS[WorkerOddity.SILENT] in page
+
+
+class TestFailures:
+    def page(self, seconds_ago: float) -> str:
+        at = int((time.time() - seconds_ago) * 1000)
+        classes = {"timeout": FailureClass(1234, 1, at, b"7", b"timeout after 5 s")}
+        facts = EventFacts({queue_of(*MAIL): QueueEvents(9, 0, {}, failures=classes)}, 0.0, 0)
+        known = snapshot(queues={MAIL: {}})
+        return page_of(replace(known, facts=known.facts | {EventFacts: Dated(facts, known.at)}))
+
+    def test_a_class_of_the_last_hour_is_shown(self) -> None:
+        page = self.page(3000)
+        assert "1,234 failed: <bdi>timeout</bdi>, at last <q>timeout after …</q>" in page
+
+    def test_an_older_one_is_not(self) -> None:
+        assert "1,234 failed" not in self.page(4000)
 
 
 class TestRows:
