@@ -29,8 +29,8 @@ Any_ = Server | FakeServer
 class Looks:
     """A poller that is moved on until every queue was looked at again."""
 
-    def __init__(self, server: Any_, clock: StoppedClock, **queues: Any) -> None:
-        self.watch = Watch(server.url, **queues)
+    def __init__(self, server: Any_, clock: StoppedClock, *, user: str = "", **queues: Any) -> None:
+        self.watch = Watch(server.url.replace("://", f"://{user}"), **queues)
         self._clock = clock
         self._interval = self.watch.config.poll.interval_seconds
         self.first = self.watch.discover_and_poll()
@@ -503,3 +503,43 @@ class TestBudget:
 def number_named(samples: Samples) -> int:
     """The number of queues with a stuck parent."""
     return sum(every(samples, "bullmq_queue_stuck_jobs", kind="parent").values())
+
+
+class TestRefusedLooks:
+    """What a refused command leaves unknown is looked at again, without another event."""
+
+    @pytest.fixture
+    def looks(self, server: Server, clock: StoppedClock) -> Looks:
+        """By a user whose permissions change."""
+        client = server.client()
+        add_queues(client, "mail")
+        add_event(client, "added", 1, queue="mail")
+        client.set("bull:mail:de:order", "7")
+        client.hset("bull:mail:9", mapping={"timestamp": 1_700_000_000_000, "stc": 2})
+        self.permit(server, "+@all")
+        return Looks(server, clock, user="limited:pass@")
+
+    @staticmethod
+    def permit(server: Server, *rules: str) -> None:
+        base = ("limited", "on", ">pass", "~*", *rules)
+        server.client().execute_command("ACL", "SETUSER", *base)
+
+    @pytest.mark.parametrize("command", ["get", "pttl", "hmget"])
+    def test_a_deduplication_key(self, command: str, server: Server, looks: Looks) -> None:
+        self.permit(server, f"-{command}")
+        TestDeduplication().ignored_add(server)
+        assert number(looks.look(3), "deduplication") is None
+        self.permit(server, f"+{command}")
+        assert number(looks.look(3), "deduplication") == 1
+        self.permit(server, f"-{command}")
+        assert number(looks.look(3), "deduplication") == 1
+
+    def test_a_poison_job(self, server: Server, looks: Looks) -> None:
+        self.permit(server, "-hmget")
+        for _ in range(2):
+            add_event(server.client(), "active", 9, queue="mail", prev="waiting")
+            add_event(server.client(), "waiting", 9, queue="mail", prev="active")
+            add_event(server.client(), "stalled", 9, queue="mail")
+        assert number(looks.look(3), "poison") is None
+        self.permit(server, "+hmget")
+        assert number(looks.look(3), "poison") == 1

@@ -71,6 +71,8 @@ class Suspects:
 
 
 NO_SUSPECTS: Final = Suspects({})
+_NOT_LOOKED: Final = -1
+"""No number of events."""
 MAX_NEW: Final = 3
 """Maximum number of jobs that are not suspected yet and that a look takes."""
 
@@ -186,6 +188,10 @@ class EventStuckSubject(StuckSubject):
         cut = looked.keys() - set(chosen)
         self._note({row: number for row, number in noted.items() if row not in cut})
         return {row: looked[row] for row in chosen}
+
+    def look_again(self, row: int) -> None:
+        """Make the row due again without another event: Redis has refused a part of the look."""
+        self._noted[row] = _NOT_LOOKED
 
     def _note(self, noted: Mapping[int, int]) -> None:
         for row, number in noted.items():

@@ -27,6 +27,8 @@ _JOB: Final = Command("HMGET", "", ("timestamp", "finishedOn"), list, _COST, mic
 
 _NEVER: Final = -1
 """What PTTL returns for a key without expiry."""
+_NO_KEY: Final = -2
+"""What it returns for a key that does not exist."""
 
 
 class LeftDeduplications(EventStuckSubject):
@@ -47,11 +49,13 @@ class LeftDeduplications(EventStuckSubject):
         super().__init__(queues)
         self._looked: dict[int, list[bytes]] = {}
         """The IDs of this poll's look, by row."""
+        self._released: dict[int, set[bytes]] = {}
+        """Those that no job holds for ever."""
         self._holders: dict[int, dict[bytes, bytes]] = {}
         """The jobs that hold one of these IDs without expiry, by row and ID."""
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
-        self._holders = {}
+        self._released, self._holders = {}, {}
         self._looked = self.candidates(
             poll,
             lambda events: events.held_deduplications,
@@ -61,12 +65,16 @@ class LeftDeduplications(EventStuckSubject):
         def take(rows: Sequence[int], replies: list[Reply]) -> None:
             rest = iter(replies)
             for row in rows:
-                held: dict[bytes, bytes] = {}
+                held, released = self._holders.setdefault(row, {}), set[bytes]()
                 for name in self._looked[row]:
                     holder, expiry = next(rest), next(rest)
-                    if holder and expiry == _NEVER:
+                    if expiry is None or (holder is None and expiry != _NO_KEY):
+                        self.look_again(row)
+                    elif holder and expiry == _NEVER:
                         held[name] = holder
-                self._holders[row] = held
+                    else:
+                        released.add(name)
+                self._released[row] = released
 
         rows = list(self._looked)
         keys = [self.queues[row].key + b"de:" + name for row in rows for name in self._looked[row]]
@@ -92,9 +100,10 @@ class LeftDeduplications(EventStuckSubject):
     def _judge(self, poll: BatchPoll, row: int, jobs: Mapping[bytes, Reply]) -> None:
         """Note which IDs are held by jobs that will not release them; a job is None if unknown."""
         found = {}
-        cleared = set(self._looked[row]) - jobs.keys()
+        cleared = self._released[row]
         for name, fields in jobs.items():
             if fields is None:
+                self.look_again(row)
                 continue
             created, finished = fields
             if created is None or finished is not None:

@@ -71,6 +71,7 @@ class PoisonJobs(EventStuckSubject):
         found, cleared = {}, set()
         for job, fields in zip(self._looked[row], replies, strict=True):
             if fields is None:
+                self.look_again(row)
                 continue
             created, finished, *counts = fields
             proof = None if created is None or finished is not None else _proof(counts)
