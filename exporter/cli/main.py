@@ -22,7 +22,7 @@ def main() -> None:
     """Export BullMQ metrics to Prometheus: jobs by state, how long they wait, and why.
 
     The exporter only reads queues. All settings have defaults; set them in a YAML file (--config)
-    or in the environment: REDIS_URL, REDIS_URL_<NAME>, PORT.
+    or in the environment: REDIS_URL, REDIS_URL_<NAME>, PORT, BULLMQ_<SETTING>.
     """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path as File
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -18,7 +18,8 @@ from exporter.config.groups import group_problems
 from exporter.config.models import Config, split_host_port
 from exporter.config.regular_file import MAX_YAML_BYTES, read_text
 from exporter.config.secret import MASK
-from exporter.config.yaml_reader import Document, read_yaml
+from exporter.config.variables import apply_variables
+from exporter.config.yaml_reader import Document, Path, read_yaml
 
 DEFAULT_URL = "redis://localhost:6379/0"
 
@@ -44,11 +45,12 @@ _TYPES = {
 }
 
 
-def load(path: Path | None, environ: Mapping[str, str], listen: str | None = None) -> Config:
+def load(path: File | None, environ: Mapping[str, str], listen: str | None = None) -> Config:
     """The configuration from a file, the environment and the `--listen` flag.
 
-    The file's connections override REDIS_URL and REDIS_URL_<NAME>; the flag overrides PORT, PORT
-    overrides the file. Raises `ConfigError` with every error found.
+    The file's connections override REDIS_URL and REDIS_URL_<NAME>. Other variables override the
+    file: see `variables`; PORT overrides the listen address, and the flag overrides both. Raises
+    `ConfigError` with every error found.
     """
     source = str(path) if path is not None else "the environment"
     document = _read(path, source)
@@ -59,6 +61,7 @@ def load(path: Path | None, environ: Mapping[str, str], listen: str | None = Non
     if not isinstance(data, dict):
         raise ConfigError(source, [ConfigProblem("", "must be a mapping of keys to values", 1)])
     variables = _add_connections(data, environ)
+    variables |= apply_variables(data, environ, problems)
     _set_listen(data, environ, listen, problems)
     try:
         config = Config.model_validate(data)
@@ -67,7 +70,7 @@ def load(path: Path | None, environ: Mapping[str, str], listen: str | None = Non
     else:
         complete, file_problems = load_files(config)
         problems += [
-            ConfigProblem(".".join(path), message, document.line_of(path))
+            _problem(path, message, document, variables)
             for path, message in (*file_problems, *group_problems(config))
         ]
         if not problems:
@@ -75,7 +78,7 @@ def load(path: Path | None, environ: Mapping[str, str], listen: str | None = Non
     raise ConfigError(source, _sorted(problems))
 
 
-def _read(path: Path | None, source: str) -> Document:
+def _read(path: File | None, source: str) -> Document:
     if path is None:
         return Document()
     try:
@@ -88,15 +91,17 @@ def _read(path: Path | None, source: str) -> Document:
         raise ConfigError(source, [ConfigProblem("", "is not UTF-8; save it as UTF-8")]) from None
 
 
-def _add_connections(data: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
-    """Adds connections from the environment if the file has none; returns name → variable."""
+def _add_connections(data: dict[str, Any], environ: Mapping[str, str]) -> dict[Path, str]:
+    """Adds connections from the environment if the file has none; returns path → variable."""
     if data.get("connections") is not None:
         return {}
     urls = connections_from(environ) or {"default": DEFAULT_URL}
     data["connections"] = {name: {"url": url} for name, url in urls.items()}
-    return {
-        name: "REDIS_URL" if name == "default" else f"REDIS_URL_{name.upper()}" for name in urls
-    }
+    variables: dict[Path, str] = {}
+    for name in urls:
+        variable = "REDIS_URL" if name == "default" else f"REDIS_URL_{name.upper()}"
+        variables |= {("connections", name): variable, ("connections", name, "url"): variable}
+    return variables
 
 
 def _set_listen(
@@ -135,14 +140,22 @@ def _with_port(listen: Any, port: str) -> Any:
 
 
 def _problems(
-    error: ValidationError, document: Document, variables: Mapping[str, str]
+    error: ValidationError, document: Document, variables: Mapping[Path, str]
 ) -> Iterator[ConfigProblem]:
     for detail in error.errors(include_url=False):
         path = tuple(str(part) for part in detail["loc"] if part != "[key]")
-        shown = ".".join(path)
-        if variables and path[:1] == ("connections",) and len(path) > 1:
-            shown = variables.get(path[1], shown)
-        yield ConfigProblem(shown, _message(detail, path), document.line_of(path))
+        yield _problem(path, _message(detail, path), document, variables)
+
+
+def _problem(
+    path: Path, message: str, document: Document, variables: Mapping[Path, str]
+) -> ConfigProblem:
+    """A problem with a setting, named by the variable that it comes from, if it comes from one."""
+    # the entry of a list has its place at the end
+    setting = path[:-1] if path and path[-1].isdigit() else path
+    if setting in variables:
+        return ConfigProblem(variables[setting], message)
+    return ConfigProblem(".".join(path), message, document.line_of(path))
 
 
 def _message(detail: ErrorDetails, path: tuple[str, ...]) -> str:

@@ -49,8 +49,16 @@ takes the fallback, and `$${` is a literal `${`. Durations are in seconds.
 | `REDIS_URL` | a connection named `default`, unless the file has `connections` |
 | `REDIS_URL_<NAME>` | a connection named `<name>`, unless the file has `connections` |
 | `PORT` | replaces the port of `listen`; the flag `--listen` overrides both |
+| `BULLMQ_PREFIX` | replaces `queues.prefixes`: one or more, with commas |
+| `BULLMQ_<SECTION>_<SETTING>` | replaces any other setting of the file that is no mapping |
+| `BULLMQ_REDIS_<SETTING>` | replaces a setting of every connection |
 
-Without any of them, the connection `default` uses `redis://localhost:6379/0`."""
+The last two have the setting's path in capitals with `_` for `.`: `BULLMQ_QUEUES_INCLUDE=mail*,sms`
+is `queues.include`, `BULLMQ_LOG_FORMAT=json` is `log.format`, and
+`BULLMQ_REDIS_TLS_CA_FILE=/tls/ca.crt` is `tls.ca_file` of each connection. An empty variable counts as unset, and one whose name is nearly
+right is an error.
+
+Without a URL, the connection `default` uses `redis://localhost:6379/0`."""
 
 
 @dataclass(frozen=True, slots=True)
