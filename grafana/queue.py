@@ -404,7 +404,18 @@ def _stuck() -> list[Panel]:
             "Which jobs will not go on by themselves?",
             Query(gauge("bullmq_queue_stuck_jobs", by=f"{BY_QUEUE}, kind"), "{{kind}}"),
             no_value="None",
-            width=24,
+            width=12,
+        ),
+        lines(
+            "Jobs vanished",
+            "Which jobs are gone that neither finished nor were removed?",
+            Query(gauge("bullmq_queue_jobs_unaccounted"), "vanished"),
+            Query(
+                increase("bullmq_queue_audit_rebases_total", by=f"{BY_QUEUE}, reason"),
+                "rebase: {{reason}}",
+            ),
+            no_value="Unknown",
+            width=12,
         ),
     ]
 

@@ -30,6 +30,7 @@ CONDITIONS: Final[Mapping[str, Condition]] = {
     "BacklogGrowing": queues.backlog_growing,
     "NoWorkers": queues.no_workers,
     "StuckJobs": queues.stuck_jobs,
+    "JobsVanished": queues.jobs_vanished,
     "QueuePausedTooLong": queues.queue_paused,
     "QueueSilent": queues.queue_silent,
     "HighFailureRatio": queues.failure_ratio,

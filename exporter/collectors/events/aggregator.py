@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import ClassVar, Final
 
+from exporter.collectors.events.balance import SCHEDULED, Balance
 from exporter.state.event_suspects import EventSuspects, Redeliveries
 from exporter.state.failures import FailureClasses
 from exporter.state.histogram import Buckets
@@ -25,6 +27,8 @@ FAILED: Final = "failed"
 RETRIED: Final = "retried"
 OUTCOMES: Final = (COMPLETED, FAILED, RETRIED)
 
+CLEANED: Final = b"cleaned"
+"""The event of `clean`, for any number of jobs."""
 _STALLED_REASON: Final = b"job stalled"
 """Start of `failedReason` if a job stalled too often; its run ended earlier, with its worker."""
 _MAX_JOB_ID_BYTES: Final = 256
@@ -42,10 +46,13 @@ class EventAggregator:
         run_bounds: tuple[float, ...],
         suspects: EventSuspects | None = None,
         failures: FailureClasses | None = None,
+        balance: Balance | None = None,
     ) -> None:
-        """`suspects` takes the jobs that are suspicious, and `failures` the reasons of failures, if
-        they are wanted; all job names of a queue share them."""
+        """`suspects` takes the jobs that are suspicious, `failures` the reasons of failures, if
+        they are wanted, and `balance` the rare events that change the number of unfinished jobs;
+        all job names of a queue share them."""
         self._failures = failures
+        self._balance = Balance() if balance is None else balance
         self._suspects = EventSuspects(Redeliveries()) if suspects is None else suspects
         self.added = self.started = self.completed = self.failed = 0
         self.retried = self.stalled = self.duplicated = self.deduplicated = 0
@@ -75,6 +82,11 @@ class EventAggregator:
         """Unix ms since when the oldest job in flight is remembered; 0 if there is none."""
         firsts = [next(iter(jobs.values())) for jobs in (self._ready, self._active) if jobs]
         return min(firsts, default=0)
+
+    @property
+    def net(self) -> int:
+        """By how much its added and finished jobs have changed the number of unfinished ones."""
+        return self.added - self.completed - self.failed
 
     def feed(self, entries: Sequence[Entry]) -> None:
         """Add entries, in the order of the stream; events that are not BullMQ's are ignored."""
@@ -116,6 +128,19 @@ class EventAggregator:
         """Whether the job is ready because it was put back after it had finished."""
         return job in self._put_back
 
+    def some_ready(self, most: int) -> dict[bytes, int]:
+        """Up to `most` jobs that are ready the longest and as many of the newest, and since when,
+        in Unix ms."""
+        ready = self._ready
+        if len(ready) <= 2 * most:
+            return dict(ready)
+        return dict([*islice(ready.items(), most), *islice(reversed(ready.items()), most)])
+
+    def forget_ready(self, job: bytes) -> None:
+        """Forget a ready job: it is gone, though no event said so."""
+        self._ready.pop(job, None)
+        self._put_back.discard(job)
+
     def is_in_flight(self, job: bytes) -> bool:
         """Whether the job is ready or active, as far as that was seen."""
         return job in self._ready or job in self._active
@@ -149,19 +174,28 @@ class EventAggregator:
 
     # --- event handlers ----------------------------------------------------------------------
 
-    def _added(self, _: bytes, at: int, __: Sequence[bytes]) -> None:
+    def _added(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
         self.added += 1
         self.last_added_ms = at
+        if job[:7] == SCHEDULED:
+            replaced = self._balance.note_scheduled(job)
+            if replaced:
+                self._ready.pop(replaced, None)
 
     def _waiting(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
         if self._possible_retry is not None:
             self.count_retry()
         started = self._active.pop(job, None)
         self._ready[job] = at
-        previous = _field(fields, b"prev")
-        if started is None and previous in (b"failed", b"completed"):
+        if len(fields) < 6:
+            return  # without `prev`: the job is new
+        previous = field(fields, b"prev")
+        if previous == b"delayed":
+            self._balance.delayed.pop(job, None)
+        elif started is None and previous in (b"failed", b"completed"):
             self._put_back.add(job)
-        if previous == b"waiting-children":
+            self._balance.note_put_back()
+        elif previous == b"waiting-children":
             self._parents.add(job)
         # versions before 5.58.6 write `failed` for a retry; without `prev`, versions 3 and 4
         # returned a rate-limited job
@@ -178,6 +212,10 @@ class EventAggregator:
         self._active[job] = at
         if ready is not None:
             self._wait.observe(_seconds(at - ready))
+        else:
+            self._balance.ready.pop(job, None)
+        if job[:7] == SCHEDULED:
+            self._balance.note_started(job)
 
     def _completed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
         if self._possible_retry is not None:
@@ -192,7 +230,7 @@ class EventAggregator:
         if self._possible_retry is not None:
             self.count_retry()
         self.failed += 1
-        reason = _field(fields, b"failedReason") or b""
+        reason = field(fields, b"failedReason") or b""
         if self._failures is not None:
             self._failures.add(reason, job, at)
         started = self._active.pop(job, None)
@@ -202,10 +240,7 @@ class EventAggregator:
         self._parents.discard(job)
         if started is None or (parent and at - started < _PARENT_MS):
             return
-        if (
-            not reason.startswith(_STALLED_REASON)
-            and _field(fields, b"prev") != b"waiting-children"
-        ):
+        if not reason.startswith(_STALLED_REASON) and field(fields, b"prev") != b"waiting-children":
             self._runs[FAILED].observe(_seconds(at - started))
 
     def _delayed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
@@ -213,6 +248,7 @@ class EventAggregator:
             self.count_retry()
         self._ready.pop(job, None)
         self._put_back.discard(job)
+        self._balance.note_delayed(job, at)
         started = self._active.pop(job, None)
         if started is not None:
             self.retried += 1
@@ -233,8 +269,15 @@ class EventAggregator:
     def _deduplicated(self, _: bytes, __: int, fields: Sequence[bytes]) -> None:
         # BullMQ 5 also writes `debounced`, the previous name of the same event
         self.deduplicated += 1
-        if deduplication := _field(fields, b"deduplicationId"):
+        if deduplication := field(fields, b"deduplicationId"):
             self._suspects.deduplicated(deduplication)
+
+    def _removed(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
+        self._balance.note_removed(job, field(fields, b"prev"))
+        self._left(job, at, fields)
+
+    def _cleaned(self, _: bytes, __: int, ___: Sequence[bytes]) -> None:
+        self._balance.cleaned += 1
 
     def _left(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
         """The job was removed, or waits for its children."""
@@ -257,7 +300,8 @@ class EventAggregator:
         b"stalled": _stalled,
         b"duplicated": _duplicated,
         b"deduplicated": _deduplicated,
-        b"removed": _left,
+        b"removed": _removed,
+        CLEANED: _cleaned,
         b"waiting-children": _left,
     }
 
@@ -267,7 +311,7 @@ def _seconds(ms: float) -> float:
     return ms / 1000 if ms > 0 else 0.0
 
 
-def _field(fields: Sequence[bytes], name: bytes) -> bytes | None:
+def field(fields: Sequence[bytes], name: bytes) -> bytes | None:
     """The value of a field after `event` and `jobId`."""
     for place in range(4, len(fields) - 1, 2):
         if fields[place] == name:
@@ -276,9 +320,9 @@ def _field(fields: Sequence[bytes], name: bytes) -> bytes | None:
 
 
 def job_events(entries: Sequence[Entry]) -> Iterator[tuple[bytes, bytes, int, Sequence[bytes]]]:
-    """Event, job ID, time in Unix ms and fields of the entries that concern a job.
+    """Event, job ID, time in Unix ms and fields of the entries that concern jobs.
 
-    In place of a long job ID, its hash.
+    In place of a long job ID, its hash; that of `cleaned`, which concerns many jobs, is empty.
     """
     for entry_id, fields in entries:
         # the order that BullMQ writes; users' own events may have any fields
@@ -288,6 +332,8 @@ def job_events(entries: Sequence[Entry]) -> Iterator[tuple[bytes, bytes, int, Se
         else:
             found = dict(zip(fields[::2], fields[1::2], strict=False))
             event, job = found.get(b"event"), found.get(b"jobId")
+            if event == CLEANED:
+                job = b""
         if event is not None and job is not None:
             if len(job) > _MAX_JOB_ID_BYTES:
                 job = hashlib.blake2b(job, digest_size=32).digest()

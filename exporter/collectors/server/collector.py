@@ -30,7 +30,11 @@ class ServerCollector:
     def collect(self, context: Context) -> ServerFacts:
         """The server's facts. Raises `RedisFailure`, also if INFO is not available."""
         servers = [_read(node, context) for node in context.client.nodes]
-        return self._totals.of(servers) if context.client.settings.cluster else servers[0]
+        facts = self._totals.of(servers) if context.client.settings.cluster else servers[0]
+        evicts = facts.info.get("maxmemory_policy", "").startswith("allkeys")
+        evicted = facts.values.get("evicted_keys") if evicts else None
+        context.unfinished.evicted_keys = None if evicted is None else int(evicted)
+        return facts
 
 
 def _read(node: Client, context: Context) -> ServerFacts:

@@ -1,0 +1,104 @@
+"""How the events of a queue change its number of unfinished jobs. Pure.
+
+    unfinished = added - completed - failed - removed unfinished + put back after they had finished
+
+The aggregators count the first three anyway. This file counts the rest, which is rare: nothing is
+done for the events of an ordinary job. Three operations of BullMQ remove jobs without saying which:
+`clean` (one event with a number), `drain` (none) and `upsertJobScheduler` (none), so the balance
+also has what is needed to recognize them.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+SCHEDULED: Final = b"repeat:"
+"""The start of the IDs of jobs that a scheduler adds: `repeat:<scheduler>:<Unix ms>`."""
+
+_UNFINISHED: Final = frozenset(
+    {b"wait", b"paused", b"active", b"delayed", b"prioritized", b"waiting-children"}
+)
+"""`prev` of a `removed` event if the job was unfinished. `unknown` is a job in no list."""
+_MAX_SCHEDULERS: Final = 1000
+"""Schedulers of a queue that are remembered; of the others, every added job counts as a doubt."""
+_MAX_WITNESSES: Final = 50
+
+
+class Totals(NamedTuple):
+    """Sums over all events of a queue up to one of them."""
+
+    net: int = 0
+    """By how much the number of unfinished jobs has changed."""
+    cleaned: int = 0
+    """Number of `clean` operations."""
+    schedulers: int = 0
+    """Jobs added by schedulers, each of which may have replaced one without an event."""
+    retries: int = 0
+    """Jobs counted as put back, each of which may have been active instead."""
+
+
+class Balance:
+    """The rare events of a queue; the aggregators of all its job names share one."""
+
+    __slots__ = ("_pending", "cleaned", "delayed", "net", "ready", "retries", "schedulers")
+
+    def __init__(self) -> None:
+        self.net = self.cleaned = self.schedulers = self.retries = 0
+        self.delayed: dict[bytes, int] = {}
+        """Some delayed jobs, and since when, in Unix ms."""
+        self.ready: dict[bytes, None] = {}
+        """Some jobs that are ready since before events were read."""
+        self._pending: dict[bytes, bytes] = {}
+        """By scheduler, its next job; empty if that one was started or removed."""
+
+    def totals(self, net: int) -> Totals:
+        """The sums; `net` is what the aggregators have counted."""
+        return Totals(self.net + net, self.cleaned, self.schedulers, self.retries)
+
+    def reset(self) -> None:
+        """Forget all jobs: the stream is another one."""
+        self.delayed.clear()
+        self.ready.clear()
+        self._pending.clear()
+
+    def note_delayed(self, job: bytes, at: int) -> None:
+        """A job became delayed; `at` is in Unix ms."""
+        if len(self.delayed) < _MAX_WITNESSES:
+            self.delayed[job] = at
+
+    def note_removed(self, job: bytes, previous: bytes | None) -> None:
+        """A job was removed from the state `previous`."""
+        if previous in _UNFINISHED:
+            self.net -= 1
+        self.delayed.pop(job, None)
+        self.ready.pop(job, None)
+        self.note_started(job)
+
+    def note_put_back(self) -> None:
+        """A job that was not seen active was put back, according to its event after it had failed
+        or completed. Versions 3 and 4 write the same event when an active job is retried."""
+        self.net += 1
+        self.retries += 1
+
+    def note_scheduled(self, job: bytes) -> bytes | None:
+        """A scheduler added its next job; returns the one before, if it is still pending.
+
+        That one, or one that is unknown, may have been replaced: `upsertJobScheduler` removes it
+        without an event.
+        """
+        scheduler = job.rpartition(b":")[0]
+        pending = self._pending.get(scheduler)
+        if pending != b"":
+            self.schedulers += 1
+        if pending:
+            self.delayed.pop(pending, None)
+        if scheduler in self._pending or len(self._pending) < _MAX_SCHEDULERS:
+            self._pending[scheduler] = job
+        return pending
+
+    def note_started(self, job: bytes) -> None:
+        """A job was started or removed. Another iteration may be pending, as when one is retried:
+        that one stays pending."""
+        scheduler = job.rpartition(b":")[0]
+        if self._pending.get(scheduler) == job:
+            self._pending[scheduler] = b""

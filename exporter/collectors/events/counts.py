@@ -1,0 +1,110 @@
+"""Counts the unfinished jobs of a queue together with the end of its event stream.
+
+The counts stand between XLEN and XINFO. If both report the same length, no event was written in
+between: every change of a job writes one in the same script. So the counts are those of the moment
+at which the stream ended there, without a transaction:
+
+    XLEN bull:mail:events                    4711
+    LLEN wait, paused, active                3 0 1
+    ZCARD delayed, prioritized, …            0 0 0
+    XINFO STREAM bull:mail:events            length 4711, last-generated-id 17…-0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from exporter.bullmq import is_marker, jobs_in_list
+from exporter.collectors.contract import Context
+from exporter.collectors.events.balance import SCHEDULED
+from exporter.collectors.events.ledger import Count
+from exporter.collectors.events.streams import Stream, StreamEnd, id_ms
+from exporter.connection import Command, Reply, ReplyError, is_string_list, unexpected
+
+_COST: Final = "bullmq_queue_jobs_unaccounted"
+_LENGTH: Final = Command("XLEN", "events", cost=_COST)
+_LISTS: Final = ("wait", "paused", "active")
+_SETS: Final = ("delayed", "prioritized", "waiting-children")
+_COUNTS: Final = (
+    _LENGTH,
+    *(Command("LLEN", name, cost=_COST) for name in _LISTS),
+    *(Command("ZCARD", name, cost=_COST) for name in _SETS),
+)
+# the ends of the lists, which may be markers of BullMQ 3 and 4
+_ENDS: Final = tuple(
+    Command("LINDEX", name, (end,), bytes, _COST) for name in _LISTS for end in (0, -1)
+)
+_GROUPS: Final = Command("ZCARD", "groups", cost=_COST)
+# jobs that stay for long: the least urgent one, and the one that is due last
+_LAST: Final = tuple(
+    Command("ZRANGE", name, (-1, -1), list, _COST) for name in ("prioritized", "delayed")
+)
+_DETAILS: Final = (*_ENDS, _GROUPS, *_LAST)
+COUNT_COMMANDS: Final = (*_COUNTS, *_DETAILS)
+
+
+class Counting:
+    """The commands that count the jobs of one stream's queue, and what their replies say."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        ledger = stream.ledger
+        self._detailed = not ledger.has_base or ledger.in_doubt or stream.may_have_markers
+        commands = COUNT_COMMANDS if self._detailed else _COUNTS
+        self.width = len(commands)
+        """Number of commands."""
+        self.packed = stream.packed.get(self.width) or b"".join(
+            [command.on(stream.queue.key) for command in commands]
+        )
+        self.limit = sum([command.limit for command in commands])
+        if ledger.has_base and not ledger.in_doubt:
+            stream.packed[self.width] = self.packed
+        self.replies: Sequence[Reply] = ()
+        """Filled by whoever sends the commands."""
+
+    def count(self, context: Context, end: StreamEnd) -> Count | None:
+        """The count at `end`; None if something happened in between, or it cannot be known.
+
+        Raises `RedisFailure` if a reply has another type than it must have.
+        """
+        ledger, replies = self._stream.ledger, self.replies
+        refused = next((reply for reply in replies if isinstance(reply, ReplyError)), None)
+        if refused is not None:
+            context.errors.add(refused, f"counts of {self._stream.queue.key[:200]!r}")
+            ledger.stop()
+            return None
+        length, *sizes = replies[: len(_COUNTS)]
+        if not all(type(size) is int for size in (length, *sizes)):
+            raise unexpected("LLEN or ZCARD")
+        if self._detailed:
+            ends, (groups, *last) = replies[len(_COUNTS) : -3], replies[-3:]
+            if groups != 0:  # BullMQ Pro keeps jobs of groups elsewhere
+                ledger.stop()
+                return None
+            sizes = [*map(jobs_in_list, sizes[:3], ends[::2], ends[1::2]), *sizes[3:]]
+            if not ledger.has_base:
+                _note_jobs(self._stream, ends[:4], *map(_members, last))
+        if length != end.length:
+            return None
+        return Count(sum(sizes), length, id_ms(end.last), context.unfinished.evicted_keys)
+
+
+def _members(reply: Reply) -> list[bytes]:
+    if type(reply) is not list or not is_string_list(reply):
+        raise unexpected("ZRANGE")
+    return reply
+
+
+def _note_jobs(
+    stream: Stream, ends: Sequence[Reply], prioritized: list[bytes], delayed: list[bytes]
+) -> None:
+    """Note some jobs that are there before events are read; `ends` are those of the ready lists."""
+    balance = stream.aggregator.balance
+    # without those of schedulers, which may be replaced without an event
+    for job in (*ends, *prioritized):
+        if type(job) is bytes and not (is_marker(job) or job.startswith(SCHEDULED)):
+            balance.ready[job] = None
+    for job in delayed:
+        if not job.startswith(SCHEDULED):
+            balance.note_delayed(job, 0)
