@@ -215,7 +215,7 @@ class TestBalance:
             (("removed 1 wait", "removed 2 waiting-children", "removed 3 active"), Totals(-3)),
             (("removed 1 completed", "removed 2 failed", "removed 3 unknown"), Totals()),
             (("cleaned 7",), Totals(0, cleaned=1)),
-            (("waiting 1 failed", "waiting 2 completed"), Totals(2, retries=2)),
+            (("waiting 1 failed", "waiting 2 completed"), Totals(2)),
             # versions 3 and 4 retry with `prev` failed
             (("active 1", "waiting 1 failed", "active 1", "waiting 1 active"), Totals()),
             (("delayed 1", "waiting 1 delayed", "waiting 2 waiting-children"), Totals()),
@@ -242,6 +242,14 @@ class TestBalance:
     ) -> None:
         assert self.totals(balanced, *events) == expected
         assert balanced.totals() == expected
+
+    def test_jobs_active_since_before(self, balanced: TotalAggregator | JobNameAggregator) -> None:
+        """Versions 3 and 4 retry them with `prev` failed, as if they had failed for good."""
+        balanced.balance.active |= {b"1", b"2"}
+        events = ("waiting 1 failed", "failed 2", "waiting 2 failed", "waiting 3 failed")
+        assert self.totals(balanced, *events) == Totals(1)
+        balanced.balance.forgotten = 1
+        assert self.totals(balanced, "failed 9", "waiting 4 failed") == Totals(1, retries=1)
 
     def test_totals_before_the_last_events(
         self, balanced: TotalAggregator | JobNameAggregator

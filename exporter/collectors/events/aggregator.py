@@ -153,6 +153,8 @@ class EventAggregator:
         if not ready:
             return None
         job, _ = ready.popitem(last=False)
+        if ready is self._active:
+            self._balance.forgotten += 1
         self._parents.discard(job)
         self._put_back.discard(job)
         return job
@@ -194,12 +196,14 @@ class EventAggregator:
             self._balance.delayed.pop(job, None)
         elif started is None and previous in (b"failed", b"completed"):
             self._put_back.add(job)
-            self._balance.note_put_back()
+            self._balance.note_put_back(job)
         elif previous == b"waiting-children":
             self._parents.add(job)
+        elif started is None:
+            self._balance.active.discard(job)
         # versions before 5.58.6 write `failed` for a retry; without `prev`, versions 3 and 4
         # returned a rate-limited job
-        elif started is not None and previous in (b"active", b"failed"):
+        elif previous in (b"active", b"failed"):
             self._possible_retry = (job, at - started)
 
     def _became_active(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
@@ -225,6 +229,8 @@ class EventAggregator:
         self._parents.discard(job)
         if started is not None:
             self._runs[COMPLETED].observe(_seconds(at - started))
+        else:
+            self._balance.active.discard(job)
 
     def _failed(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
         if self._possible_retry is not None:
@@ -234,6 +240,8 @@ class EventAggregator:
         if self._failures is not None:
             self._failures.add(reason, job, at)
         started = self._active.pop(job, None)
+        if started is None:
+            self._balance.active.discard(job)
         self._ready.pop(job, None)
         self._put_back.discard(job)
         parent = job in self._parents
@@ -254,6 +262,8 @@ class EventAggregator:
             self.retried += 1
             self._suspects.retried(job)
             self._runs[RETRIED].observe(_seconds(at - started))
+        else:
+            self._balance.active.discard(job)
 
     def _stalled(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
         if self._possible_retry is not None and self._possible_retry[0] == job:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -107,12 +107,8 @@ class Doubt:
         if self.missing is None:
             return False
         ready = self._still(self.ready, _ready(self.stream))
-        if not all(job.startswith(SCHEDULED) for job in ready.keys() - self.missing):
-            # if ready jobs are there, it did not run before they were
-            return self._is_prefix(ready, self.missing)
-        return self._is_prefix(ready, self.missing) or self._is_prefix(
-            self._still(self.delayed, _delayed(self.stream)), self.missing
-        )
+        delayed = self._still(self.delayed, _delayed(self.stream))
+        return self._is_prefix(ready) or self._is_prefix(ready | delayed)
 
     def forget_missing(self) -> None:
         """Forget the jobs that are gone, so that they prove nothing the next time."""
@@ -123,7 +119,8 @@ class Doubt:
             for part in self.stream.aggregator.parts:
                 part.forget_ready(job)
 
-    def _is_prefix(self, jobs: Mapping[bytes, int], missing: Container[bytes]) -> bool:
+    def _is_prefix(self, jobs: Mapping[bytes, int]) -> bool:
+        missing = self.missing or set()
         gone = [at for job, at in jobs.items() if job in missing]
         # `drain` keeps the next job of a scheduler, so that one being there proves nothing
         there = [

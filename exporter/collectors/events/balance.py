@@ -40,10 +40,24 @@ class Totals(NamedTuple):
 class Balance:
     """The rare events of a queue; the aggregators of all its job names share one."""
 
-    __slots__ = ("_pending", "cleaned", "delayed", "net", "ready", "retries", "schedulers")
+    __slots__ = (
+        "_pending",
+        "active",
+        "cleaned",
+        "delayed",
+        "forgotten",
+        "net",
+        "ready",
+        "retries",
+        "schedulers",
+    )
 
     def __init__(self) -> None:
         self.net = self.cleaned = self.schedulers = self.retries = 0
+        self.forgotten = 0
+        """Number of jobs that may be active without being known."""
+        self.active: set[bytes] = set()
+        """Jobs that are active since before events were read."""
         self.delayed: dict[bytes, int] = {}
         """Some delayed jobs, and since when, in Unix ms."""
         self.ready: dict[bytes, None] = {}
@@ -57,6 +71,8 @@ class Balance:
 
     def reset(self) -> None:
         """Forget all jobs: the stream is another one."""
+        self.forgotten = 0
+        self.active.clear()
         self.delayed.clear()
         self.ready.clear()
         self._pending.clear()
@@ -72,13 +88,18 @@ class Balance:
             self.net -= 1
         self.delayed.pop(job, None)
         self.ready.pop(job, None)
+        self.active.discard(job)
         self.note_started(job)
 
-    def note_put_back(self) -> None:
+    def note_put_back(self, job: bytes) -> None:
         """A job that was not seen active was put back, according to its event after it had failed
         or completed. Versions 3 and 4 write the same event when an active job is retried."""
+        if job in self.active:
+            self.active.discard(job)
+            return
         self.net += 1
-        self.retries += 1
+        if self.forgotten:
+            self.retries += 1
 
     def note_scheduled(self, job: bytes) -> bytes | None:
         """A scheduler added its next job; returns the one before, if it is still pending.

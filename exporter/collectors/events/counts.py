@@ -36,12 +36,14 @@ _ENDS: Final = tuple(
     Command("LINDEX", name, (end,), bytes, _COST) for name in _LISTS for end in (0, -1)
 )
 _GROUPS: Final = Command("ZCARD", "groups", cost=_COST)
-# jobs that stay for long: the least urgent one, and the one that is due last
-_LAST: Final = tuple(
-    Command("ZRANGE", name, (-1, -1), list, _COST) for name in ("prioritized", "delayed")
+_DETAILS: Final = (*_ENDS, _GROUPS)
+_MAX_ACTIVE: Final = 100
+# jobs that stay for long: the least urgent one, and the one that is due last; then the active ones
+_JOBS: Final = (
+    *(Command("ZRANGE", name, (-1, -1), list, _COST) for name in ("prioritized", "delayed")),
+    Command("LRANGE", "active", (0, _MAX_ACTIVE - 1), list, _COST),
 )
-_DETAILS: Final = (*_ENDS, _GROUPS, *_LAST)
-COUNT_COMMANDS: Final = (*_COUNTS, *_DETAILS)
+COUNT_COMMANDS: Final = (*_COUNTS, *_DETAILS, *_JOBS)
 
 
 class Counting:
@@ -50,8 +52,12 @@ class Counting:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         ledger = stream.ledger
-        self._detailed = not ledger.has_base or ledger.in_doubt or stream.may_have_markers
-        commands = COUNT_COMMANDS if self._detailed else _COUNTS
+        if not ledger.has_base:
+            commands: Sequence[Command] = COUNT_COMMANDS
+        elif ledger.in_doubt or stream.may_have_markers:
+            commands = (*_COUNTS, *_DETAILS)
+        else:
+            commands = _COUNTS
         self.width = len(commands)
         """Number of commands."""
         self.packed = stream.packed.get(self.width) or b"".join(
@@ -77,14 +83,16 @@ class Counting:
         length, *sizes = replies[: len(_COUNTS)]
         if not all(type(size) is int for size in (length, *sizes)):
             raise unexpected("LLEN or ZCARD")
-        if self._detailed:
-            ends, (groups, *last) = replies[len(_COUNTS) : -3], replies[-3:]
+        if len(replies) > len(_COUNTS):
+            *ends, groups = replies[len(_COUNTS) :][: len(_DETAILS)]
             if groups != 0:  # BullMQ Pro keeps jobs of groups elsewhere
                 ledger.stop()
                 return None
             sizes = [*map(jobs_in_list, sizes[:3], ends[::2], ends[1::2]), *sizes[3:]]
             if not ledger.has_base:
-                _note_jobs(self._stream, ends[:4], *map(_members, last))
+                prioritized, delayed, active = map(_members, replies[-len(_JOBS) :])
+                _note_waiting(self._stream, (*ends[:4], *prioritized), delayed)
+                _note_active(self._stream, active, sizes[2])
         if length != end.length:
             return None
         return Count(sum(sizes), length, id_ms(end.last), context.unfinished.evicted_keys)
@@ -92,19 +100,26 @@ class Counting:
 
 def _members(reply: Reply) -> list[bytes]:
     if type(reply) is not list or not is_string_list(reply):
-        raise unexpected("ZRANGE")
+        raise unexpected("ZRANGE or LRANGE")
     return reply
 
 
-def _note_jobs(
-    stream: Stream, ends: Sequence[Reply], prioritized: list[bytes], delayed: list[bytes]
-) -> None:
-    """Note some jobs that are there before events are read; `ends` are those of the ready lists."""
+def _note_waiting(stream: Stream, ready: Sequence[Reply], delayed: Sequence[bytes]) -> None:
+    """Note some jobs that wait since before events are read.
+
+    Without those of schedulers, which may be replaced without an event.
+    """
     balance = stream.aggregator.balance
-    # without those of schedulers, which may be replaced without an event
-    for job in (*ends, *prioritized):
+    for job in ready:
         if type(job) is bytes and not (is_marker(job) or job.startswith(SCHEDULED)):
             balance.ready[job] = None
     for job in delayed:
         if not job.startswith(SCHEDULED):
             balance.note_delayed(job, 0)
+
+
+def _note_active(stream: Stream, jobs: Sequence[bytes], number: int) -> None:
+    """Note the active jobs, and how many there are besides."""
+    balance = stream.aggregator.balance
+    balance.active.update([job for job in jobs if not is_marker(job)])
+    balance.forgotten += max(0, number - len(balance.active))
