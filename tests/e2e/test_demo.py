@@ -37,6 +37,7 @@ EXPECTED: dict[str, set[Alert]] = {
     "busy": {("BacklogGrowing", "images"), ("JobsWaitingTooLong", "images")},
     "failing": {("HighFailureRatio", "payments"), ("VeryHighFailureRatio", "payments")},
     "duplicates": {("MostJobsDuplicated", "emails")},
+    "lost": {("JobsVanished", "emails")},
     "stuck": {
         ("QueueBlocked", "reports"),
         ("JobsWaitingTooLong", "reports"),
@@ -58,6 +59,7 @@ ABOUT = {
     "busy": {"images"},
     "failing": {"payments"},
     "duplicates": {"emails"},
+    "lost": {"emails"},
     "stuck": {"reports"},
     "paused": {"emails"},
     "outage": {"default"},
@@ -253,6 +255,24 @@ def test_duplicates_are_most_of_the_emails(demos: dict[str, Demo], look: Look) -
     )
     shows_rates(page)
     fires_its_alerts(demo, "duplicates")
+    demo.ends_cleanly(signal.SIGTERM, children=4)
+
+
+def test_lost_misses_the_deleted_emails(demos: dict[str, Demo], look: Look) -> None:
+    demo = demos["lost"]
+
+    def missed(samples: Samples, above: float) -> bool:
+        found = every(samples, "bullmq_queue_jobs_unaccounted")
+        by_queue = {dict(key[1])["queue"]: value for key, value in found.items()}
+        return by_queue.pop("emails", 0) > above and not any(by_queue.values())
+
+    first = demo.until(lambda samples: missed(samples, 0) and not _blocked(samples), "lost emails")
+    before = max(every(first, "bullmq_queue_jobs_unaccounted").values())
+    demo.until(lambda samples: missed(samples, before), "more lost emails")
+    page = look(demo)
+    page_says_what_metrics_say(page, demo, "Jobs vanished: bull:emails on default")
+    shows_rates(page)
+    fires_its_alerts(demo, "lost")
     demo.ends_cleanly(signal.SIGTERM, children=4)
 
 

@@ -26,10 +26,12 @@ LIBRARIES = ("bullmq5", "bullmq6")
 QUEUES = ("mail", "children")
 WITHOUT_EVENT = ("clean", "drain", "obliterate", "scheduler", "repeatable")
 """Operations that may remove jobs without an exact event."""
-EXPLAINED = {Rebase.CLEAN, Rebase.DRAIN, Rebase.OBLITERATE, Rebase.STREAM_DELETED}
-MAY_DOUBT = {Rebase.SCHEDULER, Rebase.RETRY, Rebase.SURPLUS}
-"""The last one because `drain` may take the next job of a scheduler out of `wait`, or leave the ID of
-a removed job there: it trims the list by the number of removed jobs."""
+OBLITERATED = {Rebase.OBLITERATE, Rebase.STREAM_DELETED}
+EXPLAINED = {Rebase.CLEAN, Rebase.DRAIN, *OBLITERATED}
+MAY_DOUBT = {Rebase.SCHEDULER, Rebase.RETRY}
+DRAIN_OR_SCHEDULERS = (("drain",), ("scheduler", "repeatable"))
+"""Not both: `drain` is to keep the next job of a scheduler, but it trims `wait` by the number of
+jobs that it removed, so it may cut off that job instead of another one. Then a job did vanish."""
 
 
 class Operations:
@@ -99,16 +101,23 @@ def started(server: Server, library: str, seed: int, *without: str) -> Operation
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_nothing_vanishes_in_random_operations(redis_: Server, library: str, seed: int) -> None:
+@pytest.mark.parametrize("without", DRAIN_OR_SCHEDULERS, ids=" ".join)
+def test_nothing_vanishes_in_random_operations(
+    redis_: Server, library: str, seed: int, without: tuple[str, ...]
+) -> None:
     """With every operation, also those without an exact event."""
-    operations = started(redis_, library, seed)
+    operations = started(redis_, library, seed, *without)
     try:
         audited = Audited(redis_, operations)
         for _ in range(OPERATIONS // 20):
             audited.run()
             for name, audit in audited.audits.items():
                 assert not audit.unaccounted, (name, audit, operations.done)
-                assert audit.rebases.keys() <= EXPLAINED | MAY_DOUBT, (name, audit)
+                allowed = EXPLAINED | MAY_DOUBT
+                if audit.rebases.keys() & OBLITERATED:
+                    # children finish meanwhile, and put IDs of removed parents back
+                    allowed |= {Rebase.SURPLUS}
+                assert audit.rebases.keys() <= allowed, (name, audit)
     finally:
         operations.close()
     assert len(operations.done) > 20

@@ -226,7 +226,12 @@ class TestBalance:
                 ("added repeat:s:1", "removed repeat:s:1 delayed", "added repeat:s:2"),
                 Totals(1, 0, 1),
             ),
-            # a retried iteration is started again: the next one is still pending
+            (
+                ("added repeat:s:1", "active repeat:s:1", "waiting repeat:s:1 active")
+                + ("added repeat:s:2",),
+                Totals(2, 0, 2),
+            ),
+            # a retried iteration is started again: the next one is still waiting
             (
                 ("added repeat:s:1", "active repeat:s:1", "added repeat:s:2")
                 + ("active repeat:s:1", "added repeat:s:3"),
@@ -245,7 +250,7 @@ class TestBalance:
 
     def test_jobs_active_since_before(self, balanced: TotalAggregator | JobNameAggregator) -> None:
         """Versions 3 and 4 retry them with `prev` failed, as if they had failed for good."""
-        balanced.balance.active |= {b"1", b"2"}
+        balanced.balance.before |= {b"1": True, b"2": True}
         events = ("waiting 1 failed", "failed 2", "waiting 2 failed", "waiting 3 failed")
         assert self.totals(balanced, *events) == Totals(1)
         balanced.balance.forgotten = 1

@@ -189,18 +189,25 @@ class EventAggregator:
             self.count_retry()
         started = self._active.pop(job, None)
         self._ready[job] = at
-        if len(fields) < 6:
-            return  # without `prev`: the job is new
-        previous = field(fields, b"prev")
+        if len(fields) >= 6:  # without `prev`, the job is new
+            self._waits_again(job, at, started, field(fields, b"prev"))
+
+    def _waits_again(
+        self, job: bytes, at: int, started: int | None, previous: bytes | None
+    ) -> None:
+        """A job that was active since `started`, or not at all, is ready again."""
+        balance = self._balance
+        if job[:7] == SCHEDULED:
+            balance.note_waiting(job)
         if previous == b"delayed":
-            self._balance.delayed.pop(job, None)
+            balance.delayed.pop(job, None)
         elif started is None and previous in (b"failed", b"completed"):
             self._put_back.add(job)
-            self._balance.note_put_back(job)
+            balance.note_put_back(job)
         elif previous == b"waiting-children":
             self._parents.add(job)
         elif started is None:
-            self._balance.active.discard(job)
+            balance.before.pop(job, None)
         # versions before 5.58.6 write `failed` for a retry; without `prev`, versions 3 and 4
         # returned a rate-limited job
         elif previous in (b"active", b"failed"):
@@ -216,8 +223,8 @@ class EventAggregator:
         self._active[job] = at
         if ready is not None:
             self._wait.observe(_seconds(at - ready))
-        else:
-            self._balance.ready.pop(job, None)
+        if self._balance.before:
+            self._balance.before.pop(job, None)
         if job[:7] == SCHEDULED:
             self._balance.note_started(job)
 
@@ -230,7 +237,7 @@ class EventAggregator:
         if started is not None:
             self._runs[COMPLETED].observe(_seconds(at - started))
         else:
-            self._balance.active.discard(job)
+            self._balance.before.pop(job, None)
 
     def _failed(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
         if self._possible_retry is not None:
@@ -241,7 +248,7 @@ class EventAggregator:
             self._failures.add(reason, job, at)
         started = self._active.pop(job, None)
         if started is None:
-            self._balance.active.discard(job)
+            self._balance.before.pop(job, None)
         self._ready.pop(job, None)
         self._put_back.discard(job)
         parent = job in self._parents
@@ -257,13 +264,15 @@ class EventAggregator:
         self._ready.pop(job, None)
         self._put_back.discard(job)
         self._balance.note_delayed(job, at)
+        if job[:7] == SCHEDULED:
+            self._balance.note_waiting(job)
         started = self._active.pop(job, None)
         if started is not None:
             self.retried += 1
             self._suspects.retried(job)
             self._runs[RETRIED].observe(_seconds(at - started))
         else:
-            self._balance.active.discard(job)
+            self._balance.before.pop(job, None)
 
     def _stalled(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
         if self._possible_retry is not None and self._possible_retry[0] == job:

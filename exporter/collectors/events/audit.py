@@ -114,7 +114,7 @@ class Doubt:
         """Forget the jobs that are gone, so that they prove nothing the next time."""
         balance = self.stream.aggregator.balance
         for job in self.missing or ():
-            balance.ready.pop(job, None)
+            balance.before.pop(job, None)
             balance.delayed.pop(job, None)
             for part in self.stream.aggregator.parts:
                 part.forget_ready(job)
@@ -169,7 +169,8 @@ def _ready(stream: Stream) -> dict[bytes, int]:
 
     Without long IDs, of which only a hash is known.
     """
-    jobs: dict[bytes, int] = dict.fromkeys(stream.aggregator.balance.ready, 0)
+    before = stream.aggregator.balance.before
+    jobs = {job: 0 for job, active in before.items() if not active}
     for part in stream.aggregator.parts:
         jobs |= part.some_ready(_MAX_KNOWN)
     return {job: at for job, at in jobs.items() if _is_usable(job)}

@@ -41,13 +41,13 @@ class Balance:
     """The rare events of a queue; the aggregators of all its job names share one."""
 
     __slots__ = (
-        "_pending",
-        "active",
+        "_last",
+        "_not_waiting",
+        "before",
         "cleaned",
         "delayed",
         "forgotten",
         "net",
-        "ready",
         "retries",
         "schedulers",
     )
@@ -56,14 +56,14 @@ class Balance:
         self.net = self.cleaned = self.schedulers = self.retries = 0
         self.forgotten = 0
         """Number of jobs that may be active without being known."""
-        self.active: set[bytes] = set()
-        """Jobs that are active since before events were read."""
+        self.before: dict[bytes, bool] = {}
+        """Jobs that were active or ready before events were read, and are still; whether active."""
         self.delayed: dict[bytes, int] = {}
         """Some delayed jobs, and since when, in Unix ms."""
-        self.ready: dict[bytes, None] = {}
-        """Some jobs that are ready since before events were read."""
-        self._pending: dict[bytes, bytes] = {}
-        """By scheduler, its next job; empty if that one was started or removed."""
+        self._last: dict[bytes, bytes] = {}
+        """By scheduler, the job that it added last."""
+        self._not_waiting: set[bytes] = set()
+        """Schedulers of which that job is active, finished or removed."""
 
     def totals(self, net: int) -> Totals:
         """The sums; `net` is what the aggregators have counted."""
@@ -72,10 +72,10 @@ class Balance:
     def reset(self) -> None:
         """Forget all jobs: the stream is another one."""
         self.forgotten = 0
-        self.active.clear()
+        self.before.clear()
         self.delayed.clear()
-        self.ready.clear()
-        self._pending.clear()
+        self._last.clear()
+        self._not_waiting.clear()
 
     def note_delayed(self, job: bytes, at: int) -> None:
         """A job became delayed; `at` is in Unix ms."""
@@ -87,39 +87,46 @@ class Balance:
         if previous in _UNFINISHED:
             self.net -= 1
         self.delayed.pop(job, None)
-        self.ready.pop(job, None)
-        self.active.discard(job)
+        self.before.pop(job, None)
         self.note_started(job)
 
     def note_put_back(self, job: bytes) -> None:
         """A job that was not seen active was put back, according to its event after it had failed
         or completed. Versions 3 and 4 write the same event when an active job is retried."""
-        if job in self.active:
-            self.active.discard(job)
+        if self.before.pop(job, False):
             return
         self.net += 1
         if self.forgotten:
             self.retries += 1
 
     def note_scheduled(self, job: bytes) -> bytes | None:
-        """A scheduler added its next job; returns the one before, if it is still pending.
+        """A scheduler added its next job; returns the one before, if it was still waiting.
 
         That one, or one that is unknown, may have been replaced: `upsertJobScheduler` removes it
         without an event.
         """
         scheduler = job.rpartition(b":")[0]
-        pending = self._pending.get(scheduler)
-        if pending != b"":
+        before = self._last.get(scheduler)
+        if scheduler in self._not_waiting:
+            self._not_waiting.discard(scheduler)
+            before = None
+        else:
             self.schedulers += 1
-        if pending:
-            self.delayed.pop(pending, None)
-        if scheduler in self._pending or len(self._pending) < _MAX_SCHEDULERS:
-            self._pending[scheduler] = job
-        return pending
+        if before is not None:
+            self.delayed.pop(before, None)
+        if scheduler in self._last or len(self._last) < _MAX_SCHEDULERS:
+            self._last[scheduler] = job
+        return before
 
     def note_started(self, job: bytes) -> None:
-        """A job was started or removed. Another iteration may be pending, as when one is retried:
-        that one stays pending."""
+        """A scheduler's job was started or removed. If it is an earlier one that is retried, the
+        last one is still waiting."""
         scheduler = job.rpartition(b":")[0]
-        if self._pending.get(scheduler) == job:
-            self._pending[scheduler] = b""
+        if self._last.get(scheduler) == job:
+            self._not_waiting.add(scheduler)
+
+    def note_waiting(self, job: bytes) -> None:
+        """A scheduler's job waits again, ready or delayed."""
+        scheduler = job.rpartition(b":")[0]
+        if self._last.get(scheduler) == job:
+            self._not_waiting.discard(scheduler)

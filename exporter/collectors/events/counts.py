@@ -83,6 +83,8 @@ class Counting:
         length, *sizes = replies[: len(_COUNTS)]
         if not all(type(size) is int for size in (length, *sizes)):
             raise unexpected("LLEN or ZCARD")
+        if not ledger.has_base and len(replies) < len(COUNT_COMMANDS):
+            return None  # restarted meanwhile: the next count is the base
         if len(replies) > len(_COUNTS):
             *ends, groups = replies[len(_COUNTS) :][: len(_DETAILS)]
             if groups != 0:  # BullMQ Pro keeps jobs of groups elsewhere
@@ -112,7 +114,7 @@ def _note_waiting(stream: Stream, ready: Sequence[Reply], delayed: Sequence[byte
     balance = stream.aggregator.balance
     for job in ready:
         if type(job) is bytes and not (is_marker(job) or job.startswith(SCHEDULED)):
-            balance.ready[job] = None
+            balance.before[job] = False
     for job in delayed:
         if not job.startswith(SCHEDULED):
             balance.note_delayed(job, 0)
@@ -121,5 +123,6 @@ def _note_waiting(stream: Stream, ready: Sequence[Reply], delayed: Sequence[byte
 def _note_active(stream: Stream, jobs: Sequence[bytes], number: int) -> None:
     """Note the active jobs, and how many there are besides."""
     balance = stream.aggregator.balance
-    balance.active.update([job for job in jobs if not is_marker(job)])
-    balance.forgotten += max(0, number - len(balance.active))
+    known = [job for job in jobs if not is_marker(job)]
+    balance.before |= dict.fromkeys(known, True)
+    balance.forgotten += max(0, number - len(known))
