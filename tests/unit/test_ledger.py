@@ -231,6 +231,12 @@ class TestBalance:
                 + ("added repeat:s:2",),
                 Totals(2, 0, 2),
             ),
+            # one that was put back may be replaced, though the last one is active
+            (
+                ("added repeat:s:1", "waiting repeat:s:0 completed", "active repeat:s:1")
+                + ("added repeat:s:2",),
+                Totals(3, 0, 2),
+            ),
             # a retried iteration is started again: the next one is still waiting
             (
                 ("added repeat:s:1", "active repeat:s:1", "added repeat:s:2")

@@ -282,8 +282,10 @@ class EventAggregator:
         self.stalled += 1
         self._suspects.stalled(job)
 
-    def _duplicated(self, _: bytes, __: int, ___: Sequence[bytes]) -> None:
+    def _duplicated(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
         self.duplicated += 1
+        if job[:7] == SCHEDULED:
+            self._balance.note_irregular(job)
 
     def _deduplicated(self, _: bytes, __: int, fields: Sequence[bytes]) -> None:
         # BullMQ 5 also writes `debounced`, the previous name of the same event

@@ -43,6 +43,7 @@ class Balance:
     __slots__ = (
         "_last",
         "_not_waiting",
+        "_uncertain",
         "before",
         "cleaned",
         "delayed",
@@ -64,6 +65,8 @@ class Balance:
         """By scheduler, the job that it added last."""
         self._not_waiting: set[bytes] = set()
         """Schedulers of which that job is active, finished or removed."""
+        self._uncertain: set[bytes] = set()
+        """Schedulers of which an earlier job may be the one that is replaced."""
 
     def totals(self, net: int) -> Totals:
         """The sums; `net` is what the aggregators have counted."""
@@ -76,6 +79,7 @@ class Balance:
         self.delayed.clear()
         self._last.clear()
         self._not_waiting.clear()
+        self._uncertain.clear()
 
     def note_delayed(self, job: bytes, at: int) -> None:
         """A job became delayed; `at` is in Unix ms."""
@@ -95,6 +99,8 @@ class Balance:
         or completed. Versions 3 and 4 write the same event when an active job is retried."""
         if self.before.pop(job, False):
             return
+        if job[:7] == SCHEDULED:
+            self.note_irregular(job)
         self.net += 1
         if self.forgotten:
             self.retries += 1
@@ -107,11 +113,12 @@ class Balance:
         """
         scheduler = job.rpartition(b":")[0]
         before = self._last.get(scheduler)
-        if scheduler in self._not_waiting:
+        started = scheduler in self._not_waiting
+        if not started or scheduler in self._uncertain:
+            self.schedulers += 1
+        if started:
             self._not_waiting.discard(scheduler)
             before = None
-        else:
-            self.schedulers += 1
         if before is not None:
             self.delayed.pop(before, None)
         if scheduler in self._last or len(self._last) < _MAX_SCHEDULERS:
@@ -130,3 +137,9 @@ class Balance:
         scheduler = job.rpartition(b":")[0]
         if self._last.get(scheduler) == job:
             self._not_waiting.discard(scheduler)
+
+    def note_irregular(self, job: bytes) -> None:
+        """A scheduler's job was put back after it had finished, or could not be added because its
+        ID exists: from now on, any of the scheduler's jobs may be replaced."""
+        if len(self._uncertain) < _MAX_SCHEDULERS:
+            self._uncertain.add(job.rpartition(b":")[0])
