@@ -140,9 +140,14 @@ def _vanished_detail(audit: Audit, now: float) -> str:
         )
     if audit.rolled_back is not None:
         return f"{text}, and {_rollback_detail(now - audit.rolled_back)}"
+    evicted = (
+        "whether Redis evicted keys is unknown; if not,"
+        if audit.evicted is None
+        else "Redis evicted none of their keys:"
+    )
     return (
-        f"{text}; Redis evicted none of their keys: somebody deleted keys or entries of lists "
-        "without BullMQ; add the jobs again"
+        f"{text}; {evicted} somebody deleted keys or entries of lists without BullMQ; add the jobs "
+        "again"
     )
 
 

@@ -49,8 +49,8 @@ class Audit:
     """Jobs that vanished: neither finished nor removed by BullMQ. None if that is unknown."""
     since: float | None = None
     """Unix time when the last of them were missed; None if there are none."""
-    evicted: int = 0
-    """Keys that the server evicted while they vanished."""
+    evicted: int | None = 0
+    """Keys that the server evicted while they vanished; None if that is unknown."""
     rolled_back: float | None = None
     """Unix time when the last rollback was seen; None if there was none."""
     rebases: Mapping[Rebase, int] = field(default_factory=dict)
@@ -71,5 +71,5 @@ class UnfinishedJobs:
         self.events: Sequence[int | None] = ()
         """The length of each queue's event stream."""
         self.evicted_keys: int | None = None
-        """Keys that the server has evicted since its start; None if it evicts none that BullMQ
-        keeps, or if that is unknown."""
+        """Keys that the server has evicted since its start; 0 if it evicts only keys that expire,
+        which no jobs do; None if that is unknown."""

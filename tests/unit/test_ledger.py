@@ -31,7 +31,7 @@ class Books:
             )
         )
 
-    def poll(self, jobs: int, *, drained: bool = False, evicted_keys: int | None = None) -> Audit:
+    def poll(self, jobs: int, *, drained: bool = False, evicted_keys: int | None = 0) -> Audit:
         """Compare, and settle what is to be settled."""
         self.ledger.compare(Count(jobs, 0, 0, evicted_keys), self.totals, now=100.0)
         if self.ledger.to_look_at:
@@ -111,6 +111,20 @@ def test_drain_is_not_reported() -> None:
     books.poll(3)
     assert books.poll(3, drained=True) == Audit(0, rebases={Rebase.DRAIN: 1})
     assert books.poll(3) == Audit(0, rebases={Rebase.DRAIN: 1})
+
+
+def test_evicted_jobs_are_not_drained() -> None:
+    books = Books()
+    books.poll(10)
+    books.poll(3, evicted_keys=4)
+    assert books.poll(3, drained=True, evicted_keys=9) == Audit(7, since=100.0, evicted=9)
+
+
+def test_unknown_evictions() -> None:
+    books = Books()
+    books.poll(10, evicted_keys=None)
+    books.poll(8, evicted_keys=None)
+    assert books.poll(8, evicted_keys=None) == Audit(2, since=100.0, evicted=None)
 
 
 def test_reports_survive_rebases_of_others() -> None:

@@ -341,6 +341,7 @@ class TestVanishedJobs:
             (Audit(1, 1.0), "1 job vanished"),
             (Audit(1200, 1.0), "1,200 jobs vanished"),
             (Audit(2, 1.0), "Redis evicted none of their keys"),
+            (Audit(2, 1.0, evicted=None), "whether Redis evicted keys is unknown"),
             (Audit(2, 1.0, evicted=17), "Redis evicted 17 keys meanwhile"),
             (Audit(2, 1.0, rolled_back=1.0), "the event stream went back"),
         ],

@@ -276,12 +276,11 @@ class JobNameAggregator:
         for event, job, at, fields in job_events(entries):
             if event == b"added":
                 self._names[job] = self._checked(_name_of(fields))
-            elif event == CLEANED:
-                self.balance.cleaned += 1
-                continue
             elif event not in _COUNTED and job not in self._names:
                 # counts for no name, and would create the name `OTHER`
-                if event == b"removed":
+                if event == CLEANED:
+                    self.balance.cleaned += 1
+                elif event == b"removed":
                     self.balance.note_removed(job, field(fields, b"prev"))
                 continue
             aggregator = self._aggregator_of(job)

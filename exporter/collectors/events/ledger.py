@@ -28,7 +28,7 @@ class Count:
     at_ms: int
     """Unix ms, by the server's clock, of the last event before."""
     evicted_keys: int | None
-    """Keys that the server has evicted; None if it evicts none that BullMQ keeps, or unknown."""
+    """Keys that the server has evicted, of those that BullMQ keeps; None if unknown."""
 
 
 class Ledger:
@@ -63,8 +63,10 @@ class Ledger:
         """Unix ms of the last event before that."""
         self._evicted_keys: int | None = None
         """Keys that the server had evicted then."""
-        self._missing = self._evicted = 0
-        """Vanished jobs that are reported; keys that were evicted while they vanished."""
+        self._missing = 0
+        """Vanished jobs that are reported."""
+        self._evicted: int | None = 0
+        """Keys that were evicted while they vanished; None if that is unknown."""
         self._suspected = 0
         """A difference that the next comparison has to confirm; negative for too many jobs."""
         self._since: float | None = None
@@ -153,12 +155,15 @@ class Ledger:
         self._agree(count, totals)
 
     def settle(self, now: float, *, drained: bool) -> None:
-        """Report the jobs in `to_look_at`, unless they were `drained`; `now` is Unix time."""
+        """Report the jobs in `to_look_at`, unless they seem `drained` and no keys were evicted.
+
+        `now` is Unix time.
+        """
         count, missing, self.to_look_at = self.count, self.to_look_at, 0
         suspected, totals = self._suspected, self._compared
         if suspected <= 0 or count is None or self._base is None:
             return
-        if drained:
+        if drained and not _grown(self._evicted_keys, count.evicted_keys):
             missing = suspected
             self._accept(suspected, Rebase.DRAIN)
         else:
@@ -217,7 +222,9 @@ class Ledger:
 
     def _report(self, missing: int, evicted_keys: int | None, now: float) -> None:
         self._missing += missing
-        self._evicted += _grown(self._evicted_keys, evicted_keys)
+        grown = _grown(self._evicted_keys, evicted_keys)
+        known = grown is not None and self._evicted is not None
+        self._evicted = (self._evicted or 0) + (grown or 0) if known else None
         self._since = now
         self._frozen = None
 
@@ -231,9 +238,9 @@ class Ledger:
 
     def _clear(self) -> None:
         """Nothing is missing any more."""
-        self._missing = self._evicted = self._suspected = self.to_look_at = 0
+        self._missing = self._suspected = self.to_look_at = self._evicted = 0
         self._since, self._frozen = None, None
 
 
-def _grown(before: int | None, now: int | None) -> int:
-    return 0 if before is None or now is None else max(0, now - before)
+def _grown(before: int | None, now: int | None) -> int | None:
+    return None if before is None or now is None else max(0, now - before)
