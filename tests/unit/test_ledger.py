@@ -207,8 +207,8 @@ class TestBalance:
     @staticmethod
     def totals(
         balanced: TotalAggregator | JobNameAggregator, *events: str, beyond: int = 0
-    ) -> Totals:
-        """After events like `added 1` or `removed 1 wait`."""
+    ) -> Totals | None:
+        """Before the last `beyond` events, like `added 1` or `removed 1 wait`."""
         entries = []
         for number, text in enumerate(events):
             name, job, *previous = text.split()
@@ -265,16 +265,18 @@ class TestBalance:
         events: tuple[str, ...],
         expected: Totals,
     ) -> None:
-        assert self.totals(balanced, *events) == expected
+        assert self.totals(balanced, *events) is None
         assert balanced.totals() == expected
 
     def test_jobs_active_since_before(self, balanced: TotalAggregator | JobNameAggregator) -> None:
         """Versions 3 and 4 retry them with `prev` failed, as if they had failed for good."""
         balanced.balance.before |= {b"1": True, b"2": True}
         events = ("waiting 1 failed", "failed 2", "waiting 2 failed", "waiting 3 failed")
-        assert self.totals(balanced, *events) == Totals(1)
+        self.totals(balanced, *events)
+        assert balanced.totals() == Totals(1)
         balanced.balance.forgotten = 1
-        assert self.totals(balanced, "failed 9", "waiting 4 failed") == Totals(1, retries=1)
+        self.totals(balanced, "failed 9", "waiting 4 failed")
+        assert balanced.totals() == Totals(1, retries=1)
 
     def test_totals_before_the_last_events(
         self, balanced: TotalAggregator | JobNameAggregator

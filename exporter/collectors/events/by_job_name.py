@@ -76,8 +76,9 @@ class StreamAggregator(Protocol):
         """Add the names of jobs, by job ID."""
         ...
 
-    def feed(self, entries: Sequence[Entry], beyond: int = 0) -> Totals:
-        """Add entries, in the order of the stream; returns the totals before the last `beyond`."""
+    def feed(self, entries: Sequence[Entry], beyond: int = 0) -> Totals | None:
+        """Add entries, in the order of the stream; returns the totals before the last `beyond`, if
+        there are any."""
         ...
 
     def totals(self) -> Totals:
@@ -155,15 +156,16 @@ class TotalAggregator:
     def add_names(self, _: Mapping[bytes, bytes]) -> None:
         """Names are not used."""
 
-    def feed(self, entries: Sequence[Entry], beyond: int = 0) -> Totals:
+    def feed(self, entries: Sequence[Entry], beyond: int = 0) -> Totals | None:
         if self._aggregator is None:
             self._aggregator = self._create()
         self.read += len(entries)
         split = len(entries) - beyond
         self._aggregator.feed(entries[:split] if beyond else entries)
+        if not beyond:
+            return None
         totals = self.totals()
-        if beyond:
-            self._aggregator.feed(entries[split:])
+        self._aggregator.feed(entries[split:])
         return totals
 
     def totals(self) -> Totals:
@@ -255,13 +257,13 @@ class JobNameAggregator:
     def add_names(self, names: Mapping[bytes, bytes]) -> None:
         self._names.update({job: self._checked(name) for job, name in names.items()})
 
-    def feed(self, entries: Sequence[Entry], beyond: int = 0) -> Totals:
+    def feed(self, entries: Sequence[Entry], beyond: int = 0) -> Totals | None:
         self.read += len(entries)
         # not at once: a retry may begin in the same entries, whose names were looked up before
         ended: set[bytes] = set()
         split = len(entries) - beyond
         self._feed(entries[:split] if beyond else entries, ended)
-        totals = self.totals()
+        totals = self.totals() if beyond else None
         if beyond:
             self._feed(entries[split:], ended)
         for job in ended:

@@ -13,7 +13,7 @@ at which the stream ended there, without a transaction:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from exporter.bullmq import is_marker, jobs_in_list
 from exporter.collectors.contract import Context
@@ -46,26 +46,41 @@ _JOBS: Final = (
 COUNT_COMMANDS: Final = (*_COUNTS, *_DETAILS, *_JOBS)
 
 
+class _Form(NamedTuple):
+    """Commands that are sent together."""
+
+    commands: tuple[Command, ...]
+    limit: int
+    """Largest plausible replies together, in bytes."""
+
+
+_SHORT, _DETAILED, _FULL = (
+    _Form(commands, sum([command.limit for command in commands]))
+    for commands in (_COUNTS, (*_COUNTS, *_DETAILS), COUNT_COMMANDS)
+)
+_NUMBERS: Final = {int}
+
+
 class Counting:
     """The commands that count the jobs of one stream's queue, and what their replies say."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         ledger = stream.ledger
+        form = _SHORT
         if not ledger.has_base:
-            commands: Sequence[Command] = COUNT_COMMANDS
+            form = _FULL
         elif ledger.in_doubt or stream.may_have_markers:
-            commands = (*_COUNTS, *_DETAILS)
-        else:
-            commands = _COUNTS
-        self.width = len(commands)
+            form = _DETAILED
+        self.width = len(form.commands)
         """Number of commands."""
-        self.packed = stream.packed.get(self.width) or b"".join(
-            [command.on(stream.queue.key) for command in commands]
-        )
-        self.limit = sum([command.limit for command in commands])
-        if ledger.has_base and not ledger.in_doubt:
-            stream.packed[self.width] = self.packed
+        self.limit = form.limit
+        packed = stream.packed.get(self.width)
+        if packed is None:
+            packed = b"".join([command.on(stream.queue.key) for command in form.commands])
+            if ledger.has_base and not ledger.in_doubt:
+                stream.packed[self.width] = packed
+        self.packed = packed
         self.replies: Sequence[Reply] = ()
         """Filled by whoever sends the commands."""
 
@@ -74,30 +89,43 @@ class Counting:
 
         Raises `RedisFailure` if a reply has another type than it must have.
         """
+        replies = self.replies
+        if len(replies) == len(_COUNTS) and {*map(type, replies)} == _NUMBERS:
+            length, *sizes = replies  # nearly always
+            jobs: int | None = sum(sizes)
+        else:
+            length, jobs = replies[0], self._jobs(context)
+        if length != end.length or jobs is None or not self._is_base():
+            return None
+        return Count(jobs, length, id_ms(end.last), context.unfinished.evicted_keys)
+
+    def _is_base(self) -> bool:
+        """Whether the count may be compared, or has all that the first one needs: the ledger may
+        have been restarted after the commands were chosen."""
+        return self._stream.ledger.has_base or self.width == len(_FULL.commands)
+
+    def _jobs(self, context: Context) -> int | None:
+        """The number of jobs, if not all replies are numbers."""
         ledger, replies = self._stream.ledger, self.replies
         refused = next((reply for reply in replies if isinstance(reply, ReplyError)), None)
         if refused is not None:
             context.errors.add(refused, f"counts of {self._stream.queue.key[:200]!r}")
             ledger.stop()
             return None
-        length, *sizes = replies[: len(_COUNTS)]
-        if not all(type(size) is int for size in (length, *sizes)):
+        if {*map(type, replies[: len(_COUNTS)])} != _NUMBERS or self.width == len(_COUNTS):
             raise unexpected("LLEN or ZCARD")
-        if not ledger.has_base and len(replies) < len(COUNT_COMMANDS):
-            return None  # restarted meanwhile: the next count is the base
-        if len(replies) > len(_COUNTS):
-            *ends, groups = replies[len(_COUNTS) :][: len(_DETAILS)]
-            if groups != 0:  # BullMQ Pro keeps jobs of groups elsewhere
-                ledger.stop()
-                return None
-            sizes = [*map(jobs_in_list, sizes[:3], ends[::2], ends[1::2]), *sizes[3:]]
-            if not ledger.has_base:
-                prioritized, delayed, active = map(_members, replies[-len(_JOBS) :])
-                _note_waiting(self._stream, (*ends[:4], *prioritized), delayed)
-                _note_active(self._stream, active, sizes[2])
-        if length != end.length:
+        sizes = replies[1 : len(_COUNTS)]
+        *ends, groups = replies[len(_COUNTS) :][: len(_DETAILS)]
+        if groups != 0:  # BullMQ Pro keeps jobs of groups elsewhere
+            ledger.stop()
             return None
-        return Count(sum(sizes), length, id_ms(end.last), context.unfinished.evicted_keys)
+        sizes = [*map(jobs_in_list, sizes[:3], ends[::2], ends[1::2]), *sizes[3:]]
+        if self.width == len(_FULL.commands):
+            prioritized, delayed, active = map(_members, replies[-len(_JOBS) :])
+            _note_waiting(self._stream, (*ends[:4], *prioritized), delayed)
+            _note_active(self._stream, active, sizes[2])
+        jobs: int = sum(sizes)
+        return jobs
 
 
 def _members(reply: Reply) -> list[bytes]:

@@ -148,7 +148,7 @@ class Stream:
             last = id_order(self.end.last)
             beyond = sum(id_order(entry_id) > last for entry_id, _ in entries)
         totals = self.aggregator.feed(entries, beyond)
-        if beyond and self.at_end is None:
+        if self.at_end is None:
             self.at_end = totals
         self.position = entries[-1][0]
         self.read += len(entries)
