@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.bullmq import queue_of
+from exporter.bullmq import Queue, queue_of
 from exporter.collectors import (
     Context,
     EventsCollector,
@@ -35,7 +35,8 @@ class Auditing:
         self.client: Client = ClientRegistry().get(config.connections["default"], "t")
         self.client.connect()
         self.reading_since = 0.0
-        self._queues = (queue_of("bull", queue),)
+        self.queues: tuple[Queue, ...] = (queue_of("bull", queue),)
+        self._queue = self.queues[0]
         self._events = EventsCollector(Events(**options), 5.0)
         info = (ServerCollector(),) if isinstance(server, Server) else ()  # fakeredis has no INFO
         self._others = (*info, QueueCollector(5.0))
@@ -46,15 +47,15 @@ class Auditing:
         context = Context(
             self.client,
             0.0,
-            self._queues,
+            self.queues,
             event_times=self._times,
             unfinished=self._unfinished,
             reading_since=self.reading_since,
         )
         for collector in self._others:
             collector.collect(context)
-        facts: EventFacts = self._events.collect(context)
-        events = facts.queues.get(self._queues[0])
+        self.facts: EventFacts = self._events.collect(context)
+        events = self.facts.queues.get(self._queue)
         return Audit() if events is None or events.audit is None else events.audit
 
     def two_polls(self) -> Audit:
@@ -321,6 +322,20 @@ def test_reported_for_an_hour(server: Server, clock: StoppedClock) -> None:
     assert auditing.poll() == Audit(0, rebases={Rebase.REPORTED: 1})
     jobs.client.zrem("bull:q:delayed", "2")
     assert auditing.two_polls().unaccounted == 1
+
+
+def test_a_report_of_a_queue_that_is_gone(server: Server, clock: StoppedClock) -> None:
+    """It does not bring the queue back when it ends."""
+    jobs, auditing = Jobs(server.client()), Auditing(server)
+    jobs.add(3, delay=True)
+    auditing.poll()
+    jobs.client.zrem("bull:q:delayed", "1")
+    assert auditing.two_polls().unaccounted == 1
+    auditing.queues = ()
+    auditing.poll()
+    clock.move(3601)
+    auditing.poll()
+    assert auditing.facts.queues == {}
 
 
 def test_markers_are_no_jobs(any_server: Any_) -> None:

@@ -244,7 +244,9 @@ class EventsCollector:
                 stream.drained = False
             reader.read_on(context, streams, limit)
         changed = self._auditor.settle([doubt for doubt in doubts if doubt.stream.drained])
-        reader.updated |= {stream.key: stream for stream in changed}
+        # a queue may be gone since its jobs were reported
+        known = [stream for stream in changed if self._streams.get(stream.queue) is stream]
+        reader.updated |= {stream.key: stream for stream in known}
 
     def _look_up_ends(
         self, context: Context, streams: Sequence[Stream], *, count_jobs: bool = False
