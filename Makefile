@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 OPERATOR := deploy/kubernetes/components/prometheus-operator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit test-under-load lowest fuzz compare faults audit check fmt lint type docs site pictures bench soak healthy clean
+.PHONY: help demo test unit test-under-load lowest fuzz compare losses faults audit check fmt lint type docs site pictures bench soak healthy clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ fuzz: .make/dev ## Fuzz every parser with 200,000 inputs (FUZZ_INPUTS=n, ARGS="-
 compare: .make/dev ## Compare a long-lived poller with new ones after random changes (SEEDS=1000)
 	SEEDS=$(or $(SEEDS),1000) $(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist load \
 	  -k new_exporter_shows tests/integration $(ARGS)
+
+losses: .make/dev ## Look for lost jobs in random operations of BullMQ (OPERATIONS=10000, SEEDS=1)
+	OPERATIONS=$(or $(OPERATIONS),10000) SEEDS=$(or $(SEEDS),1) $(BIN)/python -m pytest -q \
+	  --numprocesses $(JOBS) --dist load tests/e2e/test_lost_jobs.py $(ARGS)
 
 faults: .make/dev ## Inject every fault and print what was measured
 	FAULT_REPORT=1 $(PYTEST) -q tests/faults $(ARGS)

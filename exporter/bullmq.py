@@ -124,7 +124,14 @@ SETTINGS: Final = ("version", "concurrency", "max")
 DEFAULT_MAX_EVENTS: Final = 10_000
 """`opts.maxLenEvents` of a queue that does not set it."""
 
-_VERSION: Final = re.compile(r"bullmq:(\d+)\.")
+_VERSION: Final = re.compile(rb"bullmq:(\d+)\.")
+
+
+def may_have_markers(version: bytes) -> bool:
+    """Whether lists may contain markers, given `version` in `meta`: BullMQ before 5, or an unknown
+    version."""
+    match = _VERSION.match(version)
+    return match is None or int(match.group(1)) < 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +148,8 @@ class QueueSettings:
 
     @property
     def may_have_markers(self) -> bool:
-        """Whether its lists may contain markers: BullMQ before 5, or an unknown version."""
-        match = _VERSION.match(self.version)
-        return match is None or int(match.group(1)) < 5
+        """See `may_have_markers`."""
+        return may_have_markers(self.version.encode())
 
 
 def queue_settings(values: Sequence[object]) -> QueueSettings:

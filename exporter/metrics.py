@@ -675,6 +675,24 @@ QUEUE_LAST_ADDED = _gauge(
     "time() - bullmq_queue_last_added_timestamp_seconds",
     "seconds",
 )
+JOBS_UNACCOUNTED = _gauge(
+    "bullmq_queue_jobs_unaccounted",
+    _QUEUE,
+    "Unfinished jobs that vanished: by the events of the queue they should be there, but they are "
+    "neither finished nor removed by BullMQ. Shown for an hour after the last one was missed. "
+    "Absent where it cannot be known: no event stream, lost events, groups of BullMQ Pro.",
+    "bullmq_queue_jobs_unaccounted > 0",
+)
+AUDIT_REBASES = _counter(
+    "bullmq_queue_audit_rebases_total",
+    (*_QUEUE, "reason"),
+    "How often the number of unfinished jobs was accepted as it is, because the events do not "
+    "explain it, by reason: clean, drain, obliterate, scheduler or retry (operations that BullMQ "
+    "writes no exact events for), lost_events, restart, stream_deleted, rollback (an older copy of "
+    "the data was restored), surplus (jobs written without BullMQ), reported (after an hour as "
+    "unaccounted).",
+    'increase(bullmq_queue_audit_rebases_total{reason="rollback"}[1h]) > 0',
+)
 EVENTS_READ = _counter(
     "bullmq_queue_events_read_total",
     _QUEUE,

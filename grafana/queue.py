@@ -415,6 +415,17 @@ def _stuck() -> list[Panel]:
             bars=True,
             width=12,
         ),
+        lines(
+            "Jobs vanished",
+            "Which jobs are gone that neither finished nor were removed?",
+            Query(gauge("bullmq_queue_jobs_unaccounted"), "vanished"),
+            Query(
+                increase("bullmq_queue_audit_rebases_total", by=f"{BY_QUEUE}, reason"),
+                "rebase: {{reason}}",
+            ),
+            no_value="Unknown",
+            width=12,
+        ),
     ]
 
 

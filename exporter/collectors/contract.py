@@ -21,6 +21,7 @@ from exporter.connection import (
 )
 from exporter.parsing import is_digits
 from exporter.state.event_times import EventTimes
+from exporter.state.unfinished_jobs import UnfinishedJobs
 
 
 class Scope(Enum):
@@ -85,6 +86,8 @@ class Context:
     """Whether `queues` are all that were found; not during the first pass of discovery."""
     event_times: EventTimes = field(default_factory=EventTimes)
     """The same object for all collectors of a connection, also at the next run."""
+    unfinished: UnfinishedJobs = field(default_factory=UnfinishedJobs)
+    """Likewise."""
     reading_since: float = 0.0
     """Monotonic time since when no other connection has read the keyspace. If it changes, another
     one has read and counted in between: what was remembered for the next run is void."""

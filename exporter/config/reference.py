@@ -55,8 +55,8 @@ takes the fallback, and `$${` is a literal `${`. Durations are in seconds.
 
 The last two have the setting's path in capitals with `_` for `.`: `BULLMQ_QUEUES_INCLUDE=mail*,sms`
 is `queues.include`, `BULLMQ_LOG_FORMAT=json` is `log.format`, and
-`BULLMQ_REDIS_TLS_CA_FILE=/tls/ca.crt` is `tls.ca_file` of each connection. An empty variable counts as unset, and one whose name is nearly
-right is an error.
+`BULLMQ_REDIS_TLS_CA_FILE=/tls/ca.crt` is `tls.ca_file` of each connection. An empty variable counts
+as unset, and one whose name is nearly right is an error.
 
 Without a URL, the connection `default` uses `redis://localhost:6379/0`."""
 

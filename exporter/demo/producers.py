@@ -11,7 +11,7 @@ from typing import Any, Final
 from bullmq import FlowProducer, Queue
 
 from exporter.demo.loads import Flow, Load, Scheduler
-from exporter.demo.scenarios import LostChildren, Pause, PoisonJob, Scenario
+from exporter.demo.scenarios import Deletion, LostChildren, Pause, PoisonJob, Scenario
 
 # limits the number of finished jobs
 _KEEP: Final = {"removeOnComplete": {"count": 1000}, "removeOnFail": {"count": 200}}
@@ -30,6 +30,8 @@ async def produce(scenario: Scenario, url: str) -> None:
                 group.create_task(_lose_children(scenario, scenario.fault, url))
             case PoisonJob():
                 group.create_task(_add_poison(scenario.fault, url))
+            case Deletion():
+                group.create_task(_delete(scenario.fault, url))
 
 
 async def _produce_load(load: Load, url: str) -> None:
@@ -101,6 +103,13 @@ async def _pause(pause: Pause, url: str) -> None:
     await asyncio.sleep(pause.after_seconds)
     async with _queue(pause.queue, url) as queue:
         await queue.pause()
+
+
+async def _delete(deletion: Deletion, url: str) -> None:
+    async with _queue(deletion.queue, url) as queue:
+        while True:
+            await asyncio.sleep(deletion.every_seconds)
+            await queue.client.delete(queue.toKey("delayed"))
 
 
 @asynccontextmanager

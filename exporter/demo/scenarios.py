@@ -48,6 +48,15 @@ class PoisonJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Deletion:
+    """Deletes the delayed jobs of a queue again and again, without BullMQ."""
+
+    queue: str
+    every_seconds: float
+    """Time until the first deletion, and between two."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outages:
     """Kills Redis repeatedly (SIGKILL) and restarts it with its data."""
 
@@ -67,7 +76,7 @@ class Scenario:
     symptoms: tuple[str, ...]
     """What to look for, one line each."""
     loads: tuple[Load, ...] = HEALTHY
-    fault: Freeze | Pause | Outages | LostChildren | PoisonJob | None = None
+    fault: Freeze | Pause | Deletion | Outages | LostChildren | PoisonJob | None = None
     connections: tuple[str, ...] = ("default",)
     """One server per connection: producers use the first, workers the last."""
 
@@ -157,6 +166,16 @@ SCENARIOS: Final = {
             # one job at a time, so that it takes no others with it
             loads=healthy_but("reports", every_seconds=4, work_seconds=0.3, concurrency=1),
             fault=PoisonJob("reports", "corrupt"),
+        ),
+        Scenario(
+            "lost",
+            "a clean-up script deletes the delayed jobs of emails, and nobody else notices",
+            (
+                'bullmq_queue_jobs_unaccounted{queue="emails"} grows every 10 s',
+                "the status page says that Redis evicted none of their keys",
+                "bullmq_queue_blocked has no samples: all other jobs are processed",
+            ),
+            fault=Deletion("emails", every_seconds=10),
         ),
         Scenario(
             "stuck",

@@ -20,6 +20,7 @@ from exporter.exposition.sample_column import SampleColumn, escape_percent
 from exporter.exposition.text import histogram_lines, labels, sample
 from exporter.metrics import Family
 from exporter.state.snapshots import EventFacts, Histogram, JobEvents, QueueEvents
+from exporter.state.unfinished_jobs import Audit, Rebase
 
 _COUNTERS = (
     (metrics.JOBS_ADDED, "added"),
@@ -61,6 +62,13 @@ class _EventLayout:
             for name in events.failures
         ]
         self.failures = SampleColumn(metrics.JOB_FAILURES, "", escape_percent(classes))
+        reasons = [
+            f"{stream},{labels(('reason',), (reason,))}"
+            for stream, events in zip(streams, shown.values(), strict=True)
+            for reason in _rebases(events)
+        ]
+        self.rebases = SampleColumn(metrics.AUDIT_REBASES, "", escape_percent(reasons))
+        self.unaccounted = SampleColumn(metrics.JOBS_UNACCOUNTED, "", rows)
         self.counters = [
             (family, attrgetter(name), SampleColumn(family, "", job_rows))
             for family, name in _COUNTERS
@@ -75,19 +83,35 @@ class _Begun:
     """Job names with counters."""
     classes: frozenset[str]
     """Classes of failures."""
+    reasons: frozenset[Rebase]
+    """Reasons of rebases."""
     timed: bool
     """Whether they have histograms, too."""
 
     def covers(self, events: QueueEvents) -> bool:
-        """Whether these are all series of the queue; its names and classes only ever grow."""
+        """Whether these are all series of the queue; its other labels only ever grow."""
         return (
             self.timed == (events.read > 0)
             and len(self.names) == len(events.jobs)
             and len(self.classes) == len(events.failures)
+            and len(self.reasons) == len(_rebases(events))
         )
 
 
-_NOT_BEGUN = _Begun(frozenset(), frozenset(), timed=False)
+_NOT_BEGUN = _Begun(frozenset(), frozenset(), frozenset(), timed=False)
+
+
+def _begun_with(events: QueueEvents) -> _Begun:
+    return _Begun(
+        frozenset(events.jobs),
+        frozenset(events.failures),
+        frozenset(_rebases(events)),
+        timed=events.read > 0,
+    )
+
+
+def _rebases(events: QueueEvents) -> Mapping[Rebase, int]:
+    return {} if events.audit is None else events.audit.rebases
 
 
 class _Starts:
@@ -121,7 +145,7 @@ class _Starts:
         """
         begun = self._begun
         new = {
-            queue: _Begun(frozenset(each.jobs), frozenset(each.failures), each.read > 0)
+            queue: _begun_with(each)
             for queue, each in events.items()
             if not begun.get(queue, _NOT_BEGUN).covers(each)
         }
@@ -142,9 +166,14 @@ def _from_zero(events: QueueEvents, begun: _Begun | None) -> QueueEvents:
         name: each if begun is not None and name in begun.classes else replace(each, count=0)
         for name, each in events.failures.items()
     }
+    rebases = {
+        reason: count if begun is not None and reason in begun.reasons else 0
+        for reason, count in _rebases(events).items()
+    }
+    audit = Audit(rebases=rebases)
     if begun is None:
         jobs = {name: _zero(jobs) for name, jobs in events.jobs.items()}
-        return QueueEvents(0, 0, jobs, failures=failures)
+        return QueueEvents(0, 0, jobs, failures=failures, audit=audit)
     jobs = {
         name: _zero(each)
         if name not in begun.names
@@ -153,7 +182,7 @@ def _from_zero(events: QueueEvents, begun: _Begun | None) -> QueueEvents:
         else _without_durations(each)
         for name, each in events.jobs.items()
     }
-    return QueueEvents(events.read, events.lost, jobs, failures=failures)
+    return QueueEvents(events.read, events.lost, jobs, failures=failures, audit=audit)
 
 
 def _zero(jobs: JobEvents) -> JobEvents:
@@ -180,7 +209,7 @@ class EventWriter:
         self._queues: Sequence[Queue] = ()
         self._events: Mapping[Queue, QueueEvents] = {}
         self._starts = _Starts()
-        self._shape: list[tuple[Queue, tuple[str, ...], tuple[str, ...]]] = []
+        self._shape: list[tuple[Queue, tuple[str, ...], tuple[str, ...], tuple[Rebase, ...]]] = []
         self._layout = _EventLayout(connection, {})
         self._histogram_groups: list[_HistogramGroup] = []
         self._families: list[tuple[Family, Chunk | None]] = []
@@ -205,7 +234,10 @@ class EventWriter:
         # a queue without events gets no histograms, which saves sixty lines
         timed = [events.read > 0 for events in known.values() for _ in events.jobs]
         shown = self._starts.begin(self._events, known)
-        shape = [(q, tuple(events.jobs), tuple(events.failures)) for q, events in shown.items()]
+        shape = [
+            (queue, tuple(events.jobs), tuple(events.failures), tuple(_rebases(events)))
+            for queue, events in shown.items()
+        ]
         if shape != self._shape:
             self._shape, self._layout = shape, _EventLayout(self._connection, shown)
         layout = self._layout
@@ -218,6 +250,11 @@ class EventWriter:
             yield family, column.lines(list(map(counter, jobs)))
         failures = [each.count for events in shown.values() for each in events.failures.values()]
         yield metrics.JOB_FAILURES, layout.failures.lines(failures)
+        audits = [events.audit for events in known.values()]
+        unaccounted = [None if audit is None else audit.unaccounted for audit in audits]
+        yield metrics.JOBS_UNACCOUNTED, layout.unaccounted.lines(unaccounted)
+        rebases = [count for events in shown.values() for count in _rebases(events).values()]
+        yield metrics.AUDIT_REBASES, layout.rebases.lines(rebases)
         yield from self._histograms(timed, jobs)
 
     def _histograms(

@@ -31,6 +31,7 @@ CONDITIONS: Final[Mapping[str, Condition]] = {
     "KeptJobsFillMemory": queues.kept_jobs_fill_memory,
     "NoWorkers": queues.no_workers,
     "StuckJobs": queues.stuck_jobs,
+    "JobsVanished": queues.jobs_vanished,
     "QueuePausedTooLong": queues.queue_paused,
     "QueueSilent": queues.queue_silent,
     "HighFailureRatio": queues.failure_ratio,

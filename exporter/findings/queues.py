@@ -32,6 +32,7 @@ from exporter.state.history import NO_EVENTS, Counts, Past, counts_of, growth, s
 from exporter.state.queue_table import Column
 from exporter.state.snapshots import EventFacts, QueueEvents, ServerFacts
 from exporter.state.stuck import StuckJob, StuckKind
+from exporter.state.unfinished_jobs import Audit
 from exporter.views.formatting import age, printable
 from exporter.views.moment import Moment
 
@@ -120,6 +121,52 @@ def stuck_jobs(moment: Moment, _: Limits) -> Iterator[Hit]:
 def _stuck_detail(job: StuckJob, now: float) -> str:
     since = f", for {age(now - job.since)}" if job.since is not None else ""
     return f"{job.kind} {printable(job.id)}: {printable(job.proof)}{since}; {STUCK_HINTS[job.kind]}"
+
+
+def jobs_vanished(moment: Moment, limits: Limits) -> Iterator[Hit]:
+    for database in moment.databases:
+        facts = moment.facts(moment.known[database.connection], EventFacts)
+        for queue, events in facts.queues.items() if facts is not None else ():
+            audit = events.audit
+            if audit is None:
+                continue
+            if audit.unaccounted is not None and audit.unaccounted > limits["above_jobs"]:
+                detail = _vanished_detail(audit, moment.time)
+                yield _hit_of(database, queue, audit.unaccounted, detail)
+            elif audit.rolled_back is not None:
+                since = moment.time - audit.rolled_back
+                if since <= limits["window"]:
+                    yield _hit_of(database, queue, 1.0, _rollback_detail(since))
+
+
+def _vanished_detail(audit: Audit, now: float) -> str:
+    jobs = audit.unaccounted or 0
+    since = f" {age(now - audit.since)} ago" if audit.since is not None else ""
+    text = f"{jobs:,} {'job' if jobs == 1 else 'jobs'} vanished{since}"
+    if audit.evicted:
+        return (
+            f"{text}; Redis evicted {audit.evicted:,} keys meanwhile: set maxmemory-policy to "
+            "noeviction, and add the jobs again"
+        )
+    if audit.rolled_back is not None:
+        return f"{text}, and {_rollback_detail(now - audit.rolled_back)}"
+    evicted = (
+        "whether Redis evicted keys is unknown; if not,"
+        if audit.evicted is None
+        else "Redis evicted none of their keys:"
+    )
+    return (
+        f"{text}; {evicted} somebody deleted keys or entries of lists without BullMQ; add the jobs "
+        "again"
+    )
+
+
+def _rollback_detail(since: float) -> str:
+    return (
+        f"the event stream went back {age(since)} ago: an older copy of the data was restored, or "
+        "a replica without the last writes was promoted; jobs added meanwhile are gone, and "
+        "finished ones may run again"
+    )
 
 
 def queue_paused(moment: Moment, _: Limits) -> Iterator[Hit]:

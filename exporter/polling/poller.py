@@ -24,6 +24,7 @@ from exporter.polling.recorder import Recorder
 from exporter.state.event_times import EventTimes
 from exporter.state.snapshots import Dated, Discovered, Snapshot
 from exporter.state.store import SnapshotStore
+from exporter.state.unfinished_jobs import UnfinishedJobs
 from exporter.state.workers import WorkerFacts
 
 logger = logging.getLogger("exporter.polling")
@@ -55,6 +56,7 @@ class Poller:
         self._reading_since = 0.0
         """Monotonic time since when no other connection has read this keyspace."""
         self._event_times = EventTimes()
+        self._unfinished = UnfinishedJobs()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"poll-{names[0]}", daemon=True)
 
@@ -89,6 +91,7 @@ class Poller:
         reads_queues = self._owns_keyspace()
         if reads_queues and self._store.resume(self._names[0]):
             self._reading_since, self._event_times = time.monotonic(), EventTimes()
+            self._unfinished = UnfinishedJobs()
         discovered = self._known_queues()
         for collector in self._collectors:
             if collector.scope is Scope.CONNECTION or reads_queues:
@@ -144,6 +147,7 @@ class Poller:
             CommandErrors(one_server=not self._client.settings.cluster),
             all_queues=self._discovery.complete,
             event_times=self._event_times,
+            unfinished=self._unfinished,
             reading_since=self._reading_since,
         )
         facts = self._recorder.run(

@@ -50,6 +50,7 @@ _FINISHED = _counted("bullmq_queue_jobs_completed_total", "bullmq_queue_jobs_fai
 _RATIO = f"{_FAILED} / ({_FINISHED} > 0)"
 _DUPLICATED = _counted("bullmq_queue_jobs_duplicated_total")
 _ADDS = _counted("bullmq_queue_jobs_added_total", "bullmq_queue_jobs_duplicated_total")
+_ROLLED_BACK = _counted('bullmq_queue_audit_rebases_total{reason="rollback"}')
 _ENOUGH_FAILED = f"and on (%queue) {_FAILED} > %above_jobs"
 
 
@@ -353,6 +354,19 @@ ALERTS: Final = (
         "page and /health/queues name them, with proof.",
         QUEUE,
         seconds(MINUTE),
+    ),
+    Alert(
+        "JobsVanished",
+        Severity.CRITICAL,
+        Subject.QUEUE,
+        f"max by (%queue) (bullmq_queue_jobs_unaccounted) > %above_jobs or {_ROLLED_BACK} > 0",
+        f"Jobs vanished: {_QUEUE_NAME}",
+        f"Jobs of {_QUEUE_NAME} are gone that have neither finished nor been removed by BullMQ: "
+        "keys were evicted or deleted, or an older copy of the data was restored. The status page "
+        "and /health/queues say what is known about the cause.",
+        QUEUE,
+        seconds(0),
+        {"above_jobs": Setting(0), "window": seconds(HOUR)},
     ),
     Alert(
         "QueuePausedTooLong",

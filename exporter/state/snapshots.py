@@ -9,6 +9,7 @@ from typing import TypeVar
 from exporter.bullmq import Queue
 from exporter.connection import ErrorClass, Metadata
 from exporter.state.failures import FailureClass
+from exporter.state.unfinished_jobs import Audit
 
 Facts = TypeVar("Facts")
 
@@ -88,6 +89,8 @@ class QueueEvents:
     read, if that is later: no job was added since. None if nothing is known."""
     failures: Mapping[str, FailureClass] = field(default_factory=dict)
     """By class; empty if `events.failure_classes` is off."""
+    audit: Audit | None = None
+    """What the audit of its unfinished jobs found; None before the first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ EXPECTED: dict[str, set[Alert]] = {
     "duplicates": {("MostJobsDuplicated", "emails")},
     "flow": {("StuckJobs", "albums")},
     "poison": {("StuckJobs", "reports"), ("JobsStalled", "reports")},
+    "lost": {("JobsVanished", "emails")},
     "stuck": {
         ("QueueBlocked", "reports"),
         ("JobsWaitingTooLong", "reports"),
@@ -62,6 +63,7 @@ ABOUT = {
     "duplicates": {"emails"},
     "flow": {"albums"},
     "poison": {"reports"},
+    "lost": {"emails"},
     "stuck": {"reports"},
     "paused": {"emails"},
     "outage": {"default"},
@@ -293,6 +295,24 @@ def test_poison_names_the_job_that_ends_its_workers(demos: dict[str, Demo], look
     page.until(lambda s: "poison" in s.verdict and "it stalled" in s.verdict, "the job's name")
     shows_rates(page)
     fires_its_alerts(demo, "poison")
+    demo.ends_cleanly(signal.SIGTERM, children=4)
+
+
+def test_lost_misses_the_deleted_emails(demos: dict[str, Demo], look: Look) -> None:
+    demo = demos["lost"]
+
+    def missed(samples: Samples, above: float) -> bool:
+        found = every(samples, "bullmq_queue_jobs_unaccounted")
+        by_queue = {dict(key[1])["queue"]: value for key, value in found.items()}
+        return by_queue.pop("emails", 0) > above and not any(by_queue.values())
+
+    first = demo.until(lambda samples: missed(samples, 0) and not _blocked(samples), "lost emails")
+    before = max(every(first, "bullmq_queue_jobs_unaccounted").values())
+    demo.until(lambda samples: missed(samples, before), "more lost emails")
+    page = look(demo)
+    page_says_what_metrics_say(page, demo, "Jobs vanished: bull:emails on default")
+    shows_rates(page)
+    fires_its_alerts(demo, "lost")
     demo.ends_cleanly(signal.SIGTERM, children=4)
 
 

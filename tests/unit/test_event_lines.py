@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.bullmq import Queue, queue_of
 from exporter.exposition.events import EventWriter
 from exporter.state.snapshots import EventFacts, Histogram, JobEvents, QueueEvents
+from exporter.state.unfinished_jobs import Audit, Rebase
 
 QUEUES = tuple(queue_of("bull", f"100%s {{0}} q{row}") for row in range(250))
 BOUNDS = (0.5, 1.0)
@@ -115,6 +118,22 @@ class TestSeriesStartAtZero:
         expected = {self.ADDED % (b"", 1), self.TIMED % 0}
         assert expected <= self.page(writer, self.facts(**{"": 1}))
         assert self.TIMED % 9 in self.page(writer, self.facts(**{"": 1}))
+
+    def test_a_later_rebase_starts_at_zero(self) -> None:
+        writer, facts = EventWriter("api"), self.facts(a=3)
+
+        def page(**rebases: int) -> set[bytes]:
+            audit = Audit(2, rebases={Rebase(name): count for name, count in rebases.items()})
+            audited = replace(facts.queues[self.QUEUE], audit=audit)
+            return self.page(writer, EventFacts({self.QUEUE: audited}, 0.0, 0))
+
+        labels = b'connection="api",prefix="bull",queue="q"'
+        line = b"bullmq_queue_audit_rebases_total{" + labels + b',reason="%b"} %d'
+        unaccounted = b"bullmq_queue_jobs_unaccounted{" + labels + b"} 2"
+        page()
+        assert {line % (b"clean", 0), unaccounted} <= page(clean=1)
+        assert {line % (b"clean", 1), line % (b"drain", 0)} <= page(clean=1, drain=2)
+        assert {line % (b"clean", 1), line % (b"drain", 2)} <= page(clean=1, drain=2)
 
     def test_a_hidden_queue_continues_its_counters(self) -> None:
         """A 0 in between would look like a reset, and all events would count again."""

@@ -46,6 +46,7 @@ from exporter.state.snapshots import (
     Snapshot,
     SyncReport,
 )
+from exporter.state.unfinished_jobs import Audit, Rebase
 from exporter.state.workers import WorkerCount, WorkerFacts
 from tests.support.factories import config, moment, snapshot_of
 from tests.support.pages import every, jobs, parse, value
@@ -124,7 +125,8 @@ def full(columns: Iterable[str] = EVERY_COLUMN) -> Snapshot:
     run = Histogram((0.5, 5.0), (1, 2), 3.5, 3)
     jobs = JobEvents(9, 8, 5, 1, 2, 1, 4, 3, run, {"completed": run})
     failures = {"timeout": FailureClass(2, 1, 2, b"7", b"timeout")}
-    events = QueueEvents(40, 3, {"": jobs}, 1e9, failures)
+    audit = Audit(2, 1e9, rebases={Rebase.CLEAN: 1})
+    events = QueueEvents(40, 3, {"": jobs}, 1e9, failures, audit)
     facts = (
         table(["mail"], **values),
         EventFacts({queue_of("bull", "mail"): events}, 0.5, 7),
@@ -250,6 +252,7 @@ def test_golden_page() -> None:
         f"bullmq_queue_groups{{{q}}} 1",
         f'bullmq_queue_info{{{q},library_version="bullmq:5.0.0"}} 1',
         f"bullmq_queue_last_added_timestamp_seconds{{{q}}} 1000000000.0",
+        f'bullmq_queue_audit_rebases_total{{{q},reason="clean"}} 0',
     ]
 
 

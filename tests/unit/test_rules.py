@@ -17,6 +17,7 @@ from exporter.diagnosis import Reason
 from exporter.metrics import CATALOGUE, MetricType
 from exporter.rules import ALERTS, RECORDINGS, RuleError, Severity, changed, rules_file, scaled
 from exporter.state.stuck import StuckKind
+from exporter.state.unfinished_jobs import Rebase
 from exporter.web.status.query import Query
 from tests.support.alert_tests import firing_labels
 from tests.support.command import command
@@ -57,7 +58,7 @@ LABELS = {
 }
 VALUES = {
     "state": set(STATES),
-    "reason": set(Reason),
+    "reason": {*Reason, *Rebase},
     "kind": set(StuckKind),
     "collector": {Discovery.name, "queues", "events"},
 }

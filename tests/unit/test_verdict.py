@@ -30,6 +30,7 @@ from exporter.state.snapshots import (
 )
 from exporter.state.store import SnapshotStore
 from exporter.state.stuck import StuckJob, StuckKind
+from exporter.state.unfinished_jobs import Audit, Rebase
 from exporter.state.workers import WorkerCount
 from exporter.views.moment import moment_of
 from tests.support.factories import (
@@ -134,6 +135,8 @@ class TestEveryAlert:
             ("JobsWaitingFarTooLong", lambda: aged(3601)),
             ("DelayedJobsOverdue", lambda: row(delayed=1, delayed_overdue_seconds=121)),
             ("SchedulerOverdue", lambda: row(schedulers_overdue_seconds=10_800)),
+            ("JobsVanished", lambda: audited(Audit(1, time.time()))),
+            ("JobsVanished", lambda: audited(Audit(0, rolled_back=time.time() - 3599))),
             ("StuckJobs", lambda: row(stuck_parents_examples=(PARENT,), stuck_parents=1)),
             ("ActiveJobTooLong", lambda: row(oldest_active_seconds=3601, **BUSY)),
             (
@@ -315,6 +318,44 @@ def added(at: float | None) -> Snapshot:
     facts = EventFacts({queue_of(*MAIL): queue_events(last_added=at)}, 0, 0)
     known = snapshot(queues={MAIL: {}}, workers=WORKERS)
     return replace(known, facts={**known.facts, EventFacts: Dated(facts, known.at)})
+
+
+def audited(audit: Audit | None) -> Snapshot:
+    """A queue whose jobs were audited."""
+    events = replace(queue_events(), audit=audit)
+    known = snapshot(queues={MAIL: {}}, workers=WORKERS)
+    facts = EventFacts({queue_of(*MAIL): events}, 0, 0)
+    return replace(known, facts={**known.facts, EventFacts: Dated(facts, known.at)})
+
+
+class TestVanishedJobs:
+    @pytest.mark.parametrize(
+        ("audit", "expected"),
+        [
+            (Audit(1, 1.0), "1 job vanished"),
+            (Audit(1200, 1.0), "1,200 jobs vanished"),
+            (Audit(2, 1.0), "Redis evicted none of their keys"),
+            (Audit(2, 1.0, evicted=None), "whether Redis evicted keys is unknown"),
+            (Audit(2, 1.0, evicted=17), "Redis evicted 17 keys meanwhile"),
+            (Audit(2, 1.0, rolled_back=1.0), "the event stream went back"),
+        ],
+    )
+    def test_what_is_known_about_the_cause(self, audit: Audit, expected: str) -> None:
+        (finding,) = verdict(audited(audit)).findings
+        assert finding.name == "JobsVanished"
+        assert expected in finding.explanation
+
+    @pytest.mark.parametrize(
+        "audit",
+        [
+            None,
+            Audit(),
+            Audit(0, rebases={Rebase.CLEAN: 1, Rebase.RESTART: 2}),
+            Audit(0, rolled_back=1.0),
+        ],
+    )
+    def test_nothing_vanished_that_is_known(self, audit: Audit | None) -> None:
+        assert names(verdict(audited(audit))) == []
 
 
 class TestCauses:

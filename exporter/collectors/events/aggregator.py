@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import ClassVar, Final
 
+from exporter.collectors.events.balance import SCHEDULED, Balance
 from exporter.state.event_suspects import EventSuspects, Redeliveries
 from exporter.state.failures import FailureClasses
 from exporter.state.histogram import Buckets
@@ -25,6 +27,8 @@ FAILED: Final = "failed"
 RETRIED: Final = "retried"
 OUTCOMES: Final = (COMPLETED, FAILED, RETRIED)
 
+CLEANED: Final = b"cleaned"
+"""The event of `clean`, for any number of jobs."""
 _STALLED_REASON: Final = b"job stalled"
 """Start of `failedReason` if a job stalled too often; its run ended earlier, with its worker."""
 _MAX_JOB_ID_BYTES: Final = 256
@@ -42,10 +46,13 @@ class EventAggregator:
         run_bounds: tuple[float, ...],
         suspects: EventSuspects | None = None,
         failures: FailureClasses | None = None,
+        balance: Balance | None = None,
     ) -> None:
-        """`suspects` takes the jobs that are suspicious, and `failures` the reasons of failures, if
-        they are wanted; all job names of a queue share them."""
+        """`suspects` takes the jobs that are suspicious, `failures` the reasons of failures, if
+        they are wanted, and `balance` the rare events that change the number of unfinished jobs;
+        all job names of a queue share them."""
         self._failures = failures
+        self._balance = Balance() if balance is None else balance
         self._suspects = EventSuspects(Redeliveries()) if suspects is None else suspects
         self.added = self.started = self.completed = self.failed = 0
         self.retried = self.stalled = self.duplicated = self.deduplicated = 0
@@ -75,6 +82,11 @@ class EventAggregator:
         """Unix ms since when the oldest job in flight is remembered; 0 if there is none."""
         firsts = [next(iter(jobs.values())) for jobs in (self._ready, self._active) if jobs]
         return min(firsts, default=0)
+
+    @property
+    def net(self) -> int:
+        """By how much its added and finished jobs have changed the number of unfinished ones."""
+        return self.added - self.completed - self.failed
 
     def feed(self, entries: Sequence[Entry]) -> None:
         """Add entries, in the order of the stream; events that are not BullMQ's are ignored."""
@@ -120,6 +132,19 @@ class EventAggregator:
         """Whether the job is ready because it was put back after it had finished."""
         return job in self._put_back
 
+    def some_ready(self, most: int) -> dict[bytes, int]:
+        """Up to `most` jobs that are ready the longest and as many of the newest, and since when,
+        in Unix ms."""
+        ready = self._ready
+        if len(ready) <= 2 * most:
+            return dict(ready)
+        return dict([*islice(ready.items(), most), *islice(reversed(ready.items()), most)])
+
+    def forget_ready(self, job: bytes) -> None:
+        """Forget a ready job: it is gone, though no event said so."""
+        self._ready.pop(job, None)
+        self._put_back.discard(job)
+
     def is_in_flight(self, job: bytes) -> bool:
         """Whether the job is ready or active, as far as that was seen."""
         return job in self._ready or job in self._active
@@ -132,6 +157,8 @@ class EventAggregator:
         if not ready:
             return None
         job, _ = ready.popitem(last=False)
+        if ready is self._active:
+            self._balance.forgotten += 1
         self._parents.discard(job)
         self._put_back.discard(job)
         return job
@@ -153,23 +180,41 @@ class EventAggregator:
 
     # --- event handlers ----------------------------------------------------------------------
 
-    def _added(self, _: bytes, at: int, __: Sequence[bytes]) -> None:
+    def _added(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
         self.added += 1
         self.last_added_ms = at
+        if job[:7] == SCHEDULED:
+            replaced = self._balance.note_scheduled(job)
+            if replaced:
+                self._ready.pop(replaced, None)
 
     def _waiting(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
         if self._possible_retry is not None:
             self.count_retry()
         started = self._active.pop(job, None)
         self._ready[job] = at
-        previous = _field(fields, b"prev")
-        if started is None and previous in (b"failed", b"completed"):
+        if len(fields) >= 6:  # without `prev`, the job is new
+            self._waits_again(job, at, started, field(fields, b"prev"))
+
+    def _waits_again(
+        self, job: bytes, at: int, started: int | None, previous: bytes | None
+    ) -> None:
+        """A job that was active since `started`, or not at all, is ready again."""
+        balance = self._balance
+        if job[:7] == SCHEDULED:
+            balance.note_waiting(job)
+        if previous == b"delayed":
+            balance.delayed.pop(job, None)
+        elif started is None and previous in (b"failed", b"completed"):
             self._put_back.add(job)
-        if previous == b"waiting-children":
+            balance.note_put_back(job)
+        elif previous == b"waiting-children":
             self._parents.add(job)
+        elif started is None:
+            balance.before.pop(job, None)
         # versions before 5.58.6 write `failed` for a retry; without `prev`, versions 3 and 4
         # returned a rate-limited job
-        elif started is not None and previous in (b"active", b"failed"):
+        elif previous in (b"active", b"failed"):
             self._possible_retry = (job, at - started)
 
     def _became_active(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
@@ -182,6 +227,10 @@ class EventAggregator:
         self._active[job] = at
         if ready is not None:
             self._wait.observe(_seconds(at - ready))
+        if self._balance.before:
+            self._balance.before.pop(job, None)
+        if job[:7] == SCHEDULED:
+            self._balance.note_started(job)
 
     def _completed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
         if self._possible_retry is not None:
@@ -191,25 +240,26 @@ class EventAggregator:
         self._parents.discard(job)
         if started is not None:
             self._runs[COMPLETED].observe(_seconds(at - started))
+        else:
+            self._balance.before.pop(job, None)
 
     def _failed(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
         if self._possible_retry is not None:
             self.count_retry()
         self.failed += 1
-        reason = _field(fields, b"failedReason") or b""
+        reason = field(fields, b"failedReason") or b""
         if self._failures is not None:
             self._failures.add(reason, job, at)
         started = self._active.pop(job, None)
+        if started is None:
+            self._balance.before.pop(job, None)
         self._ready.pop(job, None)
         self._put_back.discard(job)
         parent = job in self._parents
         self._parents.discard(job)
         if started is None or (parent and at - started < _PARENT_MS):
             return
-        if (
-            not reason.startswith(_STALLED_REASON)
-            and _field(fields, b"prev") != b"waiting-children"
-        ):
+        if not reason.startswith(_STALLED_REASON) and field(fields, b"prev") != b"waiting-children":
             self._runs[FAILED].observe(_seconds(at - started))
 
     def _delayed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
@@ -217,11 +267,16 @@ class EventAggregator:
             self.count_retry()
         self._ready.pop(job, None)
         self._put_back.discard(job)
+        self._balance.note_delayed(job, at)
+        if job[:7] == SCHEDULED:
+            self._balance.note_waiting(job)
         started = self._active.pop(job, None)
         if started is not None:
             self.retried += 1
             self._suspects.retried(job)
             self._runs[RETRIED].observe(_seconds(at - started))
+        else:
+            self._balance.before.pop(job, None)
 
     def _stalled(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
         if self._possible_retry is not None and self._possible_retry[0] == job:
@@ -231,14 +286,23 @@ class EventAggregator:
         self.stalled += 1
         self._suspects.stalled(job)
 
-    def _duplicated(self, _: bytes, __: int, ___: Sequence[bytes]) -> None:
+    def _duplicated(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
         self.duplicated += 1
+        if job[:7] == SCHEDULED:
+            self._balance.note_irregular(job)
 
     def _deduplicated(self, _: bytes, __: int, fields: Sequence[bytes]) -> None:
         # BullMQ 5 also writes `debounced`, the previous name of the same event
         self.deduplicated += 1
-        if deduplication := _field(fields, b"deduplicationId"):
+        if deduplication := field(fields, b"deduplicationId"):
             self._suspects.deduplicated(deduplication)
+
+    def _removed(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
+        self._balance.note_removed(job, field(fields, b"prev"))
+        self._left(job, at, fields)
+
+    def _cleaned(self, _: bytes, __: int, ___: Sequence[bytes]) -> None:
+        self._balance.cleaned += 1
 
     def _left(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
         """The job was removed, or waits for its children."""
@@ -261,7 +325,8 @@ class EventAggregator:
         b"stalled": _stalled,
         b"duplicated": _duplicated,
         b"deduplicated": _deduplicated,
-        b"removed": _left,
+        b"removed": _removed,
+        CLEANED: _cleaned,
         b"waiting-children": _left,
     }
 
@@ -271,7 +336,7 @@ def _seconds(ms: float) -> float:
     return ms / 1000 if ms > 0 else 0.0
 
 
-def _field(fields: Sequence[bytes], name: bytes) -> bytes | None:
+def field(fields: Sequence[bytes], name: bytes) -> bytes | None:
     """The value of a field after `event` and `jobId`."""
     for place in range(4, len(fields) - 1, 2):
         if fields[place] == name:
@@ -280,9 +345,9 @@ def _field(fields: Sequence[bytes], name: bytes) -> bytes | None:
 
 
 def job_events(entries: Sequence[Entry]) -> Iterator[tuple[bytes, bytes, int, Sequence[bytes]]]:
-    """Event, job ID, time in Unix ms and fields of the entries that concern a job.
+    """Event, job ID, time in Unix ms and fields of the entries that concern jobs.
 
-    In place of a long job ID, its hash.
+    In place of a long job ID, its hash; that of `cleaned`, which concerns many jobs, is empty.
     """
     for entry_id, fields in entries:
         # the order that BullMQ writes; users' own events may have any fields
@@ -292,6 +357,8 @@ def job_events(entries: Sequence[Entry]) -> Iterator[tuple[bytes, bytes, int, Se
         else:
             found = dict(zip(fields[::2], fields[1::2], strict=False))
             event, job = found.get(b"event"), found.get(b"jobId")
+            if event == CLEANED:
+                job = b""
         if event is not None and job is not None:
             if len(job) > _MAX_JOB_ID_BYTES:
                 job = hashlib.blake2b(job, digest_size=32).digest()

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
-from exporter.collectors.events.aggregator import Entry, EventAggregator, job_events
+from exporter.collectors.events.aggregator import (
+    CLEANED,
+    Entry,
+    EventAggregator,
+    field,
+    job_events,
+)
+from exporter.collectors.events.balance import Balance, Totals
 from exporter.parsing import MAX_LABEL_BYTES, OTHER
 from exporter.state.event_suspects import EventSuspects
 from exporter.state.failures import FailureClass, FailureClasses
 from exporter.state.snapshots import JobEvents, QueueEvents
+from exporter.state.unfinished_jobs import Audit
 
 _ENDS: Final = frozenset({b"completed", b"failed", b"removed", b"delayed", b"waiting-children"})
 """Events after which a job may pause for long or for ever: its name is forgotten."""
@@ -34,6 +42,8 @@ class StreamAggregator(Protocol):
     """Number of job names that were too long."""
     unread_until_ms: int
     """Unix ms of the last event that may not have been read; 0 if all events were read."""
+    balance: Balance
+    """Filled with the rare events that change the number of unfinished jobs."""
 
     @property
     def inflight(self) -> int:
@@ -70,8 +80,13 @@ class StreamAggregator(Protocol):
         """Add the names of jobs, by job ID."""
         ...
 
-    def feed(self, entries: Sequence[Entry]) -> None:
-        """Add entries, in the order of the stream."""
+    def feed(self, entries: Sequence[Entry], beyond: int = 0) -> Totals | None:
+        """Add entries, in the order of the stream; returns the totals before the last `beyond`, if
+        there are any."""
+        ...
+
+    def totals(self) -> Totals:
+        """How the events so far have changed the number of unfinished jobs."""
         ...
 
     def end_of_stream(self) -> None:
@@ -86,8 +101,8 @@ class StreamAggregator(Protocol):
         """Forget the name of a job."""
         ...
 
-    def frozen(self) -> QueueEvents:
-        """The current counters and durations."""
+    def frozen(self, audit: Audit | None = None) -> QueueEvents:
+        """The current counters and durations, with what the audit found."""
         ...
 
 
@@ -99,6 +114,7 @@ class TotalAggregator:
         "_create",
         "_empty",
         "_failures",
+        "balance",
         "lost",
         "oversized",
         "read",
@@ -110,9 +126,11 @@ class TotalAggregator:
         create: Callable[[], EventAggregator],
         empty: Mapping[str, JobEvents],
         failures: FailureClasses | None = None,
+        balance: Balance | None = None,
     ) -> None:
-        """`empty` is shown until the first event; the aggregator fills `failures`."""
+        """`empty` is shown until the first event; the aggregator fills `failures`, `balance`."""
         self._failures = failures
+        self.balance = Balance() if balance is None else balance
         self.read = self.lost = self.oversized = self.unread_until_ms = 0
         self._create = create
         self._empty = empty
@@ -145,26 +163,37 @@ class TotalAggregator:
     def add_names(self, _: Mapping[bytes, bytes]) -> None:
         """Names are not used."""
 
-    def feed(self, entries: Sequence[Entry]) -> None:
+    def feed(self, entries: Sequence[Entry], beyond: int = 0) -> Totals | None:
         if self._aggregator is None:
             self._aggregator = self._create()
-        self._aggregator.feed(entries)
         self.read += len(entries)
+        split = len(entries) - beyond
+        self._aggregator.feed(entries[:split] if beyond else entries)
+        if not beyond:
+            return None
+        totals = self.totals()
+        self._aggregator.feed(entries[split:])
+        return totals
+
+    def totals(self) -> Totals:
+        return self.balance.totals(0 if self._aggregator is None else self._aggregator.net)
 
     def end_of_stream(self) -> None:
         if self._aggregator is not None:
             self._aggregator.count_retry()
 
     def reset(self) -> None:
+        self.balance.reset()
         if self._aggregator is not None:
             self._aggregator.reset()
 
     def forget_name(self, _: bytes) -> None:
         """Names are not used."""
 
-    def frozen(self) -> QueueEvents:
+    def frozen(self, audit: Audit | None = None) -> QueueEvents:
         jobs = self._empty if self._aggregator is None else {"": self._aggregator.frozen()}
-        return QueueEvents(self.read, self.lost, jobs, _last_added(self), _classes(self._failures))
+        failures = _classes(self._failures)
+        return QueueEvents(self.read, self.lost, jobs, _last_added(self), failures, audit)
 
 
 class JobNameAggregator:
@@ -177,6 +206,7 @@ class JobNameAggregator:
         "_max_names",
         "_names",
         "_suspects",
+        "balance",
         "lost",
         "oversized",
         "read",
@@ -190,8 +220,10 @@ class JobNameAggregator:
         max_names: int,
         suspects: EventSuspects | None = None,
         failures: FailureClasses | None = None,
+        balance: Balance | None = None,
     ) -> None:
         self.read = self.lost = self.oversized = self.unread_until_ms = 0
+        self.balance = Balance() if balance is None else balance
         self._bounds = (wait_bounds, run_bounds)
         self._max_names = max_names
         self._suspects = suspects
@@ -236,29 +268,47 @@ class JobNameAggregator:
     def add_names(self, names: Mapping[bytes, bytes]) -> None:
         self._names.update({job: self._checked(name) for job, name in names.items()})
 
-    def feed(self, entries: Sequence[Entry]) -> None:
+    def feed(self, entries: Sequence[Entry], beyond: int = 0) -> Totals | None:
         self.read += len(entries)
         # not at once: a retry may begin in the same entries, whose names were looked up before
         ended: set[bytes] = set()
+        split = len(entries) - beyond
+        self._feed(entries[:split] if beyond else entries, ended)
+        totals = self.totals() if beyond else None
+        if beyond:
+            self._feed(entries[split:], ended)
+        for job in ended:
+            self._names.pop(job, None)
+        return totals
+
+    def totals(self) -> Totals:
+        return self.balance.totals(sum([part.net for part in self._by_name.values()]))
+
+    def _feed(self, entries: Sequence[Entry], ended: set[bytes]) -> None:
+        """Add entries; adds to `ended` the jobs whose names may be forgotten after the page."""
         for event, job, at, fields in job_events(entries):
             if event == b"added":
                 self._names[job] = self._checked(_name_of(fields))
             elif event not in _COUNTED and job not in self._names:
-                continue  # counts for nothing, but would create the name `OTHER`
+                # counts for no name, and would create the name `OTHER`
+                if event == CLEANED:
+                    self.balance.cleaned += 1
+                elif event == b"removed":
+                    self.balance.note_removed(job, field(fields, b"prev"))
+                continue
             aggregator = self._aggregator_of(job)
             aggregator.add(event, job, at, fields)
             if event in _ENDS or (event in _IGNORED_ADDS and not aggregator.is_in_flight(job)):
                 ended.add(job)
             elif event in _BEGINS:
                 ended.discard(job)
-        for job in ended:
-            self._names.pop(job, None)
 
     def end_of_stream(self) -> None:
         for aggregator in self._by_name.values():
             aggregator.count_retry()
 
     def reset(self) -> None:
+        self.balance.reset()
         self._names.clear()
         for aggregator in self._by_name.values():
             aggregator.reset()
@@ -266,9 +316,10 @@ class JobNameAggregator:
     def forget_name(self, job: bytes) -> None:
         self._names.pop(job, None)
 
-    def frozen(self) -> QueueEvents:
+    def frozen(self, audit: Audit | None = None) -> QueueEvents:
         jobs = {name: each.frozen() for name, each in self._by_name.items()}
-        return QueueEvents(self.read, self.lost, jobs, _last_added(self), _classes(self._failures))
+        failures = _classes(self._failures)
+        return QueueEvents(self.read, self.lost, jobs, _last_added(self), failures, audit)
 
     def _checked(self, name: bytes) -> str:
         """The name as shown; `OTHER` if it is missing or too long."""
@@ -286,7 +337,7 @@ class JobNameAggregator:
             aggregator = self._by_name.get(name)
         if aggregator is None:
             aggregator = self._by_name[name] = EventAggregator(
-                *self._bounds, self._suspects, self._failures
+                *self._bounds, self._suspects, self._failures, self.balance
             )
         return aggregator
 

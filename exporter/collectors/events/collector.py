@@ -9,9 +9,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from exporter.bullmq import DEFAULT_MAX_EVENTS, Queue
+from exporter.bullmq import DEFAULT_MAX_EVENTS, Queue, may_have_markers
 from exporter.collectors.contract import CommandErrors, Context, Scope
 from exporter.collectors.events.aggregator import EventAggregator
+from exporter.collectors.events.audit import Auditor, look_at
+from exporter.collectors.events.balance import Balance
 from exporter.collectors.events.by_job_name import (
     JobNameAggregator,
     StreamAggregator,
@@ -26,7 +28,7 @@ from exporter.state.event_suspects import EventSuspects, Redeliveries
 from exporter.state.failures import FailureClasses
 from exporter.state.snapshots import EventFacts, QueueEvents
 
-MAX_LEN: Final = Command("HMGET", "meta", ("opts.maxLenEvents",), list, "queue settings")
+MAX_LEN: Final = Command("HMGET", "meta", ("opts.maxLenEvents", "version"), list, "queue settings")
 
 _BUDGET_SHARE: Final = 0.5
 """Fraction of the poll interval that a pass may take."""
@@ -79,6 +81,7 @@ class EventsCollector:
         """The server that the streams were last read from."""
         self._other_server = False
         """Whether `_new` has streams of a server that is known to be another one than before."""
+        self._auditor = Auditor()
         self._all_known = False
         """Whether the queues of the last pass were all that existed then."""
 
@@ -165,10 +168,11 @@ class EventsCollector:
         bounds = (options.wait_buckets, options.run_buckets)
         wanted = options.failure_classes
         failures = FailureClasses(options.max_failure_classes) if wanted else None
+        balance = Balance()
         if options.job_names:
-            return JobNameAggregator(*bounds, options.max_job_names, suspects, failures)
-        create = partial(EventAggregator, *bounds, suspects, failures)
-        return TotalAggregator(create, self._empty, failures)
+            return JobNameAggregator(*bounds, options.max_job_names, suspects, failures, balance)
+        create = partial(EventAggregator, *bounds, suspects, failures, balance)
+        return TotalAggregator(create, self._empty, failures, balance)
 
     def _watched_since(self, queue: Queue) -> float:
         """Since when the queue would have been seen, in Unix ms; see `Stream.since_ms`."""
@@ -200,7 +204,7 @@ class EventsCollector:
         self._look_up_ends(context, [s for s in known if s.enabled and s.located])
 
     def _freeze(self, stream: Stream) -> None:
-        self._frozen[stream.queue] = stream.aggregator.frozen()
+        self._frozen[stream.queue] = stream.aggregator.frozen(stream.ledger.audit)
         self._changed = True
 
     def _check_enabled(self, context: Context, streams: Sequence[Stream]) -> None:
@@ -209,11 +213,13 @@ class EventsCollector:
         packed = b"".join(MAX_LEN.on(stream.queue.key) for stream in streams)
         replies = context.client.batch(packed, len(streams), len(streams) * MAX_LEN.limit).replies
         for stream, reply in zip(streams, replies, strict=True):
-            if is_field_list(reply, 1):
+            if is_field_list(reply, 2):
                 stream.enabled = reply[0] != b"0"
                 stream.max_length = _max_events(reply[0])
+                stream.may_have_markers = may_have_markers(reply[1] or b"")
             if not stream.enabled:
                 stream.aggregator.reset()
+                stream.ledger.stop()
                 self._changed |= self._frozen.pop(stream.queue, None) is not None
 
     def _read(self, context: Context) -> None:
@@ -224,14 +230,33 @@ class EventsCollector:
         reader.read_on(context, _unread(reader.updated.values()), limit)
         # again with the present ends: the first ones may be those of an earlier pass
         self._count_losses(self._followed)
-        self._look_up_ends(context, list(reader.updated.values()))
+        reader.updated |= {s.key: s for s in self._auditor.unexpected(context, self._all)}
+        self._look_up_ends(context, list(reader.updated.values()), count_jobs=True)
         reader.read_on(context, _unread(reader.updated.values()), limit)
         self._count_losses(self._followed)
+        self._settle(context, limit)
 
-    def _look_up_ends(self, context: Context, streams: Sequence[Stream]) -> None:
+    def _settle(self, context: Context, limit: Limit) -> None:
+        """Settle which missing jobs vanished. Doubts beyond the limit wait for the next pass."""
+        reader = self._reader
+        doubts = self._auditor.doubtful(reader.updated.values())
+        if doubts:
+            look_at(context, doubts)
+            streams = [doubt.stream for doubt in doubts]
+            for stream in streams:
+                stream.drained = False
+            reader.read_on(context, streams, limit)
+        changed = self._auditor.settle([doubt for doubt in doubts if doubt.stream.drained])
+        # a queue may be gone since its jobs were reported
+        known = [stream for stream in changed if self._streams.get(stream.queue) is stream]
+        reader.updated |= {stream.key: stream for stream in known}
+
+    def _look_up_ends(
+        self, context: Context, streams: Sequence[Stream], *, count_jobs: bool = False
+    ) -> None:
         """Look up the ends of the streams for which none is known yet."""
         unknown = [stream for stream in streams if stream.end is None]
-        self._note_lost(look_up_ends(context, unknown))
+        self._note_lost(look_up_ends(context, unknown, count_jobs=count_jobs))
 
     def _count_losses(self, streams: Sequence[Stream]) -> None:
         self._note_lost(count_losses(streams))

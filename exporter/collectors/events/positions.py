@@ -13,11 +13,14 @@ to that ID was read, those of them that were not read are lost. No quiet moment 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from types import MappingProxyType
 from typing import Final
 
 from exporter.bullmq import DEFAULT_MAX_EVENTS
 from exporter.collectors.contract import Context
+from exporter.collectors.events.counts import Counting
 from exporter.collectors.events.streams import (
     FIRST_ID,
     XREAD,
@@ -29,12 +32,14 @@ from exporter.collectors.events.streams import (
     is_id,
 )
 from exporter.connection import Command, Reply, ReplyError, is_string_list, unexpected
+from exporter.state.unfinished_jobs import Rebase
 
 XINFO: Final = Command(
     "XINFO STREAM", reply=list, cost="all bullmq_queue_jobs_*, bullmq_queue_job_*"
 )
 
 _LAST_SEQUENCE: Final = (1 << 64) - 1
+_NONE: Final[Mapping[bytes, Counting]] = MappingProxyType({})
 
 
 def locate(context: Context, streams: Sequence[Stream], *, other_server: bool) -> None:
@@ -52,15 +57,16 @@ def locate(context: Context, streams: Sequence[Stream], *, other_server: bool) -
     next_entries = _entries_at_positions(context, known)
     for stream, end in _stream_ends(context, streams):
         if end.last == FIRST_ID:
-            _start(stream, FIRST_ID, 0)
+            _start(stream, FIRST_ID, 0, Rebase.OBLITERATE)
             _note_unread(stream, int(time.time() * 1000))
         elif stream.position is None:
             young = end.first is not None and id_order(end.first)[0] > stream.since_ms
-            _start(stream, *((FIRST_ID, 0) if young else (end.last, end.added)))
+            position, added = (FIRST_ID, 0) if young else (end.last, end.added)
+            _start(stream, position, added, Rebase.RESTART)
         elif stream.position != FIRST_ID and stream.key not in next_entries:
             continue  # unknown: try again at the next pass
         elif _is_another(stream, end, next_entries.get(stream.key), other_server=other_server):
-            _start(stream, end.last, end.added)
+            _start(stream, end.last, end.added, Rebase.ROLLBACK)
         stream.located, stream.end = True, None
 
 
@@ -73,16 +79,30 @@ def _is_another(
     return other_server or not _is_after(end.first, stream.read_after)
 
 
-def _start(stream: Stream, position: bytes, added: int | None) -> None:
+def _start(stream: Stream, position: bytes, added: int | None, reason: Rebase) -> None:
     """Read on after `position`, up to which `added` entries were added."""
-    stream.aggregator.reset()
+    _restart(stream, reason)
     _note_unread(stream, id_ms(position))
     stream.position = stream.previous_position = position
     stream.added, stream.read, stream.end = added, 0, None
 
 
-def look_up_ends(context: Context, streams: Sequence[Stream]) -> list[Stream]:
-    """Look up where the streams end now, and detect recreated streams.
+def _restart(stream: Stream, reason: Rebase) -> None:
+    """Forget the jobs: those of the stream from now on are others, or were changed unseen."""
+    stream.aggregator.reset()
+    _restart_audit(stream, reason)
+
+
+def _restart_audit(stream: Stream, reason: Rebase) -> None:
+    stream.ledger.restart(reason, stream.aggregator.totals(), time.time())
+    stream.counted = stream.at_end = None
+
+
+def look_up_ends(
+    context: Context, streams: Sequence[Stream], *, count_jobs: bool = False
+) -> list[Stream]:
+    """Look up where the streams end now, and how many jobs there are if they are to be counted, and
+    detect recreated streams.
 
     Returns the streams of which events are known to be lost.
 
@@ -92,12 +112,16 @@ def look_up_ends(context: Context, streams: Sequence[Stream]) -> list[Stream]:
     long nevertheless, more entries followed than it keeps.
     """
     lost = []
-    for stream, end in _stream_ends(context, streams):
+    audited = [stream for stream in streams if count_jobs and stream.all_seen]
+    countings = {stream.key: Counting(stream) for stream in audited}
+    for stream, end in _stream_ends(context, streams, countings):
         position = stream.position or FIRST_ID
         if id_order(end.last) < id_order(position):
             # a stream that is gone will be read from its beginning; one that is behind, as after a
             # failover, from its end: its entries were counted
-            _start(stream, end.last, 0 if end.last == FIRST_ID else end.added)
+            gone = end.last == FIRST_ID
+            reason = Rebase.OBLITERATE if gone else Rebase.ROLLBACK
+            _start(stream, end.last, 0 if gone else end.added, reason)
             continue
         gap = _is_after(end.first, stream.previous_position)
         if end.added is None:
@@ -105,10 +129,16 @@ def look_up_ends(context: Context, streams: Sequence[Stream]) -> list[Stream]:
             if gap and full and stream.previous_position != FIRST_ID:
                 _add_lost(stream, 1, end)
                 lost.append(stream)
+            elif gap and stream.previous_position != FIRST_ID:
+                # nothing proves that events were lost, but the audit needs all of them
+                _restart_audit(stream, Rebase.LOST_EVENTS)
         elif stream.added is not None and end.added < stream.added + stream.read:
-            stream.aggregator.reset()
             # recreated: all its entries are new; if it has old ones, their number is unknown
+            _restart(stream, Rebase.OBLITERATE if gap else Rebase.ROLLBACK)
             stream.added = 0 if gap else None
+        counting = countings.get(stream.key)
+        stream.counted = None if counting is None else counting.count(context, end)
+        stream.at_end = None
         stream.end, stream.beyond, stream.drained = end, 0, False
     return lost
 
@@ -133,12 +163,17 @@ def count_losses(streams: Iterable[Stream]) -> list[Stream]:
             if missing > 0:
                 _add_lost(stream, missing, end)
                 lost.append(stream)
+        if stream.counted is not None:
+            totals = stream.at_end or stream.aggregator.totals()
+            stream.ledger.compare(stream.counted, totals, time.time())
+        stream.counted = stream.at_end = None
         stream.added, stream.read, stream.end = end.added, stream.beyond, None
     return lost
 
 
 def _add_lost(stream: Stream, count: int, end: StreamEnd) -> None:
     stream.aggregator.lost += count
+    _restart_audit(stream, Rebase.LOST_EVENTS)
     _note_unread(stream, id_ms(end.last))
 
 
@@ -189,13 +224,21 @@ def _id_before(entry_id: bytes) -> bytes:
     return b"%d-%d" % ((ms, sequence - 1) if sequence else (ms - 1, _LAST_SEQUENCE))
 
 
-def _stream_ends(context: Context, streams: Sequence[Stream]) -> Iterable[tuple[Stream, StreamEnd]]:
-    """Where each stream ends; streams whose state is unknown are omitted."""
+def _stream_ends(
+    context: Context, streams: Sequence[Stream], countings: Mapping[bytes, Counting] = _NONE
+) -> Iterable[tuple[Stream, StreamEnd]]:
+    """Where each stream ends; streams whose state is unknown are omitted.
+
+    The commands of `countings`, by the stream's key, are sent before, and get their replies.
+    """
     if not streams:
         return
-    packed = b"".join(XINFO.on(stream.key) for stream in streams)
-    replies = context.client.batch(packed, len(streams), len(streams) * XINFO.limit).replies
-    for stream, reply in zip(streams, replies, strict=True):
+    replies = _ask_ends(context, streams, countings)
+    for stream in streams:
+        counting = countings.get(stream.key)
+        if counting is not None:
+            counting.replies = list(islice(replies, counting.width))
+        reply = next(replies)
         if isinstance(reply, ReplyError):
             if reply.not_available:
                 raise reply
@@ -207,6 +250,22 @@ def _stream_ends(context: Context, streams: Sequence[Stream]) -> Iterable[tuple[
                 context.errors.add(reply, f"XINFO {stream.key[:200]!r}")
         else:
             yield stream, _end(reply)
+
+
+def _ask_ends(
+    context: Context, streams: Sequence[Stream], countings: Mapping[bytes, Counting]
+) -> Iterator[Reply]:
+    """The replies to the counts and to XINFO of each stream."""
+    packed: list[bytes] = []
+    count, limit = len(streams), len(streams) * XINFO.limit
+    for stream in streams:
+        counting = countings.get(stream.key)
+        if counting is not None:
+            packed.append(counting.packed)
+            count += counting.width
+            limit += counting.limit
+        packed.append(XINFO.on(stream.key))
+    return iter(context.client.batch(b"".join(packed), count, limit).replies)
 
 
 def _end(reply: Reply) -> StreamEnd:

@@ -12,7 +12,9 @@ from typing import Final, NamedTuple
 from exporter.bullmq import Queue
 from exporter.collectors.contract import Context
 from exporter.collectors.events.aggregator import Entry
+from exporter.collectors.events.balance import Totals
 from exporter.collectors.events.by_job_name import StreamAggregator
+from exporter.collectors.events.ledger import Count, Ledger
 from exporter.connection import (
     KEY,
     Command,
@@ -94,6 +96,16 @@ class Stream:
     max_length: int | None = None
     """`maxLenEvents` in `meta`: BullMQ keeps at least this many events. If it is set, a missing
     stream means that no events happened."""
+    may_have_markers: bool = True
+    """Whether the lists of the queue may contain markers, which are no jobs."""
+    ledger: Ledger = field(default_factory=Ledger)
+    """The audit of the queue's unfinished jobs."""
+    counted: Count | None = None
+    """The jobs at `end`; None if they are unknown."""
+    at_end: Totals | None = None
+    """The totals at `end`, once an entry after it was read."""
+    packed: dict[int, bytes] = field(default_factory=dict)
+    """Packed commands that count the jobs, by their number."""
 
     @property
     def all_seen(self) -> bool:
@@ -133,13 +145,18 @@ class Stream:
         """Whether everything up to `end` was read."""
         return self.end is not None and id_order(self.read_after) >= id_order(self.end.last)
 
-    def note_read(self, entries: Sequence[Entry]) -> None:
-        """Move on past these entries."""
-        self.position = entries[-1][0]
-        self.read += len(entries)
+    def feed(self, entries: Sequence[Entry]) -> None:
+        """Aggregate these entries, and move on past them."""
+        beyond = 0
         if self.end is not None and id_order(entries[-1][0]) > id_order(self.end.last):
             last = id_order(self.end.last)
-            self.beyond += sum(id_order(entry_id) > last for entry_id, _ in entries)
+            beyond = sum(id_order(entry_id) > last for entry_id, _ in entries)
+        totals = self.aggregator.feed(entries, beyond)
+        if self.at_end is None:
+            self.at_end = totals
+        self.position = entries[-1][0]
+        self.read += len(entries)
+        self.beyond += beyond
 
 
 XRead = Callable[[Sequence[Stream], int], bytes]
@@ -277,8 +294,7 @@ class StreamReader:
                 stream.drained = len(entries) < page.count
                 if entries:
                     self.updated[stream.key] = stream
-                    stream.aggregator.feed(entries)
-                    stream.note_read(entries)
+                    stream.feed(entries)
         total = sum([len(entries) for _, entries in read])
         self._update_entry_bytes(batch.size, total)
         return total

@@ -13,12 +13,14 @@ from exporter.collectors.queues.batches import QueueBatch, make_batches
 from exporter.collectors.queues.looks import LookBudget
 from exporter.collectors.queues.phases import Columns, read_batch
 from exporter.collectors.queues.rotation import Rotation
+from exporter.collectors.queues.states import UNFINISHED
 from exporter.collectors.queues.subjects import COLUMNS
+from exporter.collectors.queues.subjects.events_stream import EVENTS_STREAM_LENGTH
 from exporter.collectors.queues.subjects.finished import COMPLETED, FAILED
 from exporter.collectors.queues.subjects.prioritized import PRIORITIZED
 from exporter.collectors.queues.subjects.waiting import WAITING
 from exporter.state.kept import KeptColumns
-from exporter.state.queue_table import QueueTable
+from exporter.state.queue_table import Column, QueueTable
 
 
 class QueueCollector:
@@ -55,6 +57,7 @@ class QueueCollector:
         exists = list(chain.from_iterable(flags for flags, _ in batches))
         if exists != self._exists:
             self._exists, self._shown = exists, tuple(compress(self._queues, exists))
+        self._note_unfinished(context, [columns for _, columns in batches])
         columns = self._table([columns for _, columns in batches])
         parts = columns[WAITING], columns[PRIORITIZED]
         ready, at_least = sums(*parts), known_sums(*parts)
@@ -79,6 +82,19 @@ class QueueCollector:
             for batch in self._batches:
                 batch.forget_replies()
             raise
+
+    def _note_unfinished(self, context: Context, batches: Sequence[Columns]) -> None:
+        """Note how many jobs are unfinished, for the audit."""
+
+        def joined(column: Column[int]) -> list[int | None]:
+            return list(chain.from_iterable([columns[column] for columns in batches]))
+
+        jobs = joined(UNFINISHED[0])
+        for column in UNFINISHED[1:]:
+            jobs = sums(jobs, joined(column))
+        known = context.unfinished
+        known.queues, known.jobs = self._queues, jobs
+        known.events = joined(EVENTS_STREAM_LENGTH)
 
     def _table(self, batches: Sequence[Columns]) -> Columns:
         """The columns of all batches joined, without queues that do not exist."""

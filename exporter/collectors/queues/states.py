@@ -25,6 +25,9 @@ STATES: Final[Mapping[str, Column[int]]] = {
 }
 """The column of each state. Jobs of a paused queue count as waiting."""
 
+UNFINISHED: Final = (WAITING, ACTIVE, DELAYED, PRIORITIZED, WAITING_CHILDREN)
+"""The columns of jobs that have neither completed nor failed."""
+
 
 def jobs_by_state(table: QueueTable, prefix: str) -> dict[str, int]:
     """Jobs by state, summed over all queues of a prefix; unknown numbers count as 0."""

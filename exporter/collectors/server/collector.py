@@ -30,7 +30,17 @@ class ServerCollector:
     def collect(self, context: Context) -> ServerFacts:
         """The server's facts. Raises `RedisFailure`, also if INFO is not available."""
         servers = [_read(node, context) for node in context.client.nodes]
-        return self._totals.of(servers) if context.client.settings.cluster else servers[0]
+        facts = self._totals.of(servers) if context.client.settings.cluster else servers[0]
+        context.unfinished.evicted_keys = _evicted(facts)
+        return facts
+
+
+def _evicted(facts: ServerFacts) -> int | None:
+    """Keys evicted since the server's start, also those that do not expire; None if unknown."""
+    policy, evicted = facts.info.get("maxmemory_policy"), facts.values.get("evicted_keys")
+    if not policy or evicted is None:
+        return None
+    return int(evicted) if policy.startswith("allkeys") else 0
 
 
 def _read(node: Client, context: Context) -> ServerFacts:
