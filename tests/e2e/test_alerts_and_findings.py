@@ -35,6 +35,7 @@ from exporter.state.snapshots import (
 )
 from exporter.state.store import SnapshotStore
 from exporter.state.stuck import StuckJob, StuckKind
+from exporter.state.unfinished_jobs import Audit
 from exporter.state.workers import WorkerCount
 from exporter.views.moment import moment_of
 from tests.support.backfill import STEP_SECONDS, backfilled
@@ -188,6 +189,9 @@ COURSES: Mapping[str, Callable[[Now], Known]] = {
     "StuckJobs": lambda now: busy(
         stuck_parents_examples=(PARENT,) * now.wrong, stuck_parents=int(now.wrong)
     ),
+    "JobsVanished": lambda now: one(
+        {**BUSY}, events={"added": now.minute, "audit": Audit(3 * now.wrong, evicted=None)}
+    ),
     "QueuePausedTooLong": lambda now: busy(paused=int(now.wrong)),
     "QueueSilent": lambda now: one(
         events={"added": 1, "last_added": time.time() - SILENT_SECONDS - now.wrong}
@@ -264,7 +268,7 @@ def chance(seed: int) -> Callable[[Now], Known]:
         errors[ErrorClass.TIMEOUT] += draw((0, 1))
         return one(
             columns,
-            events=totals,
+            events={**totals, "audit": draw((None, Audit(0), Audit(2), Audit(None)))},
             lag=draw((0.0, 61.0)),
             workers=draw(({}, HERE, {MAIL: WorkerCount(1, 1)})),
             server=ServerFacts({}, values, {"rdb": draw((True, False))}),

@@ -39,7 +39,7 @@ class Auditing:
         self._queue = self.queues[0]
         self._events = EventsCollector(Events(**options), 5.0)
         info = (ServerCollector(),) if isinstance(server, Server) else ()  # fakeredis has no INFO
-        self._others = (*info, QueueCollector(5.0))
+        self._others = (*info, QueueCollector(5.0, 0.01))
         self._times, self._unfinished = EventTimes(), UnfinishedJobs()
 
     def poll(self) -> Audit:

@@ -27,6 +27,7 @@ from exporter.state.snapshots import (
     SyncReport,
 )
 from exporter.state.store import SnapshotStore
+from exporter.state.unfinished_jobs import Audit
 from exporter.state.workers import WorkerCount, WorkerFacts
 from exporter.views.moment import Moment, moment_of
 from tests.support.tables import queue_table
@@ -106,14 +107,20 @@ def snapshot(
     return snapshot_of(connection, *facts, ago=ago, **changes)
 
 
-def queue_events(*, lost: int = 0, last_added: float | None = None, **counts: int) -> QueueEvents:
+def queue_events(
+    *,
+    lost: int = 0,
+    last_added: float | None = None,
+    audit: Audit | None = None,
+    **counts: int,
+) -> QueueEvents:
     """The events of a queue with these totals by kind; 0 for kinds that are not given."""
     kinds = ("added", "started", "completed", "failed", "retried", "stalled")
     totals = (counts.pop(kind, 0) for kind in (*kinds, "duplicated", "deduplicated"))
     jobs = JobEvents(*totals, NO_DURATIONS, {})
     assert not counts, f"no kinds of events: {counts}"
     read = sum(getattr(jobs, kind) for kind in (*kinds, "duplicated", "deduplicated"))
-    return QueueEvents(read, lost, {"": jobs}, last_added)
+    return QueueEvents(read, lost, {"": jobs}, last_added, audit=audit)
 
 
 def stuck(seconds: float = 100.0) -> dict[str, float | None]:

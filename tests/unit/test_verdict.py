@@ -322,7 +322,7 @@ def added(at: float | None) -> Snapshot:
 
 def audited(audit: Audit | None) -> Snapshot:
     """A queue whose jobs were audited."""
-    events = replace(queue_events(), audit=audit)
+    events = queue_events(audit=audit)
     known = snapshot(queues={MAIL: {}}, workers=WORKERS)
     facts = EventFacts({queue_of(*MAIL): events}, 0, 0)
     return replace(known, facts={**known.facts, EventFacts: Dated(facts, known.at)})
