@@ -405,7 +405,7 @@ def _stuck() -> list[Panel]:
             "Which jobs will not go on by themselves?",
             Query(gauge("bullmq_queue_stuck_jobs", by=f"{BY_QUEUE}, kind"), "{{kind}}"),
             no_value="None",
-            width=12,
+            width=8,
         ),
         lines(
             "Failures by class",
@@ -413,7 +413,7 @@ def _stuck() -> list[Panel]:
             Query(top(10, f"sum by (job, class) ({failures})"), "{{class}}"),
             no_value="Needs events.failure_classes",
             bars=True,
-            width=12,
+            width=8,
         ),
         lines(
             "Jobs vanished",
@@ -424,7 +424,7 @@ def _stuck() -> list[Panel]:
                 "rebase: {{reason}}",
             ),
             no_value="Unknown",
-            width=12,
+            width=8,
         ),
     ]
 
