@@ -66,7 +66,7 @@ def test_live_queues_under_two_tags(
     with daemon(tmp_path, config(nodes, '["{bull}", "bull"]')) as running:
         workers = [part("worker", **mail, concurrency=2), *[part("worker", **reports)] * 2]
         act.play(*workers, **of_library)
-        wait_for(lambda: len(every(running.samples(), WORKERS)) == 2, "both queues")
+        wait_for(lambda: sum(every(running.samples(), WORKERS).values()) == 3, "all workers")
         producers = [part("producer", **mail, count=20), part("producer", **reports, count=10)]
         act.play(*producers, **of_library)
         done = {"mail": 20, "{reports}": 10}

@@ -244,7 +244,7 @@ def test_redis_is_lost_and_returns(tmp_path: Path, look: Open) -> None:
             assert screen.headline == "Redis unreachable: api"
             screen.until(lambda s: "its queues are not shown" in s.verdict, "withdrawn")
             assert screen.rows() == []
-            assert value(running.samples(), "bullmq_up") == 0
+            wait_for(lambda: value(running.samples(), "bullmq_up") == 0, "the metric")
             assert "connection: " in screen.verdict
             screen.until(lambda s: s.alarm == "", "the exporter itself answers")
             assert screen.page.locator("#connections tbody tr").inner_text().count("?") >= 3

@@ -70,7 +70,9 @@ def test_one_database_passes_until_a_peer_hangs(
         )
         assert answer.json["verdict"] == "every connection sees what the others write"
         assert answer.json["differences"][0]["same_keyspace"] is True
-        assert set(every(running.samples(), "bullmq_sync_success").values()) == {1}
+        # `/metrics` follows the other pages within a moment
+        success = "bullmq_sync_success"
+        wait_for(lambda: set(every(running.samples(), success).values()) == {1}, "the metrics")
         assert len(every(running.samples(), "bullmq_sync_check_success")) == 4 * 7
 
         proxy.hang = True
