@@ -87,6 +87,7 @@ class Harness:
         wait_for(lambda: value(self.samples, seen, queue=QUEUE) == 0, "the live queue is seen")
         self.live.start()
         wait_for(lambda: self.completed(self.last) > 0, "live work is seen")
+        self.running.get("/health/redis")  # the first such request starts a thread that stays
         since = time.monotonic()
         wait_for(lambda: len(self.observer.since(since)) >= _LOOKS_AT_REST, "looks at rest")
         self._held_before = _held(self.observer.since(since))
