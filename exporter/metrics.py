@@ -214,6 +214,19 @@ COLLECTOR_REFUSED = _gauge(
     "supported; what needs them is absent.",
     "bullmq_exporter_collector_refused_commands > 0",
 )
+HISTORY_BYTES = _gauge(
+    "bullmq_exporter_history_bytes",
+    (),
+    "Memory that the last hour of the queues takes at most; history.max_bytes limits it.",
+    "bullmq_exporter_history_bytes",
+    "bytes",
+)
+HISTORY_SKIPPED = _gauge(
+    "bullmq_exporter_history_skipped_queues",
+    (),
+    "Queues that change, and of which no history is kept because history.max_bytes is used up.",
+    "bullmq_exporter_history_skipped_queues > 0",
+)
 EXPORTER_QUEUES = _gauge(
     "bullmq_exporter_queues",
     _PREFIX,

@@ -456,6 +456,17 @@ class Web(Section):
     """
 
 
+class History(Section):
+    """The last hour of each queue, for charts and for what scaling rests on."""
+
+    max_bytes: Annotated[int, Field(ge=0)] = 40_000_000
+    """Maximum memory for the points of all queues; 0 keeps none. A queue that changes has one every
+    15 s; with more queues than fit, one every 30, 60 or 120 s, and then only blocked queues are
+    sure to have any. `bullmq_exporter_history_bytes` and
+    `bullmq_exporter_history_skipped_queues` show it: [History](operations.md#history).
+    """
+
+
 class Log(Section):
     """What is logged, and in which format."""
 
@@ -476,4 +487,5 @@ class Config(Section):
     events: Events = Events()
     sync: Sync = Sync()
     web: Web = Web()
+    history: History = History()
     log: Log = Log()

@@ -11,6 +11,7 @@ from exporter.config.models import Config
 from exporter.exposition.page import Page, PageWriter, Variant, exporter_page
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import Moment, moment_of
+from exporter.views.recording import record_histories
 
 logger = logging.getLogger("exporter.exposition")
 
@@ -28,6 +29,8 @@ class Renderer:
 
     If a page cannot be rendered, the previous one is served until its first value becomes too old,
     and then a page that contains only what is known of the exporter itself.
+
+    It also records the history of the queues: no other thread sees every moment.
     """
 
     def __init__(self, store: SnapshotStore, current: Callable[[], Config]) -> None:
@@ -71,7 +74,9 @@ class Renderer:
     def render(self) -> Page:
         """Replace the page by one of the current moment, or count the failure. Not thread-safe."""
         try:
-            page = self._writer.write(self._moment(), self._failures)
+            moment = self._moment()
+            record_histories(moment)
+            page = self._writer.write(moment, self._failures)
             since = time.monotonic() - _REQUESTED_SECONDS
             for variant, requested in tuple(self._requested.items()):
                 if requested >= since:
