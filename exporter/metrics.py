@@ -504,6 +504,22 @@ QUEUE_WORKERS = _gauge(
     "without a connection name is not listed.",
     'bullmq_queue_workers == 0 and ignoring (state) bullmq_queue_size{state="waiting"} > 0',
 )
+QUEUE_DRAIN = _gauge(
+    "bullmq_queue_drain_seconds",
+    _QUEUE,
+    "When no job will be ready, at the rates of up to ten minutes; 0 if none is, +Inf if that is "
+    "never. Absent while it is unknown, as after a start.",
+    "max by (connection, prefix, queue) (bullmq_queue_drain_seconds) > 3600",
+    "seconds",
+)
+QUEUE_WORKERS_NEEDED = _gauge(
+    "bullmq_queue_workers_needed",
+    _QUEUE,
+    "Workers that keep up with new jobs and work the backlog off within scaling.drain_seconds; the "
+    "present number where more do not help. Absent while it is unknown.",
+    "max by (connection, prefix, queue) (bullmq_queue_workers_needed) > "
+    "max by (connection, prefix, queue) (bullmq_queue_workers)",
+)
 QUEUE_BLOCKED = _gauge(
     "bullmq_queue_blocked",
     (*_QUEUE, "reason"),

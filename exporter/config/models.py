@@ -467,6 +467,13 @@ class History(Section):
     """
 
 
+class Scaling(Section):
+    """How many workers a backlog needs: [Scaling workers](operations.md#scaling-workers)."""
+
+    drain_seconds: Seconds = 600.0
+    """Time within which a backlog should be worked off; `/scale?drain_seconds=` overrides it."""
+
+
 class Log(Section):
     """What is logged, and in which format."""
 
@@ -488,4 +495,5 @@ class Config(Section):
     sync: Sync = Sync()
     web: Web = Web()
     history: History = History()
+    scaling: Scaling = Scaling()
     log: Log = Log()

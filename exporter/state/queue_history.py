@@ -176,6 +176,17 @@ class QueueHistories:
         known = self._connections.get(connection)
         return None if known is None else known.rings.get(queue)
 
+    def idle_seconds(self, connection: str, queue: Queue) -> float | None:
+        """For how long a queue without points had neither ready jobs nor events; None if unknown.
+
+        As of the newest point of its connection's queues.
+        """
+        known = self._connections.get(connection)
+        quiet = known.quiet.get(queue) if known is not None else None
+        if known is None or quiet is None or not quiet % 2:
+            return None
+        return max(0.0, known.recorded_at - quiet // 2 * known.step)
+
     def blocked_since(self, connection: str, queue: Queue) -> float | None:
         """Unix time since when a queue is blocked for its present reason; None if unknown."""
         known = self._connections.get(connection)

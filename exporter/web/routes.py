@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from exporter.config.models import Config
 from exporter.exposition import Format, Renderer, Variant, acceptable, accepts_gzip, choose_format
 from exporter.state.store import SnapshotStore
+from exporter.views.find_queue import QueueQueryError
 from exporter.views.moment import moment_of
 from exporter.web.auth import BasicAuth, Users
 from exporter.web.background import Background
@@ -25,6 +26,7 @@ from exporter.web.endpoints import ENDPOINTS, HttpEndpoint
 from exporter.web.health import redis_health
 from exporter.web.no_store import NoStoreMiddleware
 from exporter.web.queues_health import QueuesQuery, QueuesQueryError, queues_health
+from exporter.web.scale import ScaleQuery, scale
 from exporter.web.status import ASSETS, Asset, Query, QueryError, StatusPage
 from exporter.web.sync_health import sync_health
 
@@ -161,6 +163,14 @@ class _Handlers:
             return _json({"error": str(error)}, 400)
         body = await self._background.response(query, lambda known: queues_health(known, query))
         return Response(body, media_type="application/json")
+
+    async def scale(self, request: Request) -> Response:
+        try:
+            query = ScaleQuery.of(request.query_params)
+        except QueueQueryError as error:
+            return _json({"error": str(error)}, 400)
+        content, status = await self._background.response(query, lambda known: scale(known, query))
+        return _json(content, status)
 
     async def sync(self, _: Request) -> Response:
         if not self._current().sync.enabled:

@@ -109,7 +109,11 @@ class StatusPage:
             refresh_seconds=min(30.0, max(1.0, moment.config.poll.interval_seconds)),
             version=__version__,
             shard=moment.config.queues.shard,
-            endpoints=[each for each in ENDPOINTS if each.method == "GET" and each.path != "/"],
+            endpoints=[
+                each
+                for each in ENDPOINTS
+                if each.method == "GET" and each.path != "/" and not each.needs_queue
+            ],
             style=STYLE.path,
             script=SCRIPT.path,
         )
