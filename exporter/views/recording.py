@@ -24,7 +24,7 @@ def record_histories(moment: Moment) -> None:
         snapshot, name = moment.known[database.connection], database.connection
         histories.note_verdicts(name, snapshot.at, moment.time, blocked[name], max_bytes)
         seconds = histories.due(name, snapshot.at)
-        if seconds is not None:
+        if seconds is not None and database.table.queues:  # none before the first discovery
             histories.record(
                 name,
                 snapshot.at,

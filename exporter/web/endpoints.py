@@ -67,6 +67,23 @@ ENDPOINTS: Final = (
         "application/json",
     ),
     HttpEndpoint(
+        "queue_page",
+        "/queue",
+        "the page of a queue",
+        "The page of the queue `?name=`: why it is blocked and since when, the last hour, workers, "
+        "failures, commands. `?connection=` and `?prefix=` where the name is not enough.",
+        "text/html",
+        needs_queue=True,
+    ),
+    HttpEndpoint(
+        "queue",
+        "/health/queue",
+        "a queue in detail",
+        "The same as JSON.",
+        "application/json",
+        needs_queue=True,
+    ),
+    HttpEndpoint(
         "scale",
         "/scale",
         "numbers of a queue for autoscalers",
