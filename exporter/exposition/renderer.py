@@ -18,7 +18,7 @@ logger = logging.getLogger("exporter.exposition")
 _REQUESTED_SECONDS = 120.0
 _MAX_WAIT_SECONDS = 1.0
 _LOG_SECONDS = 60.0
-"""How often a page that still cannot be rendered is logged."""
+"""How often a page that still cannot be rendered, or a history not recorded, is logged."""
 
 
 class Renderer:
@@ -75,7 +75,7 @@ class Renderer:
         """Replace the page by one of the current moment, or count the failure. Not thread-safe."""
         try:
             moment = self._moment()
-            record_histories(moment)
+            self._record(moment)
             page = self._writer.write(moment, self._failures)
             since = time.monotonic() - _REQUESTED_SECONDS
             for variant, requested in tuple(self._requested.items()):
@@ -87,6 +87,16 @@ class Renderer:
             self._failing_since = None
             self.page = page
         return self.page
+
+    def _record(self, moment: Moment) -> None:
+        """Record the history; a bug in it must not cost the page."""
+        try:
+            record_histories(moment)
+        except Exception:
+            now = time.monotonic()
+            if now - self._logged_at >= _LOG_SECONDS:
+                self._logged_at = now
+                logger.exception("the history could not be recorded; please report this bug")
 
     def _fail(self, error: Exception) -> None:
         now = time.monotonic()

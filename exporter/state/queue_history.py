@@ -256,6 +256,10 @@ class QueueHistories:
         _extend(known, points, end, repeated)
         _note_quiet(known, points, end)
         _forget_old(known, points, end, unix - HOUR_SECONDS)
+        for each in tuple(self._connections.values()):  # one that is down, or read by another
+            if now - each.recorded_at >= HOUR_SECONDS:
+                each.rings.clear()
+                each.quiet.clear()
         self._shrink(known, max_bytes)
         self._admit(known, points, max_bytes)
         every = tuple(self._connections.values())

@@ -275,6 +275,16 @@ def test_a_smaller_budget_after_a_reload(recorded: Recorded) -> None:
     assert recorded.histories.usage.bytes == 0
 
 
+def test_a_connection_that_is_not_read_any_more_makes_room(recorded: Recorded) -> None:
+    recorded.record({MAIL: BUSY}, name="other")
+    recorded.record({MAIL: BUSY})
+    used = recorded.histories.usage.bytes
+    for _ in range(240):
+        recorded.record({MAIL: BUSY})
+    assert recorded.histories.usage.bytes == used / 2
+    assert recorded.histories.of("other", MAIL, recorded.now, UNIX) is None
+
+
 def test_a_reload_forgets_only_connections_with_a_new_poller(recorded: Recorded) -> None:
     recorded.record({MAIL: BUSY})
     recorded.record({MAIL: BUSY}, name="other")

@@ -224,6 +224,12 @@ def test_which_queue_is_meant(parameters: Mapping[str, str], status: int) -> Non
     assert ("error" in content) is (status != 200)
 
 
+def test_a_connection_whose_queues_another_one_reads() -> None:
+    api = snapshot("api", {MAIL: {}})
+    known = Known(moment(api, snapshot("worker", metadata=api.metadata)))
+    assert scale(known, ScaleQuery.of({"queue": "mail", "connection": "worker"}))[1] == 200
+
+
 def test_a_connection_that_has_not_been_tried() -> None:
     known = Known(moment(snapshot("api", {MAIL: {}}), connections=["api", "worker"]))
     assert scale(known, ScaleQuery.of({"queue": "mail"}))[1] == 200
