@@ -90,11 +90,13 @@ class Ring(NamedTuple):
     """
 
     end: int
-    """The number of the newest point's step since the clock's zero."""
+    """The step of the newest point."""
     values: array[float]
     """The fields of all points, point by point."""
 
 
+_SLACK_SECONDS: Final = 2.0
+"""By how much a poll may end earlier than planned and still be of the next step."""
 _RING_BYTES: Final = 420
 """A ring without its points: the objects, its place in a dictionary, and what malloc adds."""
 _QUIET_BYTES: Final = 120
@@ -108,6 +110,9 @@ class _Connection:
     """The queues of one connection. Only the recording thread changes it."""
 
     step: int
+    zero: float = 0.0
+    """Monotonic time at which step 0 began. The first points are at the beginning of a step, so
+    that the time to the next ones is a whole step."""
     recorded_at: float = float("-inf")
     """Monotonic time of the last points."""
     rings: dict[Queue, Ring] = field(default_factory=dict)
@@ -118,6 +123,15 @@ class _Connection:
     """The reasons of the queues that are blocked now."""
     changes: dict[Queue, tuple[VerdictChange, ...]] = field(default_factory=dict)
     skipped: int = 0
+
+    def number(self, now: float) -> int:
+        """The step of a monotonic time."""
+        return int((now - self.zero) // self.step)
+
+    def age(self, end: int, now: float) -> float:
+        """The age of points of the step `end` at a monotonic time."""
+        newest = self.recorded_at > float("-inf") and end == self.number(self.recorded_at)
+        return now - (self.recorded_at if newest else self.zero + end * self.step)
 
     def size(self) -> int:
         """An upper bound of the bytes that this occupies."""
@@ -162,19 +176,24 @@ class QueueHistories:
         if ring is not None:
             step = HOUR_SECONDS * FIELDS // max(len(ring.values), 1)
         elif quiet is not None and known.recorded_at > float("-inf"):
-            ring = _quiet_ring(quiet, int(known.recorded_at // step), step)
+            ring = _quiet_ring(quiet, known.number(known.recorded_at), step)
         else:
             return None
         values = ring.values
         points = tuple(Point(*values[i : i + FIELDS]) for i in range(0, len(values), FIELDS))
         since = unix - HOUR_SECONDS
         changes = tuple(each for each in known.changes.get(queue, ()) if each.time >= since)
-        return QueueHistory(points, step, max(0.0, now - ring.end * step), changes)
+        return QueueHistory(points, step, max(0.0, known.age(ring.end, now)), changes)
 
     def ring(self, connection: str, queue: Queue) -> Ring | None:
         """The points of a queue; None if it is quiet or unknown. The same object until it grows."""
         known = self._connections.get(connection)
         return None if known is None else known.rings.get(queue)
+
+    def age_seconds(self, connection: str, ring: Ring, now: float) -> float:
+        """The age of the newest point of a connection's queue at monotonic time `now`."""
+        known = self._connections.get(connection)
+        return float("inf") if known is None else known.age(ring.end, now)
 
     def idle_seconds(self, connection: str, queue: Queue) -> float | None:
         """For how long a queue without points had neither ready jobs nor events; None if unknown.
@@ -185,7 +204,7 @@ class QueueHistories:
         quiet = known.quiet.get(queue) if known is not None else None
         if known is None or quiet is None or not quiet % 2:
             return None
-        return max(0.0, known.recorded_at - quiet // 2 * known.step)
+        return max(0.0, known.recorded_at - known.zero - quiet // 2 * known.step)
 
     def blocked_since(self, connection: str, queue: Queue) -> float | None:
         """Unix time since when a queue is blocked for its present reason; None if unknown."""
@@ -205,7 +224,7 @@ class QueueHistories:
         known = self._connections.get(connection)
         if known is None or known.recorded_at == float("-inf"):
             return self._step
-        return self._step if at // self._step > known.recorded_at // self._step else None
+        return self._step if known.number(at) > known.number(known.recorded_at) else None
 
     def forget(self, connection: str, now: float) -> None:
         """Forget a connection, and refuse what was read before `now`. Any thread may call it."""
@@ -250,9 +269,11 @@ class QueueHistories:
         between repeat what was known; a longer time without facts is unknown.
         """
         known = self._connections.setdefault(connection, _Connection(self._step))
+        if known.recorded_at == float("-inf"):
+            known.zero = now - _SLACK_SECONDS
         valid = now - known.recorded_at <= valid_seconds
-        repeated = int(known.recorded_at // known.step) if valid else None
-        known.recorded_at, end = now, int(now // known.step)
+        repeated = known.number(known.recorded_at) if valid else None
+        known.recorded_at, end = now, known.number(now)
         _extend(known, points, end, repeated)
         _note_quiet(known, points, end)
         _forget_old(known, points, end, unix - HOUR_SECONDS)
@@ -272,7 +293,7 @@ class QueueHistories:
         while self._left(max_bytes) < len(new) * ring_bytes(self._step) and self._coarsen():
             pass
         room = max(0, self._left(max_bytes) // ring_bytes(self._step))
-        end, known.skipped = int(known.recorded_at // known.step), 0
+        end, known.skipped = known.number(known.recorded_at), 0
         replaceable = (queue for queue in tuple(known.rings) if queue not in known.blocked)
         for queue in new:
             if room <= 0 and queue in known.blocked:

@@ -84,7 +84,7 @@ def trend_now(moment: Moment, database: Database, queue: Queue, trends: TrendCac
     ring = histories.ring(name, queue)
     if ring is not None:
         # points that end long ago say nothing of now
-        if moment.now - (ring.end + 1) * _step(ring) > moment.stale_after:
+        if histories.age_seconds(name, ring, moment.now) > _step(ring) + moment.stale_after:
             return None
         return trends.of(queue, ring)
     idle = histories.idle_seconds(name, queue)

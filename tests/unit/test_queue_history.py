@@ -92,7 +92,19 @@ def test_an_hour_of_points(recorded: Recorded) -> None:
 def test_one_point_for_each_step(recorded: Recorded) -> None:
     for number in range(1, 10):
         recorded.record({MAIL: busy(number)}, seconds=5)
-    assert recorded.ready() == [1, 3, 6, 9]
+    assert recorded.ready() == [1, 4, 7]
+
+
+@pytest.mark.parametrize("start", [0, 7, 14.9])
+def test_a_whole_step_is_between_the_first_points(recorded: Recorded, start: float) -> None:
+    """Whatever the clock shows at the first one, and if a poll ends a little early."""
+    recorded.now += start
+    recorded.record({MAIL: busy(1)})
+    recorded.record({MAIL: busy(2)}, seconds=10)
+    recorded.record({MAIL: busy(3)}, seconds=4.5)
+    recorded.record({MAIL: busy(4)}, seconds=10.5)
+    recorded.record({MAIL: busy(5)}, seconds=5)
+    assert recorded.ready() == [1, 3, 5]
 
 
 def test_what_was_not_read_is_a_gap(recorded: Recorded) -> None:
