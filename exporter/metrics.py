@@ -214,6 +214,19 @@ COLLECTOR_REFUSED = _gauge(
     "supported; what needs them is absent.",
     "bullmq_exporter_collector_refused_commands > 0",
 )
+HISTORY_BYTES = _gauge(
+    "bullmq_exporter_history_bytes",
+    (),
+    "Memory that the last hour of the queues takes at most; history.max_bytes limits it.",
+    "bullmq_exporter_history_bytes",
+    "bytes",
+)
+HISTORY_SKIPPED = _gauge(
+    "bullmq_exporter_history_skipped_queues",
+    (),
+    "Queues that change, and of which no history is kept because history.max_bytes is used up.",
+    "bullmq_exporter_history_skipped_queues > 0",
+)
 EXPORTER_QUEUES = _gauge(
     "bullmq_exporter_queues",
     _PREFIX,
@@ -490,6 +503,22 @@ QUEUE_WORKERS = _gauge(
     "it lists none although jobs move, a job is locked or stalled-check is renewed: a worker "
     "without a connection name is not listed.",
     'bullmq_queue_workers == 0 and ignoring (state) bullmq_queue_size{state="waiting"} > 0',
+)
+QUEUE_DRAIN = _gauge(
+    "bullmq_queue_drain_seconds",
+    _QUEUE,
+    "When no job will be ready, at the rates of up to ten minutes; 0 if none is, +Inf if that is "
+    "never. Absent while it is unknown, as after a start.",
+    "max by (connection, prefix, queue) (bullmq_queue_drain_seconds) > 3600",
+    "seconds",
+)
+QUEUE_WORKERS_NEEDED = _gauge(
+    "bullmq_queue_workers_needed",
+    _QUEUE,
+    "Workers that keep up with new jobs and work the backlog off within scaling.drain_seconds; the "
+    "present number where more do not help. Absent while it is unknown.",
+    "max by (connection, prefix, queue) (bullmq_queue_workers_needed) > "
+    "max by (connection, prefix, queue) (bullmq_queue_workers)",
 )
 QUEUE_BLOCKED = _gauge(
     "bullmq_queue_blocked",

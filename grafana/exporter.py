@@ -144,7 +144,7 @@ def _collection() -> list[Panel]:
         ),
         lines(
             "Dropped by limits",
-            "Is data missing because of queues.max, events.max_inflight, its size, or its cost?",
+            "Is data missing because of a limit, its size, or its cost?",
             Query(
                 f"bullmq_exporter_queues_dropped{_CONNECTIONS}",
                 "queues {{connection}} {{prefix}} ({{job}})",
@@ -160,6 +160,10 @@ def _collection() -> list[Panel]:
             Query(
                 f"increase(bullmq_exporter_stuck_looks_cut_total{_CONNECTIONS}[{RATE}])",
                 "looks at stuck jobs {{connection}} ({{job}})",
+            ),
+            Query(
+                f"bullmq_exporter_history_skipped_queues{_INSTANCES}",
+                f"queues without history {_INSTANCE_LEGEND}",
             ),
             width=12,
         ),
@@ -195,6 +199,10 @@ def _cost() -> list[Panel]:
             "Memory",
             "Does it leak memory?",
             Query(of_exporters(f"process_resident_memory_bytes{_INSTANCES}"), _INSTANCE_LEGEND),
+            Query(
+                f"bullmq_exporter_history_bytes{_INSTANCES}",
+                f"history of queues {_INSTANCE_LEGEND}",
+            ),
             unit="bytes",
             width=4,
         ),

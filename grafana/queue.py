@@ -258,6 +258,7 @@ def _capacity() -> list[Panel]:
             Query(per_job("sum", jobs("active")), "active"),
             Query(per_job("max", gauge("bullmq_queue_concurrency_limit")), "limit"),
             Query(per_job("sum", gauge("bullmq_queue_workers")), "workers"),
+            Query(per_job("max", gauge("bullmq_queue_workers_needed")), "workers needed"),
             stepped=True,
         ),
         timeline(
@@ -272,9 +273,11 @@ def _capacity() -> list[Panel]:
             width=8,
         ),
         lines(
-            "Waiting for children",
-            "Do flows wait for their children?",
-            Query(per_job("sum", jobs("waiting-children")), "waiting-children"),
+            "Drain time",
+            "When is the backlog gone at this rate? A gap is unknown, or never.",
+            Query(f"{gauge('bullmq_queue_drain_seconds')} < Inf", "{{connection}}"),
+            unit="s",
+            no_value="Unknown, or never",
         ),
     ]
 
@@ -383,7 +386,6 @@ def _timed() -> list[Panel]:
             "Do jobs of some priorities starve? By band of priorities; 1 is the most urgent.",
             Query(f"sum by (job, band) ({band})", "{{band}}"),
             no_value="No job has a priority",
-            width=12,
         ),
         lines(
             "Ignored adds",
@@ -392,7 +394,11 @@ def _timed() -> list[Panel]:
             Query(per_job("sum", deduplicated), "deduplicated"),
             no_value=_NO_EVENTS,
             bars=True,
-            width=12,
+        ),
+        lines(
+            "Waiting for children",
+            "Do flows wait for their children?",
+            Query(per_job("sum", jobs("waiting-children")), "waiting-children"),
         ),
     ]
 

@@ -149,6 +149,18 @@ def _glob(pattern: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(pattern))
 
 
+def _link_template(text: str) -> str:
+    if not text.startswith(("https://", "http://")) or not text.isprintable() or " " in text:
+        raise ValueError("must be a URL that begins with https:// or http://, without blanks")
+    unknown = set(re.findall(r"\{.*?\}|[{}]", text)) - {"{connection}", "{prefix}", "{queue}"}
+    if unknown:
+        found = min(unknown)
+        raise ValueError(
+            f"{found} is no placeholder; there are {{connection}}, {{prefix}}, {{queue}}"
+        )
+    return text
+
+
 Shown = PlainSerializer(str, return_type=str)
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 TargetSeconds = Annotated[float, Field(gt=0, le=31_536_000)]
@@ -162,6 +174,7 @@ Groups = Annotated[tuple[Annotated[Strings, Field(min_length=1)], ...], Field(st
 FilePath = Annotated[Path, Field(strict=False)]
 Hash = Annotated[Secret, BeforeValidator(_secret), AfterValidator(checked_hash), Shown]
 Buckets = Annotated[tuple[float, ...], Field(strict=False), AfterValidator(_increasing)]
+LinkTemplate = Annotated[str, AfterValidator(_link_template)]
 UserName = Annotated[str, AfterValidator(checked_user)]
 ConnectionName = Annotated[str, AfterValidator(_connection_name)]
 
@@ -446,14 +459,37 @@ class Web(Section):
     [Reloading](operations.md#reloading).
     """
     show_failure_texts: bool = False
-    """Whether the status page and `/health/queues` show the last reason of each class of failures
-    in full. It may contain anything that the application wrote into its errors.
+    """Whether pages and `/health/queues` show the last reason of each class of failures in full. It
+    may contain anything that the application wrote into its errors.
+    """
+    links: dict[Annotated[str, Field(min_length=1, max_length=50)], LinkTemplate] = {}
+    """Links on the page of each queue, to dashboards and runbooks, as name: URL. `{connection}`,
+    `{prefix}` and `{queue}` stand for the names, percent-encoded:
+    [The page of a queue](operations.md#the-page-of-a-queue).
     """
     max_concurrent_requests: Annotated[int, Field(ge=1, le=10_000)] = 40
     """Maximum number of requests that are answered at a time, half of it for one client; further
     ones receive 503. Probes and `/metrics` are always answered:
     [HTTP behaviour](operations.md#http-behaviour).
     """
+
+
+class History(Section):
+    """The last hour of each queue, for charts and for what scaling rests on."""
+
+    max_bytes: Annotated[int, Field(ge=0)] = 40_000_000
+    """Maximum memory for the points of all queues; 0 keeps none. A queue that changes has one every
+    15 s; with more queues than fit, one every 30, 60 or 120 s, and then only blocked queues are
+    sure to have any. `bullmq_exporter_history_bytes` and
+    `bullmq_exporter_history_skipped_queues` show it: [History](operations.md#history).
+    """
+
+
+class Scaling(Section):
+    """How many workers a backlog needs: [Scaling workers](operations.md#scaling-workers)."""
+
+    drain_seconds: Seconds = 600.0
+    """Time within which a backlog should be worked off; `/scale?drain_seconds=` overrides it."""
 
 
 class Log(Section):
@@ -476,4 +512,6 @@ class Config(Section):
     events: Events = Events()
     sync: Sync = Sync()
     web: Web = Web()
+    history: History = History()
+    scaling: Scaling = Scaling()
     log: Log = Log()

@@ -102,7 +102,9 @@ def _reachable(listen: str) -> str:
     return f"{host if host not in ('', '0.0.0.0', '[::]') else 'localhost'}:{port}"
 
 
-_SHOWN: Final = [each for each in ENDPOINTS if not each.path.startswith("/-/")]
+_SHOWN: Final = [
+    each for each in ENDPOINTS if not (each.path.startswith("/-/") or each.needs_queue)
+]
 _PATH_WIDTH: Final = max(len(each.path) for each in _SHOWN)
 
 

@@ -10,9 +10,11 @@ from exporter.diagnosis.blocked import (
     diagnose,
     known_workers,
     queue_facts,
+    reason_of,
 )
 from exporter.diagnosis.cluster import one_node
 from exporter.diagnosis.databases import databases_of
+from exporter.diagnosis.drain import Outlook
 from exporter.diagnosis.hints import STUCK_HINTS, WORKER_HINTS, hint
 from exporter.diagnosis.memory import full_in_seconds
 from exporter.diagnosis.sync import differing, explain_pair, groups_hint, verdict
@@ -25,6 +27,7 @@ __all__ = [
     "Database",
     "Diagnosis",
     "Isolation",
+    "Outlook",
     "QueueFacts",
     "Reason",
     "databases_of",
@@ -38,5 +41,6 @@ __all__ = [
     "odd_workers",
     "one_node",
     "queue_facts",
+    "reason_of",
     "verdict",
 ]

@@ -181,6 +181,21 @@ def diagnose(databases: Sequence[Database], now: float, blocked_after: float) ->
     return Diagnosis(blocked, tuple(isolations))
 
 
+def reason_of(
+    databases: Sequence[Database], database: Database, index: int, now: float, blocked_after: float
+) -> Reason | None:
+    """Why one queue, a row of a database's table, is blocked, as `diagnose` finds; None if not."""
+    table = database.table
+    times = (table.value(READY_SINCE, index), table.value(OLDEST_WAITING, index))
+    row = queue_facts(database, index, now, blocked_after)
+    if not (row.ready and _is_late(*times, now, blocked_after)):
+        return None
+    worker_only = {}
+    if row.has_workers is False:  # else it has no isolation
+        worker_only = _worker_only_queues(databases, now, blocked_after)
+    return _reason(database, row, isolated=bool(_isolations(database, row, worker_only)))
+
+
 def _reason(database: Database, row: QueueFacts, *, isolated: bool) -> Reason | None:
     limit = row.concurrency_limit
     # a limit is a wish, but only of workers that are there and work
@@ -237,11 +252,18 @@ def _late_queues(database: Database, now: float, blocked_after: float) -> Iterat
     table = database.table
     times = zip(table.column(READY_SINCE), table.column(OLDEST_WAITING), strict=True)
     for index, (ready_since, age) in enumerate(times):
-        if ready_since is None or max(now - ready_since, age or 0.0) < blocked_after:
+        if not _is_late(ready_since, age, now, blocked_after):
             continue
         row = queue_facts(database, index, now, blocked_after)
         if row.ready:
             yield row
+
+
+def _is_late(
+    ready_since: float | None, age: float | None, now: float, blocked_after: float
+) -> bool:
+    """Whether a job has been ready for `blocked_after` seconds, as watched or by its own times."""
+    return ready_since is not None and max(now - ready_since, age or 0.0) >= blocked_after
 
 
 def queue_facts(database: Database, index: int, now: float, blocked_after: float) -> QueueFacts:

@@ -20,6 +20,7 @@ from exporter.metrics import CATALOGUE, Family
 from exporter.state.snapshots import Discovered, EventFacts
 from exporter.state.workers import WorkerFacts
 from exporter.views.moment import Moment
+from exporter.views.scaling import TrendCache, outlooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class PageWriter:
     def __init__(self) -> None:
         self._writers: dict[str, QueueWriter] = {}
         self._events: dict[str, EventWriter] = {}
+        self._trends: dict[str, TrendCache] = {}
 
     def write(self, moment: Moment, failures: int = 0) -> Page:
         """The page of that moment; `failures` is how many pages could not be rendered so far."""
@@ -105,11 +107,13 @@ class PageWriter:
                 database = databases.get(name)
                 if database is not None:
                     workers = known_workers(database, moment.now, moment.blocked_after)
-                    yield from writer.lines(shown[name], database.table, workers, settings)
+                    trends = self._trends.setdefault(name, TrendCache())
+                    found = outlooks(moment, database, workers, trends)
+                    yield from writer.lines(shown[name], database.table, workers, found, settings)
                 else:
                     facts = moment.facts(snapshot, WorkerFacts)
                     totals = [facts.of(queue).total if facts else None for queue in shown[name]]
-                    yield from writer.lines(shown[name], None, totals, settings)
+                    yield from writer.lines(shown[name], None, totals, (), settings)
 
     def _event_lines(
         self, moment: Moment, shown: Mapping[str, tuple[Queue, ...]]

@@ -27,6 +27,9 @@ def connection_families(moment: Moment) -> Iterator[Line]:
     if moment.reload is not None:
         yield _line(metrics.RELOAD_SUCCESSFUL, (), moment.reload.successful)
         yield _line(metrics.RELOAD_SUCCESS_TIME, (), moment.reload.success_time)
+    usage = moment.stored.histories.usage
+    yield _line(metrics.HISTORY_BYTES, (), usage.bytes)
+    yield _line(metrics.HISTORY_SKIPPED, (), usage.skipped)
     for snapshot in moment.snapshots:
         yield from _connection(snapshot, moment)
         yield from _collectors(snapshot)

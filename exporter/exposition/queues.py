@@ -14,6 +14,7 @@ from exporter import metrics
 from exporter.bullmq import Queue
 from exporter.collectors.queues.subjects.settings import LIBRARY_VERSION
 from exporter.config.models import NO_TARGET, Queues
+from exporter.diagnosis import Outlook
 from exporter.exposition.chunks import Chunk, deflate
 from exporter.exposition.sample_column import SampleColumn, escape_percent
 from exporter.exposition.text import escape, labels
@@ -50,6 +51,8 @@ class _QueueLayout:
             for family, shown in _NUMBERS
         ]
         self.workers = SampleColumn(metrics.QUEUE_WORKERS, "", rows)
+        self.drain = SampleColumn(metrics.QUEUE_DRAIN, "", rows)
+        self.needed = SampleColumn(metrics.QUEUE_WORKERS_NEEDED, "", rows)
         self.targets = [
             (family, attrgetter(setting), SampleColumn(family, "", rows))
             for family, setting in _TARGETS
@@ -74,16 +77,26 @@ class QueueWriter:
         queues: tuple[Queue, ...],
         table: QueueTable | None,
         workers: Sequence[int | None],
+        outlooks: Sequence[Outlook],
         settings: Queues,
     ) -> Iterator[tuple[Family, Chunk | None]]:
         """Each family that is known with its lines. A family with several columns is repeated.
 
-        `table`, if there is one, and `workers` must be of the same `queues`.
+        `table`, if there is one, and `workers` must be of the same `queues`; `outlooks` too, unless
+        they are unknown and empty.
         """
         if queues is not self._layout.queues:
             self._layout = _QueueLayout(self._connection, queues)
         layout = self._layout
         yield metrics.QUEUE_WORKERS, layout.workers.lines(workers)
+        if outlooks:
+            drain = [
+                None if each.drain_seconds is None else round(each.drain_seconds, 1)
+                for each in outlooks
+            ]
+            yield metrics.QUEUE_DRAIN, layout.drain.lines(drain)
+            needed = [each.workers_needed for each in outlooks]
+            yield metrics.QUEUE_WORKERS_NEEDED, layout.needed.lines(needed)
         if settings is not layout.settings:
             layout.settings, layout.target_lines = settings, list(self._targets(settings))
         yield from layout.target_lines

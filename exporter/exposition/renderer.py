@@ -11,13 +11,14 @@ from exporter.config.models import Config
 from exporter.exposition.page import Page, PageWriter, Variant, exporter_page
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import Moment, moment_of
+from exporter.views.recording import record_histories
 
 logger = logging.getLogger("exporter.exposition")
 
 _REQUESTED_SECONDS = 120.0
 _MAX_WAIT_SECONDS = 1.0
 _LOG_SECONDS = 60.0
-"""How often a page that still cannot be rendered is logged."""
+"""How often a page that still cannot be rendered, or a history not recorded, is logged."""
 
 
 class Renderer:
@@ -28,6 +29,8 @@ class Renderer:
 
     If a page cannot be rendered, the previous one is served until its first value becomes too old,
     and then a page that contains only what is known of the exporter itself.
+
+    It also records the history of the queues: no other thread sees every moment.
     """
 
     def __init__(self, store: SnapshotStore, current: Callable[[], Config]) -> None:
@@ -71,7 +74,9 @@ class Renderer:
     def render(self) -> Page:
         """Replace the page by one of the current moment, or count the failure. Not thread-safe."""
         try:
-            page = self._writer.write(self._moment(), self._failures)
+            moment = self._moment()
+            self._record(moment)
+            page = self._writer.write(moment, self._failures)
             since = time.monotonic() - _REQUESTED_SECONDS
             for variant, requested in tuple(self._requested.items()):
                 if requested >= since:
@@ -82,6 +87,16 @@ class Renderer:
             self._failing_since = None
             self.page = page
         return self.page
+
+    def _record(self, moment: Moment) -> None:
+        """Record the history; a bug in it must not cost the page."""
+        try:
+            record_histories(moment)
+        except Exception:
+            now = time.monotonic()
+            if now - self._logged_at >= _LOG_SECONDS:
+                self._logged_at = now
+                logger.exception("the history could not be recorded; please report this bug")
 
     def _fail(self, error: Exception) -> None:
         now = time.monotonic()

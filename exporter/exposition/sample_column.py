@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import compress
+from math import inf
 
 from exporter.exposition.chunks import Chunk, deflate
 from exporter.metrics import Family
@@ -38,6 +39,11 @@ class SampleColumn:
             rows, values = list(compress(rows, known)), list(compress(values, known))
         if not values:
             return None
+        filled: tuple[float | str | None, ...]
+        if inf in values:
+            filled = tuple("+Inf" if value == inf else value for value in values)
+        else:
+            filled = tuple(values)
         # joining a template takes a tenth of the time of filling it, so templates are not cached
         template = self._begin + (self._end + self._begin).join(rows) + self._end
-        return deflate((template % tuple(values)).encode("utf-8", "replace"))
+        return deflate((template % filled).encode("utf-8", "replace"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 from exporter.rules.model import Alert
 from exporter.views.moment import Moment
@@ -74,3 +75,13 @@ class Finding:
     def name(self) -> str:
         """The alert's name without the prefix; empty without an alert."""
         return self.alert.name if self.alert is not None else ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The finding as plain values."""
+        return {
+            "alert": self.alert.full_name if self.alert is not None else None,
+            "status": self.status.name.lower(),
+            "headline": self.headline,
+            "detail": self.explanation,
+            "labels": dict(self.labels),
+        }

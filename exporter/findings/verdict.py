@@ -75,8 +75,8 @@ class Verdict:
         return {
             "status": self.status.name.lower(),
             "verdict": self.headline,
-            "findings": [_as_json(finding) for finding in self.findings[:100]],
-            "symptoms": [_as_json(finding) for finding in self.symptoms[:100]],
+            "findings": [finding.as_json() for finding in self.findings[:100]],
+            "symptoms": [finding.as_json() for finding in self.symptoms[:100]],
         }
 
 
@@ -381,13 +381,3 @@ def _headline(groups: Sequence[Group], moment: Moment) -> str:
 def _list(names: Sequence[str]) -> str:
     more = len(names) - _MAX_NAMED
     return ", ".join(names[:_MAX_NAMED]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def _as_json(finding: Finding) -> dict[str, Any]:
-    return {
-        "alert": finding.alert.full_name if finding.alert is not None else None,
-        "status": finding.status.name.lower(),
-        "headline": finding.headline,
-        "detail": finding.explanation,
-        "labels": dict(finding.labels),
-    }

@@ -1,7 +1,8 @@
 """What was known of each connection in the last half hour: counters, and ready jobs. Pure.
 
 It answers what the present cannot: how fast a queue works, what has grown, what has never moved. It
-needs no command.
+needs no command. Rates, findings and the diagnosis rest on it; what `queue_history.py` draws of an
+hour takes its rates from here.
 """
 
 from __future__ import annotations
@@ -175,13 +176,19 @@ def growth(before: float | None, after: float) -> float:
     return after if before is None or after < before else after - before
 
 
-def rates(past: Past, at: float, queue: Queue, events: QueueEvents) -> Rates | None:
-    """A queue's rates, given its events at that monotonic time; None until they are known."""
-    for entry in window(past, at, MINUTE_SECONDS):
+def rates(
+    past: Past, at: float, queue: Queue, events: QueueEvents, seconds: float = MINUTE_SECONDS
+) -> Rates | None:
+    """A queue's rates, given its events at that monotonic time; None until they are known.
+
+    They are over the last `seconds` or the known part of them; no entry is needed that is older
+    than the first of `window(past, at, seconds)`.
+    """
+    for entry in window(past, at, seconds):
         before = entry.queues.get(queue)
         if before is not None:
-            seconds = at - entry.at
-            return _grown(before, events, seconds / 60) if seconds >= _MIN_SECONDS else None
+            known = at - entry.at
+            return _grown(before, events, known / 60) if known >= _MIN_SECONDS else None
     return None
 
 

@@ -10,6 +10,7 @@ from operator import is_
 
 from exporter.state.history import Past, extend_past
 from exporter.state.keyspaces import Keyspaces
+from exporter.state.queue_history import QueueHistories
 from exporter.state.snapshots import Reload, Snapshot, SyncReport
 
 
@@ -21,6 +22,8 @@ class Stored:
     """In the order of the configuration; a connection not polled yet has none."""
     past: Mapping[str, Past]
     """The last half hour, by connection."""
+    histories: QueueHistories
+    """The last hour of each queue, which goes on growing."""
     sync: SyncReport | None
     """The last round of the sync test."""
     reload: Reload | None
@@ -55,6 +58,8 @@ class SnapshotStore:
         """The outcome of the last load of the configuration."""
         self.render_failed_at: float | None = None
         """When a metrics page could not be rendered, set by the renderer."""
+        self.histories = QueueHistories()
+        """The last hour of each queue, recorded by the renderer's thread."""
         self._keyspaces = Keyspaces()
         self._snapshots: dict[str, Snapshot] = {}
         self._past: dict[str, Past] = {}
@@ -83,6 +88,7 @@ class SnapshotStore:
             if name not in kept:
                 self._snapshots.pop(name)
                 self._past.pop(name, None)
+                self.histories.forget(name, time.monotonic())
         self._keyspaces.forget(kept)
         self.connections = tuple(connections)
         now = time.monotonic()
@@ -96,7 +102,12 @@ class SnapshotStore:
     def read(self) -> Stored:
         """The current content."""
         return Stored(
-            self.snapshots(), dict(self._past), self.sync, self.reload, self.render_failed_at
+            self.snapshots(),
+            dict(self._past),
+            self.histories,
+            self.sync,
+            self.reload,
+            self.render_failed_at,
         )
 
     def owners(

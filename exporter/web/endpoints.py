@@ -19,6 +19,8 @@ class HttpEndpoint:
     media: str = ""
     """The media type of its responses; a client that does not accept it gets 406."""
     method: str = "GET"
+    needs_queue: bool = False
+    """Whether it takes the name of a queue, without which it is an error."""
 
     @property
     def shown(self) -> str:
@@ -63,6 +65,33 @@ ENDPOINTS: Final = (
         "The verdict, and every queue: jobs by state, ages, workers, and why it is blocked. "
         "`?connection=`, `?prefix=` and `?queue=` choose; `?limit=` and `?after=` return a page.",
         "application/json",
+    ),
+    HttpEndpoint(
+        "queue_page",
+        "/queue",
+        "the page of a queue",
+        "The page of the queue `?name=`: why it is blocked and since when, the last hour, workers, "
+        "failures, commands. `?connection=` and `?prefix=` where the name is not enough.",
+        "text/html",
+        needs_queue=True,
+    ),
+    HttpEndpoint(
+        "queue",
+        "/health/queue",
+        "a queue in detail",
+        "The same as JSON.",
+        "application/json",
+        needs_queue=True,
+    ),
+    HttpEndpoint(
+        "scale",
+        "/scale",
+        "numbers of a queue for autoscalers",
+        "What an autoscaler needs of `?queue=`: backlog, rates, workers, drain time, and the "
+        "workers needed to drain it within `?drain_seconds=`. `?connection=` and `?prefix=` where "
+        "the name is not enough.",
+        "application/json",
+        needs_queue=True,
     ),
     # no media type: a probe's Accept header must not affect the result
     HttpEndpoint(

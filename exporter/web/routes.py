@@ -18,14 +18,17 @@ from starlette.types import ASGIApp
 from exporter.config.models import Config
 from exporter.exposition import Format, Renderer, Variant, acceptable, accepts_gzip, choose_format
 from exporter.state.store import SnapshotStore
+from exporter.views.find_queue import QueueQuery, QueueQueryError
 from exporter.views.moment import moment_of
 from exporter.web.auth import BasicAuth, Users
 from exporter.web.background import Background
 from exporter.web.endpoints import ENDPOINTS, HttpEndpoint
 from exporter.web.health import redis_health
 from exporter.web.no_store import NoStoreMiddleware
+from exporter.web.queue_detail import queue_health
 from exporter.web.queues_health import QueuesQuery, QueuesQueryError, queues_health
-from exporter.web.status import ASSETS, Asset, Query, QueryError, StatusPage
+from exporter.web.scale import ScaleQuery, scale
+from exporter.web.status import ASSETS, Asset, Query, QueryError, StatusPage, queue_page
 from exporter.web.sync_health import sync_health
 
 # A poll may take long on a slow Redis or resolver; after the longer of these it counts as hung.
@@ -161,6 +164,36 @@ class _Handlers:
             return _json({"error": str(error)}, 400)
         body = await self._background.response(query, lambda known: queues_health(known, query))
         return Response(body, media_type="application/json")
+
+    async def queue_page(self, request: Request) -> Response:
+        try:
+            query = QueueQuery.of(request.query_params)
+        except QueueQueryError as error:
+            return PlainTextResponse(f"{error}\n", 400)
+        gzip = accepts_gzip(_header(request, "accept-encoding"))
+        headers = {"vary": "Accept-Encoding"} | ({"content-encoding": "gzip"} if gzip else {})
+        body, status = await self._background.response(
+            ("queue page", query, gzip), lambda known: queue_page(known, query, gzip=gzip)
+        )
+        return HTMLResponse(body, status, headers=headers)
+
+    async def queue(self, request: Request) -> Response:
+        try:
+            query = QueueQuery.of(request.query_params)
+        except QueueQueryError as error:
+            return _json({"error": str(error)}, 400)
+        content, status = await self._background.response(
+            ("queue", query), lambda known: queue_health(known, query)
+        )
+        return _json(content, status)
+
+    async def scale(self, request: Request) -> Response:
+        try:
+            query = ScaleQuery.of(request.query_params)
+        except QueueQueryError as error:
+            return _json({"error": str(error)}, 400)
+        content, status = await self._background.response(query, lambda known: scale(known, query))
+        return _json(content, status)
 
     async def sync(self, _: Request) -> Response:
         if not self._current().sync.enabled:

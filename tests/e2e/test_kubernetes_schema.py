@@ -21,15 +21,26 @@ MODULES = {
     "ScaledObject": "@kubernetes-models/keda/keda.sh/v1alpha1",
     "ServiceMonitor": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1",
 }
-PROMETHEUS_METADATA = {
-    "serverAddress",
-    "query",
-    "threshold",
-    "activationThreshold",
-    "ignoreNullValues",
-    "namespace",
-    "authModes",
-    "unsafeSsl",
+METADATA = {
+    "prometheus": {
+        "serverAddress",
+        "query",
+        "threshold",
+        "activationThreshold",
+        "ignoreNullValues",
+        "namespace",
+        "authModes",
+        "unsafeSsl",
+    },
+    "metrics-api": {
+        "url",
+        "valueLocation",
+        "targetValue",
+        "activationTargetValue",
+        "format",
+        "unsafeSsl",
+        "authMode",
+    },
 }
 
 
@@ -59,12 +70,14 @@ def program(resource: Resource) -> str:
 
 
 def found() -> dict[str, Resource]:
-    return {
-        resource["kind"]: resource
-        for way in WAYS
-        for resource in rendered(way)
-        if resource["kind"] in OWN_KINDS
-    }
+    """The operators' resources by kind; further ones of a kind with the overlay's name."""
+    every: dict[str, Resource] = {}
+    for way in WAYS:
+        for resource in rendered(way):
+            kind = resource["kind"]
+            if kind in OWN_KINDS and resource not in every.values():
+                every[kind if kind not in every else f"{kind}-{way.rpartition('/')[2]}"] = resource
+    return every
 
 
 def wrong(kind: str, *path: Any, value: Any) -> Resource:
@@ -112,7 +125,7 @@ def validators(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_resources_have_only_known_fields(compiler: dict[str, str]) -> None:
-    assert set(found()) == set(OWN_KINDS)
+    assert set(found()) == {*OWN_KINDS, "ScaledObject-keda-metrics-api"}
     assert not compiler.keys() & found().keys(), compiler
 
 
@@ -120,9 +133,9 @@ def test_the_compiler_finds_unknown_fields(compiler: dict[str, str]) -> None:
     assert compiler.keys() >= {"monitor", "rule", "scaled"}
 
 
-@pytest.mark.parametrize("kind", OWN_KINDS)
-def test_resources_have_valid_values(kind: str, validators: dict[str, str]) -> None:
-    assert validators[kind] == ""
+@pytest.mark.parametrize("name", [*OWN_KINDS, "ScaledObject-keda-metrics-api"])
+def test_resources_have_valid_values(name: str, validators: dict[str, str]) -> None:
+    assert validators[name] == ""
 
 
 def test_the_validators_find_an_invalid_value(validators: dict[str, str]) -> None:
@@ -130,7 +143,9 @@ def test_the_validators_find_an_invalid_value(validators: dict[str, str]) -> Non
 
 
 def test_keda_triggers_have_only_known_metadata() -> None:
-    for trigger in found()["ScaledObject"]["spec"]["triggers"]:
-        assert trigger["type"] == "prometheus"
-        assert set(trigger["metadata"]) <= PROMETHEUS_METADATA
+    scaled = [each for name, each in found().items() if name.startswith("ScaledObject")]
+    triggers = [trigger for each in scaled for trigger in each["spec"]["triggers"]]
+    assert {trigger["type"] for trigger in triggers} == set(METADATA)
+    for trigger in triggers:
+        assert set(trigger["metadata"]) <= METADATA[trigger["type"]]
         assert all(isinstance(value, str) for value in trigger["metadata"].values())

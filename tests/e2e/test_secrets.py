@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from exporter.web.endpoints import ENDPOINTS
 from tests.support.command import command
 from tests.support.daemon import daemon
 from tests.support.servers import Server, free_port, valkey
 from tests.support.users import hashed
 from tests.support.waiting import wait_for
+from tests.support.web import paths
 
 PASSWORD = "s3cr3t/p@ss w:rd"
 FILE_PASSWORD = "f1le-s3cr3t"
@@ -34,7 +34,7 @@ COMMANDS = (
     ("queues", "--once"),
     ("queues", "--once", "--json"),
 )
-PAGES = tuple(each.path for each in ENDPOINTS if each.method == "GET")
+PAGES = paths()
 
 
 def leaks(text: str) -> list[str]:

@@ -88,6 +88,7 @@ methods = st.sampled_from(
 )
 targets = st.sampled_from(
     [each.path.encode() for each in ENDPOINTS]
+    + [b"/queue?name=%ff", b"/health/queue?name=%00&prefix=", b"/scale?queue=x&drain_seconds=%ff"]
     + [b"*", b"http://x/metrics", b"/%", b"/%00", b"/%ff", b"//", b"/.."]
     + [b"/health/redis?connection=%ff", b"/health/redis?connection=default", b"/?" + b"x" * 9000]
 ) | st.binary(max_size=12)

@@ -13,11 +13,23 @@ from starlette.responses import PlainTextResponse
 from exporter.config.models import WebTLS
 from exporter.web import Certificates, Users, WebServer, open_socket
 from exporter.web.auth import BasicAuth
+from exporter.web.endpoints import ENDPOINTS
 from tests.support.waiting import LIMIT_SECONDS
 
+QUEUE = "mail"
+"""The queue that `paths` ask for."""
 GET = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
 MOST_CLIENTS = 5
 OK = b"HTTP/1.1 200 "
+
+
+def paths() -> tuple[str, ...]:
+    """What a GET request may ask for, with a query string where it takes one."""
+    return tuple(
+        f"{each.path}?queue={QUEUE}" if each.needs_queue else each.path
+        for each in ENDPOINTS
+        if each.method == "GET"
+    )
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
     file = write(tmp_path, "listen: x\nqueues: {max: 0}\npoll: {interval: 1}\nfoo: 1\n")
     with pytest.raises(ConfigError) as caught:
         load(file, {"PORT": "http"})
-    known = "connections, events, listen, log, poll, queues, sync, web"
+    known = "connections, events, history, listen, log, poll, queues, scaling, sync, web"
     assert str(caught.value).splitlines() == [
         f"5 errors in {file}",
         "  PORT: must be a port number up to 65535, not 'http'",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import kubernetes_validate
 import pytest
@@ -14,9 +15,12 @@ from exporter import __version__
 from exporter.config.loader import load as load_config
 from exporter.config.models import Config
 from exporter.metrics import CATALOGUE
+from exporter.web.background import Known
 from exporter.web.endpoints import PATHS
+from exporter.web.scale import ScaleQuery, scale
 from tests.support import image
 from tests.support.command import command
+from tests.support.factories import moment, snapshot
 from tests.support.kubernetes import FOLDER, OWN_KINDS, WAYS, Resource, only, render, rendered
 from tests.support.promql import selectors
 
@@ -174,6 +178,23 @@ def test_the_password_can_come_from_a_file(way: str, tmp_path: Path) -> None:
     named = config["connections"]["default"]
     assert named["password_file"] == f"{mount['mountPath']}/{item['path']}"
     assert "@" not in named["url"]
+
+
+def test_scaling_without_prometheus_asks_the_exporter() -> None:
+    """The URL is one that `/scale` accepts, and the path leads to a number of its response."""
+    resources = rendered("overlays/keda-metrics-api")
+    (trigger,) = only(resources, "ScaledObject")["spec"]["triggers"]
+    url = urlsplit(trigger["metadata"]["url"])
+    service = only(resources, "Service")
+    assert url.hostname == f"{service['metadata']['name']}.default.svc"
+    assert url.port == service["spec"]["ports"][0]["port"]
+    assert url.path in PATHS
+    query = ScaleQuery.of(dict(parse_qsl(url.query)))
+    assert query.drain_seconds == 600
+    assert query.queue.name == "mail"
+    content, status = scale(Known(moment(snapshot("default", {("bull", "mail"): {}}))), query)
+    assert status == 200
+    assert trigger["metadata"]["valueLocation"] in content
 
 
 def test_scaling_queries_name_existing_metrics_and_labels() -> None:

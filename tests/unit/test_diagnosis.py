@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.bullmq import Queue, queue_of
-from exporter.diagnosis import Database, Diagnosis, Isolation, diagnose
+from exporter.diagnosis import Database, Diagnosis, Isolation, diagnose, reason_of
 from exporter.state.workers import WorkerCount, WorkerFacts
 from tests.support.tables import queue_table
 
@@ -64,7 +64,13 @@ def database(
 
 
 def found(*databases: Database) -> Diagnosis:
-    return diagnose(databases, NOW, BLOCKED_AFTER)
+    """The diagnosis of all queues, with which that of each queue alone agrees."""
+    all_queues = diagnose(databases, NOW, BLOCKED_AFTER)
+    for each in databases:
+        for row, queue in enumerate(each.table.queues):
+            alone = reason_of(databases, each, row, NOW, BLOCKED_AFTER)
+            assert alone == all_queues.blocked.get((each.connection, queue))
+    return all_queues
 
 
 def reason(*databases: Database) -> str | None:

@@ -245,6 +245,8 @@ def test_golden_page() -> None:
         f"bullmq_queue_schedulers_overdue{{{q}}} 1",
         f"bullmq_queue_schedulers_overdue_seconds{{{q}}} 1",
         f"bullmq_queue_workers{{{q}}} 3",
+        f"bullmq_queue_drain_seconds{{{q}}} 0.0",
+        f"bullmq_queue_workers_needed{{{q}}} 3",
         f"bullmq_queue_concurrency_limit{{{q}}} 1",
         f"bullmq_queue_rate_limit_remaining_seconds{{{q}}} 0.25",
         f"bullmq_queue_events_stream_length{{{q}}} 1",

@@ -31,6 +31,22 @@ def renderer(store: SnapshotStore) -> Renderer:
     return Renderer(store, lambda: CONFIG)
 
 
+def test_a_history_that_cannot_be_recorded_does_not_cost_the_page(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("zip() argument 2 is shorter than argument 1")
+
+    monkeypatch.setattr("exporter.exposition.renderer.record_histories", fail)
+    for _ in range(3):
+        renderer.render()
+    assert value(served(renderer), "bullmq_up", connection="a") == 1
+    assert renderer.failing_seconds(time.monotonic()) == 0
+    assert [record.message for record in caplog.records] == [
+        "the history could not be recorded; please report this bug"
+    ]
+
+
 def served(renderer: Renderer) -> Samples:
     return parse(renderer.body(Variant(Format.TEXT, gzip=False)).decode())
 

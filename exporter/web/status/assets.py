@@ -1,4 +1,4 @@
-"""The script and the style sheet, under names that change with their content."""
+"""The script and the style sheets, under names that change with their content."""
 
 from __future__ import annotations
 
@@ -29,4 +29,5 @@ def _asset(name: str, media_type: str) -> Asset:
 
 STYLE: Final = _asset("status.css", "text/css")
 SCRIPT: Final = _asset("status.js", "text/javascript")
-ASSETS: Final = (STYLE, SCRIPT)
+QUEUE_STYLE: Final = _asset("queue.css", "text/css")
+ASSETS: Final = (STYLE, SCRIPT, QUEUE_STYLE)

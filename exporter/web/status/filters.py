@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from exporter.views.formatting import UNKNOWN, age, printable
 
@@ -50,6 +51,11 @@ def stamp(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
 
 
+def urlpart(text: str) -> str:
+    """A name as the value of a parameter in a URL."""
+    return quote(text, safe="", errors="replace")
+
+
 FILTERS: Final[dict[str, Callable[[Any], str]]] = {
     "age": age,
     "clock": clock,
@@ -59,4 +65,5 @@ FILTERS: Final[dict[str, Callable[[Any], str]]] = {
     "rate": rate,
     "size": size,
     "stamp": stamp,
+    "urlpart": urlpart,
 }

@@ -13,10 +13,10 @@ from exporter.views.formatting import counted
 from exporter.views.overview import Overview, QueueView
 from exporter.web.background import Background, Known
 from exporter.web.endpoints import ENDPOINTS
-from exporter.web.status import filters
-from exporter.web.status.assets import FOLDER, SCRIPT, STYLE
+from exporter.web.status.assets import SCRIPT, STYLE
 from exporter.web.status.connections import connection_views
 from exporter.web.status.query import Query
+from exporter.web.status.templates import environment
 
 MAX_ROWS: Final = 2000
 """More rows make a browser slow; the page says that some are not shown."""
@@ -29,18 +29,8 @@ _Key = tuple[str, str, str]
 
 @cache
 def _templates() -> Any:
-    """The page's compiled macros. Imports Jinja only when the first page is requested."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= filters.FILTERS
-    return environment.get_template("status.html.j2").module
+    """The page's compiled macros."""
+    return environment().get_template("status.html.j2").module
 
 
 class StatusPage:
@@ -109,7 +99,11 @@ class StatusPage:
             refresh_seconds=min(30.0, max(1.0, moment.config.poll.interval_seconds)),
             version=__version__,
             shard=moment.config.queues.shard,
-            endpoints=[each for each in ENDPOINTS if each.method == "GET" and each.path != "/"],
+            endpoints=[
+                each
+                for each in ENDPOINTS
+                if each.method == "GET" and each.path != "/" and not each.needs_queue
+            ],
             style=STYLE.path,
             script=SCRIPT.path,
         )
