@@ -111,4 +111,5 @@ def test_every_setting_has_a_variable_or_is_a_mapping() -> None:
         "queues.targets.<pattern>.failure_ratio",
         "sync.groups",
         "web.basic_auth_users",
+        "web.links",
     }
