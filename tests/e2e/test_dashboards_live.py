@@ -35,6 +35,7 @@ from tests.support.waiting import wait_for
 
 NO_DATA = {
     "Replication link": "no connection reads a replica here; integration tests have one",
+    "Jobs vanished": "no job vanishes here; tests/e2e/test_lost_jobs.py counts them",
     "Stuck jobs": "no job is stuck here; tests/faults/test_stuck_jobs.py has all kinds",
     "Errors by collector": "nothing fails here; the faults' tests see the counters move",
 }
