@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import chain
 
 from exporter.bullmq import Queue
-from exporter.diagnosis import known_workers
 from exporter.exposition.blocked import diagnosis_lines
 from exporter.exposition.chunks import Chunk, join_gzip
 from exporter.exposition.events import EventWriter
@@ -106,7 +105,7 @@ class PageWriter:
                 writer = self._writers.setdefault(name, QueueWriter(name))
                 database = databases.get(name)
                 if database is not None:
-                    workers = known_workers(database, moment.now, moment.blocked_after)
+                    workers = moment.worker_totals[name]
                     trends = self._trends.setdefault(name, TrendCache())
                     found = outlooks(moment, database, workers, trends)
                     yield from writer.lines(shown[name], database.table, workers, found, settings)

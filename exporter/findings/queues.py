@@ -24,7 +24,6 @@ from exporter.diagnosis import (
     Database,
     full_in_seconds,
     hint,
-    known_workers,
     queue_facts,
 )
 from exporter.findings.model import Hit, Limits, Text
@@ -87,7 +86,7 @@ def _targets(
 def no_workers(moment: Moment, _: Limits) -> Iterator[Hit]:
     for database in moment.databases:
         table = database.table
-        totals = known_workers(database, moment.now, moment.blocked_after)
+        totals = moment.worker_totals[database.connection]
         rows = zip(
             totals, table.known_ready, table.column(ACTIVE), table.column(PAUSED), strict=True
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from exporter.config.models import Config, Target
-from exporter.diagnosis import Database, Diagnosis, databases_of, diagnose
+from exporter.diagnosis import Database, Diagnosis, databases_of, diagnose, known_workers
 from exporter.state.history import Past
 from exporter.state.snapshots import Facts, Reload, Snapshot, SyncReport
 from exporter.state.store import SnapshotStore, Stored
@@ -72,6 +72,14 @@ class Moment:
     def diagnosis(self) -> Diagnosis:
         """The blocked queues of all databases, each with its reason."""
         return diagnose(self.databases, self.now, self.blocked_after)
+
+    @cached_property
+    def worker_totals(self) -> Mapping[str, Sequence[int | None]]:
+        """The number of workers of each queue, by the database's connection; None if unknown."""
+        return {
+            each.connection: known_workers(each, self.now, self.blocked_after)
+            for each in self.databases
+        }
 
     def past(self, snapshot: Snapshot) -> Past:
         """The last half hour of the snapshot's connection."""

@@ -7,7 +7,7 @@ from math import nan
 
 from exporter.bullmq import Queue
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
-from exporter.diagnosis import Database, known_workers
+from exporter.diagnosis import Database
 from exporter.state.history import Past, Rates, rates, window
 from exporter.state.queue_history import Point
 from exporter.state.snapshots import Dated, EventFacts
@@ -44,7 +44,7 @@ def _points(moment: Moment, database: Database, seconds: float) -> Mapping[Queue
         table.queues,
         table.ready,
         table.column(OLDEST_WAITING),
-        known_workers(database, moment.now, moment.blocked_after),
+        moment.worker_totals[database.connection],
         strict=True,
     )
     return {
