@@ -12,18 +12,14 @@ from exporter.diagnosis.names import alike
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import Discovered
 from exporter.views.moment import Moment
+from exporter.views.parameters import QueryError, check_parameters
 
-_MAX_CHARACTERS: Final = 2000
 _MAX_SIMILAR: Final = 10
 _MAX_COMPARED: Final = 20_000
 """Names that are compared letter by letter; that of one takes some microseconds."""
 
 QueueKey = tuple[str, str, str]
 """Connection, prefix and name."""
-
-
-class QueueQueryError(ValueError):
-    """The query string is invalid; the message names the parameter and what it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +32,14 @@ class QueueQuery:
 
     @classmethod
     def of(cls, parameters: Mapping[str, str], *others: str) -> QueueQuery:
-        """Parse the query string; `others` are further parameters. Raises `QueueQueryError`.
+        """Parse the query string; `others` are further parameters. Raises `QueryError`.
 
         The name may be in `name` or in `queue`.
         """
-        known = ("connection", "prefix", "name", "queue", *others)
-        if unknown := sorted(parameters.keys() - set(known)):
-            there = ", ".join(known)
-            raise QueueQueryError(f"{unknown[0]}: unknown parameter; there are {there}")
-        if any(len(value) > _MAX_CHARACTERS for value in parameters.values()):
-            raise QueueQueryError(f"a parameter is longer than {_MAX_CHARACTERS} characters")
+        check_parameters(parameters, ("connection", "prefix", "name", "queue", *others))
         name = parameters.get("name") or parameters.get("queue") or ""
         if not name:
-            raise QueueQueryError("name: the name of a queue is required")
+            raise QueryError("name: the name of a queue is required")
         return cls(name, parameters.get("prefix", ""), parameters.get("connection", ""))
 
 

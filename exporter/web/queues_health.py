@@ -11,17 +11,13 @@ from typing import Any, Final
 from exporter.diagnosis import Database
 from exporter.views.moment import Moment
 from exporter.views.overview import queue_view
+from exporter.views.parameters import QueryError, check_parameters
 from exporter.web.background import Known
 
 MAX_LIMIT: Final = 10_000
-_MAX_CHARACTERS: Final = 2000
 
 _Queue = tuple[Database, int]
 """A queue as a row of its database."""
-
-
-class QueuesQueryError(ValueError):
-    """The query string is invalid; the message names the parameter and what it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +35,8 @@ class QueuesQuery:
 
     @classmethod
     def of(cls, parameters: Mapping[str, str]) -> QueuesQuery:
-        """Parse the query string. Raises `QueuesQueryError`, also for an unknown parameter."""
-        if unknown := sorted(parameters.keys() - set(cls.__slots__)):
-            known = ", ".join(cls.__slots__)
-            raise QueuesQueryError(f"{unknown[0]}: unknown parameter; there are {known}")
-        if any(len(value) > _MAX_CHARACTERS for value in parameters.values()):
-            raise QueuesQueryError(f"a parameter is longer than {_MAX_CHARACTERS} characters")
+        """Parse the query string. Raises `QueryError`, also for an unknown parameter."""
+        check_parameters(parameters, cls.__slots__)
         names = {name: parameters.get(name, "") for name in ("connection", "prefix", "queue")}
         return cls(**names, limit=_limit(parameters), after=_after(parameters))
 
@@ -54,7 +46,7 @@ def _limit(parameters: Mapping[str, str]) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= MAX_LIMIT:
-        raise QueuesQueryError(f"limit: use a number from 1 to {MAX_LIMIT}")
+        raise QueryError(f"limit: use a number from 1 to {MAX_LIMIT}")
     return int(text)
 
 
@@ -69,7 +61,7 @@ def _after(parameters: Mapping[str, str]) -> tuple[str, str, str] | None:
     if not (
         isinstance(place, list) and len(place) == 3 and all(isinstance(each, str) for each in place)
     ):
-        raise QueuesQueryError("after: use the value of `next` in the previous page")
+        raise QueryError("after: use the value of `next` in the previous page")
     return (place[0], place[1], place[2])
 
 

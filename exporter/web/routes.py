@@ -18,17 +18,18 @@ from starlette.types import ASGIApp
 from exporter.config.models import Config
 from exporter.exposition import Format, Renderer, Variant, acceptable, accepts_gzip, choose_format
 from exporter.state.store import SnapshotStore
-from exporter.views.find_queue import QueueQuery, QueueQueryError
+from exporter.views.find_queue import QueueQuery
 from exporter.views.moment import moment_of
+from exporter.views.parameters import QueryError
 from exporter.web.auth import BasicAuth, Users
 from exporter.web.background import Background
 from exporter.web.endpoints import ENDPOINTS, HttpEndpoint
 from exporter.web.health import redis_health
 from exporter.web.no_store import NoStoreMiddleware
 from exporter.web.queue_detail import queue_health
-from exporter.web.queues_health import QueuesQuery, QueuesQueryError, queues_health
+from exporter.web.queues_health import QueuesQuery, queues_health
 from exporter.web.scale import ScaleQuery, scale
-from exporter.web.status import ASSETS, Asset, Query, QueryError, StatusPage, queue_page
+from exporter.web.status import ASSETS, Asset, Query, StatusPage, queue_page
 from exporter.web.sync_health import sync_health
 
 # A poll may take long on a slow Redis or resolver; after the longer of these it counts as hung.
@@ -98,19 +99,13 @@ class _Handlers:
         form = choose_format(_header(request, "accept"))
         if form is None:
             return _not_acceptable(*(offer.value for offer in Format))
-        gzip = accepts_gzip(_header(request, "accept-encoding"))
-        headers = {"content-type": form.value, "vary": "Accept, Accept-Encoding"}
-        if gzip:
-            headers["content-encoding"] = "gzip"
+        gzip, headers = _compression(request)
+        headers |= {"content-type": form.value, "vary": "Accept, Accept-Encoding"}
         return Response(self._renderer.body(Variant(form, gzip)), headers=headers)
 
     async def status(self, request: Request) -> Response:
-        try:
-            query = Query.of(request.query_params)
-        except QueryError as error:
-            return PlainTextResponse(f"{error}\n", 400)
-        gzip = accepts_gzip(_header(request, "accept-encoding"))
-        headers = {"vary": "Accept-Encoding"} | ({"content-encoding": "gzip"} if gzip else {})
+        query = Query.of(request.query_params)
+        gzip, headers = _compression(request)
         return HTMLResponse(await self._status.body(query, gzip=gzip), headers=headers)
 
     async def healthy(self, _: Request) -> Response:
@@ -158,40 +153,27 @@ class _Handlers:
         return PlainTextResponse(_CROSS_SITE, 403) if _is_cross_site(request) else None
 
     async def queues(self, request: Request) -> Response:
-        try:
-            query = QueuesQuery.of(request.query_params)
-        except QueuesQueryError as error:
-            return _json({"error": str(error)}, 400)
+        query = QueuesQuery.of(request.query_params)
         body = await self._background.response(query, lambda known: queues_health(known, query))
         return Response(body, media_type="application/json")
 
     async def queue_page(self, request: Request) -> Response:
-        try:
-            query = QueueQuery.of(request.query_params)
-        except QueueQueryError as error:
-            return PlainTextResponse(f"{error}\n", 400)
-        gzip = accepts_gzip(_header(request, "accept-encoding"))
-        headers = {"vary": "Accept-Encoding"} | ({"content-encoding": "gzip"} if gzip else {})
+        query = QueueQuery.of(request.query_params)
+        gzip, headers = _compression(request)
         body, status = await self._background.response(
             ("queue page", query, gzip), lambda known: queue_page(known, query, gzip=gzip)
         )
         return HTMLResponse(body, status, headers=headers)
 
     async def queue(self, request: Request) -> Response:
-        try:
-            query = QueueQuery.of(request.query_params)
-        except QueueQueryError as error:
-            return _json({"error": str(error)}, 400)
+        query = QueueQuery.of(request.query_params)
         content, status = await self._background.response(
             ("queue", query), lambda known: queue_health(known, query)
         )
         return _json(content, status)
 
     async def scale(self, request: Request) -> Response:
-        try:
-            query = ScaleQuery.of(request.query_params)
-        except QueueQueryError as error:
-            return _json({"error": str(error)}, 400)
+        query = ScaleQuery.of(request.query_params)
         content, status = await self._background.response(query, lambda known: scale(known, query))
         return _json(content, status)
 
@@ -214,16 +196,32 @@ def _asset_handler(asset: Asset) -> Handler:
 
 
 def _negotiated(media: str, handler: Handler) -> Handler:
-    """The handler, with a 406 response for clients that do not accept the media type."""
+    """The handler, with responses to clients that do not accept the media type (406) and to invalid
+    query strings (400)."""
 
     async def negotiate(request: Request) -> Response:
         if not acceptable(_header(request, "accept"), media):
             return _not_acceptable(media)
-        response = await handler(request)
+        try:
+            response = await handler(request)
+        except QueryError as error:
+            response = _bad_query(media, error)
         response.headers.add_vary_header("Accept")
         return response
 
     return negotiate
+
+
+def _bad_query(media: str, error: QueryError) -> Response:
+    if media == "application/json":
+        return _json({"error": str(error)}, 400)
+    return PlainTextResponse(f"{error}\n", 400)
+
+
+def _compression(request: Request) -> tuple[bool, dict[str, str]]:
+    """Whether to compress the response with gzip, and the headers that say so."""
+    gzip = accepts_gzip(_header(request, "accept-encoding"))
+    return gzip, {"vary": "Accept-Encoding"} | ({"content-encoding": "gzip"} if gzip else {})
 
 
 def _is_cross_site(request: Request) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
 from exporter.parsing import finite
-from exporter.views.find_queue import QueueQuery, QueueQueryError, find_queue
+from exporter.views.find_queue import QueueQuery, find_queue
+from exporter.views.parameters import QueryError
 from exporter.views.scaling import Scaling, scaling
 from exporter.web.background import Known
 
@@ -26,7 +27,7 @@ class ScaleQuery:
 
     @classmethod
     def of(cls, parameters: Mapping[str, str]) -> ScaleQuery:
-        """Parse the query string. Raises `QueueQueryError`."""
+        """Parse the query string. Raises `QueryError`."""
         queue = QueueQuery.of(parameters, "drain_seconds")
         text = parameters.get("drain_seconds", "")
         if not text:
@@ -34,7 +35,7 @@ class ScaleQuery:
         seconds = finite(text.encode("utf-8", "replace"))
         if seconds is None or not 0 < seconds <= _MAX_TARGET_SECONDS:
             limits = f"a number above 0, of {_MAX_TARGET_SECONDS} at most"
-            raise QueueQueryError(f"drain_seconds: use {limits}")
+            raise QueryError(f"drain_seconds: use {limits}")
         return cls(queue, seconds)
 
 

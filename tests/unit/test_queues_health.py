@@ -13,8 +13,9 @@ import pytest
 from exporter.state.snapshots import Snapshot
 from exporter.state.store import SnapshotStore
 from exporter.views.overview import overview
+from exporter.views.parameters import QueryError
 from exporter.web.background import Background, Known
-from exporter.web.queues_health import QueuesQuery, QueuesQueryError, queues_health
+from exporter.web.queues_health import QueuesQuery, queues_health
 from tests.support.factories import config, moment, snapshot
 from tests.support.waiting import LIMIT_SECONDS
 
@@ -96,7 +97,7 @@ def test_chosen_queues(parameters: Mapping[str, str], expected: list[Any]) -> No
     ],
 )
 def test_invalid_parameters(parameters: Mapping[str, str], problem: str) -> None:
-    with pytest.raises(QueuesQueryError) as error:
+    with pytest.raises(QueryError) as error:
         QueuesQuery.of(parameters)
     assert str(error.value).startswith(problem)
 

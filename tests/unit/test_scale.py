@@ -16,8 +16,9 @@ from exporter.exposition import Format, Renderer, Variant
 from exporter.state.snapshots import Dated, EventFacts, Histogram, JobEvents, QueueEvents
 from exporter.state.store import SnapshotStore
 from exporter.state.workers import WorkerCount
-from exporter.views.find_queue import QueueQuery, QueueQueryError, find_queue, similar_queues
+from exporter.views.find_queue import QueueQuery, find_queue, similar_queues
 from exporter.views.moment import moment_of
+from exporter.views.parameters import QueryError
 from exporter.web.background import Known
 from exporter.web.scale import ScaleQuery, scale
 from tests.support.factories import config, moment, snapshot, stuck
@@ -250,7 +251,7 @@ def test_a_connection_that_has_not_been_tried() -> None:
     ],
 )
 def test_invalid_queries(parameters: Mapping[str, str], said: str) -> None:
-    with pytest.raises(QueueQueryError, match=said):
+    with pytest.raises(QueryError, match=said):
         ScaleQuery.of(parameters)
 
 

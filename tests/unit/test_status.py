@@ -26,8 +26,9 @@ from exporter.state.snapshots import (
 )
 from exporter.state.store import SnapshotStore
 from exporter.state.workers import Worker, WorkerCount, WorkerOddity
+from exporter.views.parameters import QueryError
 from exporter.web.background import Background
-from exporter.web.status import ASSETS, Query, QueryError, StatusPage
+from exporter.web.status import ASSETS, Query, StatusPage
 from exporter.web.status.assets import FOLDER
 from exporter.web.status.connections import connection_views
 from exporter.web.status.filters import milliseconds, rate, size

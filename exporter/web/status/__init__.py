@@ -2,7 +2,7 @@
 
 from exporter.web.status.assets import ASSETS, Asset
 from exporter.web.status.page import StatusPage
-from exporter.web.status.query import Query, QueryError
+from exporter.web.status.query import Query
 from exporter.web.status.queue_page import queue_page
 
-__all__ = ["ASSETS", "Asset", "Query", "QueryError", "StatusPage", "queue_page"]
+__all__ = ["ASSETS", "Asset", "Query", "StatusPage", "queue_page"]

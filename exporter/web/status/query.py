@@ -8,13 +8,10 @@ from typing import Final
 from urllib.parse import urlencode
 
 from exporter.views.overview import QueueView
+from exporter.views.parameters import QueryError
 from exporter.views.sorting import SORTS, in_order
 
 _MAX_CHARACTERS: Final = 200
-
-
-class QueryError(ValueError):
-    """The query string is invalid; the message names the parameter."""
 
 
 @dataclass(frozen=True, slots=True)
