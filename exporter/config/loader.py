@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path as File
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -19,7 +19,8 @@ from exporter.config.models import Config, split_host_port
 from exporter.config.regular_file import MAX_YAML_BYTES, read_text
 from exporter.config.secret import MASK
 from exporter.config.variables import apply_variables
-from exporter.config.yaml_reader import Document, Path, read_yaml
+from exporter.config.yaml_reader import Document, read_yaml
+from exporter.config.yaml_reader import Path as KeyPath
 
 DEFAULT_URL = "redis://localhost:6379/0"
 
@@ -45,7 +46,7 @@ _TYPES = {
 }
 
 
-def load(path: File | None, environ: Mapping[str, str], listen: str | None = None) -> Config:
+def load(path: Path | None, environ: Mapping[str, str], listen: str | None = None) -> Config:
     """The configuration from a file, the environment and the `--listen` flag.
 
     The file's connections override REDIS_URL and REDIS_URL_<NAME>. Other variables override the
@@ -78,7 +79,7 @@ def load(path: File | None, environ: Mapping[str, str], listen: str | None = Non
     raise ConfigError(source, _sorted(problems))
 
 
-def _read(path: File | None, source: str) -> Document:
+def _read(path: Path | None, source: str) -> Document:
     if path is None:
         return Document()
     try:
@@ -91,13 +92,13 @@ def _read(path: File | None, source: str) -> Document:
         raise ConfigError(source, [ConfigProblem("", "is not UTF-8; save it as UTF-8")]) from None
 
 
-def _add_connections(data: dict[str, Any], environ: Mapping[str, str]) -> dict[Path, str]:
+def _add_connections(data: dict[str, Any], environ: Mapping[str, str]) -> dict[KeyPath, str]:
     """Adds connections from the environment if the file has none; returns path → variable."""
     if data.get("connections") is not None:
         return {}
     urls = connections_from(environ) or {"default": DEFAULT_URL}
     data["connections"] = {name: {"url": url} for name, url in urls.items()}
-    variables: dict[Path, str] = {}
+    variables: dict[KeyPath, str] = {}
     for name in urls:
         variable = "REDIS_URL" if name == "default" else f"REDIS_URL_{name.upper()}"
         variables |= {("connections", name): variable, ("connections", name, "url"): variable}
@@ -140,7 +141,7 @@ def _with_port(listen: Any, port: str) -> Any:
 
 
 def _problems(
-    error: ValidationError, document: Document, variables: Mapping[Path, str]
+    error: ValidationError, document: Document, variables: Mapping[KeyPath, str]
 ) -> Iterator[ConfigProblem]:
     for detail in error.errors(include_url=False):
         path = tuple(str(part) for part in detail["loc"] if part != "[key]")
@@ -148,7 +149,7 @@ def _problems(
 
 
 def _problem(
-    path: Path, message: str, document: Document, variables: Mapping[Path, str]
+    path: KeyPath, message: str, document: Document, variables: Mapping[KeyPath, str]
 ) -> ConfigProblem:
     """A problem with a setting, named by the variable that it comes from, if it comes from one."""
     # the entry of a list has its place at the end

@@ -237,5 +237,8 @@ def _weights(number: int) -> Sequence[float]:
 
 
 def _slope(values: Sequence[float]) -> float:
-    """The slope of the least-squares line, for each step."""
+    """The slope of the least-squares line, for each step: `history.slope` for even distances.
+
+    It is computed for every queue that moves, at each page, and takes a ninth of the time.
+    """
     return float(sum(map(mul, _weights(len(values)), values)))

@@ -11,9 +11,9 @@ def full_in_seconds(
 ) -> float | None:
     """Seconds until `used_memory` reaches `maxmemory`, at the rate of the last `seconds`.
 
-    It is the growth of everything in this Redis. How much of it is jobs is unknown: Redis tells the
-    size of a job only if asked for each. None if there is no limit, if the memory does not grow, or
-    if less than half of that time is known.
+    It is the growth of everything in this Redis. How much of it is jobs is unknown: Redis
+    reports the size of a job only for one at a time. None if there is no limit, if the memory does
+    not grow, or if less than half of that time is known.
     """
     used, limit = (server.values.get(f"memory_{kind}_bytes") for kind in ("used", "max"))
     known = window(past, now, seconds)

@@ -45,7 +45,7 @@ class QueueTable:
     ready: Sequence[int | None]
     """The number of jobs that a worker could start; None if a part of it is unknown."""
     known_ready: Sequence[int]
-    """The part of `ready` that is known: so many jobs a worker could start at least."""
+    """The part of `ready` that is known: a worker could start at least these jobs."""
     kept: KeptColumns = UNKNOWN_COLUMNS
     """The numbers of finished jobs that are kept."""
     looks: LookTotals = NO_LOOKS

@@ -11,7 +11,7 @@ from exporter.bullmq import Queue
 
 QUIET_SECONDS: Final = 60
 """A connection that neither waits for jobs nor has sent a command for this long is quiet. Workers
-wait anew every 10 s at most, and sleep 30 s at most when they are rate limited."""
+wait again after 10 s at most, and sleep 30 s at most when they are rate limited."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -260,7 +260,7 @@ def untried(config: Config, store: SnapshotStore, renderer: Renderer) -> list[st
     """
     now = time.monotonic()
     shown = renderer.page.connections
-    if renderer.failing_seconds(now):  # `/-/healthy` tells when that takes too long
+    if renderer.failing_seconds(now):  # `/-/healthy` fails if that takes too long
         shown = frozenset(snapshot.connection for snapshot in store.snapshots())
     silent = store.seconds_since_publication(now)
     missing = []

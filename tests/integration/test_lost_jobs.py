@@ -262,13 +262,13 @@ def test_rollback(server: Server, *, idle: bool) -> None:
     jobs, auditing = Jobs(server.client()), Auditing(server)
     jobs.add(5)
     auditing.poll()
-    keys = jobs.client.keys("*")
-    copy = [(key, jobs.client.dump(key)) for key in keys]  # type: ignore[union-attr]
+    client: Any = jobs.client
+    copy = [(key, client.dump(key)) for key in client.keys("*")]
     jobs.add(3)
     auditing.poll()
     jobs.client.flushall()
     for key, value in copy:
-        jobs.client.restore(key, 0, value)  # type: ignore[arg-type]
+        client.restore(key, 0, value)
     if not idle:
         jobs.add(1)
     found = auditing.two_polls()

@@ -61,7 +61,7 @@ def test_a_server_that_refuses_writes(
 
 
 def test_a_replica_does_not_need_replicas(server: Server) -> None:
-    """It refuses writes for another reason, which its role tells."""
+    """It refuses writes for another reason, which its role shows."""
     add_queues(server.client(), "mail")
     more = ("--replicaof", f"{server.host} {server.port}", "--min-replicas-to-write", "1")
     with valkey(*more) as replica:

@@ -86,9 +86,10 @@ class Jobs:
 
     def drain(self, *, delayed: bool = False) -> None:
         """Remove all ready jobs without an event, and the delayed ones if asked to."""
-        jobs: list[Any] = list(self.client.lrange(self.base + "wait", 0, -1))  # type: ignore[arg-type]
+        jobs: Any = self.client.lrange(self.base + "wait", 0, -1)
         if delayed:
-            jobs += list(self.client.zrange(self.base + "delayed", 0, -1))  # type: ignore[arg-type]
+            later: Any = self.client.zrange(self.base + "delayed", 0, -1)
+            jobs = [*jobs, *later]
             self.client.delete(self.base + "delayed")
         self.client.delete(self.base + "wait", *[self.base + job.decode() for job in jobs])
 

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf, nan
+from typing import Any
 
 import pytest
 
@@ -182,12 +183,12 @@ def test_an_idle_queue_gives_workers_back() -> None:
 # --- edges ---------------------------------------------------------------------------------------
 
 
-def needed(trend: Trend | None = BUSY, target: float = 100, **changes: object) -> int | None:
-    return outlook(replace(LOAD, **changes), trend, target).workers_needed  # type: ignore[arg-type]
+def needed(trend: Trend | None = BUSY, target: float = 100, **changes: Any) -> int | None:
+    return outlook(replace(LOAD, **changes), trend, target).workers_needed
 
 
-def drain(trend: Trend | None = BUSY, **changes: object) -> float | None:
-    return outlook(replace(LOAD, **changes), trend, 100).drain_seconds  # type: ignore[arg-type]
+def drain(trend: Trend | None = BUSY, **changes: Any) -> float | None:
+    return outlook(replace(LOAD, **changes), trend, 100).drain_seconds
 
 
 def test_the_arithmetic() -> None:

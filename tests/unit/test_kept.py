@@ -56,7 +56,7 @@ def test_a_very_large_number_fits() -> None:
 
 
 def used(start: float, growth: float, seconds: int = 1800) -> tuple[Past, ServerFacts]:
-    """The past and the present of a memory that grows by so many bytes a second."""
+    """The past and the present of a memory that grows by this many bytes a second."""
     past = tuple(entry(at, memory_used_bytes=start + growth * at) for at in range(0, seconds, 150))
     values = {"memory_used_bytes": start + growth * seconds, "memory_max_bytes": 10_000.0}
     return past, ServerFacts({}, values, {})

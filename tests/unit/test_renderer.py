@@ -52,7 +52,7 @@ def served(renderer: Renderer) -> Samples:
 
 
 def test_a_connection_is_tried_once_the_page_shows_it(clock: StoppedClock) -> None:
-    """Whoever waits for `/-/ready` finds every connection on the next page."""
+    """After `/-/ready`, the next page has every connection."""
     store = SnapshotStore(["a", "b"])
     renderer = Renderer(store, lambda: CONFIG)
     for name in store.connections:

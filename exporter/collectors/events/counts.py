@@ -82,7 +82,7 @@ class Counting:
                 stream.packed[self.width] = packed
         self.packed = packed
         self.replies: Sequence[Reply] = ()
-        """Filled by whoever sends the commands."""
+        """Filled by the code that sends the commands."""
 
     def count(self, context: Context, end: StreamEnd) -> Count | None:
         """The count at `end`; None if something happened in between, or it cannot be known.

@@ -21,7 +21,7 @@ MAX_EXAMPLES: Final = 10
 _MAX_ALL_EXAMPLES: Final = 20_000
 """The same for all watched queues together: at about 250 bytes each, 5 MB."""
 _MAX_CLIENTS: Final = 10
-"""Redis clients of a queue's workers that are told apart."""
+"""Redis clients of a queue's workers that are distinguished."""
 
 
 @dataclass(slots=True)
