@@ -17,6 +17,7 @@ from exporter.state.snapshots import EventFacts
 from exporter.state.unfinished_jobs import Audit, Rebase
 from tests.support.requirements import node_modules
 from tests.support.servers import Server, valkey
+from tests.support.waiting import wait_for
 from tests.support.watch import Watch
 
 OPERATIONS = int(os.environ.get("OPERATIONS", "600"))
@@ -72,6 +73,10 @@ class Audited:
     def __init__(self, server: Server, operations: Operations) -> None:
         self.watch = Watch(server.url)
         self._operations = operations
+        client = server.client()
+        wait_for(
+            lambda: all(client.exists(f"bull:{name}:meta") for name in QUEUES), "both queues exist"
+        )
         self.watch.discover_and_poll()
         self.watch.poll_unseen()
 

@@ -1,7 +1,7 @@
 // Random operations on two queues, `mail` and `children`, with workers that process them meanwhile.
 // node random_operations.mjs <bullmq5|bullmq6> <port> <seed> '<JSON list of operations to leave out>'
-// For each line `<number>` on standard input, runs that many operations and prints their number by
-// name as one line of JSON. Ends with its standard input.
+// For each line `<number>` on standard input, runs that many operations, or fewer up to an obliterate,
+// and prints their number by name as one line of JSON. Ends with its standard input.
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -163,7 +163,8 @@ async function step(done) {
 console.log('ready');
 for await (const line of createInterface({ input: process.stdin })) {
   const done = {};
-  for (let i = 0; i < Number(line); i++) await step(done);
+  // the next poll must see the new stream before it has outgrown the old one, as which it would pass
+  for (let i = 0; i < Number(line) && !done.obliterate; i++) await step(done);
   console.log(JSON.stringify(done));
 }
 process.exit(0);
