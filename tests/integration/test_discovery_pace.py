@@ -20,6 +20,7 @@ from tests.support.watch import config_for
 
 KEYS = 20_000
 SHARE = 0.01
+ROUNDING = 1e-6
 
 
 class Pauses(threading.Event):
@@ -76,7 +77,8 @@ def test_later_passes_take_their_share(
         before, took = pacer.redis_seconds, run()
         # the last page has no pause
         assert pacer.redis_seconds - before == pytest.approx(KEYS / 1e6, rel=0.2)
-        assert (pacer.redis_seconds - before - 100e-6) / took <= SHARE
+        share = (pacer.redis_seconds - before - 100e-6) / took
+        assert share <= SHARE * (1 + ROUNDING)
         while not pacer.due:
             clock.move(0.1)
     passes = 4

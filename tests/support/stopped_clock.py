@@ -8,10 +8,14 @@ import pytest
 
 
 class StoppedClock:
-    """Replaces `time.monotonic` and `time.time`; waits of threads and sockets are unaffected."""
+    """Replaces `time.monotonic` and `time.time`; waits of threads and sockets are unaffected.
+
+    The monotonic time starts at the same value on every machine: otherwise it is the time since
+    boot, and a sum that is exactly at a limit is below or above it by the rounding of that number.
+    """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self._monotonic, self._time = time.monotonic(), time.time()
+        self._monotonic, self._time = 1_000_000.0, time.time()
         patch.setattr(time, "monotonic", lambda: self._monotonic)
         patch.setattr(time, "time", lambda: self._time)
 
