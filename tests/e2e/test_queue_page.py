@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.actors import Actors
 from tests.support.browser import DESK, Screen
 from tests.support.daemon import Daemon, daemon
 from tests.support.pages import value
@@ -173,36 +172,3 @@ def test_an_outage(tmp_path: Path) -> None:
             assert "could not be read" in it.get("/queue?name=mail").text
             assert it.get("/scale?queue=mail").status == 503
             assert it.get("/health/queue?name=mail").status == 503
-
-
-def test_a_backlog_of_live_bullmq(tmp_path: Path) -> None:
-    """What `/scale` says fits together: the backlog divided by what finishes. Takes a minute."""
-    with valkey() as server:
-        act = Actors(server.port)
-        try:
-            act("producer", count=3000)
-            act("worker", concurrency=2, ms=200)
-            config = f"connections: {{default: {{url: {server.url}}}}}\n"
-            with daemon(tmp_path, config) as it:
-
-                def known() -> Any:
-                    """The response, once it rests on the backlog and on its events."""
-                    found = it.get("/scale?queue=mail&drain_seconds=20")
-                    numbers = found.json if found.status == 200 else {}
-                    return numbers.get("drains") and numbers["finish_rate"] and numbers
-
-                found = wait_for(known, "the drain time and the rates are known")
-                text = it.get("/queue?name=mail").text
-        finally:
-            act.close()
-    assert found["workers"] == 1
-    assert found["rests_on_seconds"] >= 45
-    assert found["blocked"] is None
-    assert 0.09 < found["mean_run_seconds"] < 10
-    # nothing is added, so that the backlog shrinks as fast as jobs finish
-    assert found["drain_seconds"] == pytest.approx(found["ready"] / found["finish_rate"], rel=0.25)
-    assert found["arrival_rate"] == pytest.approx(0, abs=0.25 * found["finish_rate"])
-    assert found["workers_needed"] == pytest.approx(
-        found["ready"] / 20 / found["finish_rate"], abs=1.5
-    )
-    assert "at this rate." in text

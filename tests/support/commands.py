@@ -21,7 +21,7 @@ REASONS = {
     "kubectl": "needs a cluster",
     "docker": "needs Docker",
     "systemctl": "needs systemd",
-    "demo": "needs the extra `demo`; tests/e2e/test_demo.py runs it",
+    "demo": "needs the extra `demo`; tests/e2e/test_demo*.py run it",
     "zsh": "needs zsh",
     "fish": "needs fish",
 }
