@@ -28,7 +28,7 @@ def _why_down(snapshot: Snapshot, moment: Moment) -> str:
     if snapshot.reached_at is None:
         return f"never reached ({cause})"
     shown = moment.facts(snapshot, QueueTable) is not None
-    queues = "its queues are shown as of then" if shown else "its queues are not shown"
+    queues = "its queues are shown as of then" if shown else "what its queues do is unknown"
     return f"last reached {age(moment.now - snapshot.reached_at)} ago; {queues} ({cause})"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from math import inf
 from typing import Any, Final
 
 from exporter.bullmq import Queue
@@ -27,6 +28,7 @@ from exporter.diagnosis import (
 from exporter.parsing import id_text
 from exporter.state.failures import Failures, example
 from exporter.state.history import Rates, kept_rates, rates
+from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import EventFacts, Snapshot
 from exporter.state.workers import Worker
 from exporter.views.moment import Moment
@@ -159,6 +161,49 @@ def overview(moment: Moment) -> Overview:
         for row in range(len(database.table.queues))
     ]
     return Overview(tuple(views), moment.diagnosis.isolations)
+
+
+@dataclass(frozen=True, slots=True)
+class LastKnown:
+    """A queue as it was when its connection could last be read."""
+
+    view: QueueView
+    """Without anything that would be a statement about now: reason, proofs, failures, rates."""
+    time: float
+    """Unix time in seconds."""
+
+
+def last_known(moment: Moment) -> list[LastKnown]:
+    """The queues of the connections without fresh facts."""
+    fresh = {database.connection for database in moment.databases}
+    then = replace(moment, stale_after=inf)
+    found = []
+    for database in then.databases:
+        if database.connection in fresh:
+            continue
+        seen = moment.time - (moment.now - moment.known[database.connection].facts[QueueTable].at)
+        found += [
+            LastKnown(_without_verdict(queue_view(then, database, row)), seen)
+            for row in range(len(database.table.queues))
+        ]
+    return found
+
+
+def _without_verdict(view: QueueView) -> QueueView:
+    return replace(
+        view,
+        odd_workers=(),
+        kept_completed_per_minute=None,
+        kept_failed_per_minute=None,
+        added_per_minute=None,
+        completed_per_minute=None,
+        failed_per_minute=None,
+        stuck=(),
+        failures=(),
+        retries=(),
+        reason=None,
+        hint=None,
+    )
 
 
 def _events(

@@ -19,7 +19,8 @@ _ROWS = """() => [...document.querySelectorAll("#table tbody tr")].map(row => ({
   classes: [...row.classList],
   paused: row.querySelector(".tag") !== null,
   reason: row.cells[1].querySelector("b")?.textContent ?? "",
-  cells: [...row.cells].map(cell => cell.firstChild?.textContent.trim() ?? ""),
+  cells: [...row.cells].filter(cell => !cell.matches(".trend"))
+    .map(cell => cell.firstChild?.textContent.trim() ?? ""),
 }))"""
 # the columns after the name and the reason
 _COLUMNS = (

@@ -31,7 +31,7 @@ from exporter.web.background import Known
 from exporter.web.queue_detail import queue_health
 from exporter.web.status import queue_page
 from exporter.web.status.assets import QUEUE_STYLE, STYLE
-from exporter.web.status.charts import HEIGHT, WIDTH, charts, marks
+from exporter.web.status.charts import HEIGHT, WIDTH, charts, marks, trend
 from tests.support.factories import config, moment, queue_events, snapshot, stuck
 from tests.support.stopped_clock import StoppedClock
 
@@ -333,3 +333,19 @@ def test_marks_are_where_the_verdict_changed() -> None:
     changes = (VerdictChange(1000, "paused"), VerdictChange(2800, ""))
     found = marks(history(1, changes=changes), 4600)
     assert [(mark.x, mark.reason) for mark in found] == [(0, "paused"), (WIDTH / 2, "")]
+
+
+def test_a_trend_shows_the_most_of_each_minute() -> None:
+    assert trend(None) == trend(history(0, 0)) == trend(history(nan)) == ""
+    assert trend(history(0, 10, nan, 5)) == "M56 15 L57 1h.1M59 8h.1", "a gap is unknown"
+    points = tuple(Point(ready, 0, 0, 0, 0, 1) for ready in (1, 4, 2, 3, 0, 0, 0, 0))
+    assert trend(QueueHistory(points, 15, 0.0, ())) == "M57 1 L58 4 L59 15h.1"
+
+
+def test_the_growth_of_kept_jobs(clock: StoppedClock) -> None:
+    store = SnapshotStore(["api"])
+    for minute in range(31):
+        clock.move(60)
+        store.publish(snapshot(queues={MAIL: {"completed": 90 * minute, "failed": 5}}))
+    text = shown(page(Known(moment_of(store, config("api"))), name="mail")[0])
+    assert "Completed 2,700 kept, +90 /min Failed 5" in text

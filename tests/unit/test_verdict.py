@@ -441,7 +441,7 @@ class TestText:
             (
                 130,
                 {"up": False, "last_error": refused()},
-                "last reached 2m ago; its queues are not",
+                "last reached 2m ago; what its queues do is unknown",
             ),
             (40, {}, "no poll has finished in time"),
         ],

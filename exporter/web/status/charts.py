@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import isnan, nan
 from typing import Final
 
 from exporter.state.queue_history import HOUR_SECONDS, Point, QueueHistory
@@ -16,6 +16,8 @@ from exporter.web.status.filters import number, rate
 
 WIDTH: Final = 240
 HEIGHT: Final = 48
+_TREND_WIDTH: Final = 60
+_TREND_HEIGHT: Final = 16
 _TOP: Final = 2
 """Free space above the highest point, and below 0, for the width of the line."""
 
@@ -78,6 +80,30 @@ def charts(history: QueueHistory | None) -> list[Chart]:
         _chart(title, _means(columns.get(name, ()), minute if text is rate else 1), offsets, text)
         for name, title, text in _SHOWN
     ]
+
+
+def trend(history: QueueHistory | None) -> str:
+    """The path of the ready jobs in the last hour, 60 wide and 16 high.
+
+    A minute is a pixel, and shows the most of it; what is unknown is a gap. Empty if nothing was
+    ready all the time.
+    """
+    if history is None:
+        return ""
+    minutes: dict[float, float] = {}
+    for x, point in zip(_offsets(history), history.points, strict=True):
+        minute = int(x * (_TREND_WIDTH - 1) / WIDTH)
+        known = minutes.get(minute, nan)
+        if x >= 0 and (isnan(known) or point.ready > known):
+            minutes[minute] = point.ready
+    most = max((each for each in minutes.values() if not isnan(each)), default=0.0)
+    if not most:
+        return ""
+    low, high = _TREND_HEIGHT - 1, _TREND_HEIGHT - 2
+    return "".join(
+        f"M{' L'.join(f'{x} {low - high * ready / most:.0f}' for x, ready in piece)}h.1"
+        for piece in _pieces(sorted(minutes.items()))
+    )
 
 
 def marks(history: QueueHistory | None, now: float) -> list[Mark]:

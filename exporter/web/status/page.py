@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import cache
+from itertools import chain
+from math import ceil
 from typing import Any, Final
 
 from exporter import __version__
+from exporter.bullmq import Queue
 from exporter.exposition import join_gzip
+from exporter.state.queue_table import QueueTable
 from exporter.views.formatting import counted
+from exporter.views.moment import Moment
 from exporter.views.overview import Overview, QueueView
 from exporter.web.background import Background, Known
 from exporter.web.endpoints import ENDPOINTS
 from exporter.web.status.assets import SCRIPT, STYLE
+from exporter.web.status.charts import trend
 from exporter.web.status.connections import connection_views
 from exporter.web.status.query import Query
 from exporter.web.status.templates import environment
 
-MAX_ROWS: Final = 2000
-"""More rows make a browser slow; the page says that some are not shown."""
-MAX_DETAILED_ROWS: Final = 100
-"""With more rows, workers are not listed: that would multiply the size of the page, and the seconds
-for which they are connected would change every row."""
+PAGE_ROWS: Final = 100
+"""Queues on one page."""
 
 _Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What is shown of a queue."""
+
+    view: QueueView
+    seen: float | None
+    """When, as a Unix time; None if that is now."""
+    trend: str
+    """The path of its ready jobs in the last hour."""
 
 
 @cache
@@ -39,8 +53,10 @@ class StatusPage:
     def __init__(self, background: Background) -> None:
         self._background = background
         self._known: Known | None = None
-        self._rows: dict[_Key, tuple[QueueView, bool, str]] = {}
+        self._rows: dict[_Key, tuple[_Row, str]] = {}
         """Each queue's last rendered row, with its input."""
+        self._queues: dict[_Key, Queue] = {}
+        """Those that can be read now."""
 
     async def body(self, query: Query, *, gzip: bool) -> bytes:
         """The current page, rendered without blocking the event loop."""
@@ -60,27 +76,50 @@ class StatusPage:
         return join_gzip([text]) if gzip else text
 
     def _forget_gone(self, known: Known) -> None:
-        """Forget the rows of queues that no longer exist."""
+        """Forget queues that no longer exist."""
         if known is not self._known:
             self._known = known
-            cached = ((key, self._rows.get(key)) for key in map(_key, known.overview.queues))
+            views = chain(known.overview.queues, (each.view for each in known.last_known))
+            cached = ((key, self._rows.get(key)) for key in map(_key, views))
             self._rows = {key: row for key, row in cached if row is not None}
+            self._queues = {
+                (database.connection, queue.prefix, queue.name): queue
+                for database in known.moment.databases
+                for queue in database.table.queues
+            }
 
-    def _row(self, view: QueueView, *, old: bool) -> str:
-        key = _key(view)
+    def _row(self, row: _Row) -> str:
+        key = _key(row.view)
         cached = self._rows.get(key)
-        if cached is None or cached[0] != view or cached[1] != old:
-            cached = self._rows[key] = (view, old, str(_templates().row(view, old)))
-        return cached[2]
+        if cached is None or cached[0] != row:
+            cached = self._rows[key] = (row, str(_templates().row(row.view, row.seen, row.trend)))
+        return cached[1]
+
+    def _trend(self, moment: Moment, view: QueueView) -> str:
+        """The path of its ready jobs; empty if it cannot be read now."""
+        queue = self._queues.get(_key(view))
+        if queue is None:
+            return ""
+        return trend(moment.stored.histories.of(view.connection, queue, moment.now, moment.time))
 
     def _page(self, known: Known, query: Query) -> str:
-        moment, queues = known.moment, known.overview.queues
+        moment, last = known.moment, known.last_known
+        seen = {_key(each.view): each.time for each in last}
+        queues = [*known.overview.queues, *(each.view for each in last)]
         chosen = query.choose(queues)
-        shown = chosen[:MAX_ROWS]
-        if len(shown) > MAX_DETAILED_ROWS:
-            shown = [replace(view, worker_connections=()) for view in shown]
-        down = {each.connection for each in moment.snapshots if not moment.is_up(each)}
-        rows = "".join([self._row(view, old=view.connection in down) for view in shown])
+        pages = max(1, ceil(len(chosen) / PAGE_ROWS))
+        number = min(query.number, pages)
+        first = (number - 1) * PAGE_ROWS
+        shown = chosen[first : first + PAGE_ROWS]
+        down = {
+            each.connection: moment.time - (moment.now - each.facts[QueueTable].at)
+            for each in moment.snapshots
+            if not moment.is_up(each) and QueueTable in each.facts
+        }
+        rows = [
+            _Row(view, seen.get(_key(view), down.get(view.connection)), self._trend(moment, view))
+            for view in shown
+        ]
         page = _templates().page(
             query=query,
             verdict=known.verdict,
@@ -89,12 +128,10 @@ class StatusPage:
             # the current selection stays in the list even if it has no queues now
             connection_names=_choices(moment.config.connections, query.connection),
             prefixes=_choices([v.prefix for v in queues], query.prefix),
-            rows=rows,
-            counts={
-                "all": len(queues),
-                "chosen": len(chosen),
-                "shown": len(shown),
-            },
+            rows="".join(map(self._row, rows)),
+            counts={"all": len(queues), "chosen": len(chosen), "first": first, "shown": len(shown)},
+            number=number,
+            pages=pages,
             time=moment.time,
             refresh_seconds=min(30.0, max(1.0, moment.config.poll.interval_seconds)),
             version=__version__,

@@ -27,6 +27,8 @@ class Query:
     sort: str = SORTS[0]
     order: str = ""
     """`back` reverses the sort; empty for its default order."""
+    page: str = ""
+    """The number of the page, from 1; empty for the first. Beyond the last, the last is shown."""
 
     @classmethod
     def of(cls, parameters: Mapping[str, str]) -> Query:
@@ -40,7 +42,14 @@ class Query:
                 raise QueryError(f"{name}: unknown value; use one of {choice}, or omit it")
         if any(len(value) > _MAX_CHARACTERS for value in known.values()):
             raise QueryError(f"a parameter is longer than {_MAX_CHARACTERS} characters")
+        if query.page and not (query.page.isascii() and query.page.isdigit() and query.number):
+            raise QueryError("page: must be a number from 1")
         return query
+
+    @property
+    def number(self) -> int:
+        """The number of the page, from 1."""
+        return int(self.page or 1)
 
     @property
     def is_filtered(self) -> bool:
@@ -55,8 +64,16 @@ class Query:
     def sorted_by(self, sort: str) -> str:
         """The URL of the same query sorted by `sort`; reversed if it is already sorted by it."""
         back = sort == self.sort and self.order != "back"
-        pairs = {name: getattr(self, name) for name in ("q", "connection", "prefix", "only")}
-        pairs |= {"sort": sort, "order": "back" if back else ""}
+        return self._url(sort=sort, order="back" if back else "", page="")
+
+    def on_page(self, number: int) -> str:
+        """The URL of another page of the same query."""
+        return self._url(page=str(number) if number > 1 else "")
+
+    def _url(self, **changes: str) -> str:
+        pairs = {name: getattr(self, name) for name in self.__slots__} | changes
+        if pairs["sort"] == SORTS[0] and "sort" not in changes:
+            pairs["sort"] = ""
         return "?" + urlencode({name: value for name, value in pairs.items() if value})
 
     def _matches(self, view: QueueView) -> bool:

@@ -6,7 +6,7 @@
 
   const TYPING_MS = 150;
   const TIMEOUT_MS = 10_000;
-  const PARTS = ["icon", "when", "verdict", "connections", "connection", "prefix", "count", "table", "empty"];
+  const PARTS = ["icon", "when", "verdict", "connections", "connection", "prefix", "count", "table", "empty", "pages"];
 
   const byId = (id) => document.getElementById(id);
   const form = document.querySelector("form");
@@ -38,8 +38,7 @@
       return;
     }
     for (const { name } of [...old.attributes]) {
-      // the server renders details closed; the user may have opened them
-      if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+      if (!fresh.hasAttribute(name)) old.removeAttribute(name);
     }
     for (const { name, value } of fresh.attributes) {
       if (old.getAttribute(name) !== value) old.setAttribute(name, value);
@@ -156,7 +155,17 @@
 
   // --- user actions ------------------------------------------------------------------------------
 
+  const plainClick = (event) => !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
+
+  // a link to the same queues, sorted otherwise or on another page
+  function follow(link) {
+    const parameters = new URL(link.href).searchParams;
+    for (const name of ["sort", "order", "page"]) form.elements[name].value = parameters.get(name) ?? "";
+    applyForm();
+  }
+
   form.addEventListener("input", () => {
+    form.elements.page.value = "";
     clearTimeout(typing);
     typing = setTimeout(applyForm, TYPING_MS);
   });
@@ -166,11 +175,17 @@
   });
   byId("table").addEventListener("click", (event) => {
     const link = event.target.closest("thead a");
-    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    if (!link || !plainClick(event)) return;
     event.preventDefault();
-    const parameters = new URL(link.href).searchParams;
-    for (const name of ["sort", "order"]) form.elements[name].value = parameters.get(name) ?? "";
-    applyForm();
+    follow(link);
+  });
+  byId("pages").addEventListener("click", (event) => {
+    const link = event.target.closest("a");
+    if (!link || !plainClick(event)) return;
+    event.preventDefault();
+    follow(link);
+    byId("queues").focus({ preventScroll: true });
+    byId("queues").scrollIntoView();
   });
   pause.addEventListener("click", () => {
     paused = !paused;
