@@ -78,6 +78,7 @@ docs: .make/dev ## Generate documentation, dashboards and alert rules
 	$(BIN)/python -m grafana
 	$(BIN)/bullmq-exporter rules > prometheus/bullmq.rules.yml
 	$(BIN)/bullmq-exporter rules --format prometheusrule > $(OPERATOR)/prometheusrule.yaml
+	$(BIN)/python -m docs.chart
 
 docs-check: .make/dev
 	@for page in cli:cli configuration:config metrics:metrics; do \
