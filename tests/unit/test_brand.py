@@ -14,6 +14,7 @@ import yaml
 from tests.support.dist import ROOT
 
 ADDRESS = re.compile(r"(?:github\.com/|ghcr\.io/|https://)OWNER\b|\bOWNER\.github\.io")
+OTHER = "Acme-Jobs"
 OWN = {".ci/brand.py", "tests/unit/test_brand.py", "exporter/rules/render.py"}
 """Files that name the placeholder to recognise it."""
 
@@ -56,16 +57,16 @@ def contents(folder: Path) -> dict[str, str]:
 def test_no_address_has_the_placeholder_afterwards(copy: Path) -> None:
     before = contents(copy)
     assert sum(bool(ADDRESS.search(text)) for text in before.values()) > 15
-    assert brand(copy, "Acme-Jobs").returncode == 0
+    assert brand(copy, OTHER).returncode == 0
     after = contents(copy)
     left = [name for name, text in after.items() if ADDRESS.search(text) and name not in OWN]
     assert left == []
     values = yaml.safe_load(after["deploy/helm/bullmq-exporter/values.yaml"])
     # names of images have no capitals
-    assert values["image"]["repository"] == "ghcr.io/acme-jobs/bullmq-exporter"
-    assert 'Repository = "https://github.com/Acme-Jobs/bullmq-exporter"' in after["pyproject.toml"]
+    assert values["image"]["repository"] == f"ghcr.io/{OTHER.lower()}/bullmq-exporter"
+    assert f'Repository = "https://github.com/{OTHER}/bullmq-exporter"' in after["pyproject.toml"]
 
-    assert brand(copy, "Acme-Jobs").stdout == "0 files changed\n"
+    assert brand(copy, OTHER).stdout == "0 files changed\n"
     assert contents(copy) == after
     assert brand(copy, "OWNER").returncode == 0
     assert contents(copy) == before
