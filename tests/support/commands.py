@@ -22,6 +22,7 @@ REASONS = {
     "kubectl": "needs a cluster",
     "helm": "needs a cluster; tests/unit/test_deploy_helm.py renders the chart",
     "docker": "needs Docker",
+    "cosign": "needs a release",
     "systemctl": "needs systemd",
     "demo": "needs the extra `demo`; tests/e2e/test_demo.py runs it",
     "zsh": "needs zsh",

@@ -14,7 +14,6 @@ from packaging.utils import canonicalize_name
 from tests.support.image import FILE, ROOT, admitted, one, stages
 from tests.support.requirements import beside_python
 
-
 REQUIREMENTS = ROOT / "deploy" / "requirements"
 
 

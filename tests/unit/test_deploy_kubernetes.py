@@ -144,8 +144,11 @@ def test_resources_agree_with_the_measured_memory() -> None:
     )
     assert request * 1.05 > max(memory for queues, memory in measured if queues <= 1000)
     assert limit > 2 * max(memory for _, memory in measured)
+    unit = (ROOT / "deploy" / "systemd" / "bullmq-exporter.service").read_text()
+    assert f"\nMemoryMax={limit}M\n" in unit
     largest = f"need about {max(memory for _, memory in measured)} MB"
     assert largest in (FOLDER / "base" / "deployment.yaml").read_text()
+    assert largest in unit
     assert largest in (CHART / "values.yaml").read_text()
 
 
