@@ -50,8 +50,9 @@ def branded(text: str, now: str, owner: str) -> str:
     lower = owner if owner == "OWNER" else owner.lower()
     old = re.escape(now)
     for pattern, new in (
+        (rf"(?<=--repo ){old}(?=/)", owner),
         (rf"(?<=github\.com/){old}(?![\w-])", owner),
-        (rf"(?<=ghcr\.io/){old}(?=/)", lower),
+        (rf"(?<=ghcr\.io/){old}(?![\w-])", lower),
         (rf"(?<=https://){old}(?=\.github\.io)", lower),
     ):
         text = re.sub(pattern, new, text, flags=re.IGNORECASE)

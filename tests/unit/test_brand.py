@@ -13,7 +13,7 @@ import yaml
 
 from tests.support.dist import ROOT
 
-ADDRESS = re.compile(r"(?:github\.com/|ghcr\.io/|https://)OWNER\b|\bOWNER\.github\.io")
+ADDRESS = re.compile(r"(?:github\.com/|ghcr\.io/|https://|--repo )OWNER\b|\bOWNER\.github\.io")
 OTHER = "Acme-Jobs"
 OWN = {".ci/brand.py", "tests/unit/test_brand.py", "exporter/rules/render.py"}
 """Files that name the placeholder to recognise it."""
