@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 OPERATOR := deploy/kubernetes/components/prometheus-operator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit test-under-load lowest fuzz compare losses faults audit check fmt lint type docs site pictures bench soak healthy clean
+.PHONY: brand lock help demo test unit test-under-load lowest fuzz compare losses faults audit check fmt lint type docs site pictures bench soak healthy clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,7 @@ docs: .make/dev ## Generate documentation, dashboards and alert rules
 	$(BIN)/python -m grafana
 	$(BIN)/bullmq-exporter rules > prometheus/bullmq.rules.yml
 	$(BIN)/bullmq-exporter rules --format prometheusrule > $(OPERATOR)/prometheusrule.yaml
+	$(BIN)/python -m docs.chart
 
 docs-check: .make/dev
 	@for page in cli:cli configuration:config metrics:metrics; do \
@@ -99,6 +100,13 @@ soak: .make/dev ## Run an hour of traffic with random faults (ARGS="--minutes 5"
 
 healthy: .make/dev ## Watch an hour of healthy traffic with restricted users (ARGS="--minutes 5")
 	$(BIN)/python -m tests.soak.healthy $(ARGS)
+
+lock: .make/dev ## Pin what the image and a release install (ARGS=--upgrade takes the newest)
+	$(BIN)/python .ci/lock.py $(ARGS)
+	npm install --prefix tests/e2e/node --package-lock-only
+
+brand: ## Set the owner of the repository in every address (OWNER=acme)
+	@$(PYTHON) .ci/brand.py $(OWNER)
 
 clean: ## Remove everything that make created
 	rm -rf $(VENV) .make build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

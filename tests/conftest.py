@@ -166,7 +166,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"{count} skipped: {listed}")
     terminalreporter.write_line(
         "To run them too: bash .ci/packages (as root; Debian or Ubuntu), bash .ci/servers (Debian) "
-        "and npm install --prefix tests/e2e/node"
+        "and npm ci --prefix tests/e2e/node"
     )
 
 

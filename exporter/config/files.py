@@ -10,23 +10,27 @@ from typing import Final
 
 from exporter.config.certificates import server_context
 from exporter.config.errors import ConfigError
-from exporter.config.models import Config
+from exporter.config.models import Config, WebTLS
 from exporter.config.regular_file import MAX_YAML_BYTES, read_text
 from exporter.config.users import read_users
+from exporter.config.web_config import read_web_config
 
 _SECRET_FILES: Final = frozenset({"password_file", "key_file", "basic_auth_users_file"})
 _INLINE_SECRET: Final = re.compile(r"://[^/\s@]*:(?!\$\{)[^\s@]+@|\$2[aby]\$\d\d\$")
 """A password in a URL that is not a variable, or a bcrypt hash."""
+
+_WEB_CONFIG: Final = ("web", "config_file")
 
 FileProblem = tuple[tuple[str, ...], str]
 """The path of the key that names a file, and what is wrong with the file."""
 
 
 def load_files(config: Config) -> tuple[Config, list[FileProblem]]:
-    """The configuration with the users of `web.basic_auth_users_file`, and every problem found."""
+    """The configuration with what the files of `web` contain, and every problem found."""
     problems = list(_unreadable(config))
     if problems:
         return config, problems
+    config, problems = _with_web_config(config)
     problems += _certificates(config)
     file = config.web.basic_auth_users_file
     if file is None:
@@ -46,14 +50,37 @@ def load_files(config: Config) -> tuple[Config, list[FileProblem]]:
     return config.model_copy(update={"web": web}), problems
 
 
+def _with_web_config(config: Config) -> tuple[Config, list[FileProblem]]:
+    """The configuration with TLS and users of `web.config_file`."""
+    web, file = config.web, config.web.config_file
+    if file is None:
+        return config, []
+    read = read_web_config(file, _why_unreadable)
+    problems: list[FileProblem] = [(_WEB_CONFIG, f"{file}: {problem}") for problem in read.problems]
+    if read.tls is not None and web.tls != WebTLS():
+        problems.append((_WEB_CONFIG, f"{file}: web.tls is set as well; keep one of them"))
+    if read.users and (web.basic_auth_users or web.basic_auth_users_file):
+        what = "web.basic_auth_users or its file is set as well; keep one of them"
+        problems.append((_WEB_CONFIG, f"{file}: {what}"))
+    if problems:
+        return config, problems
+    update = {
+        "tls": read.tls or web.tls,
+        "basic_auth_users": read.users or web.basic_auth_users,
+    }
+    return config.model_copy(update={"web": web.model_copy(update=update)}), []
+
+
 def exposed_files(config: Config, source: Path | None) -> list[Path]:
     """The files with secrets that every user of the machine may read.
 
-    `source` is the file of the configuration itself, which counts if a password or a hash is in it.
+    `source` is the file of the configuration itself; it and `web.config_file` count if a password
+    or a hash is in them.
     """
     secret = [file for path, file in _files(config) if path[-1] in _SECRET_FILES]
-    if source is not None and _has_secret(source):
-        secret.insert(0, source)
+    for file in (config.web.config_file, source):
+        if file is not None and _has_secret(file):
+            secret.insert(0, file)
     return [file for file in secret if file is not None and _readable_by_all(file)]
 
 
@@ -91,13 +118,15 @@ def _files(config: Config) -> Iterator[tuple[tuple[str, ...], Path | None]]:
     yield ("web", "tls", "key_file"), web.tls.key_file
     yield ("web", "tls", "client_ca_file"), web.tls.client_ca_file
     yield ("web", "basic_auth_users_file"), web.basic_auth_users_file
+    yield _WEB_CONFIG, web.config_file
 
 
 def _certificates(config: Config) -> Iterator[FileProblem]:
     try:
         server_context(config.web.tls)
     except ValueError as error:
-        yield ("web", "tls"), str(error)
+        from_file = config.web.config_file is not None
+        yield _WEB_CONFIG if from_file else ("web", "tls"), str(error)
 
 
 def _why_unreadable(file: Path) -> str | None:
@@ -107,4 +136,6 @@ def _why_unreadable(file: Path) -> str | None:
         return error.strerror or type(error).__name__
     except UnicodeDecodeError:
         return "not UTF-8"
+    except ValueError:
+        return "not a path"  # a null character, or half of a surrogate pair
     return None

@@ -46,12 +46,17 @@ _TYPES = {
 }
 
 
-def load(path: Path | None, environ: Mapping[str, str], listen: str | None = None) -> Config:
-    """The configuration from a file, the environment and the `--listen` flag.
+def load(
+    path: Path | None,
+    environ: Mapping[str, str],
+    listen: str | None = None,
+    web_config: Path | None = None,
+) -> Config:
+    """The configuration from a file, the environment and the flags of `run`.
 
     The file's connections override REDIS_URL and REDIS_URL_<NAME>. Other variables override the
-    file: see `variables`; PORT overrides the listen address, and the flag overrides both. Raises
-    `ConfigError` with every error found.
+    file: see `variables`; PORT overrides the listen address, and `--listen` overrides both.
+    `--web.config.file` overrides `web.config_file`. Raises `ConfigError` with every error found.
     """
     source = str(path) if path is not None else "the environment"
     document = _read(path, source)
@@ -64,6 +69,8 @@ def load(path: Path | None, environ: Mapping[str, str], listen: str | None = Non
     variables = _add_connections(data, environ)
     variables |= apply_variables(data, environ, problems)
     _set_listen(data, environ, listen, problems)
+    if web_config is not None:
+        variables |= _set_web_config(data, web_config)
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
@@ -120,6 +127,14 @@ def _set_listen(
         )
     elif port:
         data["listen"] = _with_port(data.get("listen"), port)
+
+
+def _set_web_config(data: dict[str, Any], flag: Path) -> dict[KeyPath, str]:
+    """Sets the file; returns its path → the flag. A section that is no mapping is left as it is."""
+    web = data.setdefault("web", {}) or {}
+    if isinstance(web, dict):
+        data["web"] = web | {"config_file": str(flag)}
+    return {("web", "config_file"): "--web.config.file"}
 
 
 def _is_port(text: str) -> bool:

@@ -453,6 +453,11 @@ class Web(Section):
     """
     basic_auth_users_file: FilePath | None = None
     """A YAML file with further users, `name: hash`."""
+    config_file: FilePath | None = None
+    """A file with TLS and users in the format of Prometheus' exporters (`--web.config.file`),
+    instead of the settings here:
+    [TLS and authentication](operations.md#tls-and-authentication).
+    """
     enable_lifecycle: bool = False
     """Whether `POST /-/reload` reloads the configuration, as SIGHUP does, and `POST /-/discover`
     looks for queues, as SIGUSR1 does, unless a page of another site sends it:

@@ -7,6 +7,7 @@ from exporter.rules.recordings import RECORDINGS
 from exporter.rules.render import (
     DEFAULT_RUNBOOK_URL,
     Options,
+    is_placeholder,
     prometheus_rule,
     rules_file,
     settings_table,
@@ -21,6 +22,7 @@ __all__ = [
     "RuleError",
     "Severity",
     "changed",
+    "is_placeholder",
     "label_names",
     "label_pairs",
     "prometheus_rule",

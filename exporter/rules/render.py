@@ -25,7 +25,7 @@ _HEADER = """\
 # bullmq-exporter rules --set JobsWaitingTooLong.above_seconds=600 --grafana-url https://...
 """
 DEFAULT_RUNBOOK_URL = "https://OWNER.github.io/bullmq-exporter/runbook"
-"""A placeholder: where the documentation of a deployment is published is not known here."""
+"""Where the documentation is published; a placeholder until `make brand` has run."""
 _NO_STATUS_PAGE = ("ExporterDown", "ExporterAbsent")
 """Alerts while which the exporter cannot be reached."""
 # label of an alert → variable of a dashboard
@@ -37,6 +37,11 @@ _PARAMETERS = (
     ("connection", "connection"),
     ("connection", "producer_connection"),
 )
+
+
+def is_placeholder(url: str) -> bool:
+    """Whether the URL leads nowhere, because `make brand` has not run."""
+    return url.startswith("https://OWNER.")
 
 
 @dataclass(frozen=True, slots=True)

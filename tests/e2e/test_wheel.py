@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -13,8 +14,9 @@ import pytest
 
 from exporter import __version__
 from tests.support.daemon import environment, started
-from tests.support.dist import ROOT, install, run
+from tests.support.dist import ROOT, install, python, run
 from tests.support.pages import value
+from tests.support.requirements import beside_python
 from tests.support.servers import Server, free_port
 
 NAME = f"bullmq_exporter-{__version__}"
@@ -49,6 +51,53 @@ def test_the_wheel_has_exactly_the_package(dist: Path) -> None:
         ["git", "ls-files", "exporter"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert tracked.returncode != 0 or set(tracked.stdout.split()) <= inside
+
+
+def test_the_wheel_is_the_same_bytes_when_built_elsewhere(dist: Path, tmp_path: Path) -> None:
+    """Whoever builds a release again can compare it, whatever the folder and the files' times."""
+    with tarfile.open(dist / f"{NAME}.tar.gz") as source:
+        source.extractall(tmp_path, filter="data")
+    for file in (tmp_path / NAME).rglob("*"):
+        os.utime(file, (1e9, 1e9))
+    words = ["hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", *words], cwd=tmp_path / NAME, check=True)
+    wheel = f"{NAME}-py3-none-any.whl"
+    assert (tmp_path / wheel).read_bytes() == (dist / wheel).read_bytes()
+
+
+class TestInstallPaths:
+    """Other ways to install, as the documentation names them."""
+
+    def test_uvx_runs_a_checkout(self, tmp_path: Path) -> None:
+        words = [beside_python("uvx"), "--quiet", "--python", python(), "--from", str(ROOT)]
+        done = subprocess.run(
+            [*words, "bullmq-exporter", "--version"],
+            env=os.environ | {"UV_TOOL_DIR": str(tmp_path)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"bullmq-exporter, version {__version__}" in done.stdout
+
+    def test_pipx_installs_the_wheel(self, dist: Path, tmp_path: Path) -> None:
+        pipx = [beside_python("pipx"), "install", "--backend", "uv", "--python", python()]
+        done = subprocess.run(
+            [*pipx, str(dist / f"{NAME}-py3-none-any.whl")],
+            env=os.environ
+            | {
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "PIPX_HOME": str(tmp_path / "home"),
+                "PIPX_BIN_DIR": str(tmp_path / "bin"),
+                "PIPX_MAN_DIR": str(tmp_path / "man"),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert __version__ in run([str(tmp_path / "bin" / "bullmq-exporter"), "--version"])
 
 
 @dataclass(frozen=True)

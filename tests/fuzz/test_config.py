@@ -119,6 +119,17 @@ configs = st.fixed_dictionaries(
         "nothing": values,
     },
 )
+web_configs = st.fixed_dictionaries(
+    {},
+    optional={
+        "tls_server_config": sections(
+            "cert_file", "key_file", "client_ca_file", "client_auth_type", "min_version", "cert"
+        ),
+        "http_server_config": sections("http2", "headers"),
+        "basic_auth_users": st.dictionaries(odd, values | st.just(HASH), max_size=3) | values,
+        "nothing": values,
+    },
+)
 mutations = st.lists(
     st.tuples(
         st.integers(0, 400), st.integers(0, 9), odd | st.sampled_from(["\n", "  ", ": ", "- "])
@@ -154,10 +165,10 @@ def refused(*kinds: type[Exception]) -> Iterator[list[str]]:
         messages.append(str(error))
 
 
-def check(path: Path | None, environ: Mapping[str, str]) -> None:
+def check(path: Path | None, environ: Mapping[str, str], web_config: Path | None = None) -> None:
     """A loaded configuration can be used and shown; an error message has no secret."""
     with refused(ConfigError) as messages:
-        config = load(path, environ)
+        config = load(path, environ, web_config=web_config)
         messages.append(show(config) + repr(config))
         split_host_port(config.listen)
         for connection in config.connections.values():
@@ -188,6 +199,13 @@ def test_valid_files(data: object, environ: dict[str, str]) -> None:
     text = yaml.safe_dump(data, allow_unicode=True)
     with file_of(encoded(text)) as path:
         check(path, environ)
+
+
+@fuzz(1)
+@given(web_configs | values, mutations)
+def test_web_config_files(data: object, changes: list[tuple[int, int, str]]) -> None:
+    with file_of(mutated(yaml.safe_dump(data, sort_keys=False), changes)) as path:
+        check(None, {}, path)
 
 
 @fuzz(1)

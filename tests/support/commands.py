@@ -13,13 +13,16 @@ PAGES = (
     ROOT / "README.md",
     ROOT / "SECURITY.md",
     ROOT / "deploy" / "README.md",
+    ROOT / "deploy" / "helm" / "bullmq-exporter" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 )
 
 REASONS = {
     "make": "works on the source tree itself; CI runs these targets",
     "kubectl": "needs a cluster",
+    "helm": "needs a cluster; tests/unit/test_deploy_helm.py renders the chart",
     "docker": "needs Docker",
+    "cosign": "needs a release",
     "systemctl": "needs systemd",
     "demo": "needs the extra `demo`; tests/e2e/test_demo*.py run it",
     "zsh": "needs zsh",

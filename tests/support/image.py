@@ -125,7 +125,8 @@ def _copy(words: list[str], source: Path) -> None:
 
 
 def _run(command: str, source: Path) -> None:
-    defaults = dict(step.value.split("=", 1) for step in stages()[0] if step.name == "ARG")
+    arguments = (step.value.partition("=") for step in stages()[0] if step.name == "ARG")
+    defaults = {name: value for name, _, value in arguments}
     python = Path(sys.executable).parent
     env = os.environ | defaults | {"PATH": f"{python}:{os.environ['PATH']}"}
     done = subprocess.run(

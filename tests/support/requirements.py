@@ -50,5 +50,5 @@ def node_modules() -> Path:
     require("node")
     folder = Path(__file__).parent.parent / "e2e" / "node" / "node_modules"
     if not folder.is_dir():
-        missing("Node's bullmq is not installed: npm install --prefix tests/e2e/node")
+        missing("Node's bullmq is not installed: npm ci --prefix tests/e2e/node")
     return folder

@@ -20,7 +20,7 @@ def compiler_errors(folder: Path, programs: Mapping[str, str]) -> dict[str, str]
     modules = node_modules()
     compiler = modules / ".bin" / "tsc"
     if not compiler.exists():
-        missing("typescript is not installed: npm install --prefix tests/e2e/node")
+        missing("typescript is not installed: npm ci --prefix tests/e2e/node")
     (folder / "node_modules").symlink_to(modules)
     for name, text in programs.items():
         (folder / f"{name}.ts").write_text(text)

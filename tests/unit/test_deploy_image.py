@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.support.image import FILE, ROOT, admitted, one, stages
 from tests.support.requirements import beside_python
+
+REQUIREMENTS = ROOT / "deploy" / "requirements"
+
+
+def bases() -> list[str]:
+    """The base image of each stage."""
+    return [one(stage, "FROM").value.split()[0] for stage in stages()]
 
 
 def lint(file: Path) -> str:
@@ -29,7 +39,7 @@ def test_the_linter_reports_nothing() -> None:
 
 def test_the_linter_reports_an_unpinned_base(tmp_path: Path) -> None:
     bad = tmp_path / "Dockerfile"
-    bad.write_text(FILE.read_text().replace(":${PYTHON}-slim", ""))
+    bad.write_text(re.sub(r"python:\S+", "python", FILE.read_text()))
     assert "DL3006" in lint(bad)
 
 
@@ -53,8 +63,48 @@ def test_the_image_has_a_health_check_and_exposes_its_port() -> None:
 
 def test_the_base_image_has_a_supported_python() -> None:
     oldest = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
-    chosen = FILE.read_text().partition("ARG PYTHON=")[2].split()[0]
+    chosen = bases()[0].partition(":")[2].partition("-")[0]
     assert tuple(map(int, chosen.split("."))) >= tuple(map(int, oldest[2:].split(".")))
+
+
+def test_both_stages_have_one_base_image_by_digest() -> None:
+    (base,) = set(bases())
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+@sha256:[0-9a-f]{64}", base)
+
+
+def pins(name: str) -> dict[str, str]:
+    """Package → version in a file of pins, each of which has a hash."""
+    lines = (REQUIREMENTS / f"{name}.txt").read_text().replace("\\\n", " ").splitlines()
+    found = {}
+    for line in lines:
+        if not line.startswith("#"):
+            assert "--hash=sha256:" in line
+            requirement = Requirement(line.partition(" --hash")[0])
+            (pin,) = requirement.specifier
+            assert pin.operator == "=="
+            found[canonicalize_name(requirement.name)] = pin.version
+    return found
+
+
+@pytest.mark.parametrize(("name", "extras"), [("image", ["fast"]), ("demo", ["fast", "demo"])])
+def test_pins_are_what_the_project_requires(name: str, extras: list[str]) -> None:
+    """What these packages require is missed when the image is built: pip insists on hashes."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    required = [Requirement(each) for each in project["dependencies"]]
+    for extra in extras:
+        required += [Requirement(each) for each in project["optional-dependencies"][extra]]
+    pinned = pins(name)
+    for each in required:
+        version = pinned[canonicalize_name(each.name)]
+        assert each.specifier.contains(version), f"{each}: {version}; run make lock"
+
+
+def test_the_pinned_backend_is_the_projects() -> None:
+    requires = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    for name in ("build", "release"):
+        for each in map(Requirement, requires):
+            assert each.specifier.contains(pins(name)[canonicalize_name(each.name)])
+    assert pins("image").items() <= pins("demo").items()
 
 
 @pytest.mark.parametrize("name", admitted())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -20,7 +21,9 @@ from exporter.web.endpoints import PATHS
 from exporter.web.scale import ScaleQuery, scale
 from tests.support import image
 from tests.support.command import command
+from tests.support.dist import ROOT
 from tests.support.factories import moment, snapshot
+from tests.support.helm import CHART
 from tests.support.kubernetes import FOLDER, OWN_KINDS, WAYS, Resource, only, render, rendered
 from tests.support.promql import selectors
 
@@ -89,7 +92,7 @@ class TestEveryManifest:
         assert main["resources"]["limits"]["memory"]
 
     def test_the_image_has_the_exporters_version(self, way: str) -> None:
-        assert container(rendered(way))["image"] == f"bullmq-exporter:{__version__}"
+        assert container(rendered(way))["image"].endswith(f"/bullmq-exporter:{__version__}")
 
     def test_names_and_selectors_match(self, way: str) -> None:
         resources = rendered(way)
@@ -127,6 +130,26 @@ class TestEveryManifest:
         urls = {"REDIS_URL_API": "redis://api:6379/0", "REDIS_URL_WORKER": "redis://worker:6379/0"}
         config = configuration(rendered(way), tmp_path, "bullmq-exporter-0", **urls)
         assert set(config.connections) == {"api", "worker"}
+
+
+def test_resources_agree_with_the_measured_memory() -> None:
+    """An exporter of a thousand queues fits in the request, the largest in the limit."""
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    rows = re.findall(r"^\| ([\d,]+)(?:, all changing)? \|.*\| (\d+) MB \|$", operations, re.M)
+    measured = [(int(queues.replace(",", "")), int(memory)) for queues, memory in rows]
+    assert len(measured) > 3
+    resources = container(rendered("base"))["resources"]
+    request, limit = (
+        int(resources[kind]["memory"].removesuffix("Mi")) for kind in ("requests", "limits")
+    )
+    assert request * 1.05 > max(memory for queues, memory in measured if queues <= 1000)
+    assert limit > 2 * max(memory for _, memory in measured)
+    unit = (ROOT / "deploy" / "systemd" / "bullmq-exporter.service").read_text()
+    assert f"\nMemoryMax={limit}M\n" in unit
+    largest = f"need about {max(memory for _, memory in measured)} MB"
+    assert largest in (FOLDER / "base" / "deployment.yaml").read_text()
+    assert largest in unit
+    assert largest in (CHART / "values.yaml").read_text()
 
 
 def test_every_pod_reads_its_own_shard(tmp_path: Path) -> None:
@@ -168,11 +191,12 @@ def test_the_password_can_come_from_a_file(way: str, tmp_path: Path) -> None:
     resources = render(tmp_path)
     main = container(resources)
     assert "envFrom" not in main
-    (mount,) = [m for m in main["volumeMounts"] if m["name"] == "password"]
-    (volume,) = [v for v in pod(resources)["volumes"] if v["name"] == "password"]
-    (item,) = volume["secret"]["items"]
-    assert volume["secret"]["secretName"] == SECRET
-    assert volume["secret"]["defaultMode"] == 0o440
+    (mount,) = [m for m in main["volumeMounts"] if m["name"] == "passwords"]
+    (volume,) = [v for v in pod(resources)["volumes"] if v["name"] == "passwords"]
+    assert volume["projected"]["defaultMode"] == 0o440
+    (source,) = volume["projected"]["sources"]
+    (item,) = source["secret"]["items"]
+    assert source["secret"]["name"] == SECRET
     kubernetes_validate.validate(only(resources, *WORKLOADS), VERSIONS[0], strict=True)
     config = yaml.safe_load(only(resources, "ConfigMap")["data"]["config.yaml"])
     named = config["connections"]["default"]

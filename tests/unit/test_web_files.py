@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives import serialization
 from exporter.config.errors import ConfigError
 from exporter.config.files import exposed_files
 from exporter.config.loader import load
-from exporter.config.models import RedisTLS, WebTLS
+from exporter.config.models import Config, RedisTLS, WebTLS
 from exporter.config.regular_file import MAX_FILE_BYTES, MAX_YAML_BYTES
 from exporter.config.show import show
 from exporter.connection.dial import tls_context
 from exporter.web import Certificates
-from tests.support.tls import renew
+from tests.support.command import command
+from tests.support.tls import renew, write_certificates
 
 HASH = "$2y$10$abcdefghijklmnopqrstuuAbCdEfGhIjKlMnOpQrStUvWxYz01234"
 
@@ -113,11 +114,179 @@ class TestCertificates:
         assert Certificates(WebTLS()).context is None
 
 
+class TestPrometheusFormat:
+    """`web.config_file`, and the flag `--web.config.file` of `run`."""
+
+    TLS = "cert_file: server.pem, key_file: server.key"
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        renew(tmp_path, write_certificates(tmp_path))
+        return tmp_path
+
+    def load(self, folder: Path, text: str, config: str = "") -> Config:
+        (folder / "web.yml").write_text(text)
+        (folder / "config.yaml").write_text(config)
+        return load(folder / "config.yaml", {}, web_config=folder / "web.yml")
+
+    def problems(self, folder: Path, text: str, config: str = "") -> list[str]:
+        with pytest.raises(ConfigError) as caught:
+            self.load(folder, text, config)
+        start = "--web.config.file: FOLDER/web.yml: "
+        problems = [str(each).replace(str(folder), "FOLDER") for each in caught.value.problems]
+        assert all(each.startswith(start) for each in problems), problems
+        return [each.removeprefix(start) for each in problems]
+
+    def test_tls_and_users(self, folder: Path) -> None:
+        web = self.load(
+            folder,
+            f"tls_server_config: {{{self.TLS}, client_ca_file: ca.pem,"
+            " client_auth_type: RequireAndVerifyClientCert, min_version: TLS12}\n"
+            "http_server_config: {http2: false}\n"
+            f"basic_auth_users: {{alice: {HASH}}}\n",
+        ).web
+        # paths begin at the file's folder, as in Prometheus
+        assert web.tls == WebTLS(
+            cert_file=folder / "server.pem",
+            key_file=folder / "server.key",
+            client_ca_file=folder / "ca.pem",
+        )
+        assert web.basic_auth_users["alice"].reveal() == HASH
+
+    @pytest.mark.parametrize("text", ["", "{}", "tls_server_config: {}\nbasic_auth_users:\n"])
+    def test_an_empty_file_changes_nothing(self, folder: Path, text: str) -> None:
+        config = f"web: {{basic_auth_users: {{bob: {HASH}}}}}"
+        assert set(self.load(folder, text, config).web.basic_auth_users) == {"bob"}
+
+    def test_each_part_may_be_in_its_own_place(self, folder: Path) -> None:
+        config = f"web: {{tls: {{cert_file: {folder}/server.pem, key_file: {folder}/server.key}}}}"
+        web = self.load(folder, f"basic_auth_users: {{alice: {HASH}}}", config).web
+        assert (web.tls.cert_file, set(web.basic_auth_users)) == (folder / "server.pem", {"alice"})
+
+    def test_the_setting_does_the_same_as_the_flag(self, folder: Path) -> None:
+        (folder / "web.yml").write_text(f"basic_auth_users: {{alice: {HASH}}}")
+        config = load(None, {"BULLMQ_WEB_CONFIG_FILE": str(folder / "web.yml")})
+        assert set(config.web.basic_auth_users) == {"alice"}
+        (folder / "web.yml").chmod(0o644)
+        assert exposed_files(config, None) == [folder / "web.yml"]
+        (folder / "web.yml").write_text(f"tls_server_config: {{{self.TLS}}}")
+        (folder / "server.key").chmod(0o600)
+        assert exposed_files(load(None, {}, web_config=folder / "web.yml"), None) == []
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("tls_config: {}", "line 1, tls_config: unknown key; did you mean tls_server_config?"),
+            (
+                "web: {}",
+                "line 1, web: unknown key; supported keys: basic_auth_users, http_server_config, "
+                "tls_server_config",
+            ),
+            (
+                f"tls_server_config:\n  {{{TLS}, cipher_suites: [x]}}",
+                "line 2, tls_server_config.cipher_suites: is not supported by this exporter; "
+                "remove it; OpenSSL's defaults are used",
+            ),
+            (
+                f"tls_server_config: {{{TLS}, min_version: TLS13}}",
+                "line 1, tls_server_config.min_version: only TLS12 is supported; remove the key",
+            ),
+            (
+                "http_server_config: {http2: true}",
+                "line 1, http_server_config.http2: only false is supported; remove the key",
+            ),
+            (
+                f"tls_server_config: {{{TLS}, client_auth_type: RequestClientCert}}",
+                "line 1, tls_server_config.client_auth_type: only RequireAndVerifyClientCert and "
+                "NoClientCert are supported, which leave no client unverified; use one of them",
+            ),
+            (
+                f"tls_server_config: {{{TLS}, client_auth_type: RequireAndVerifyClientCert}}",
+                "line 1, tls_server_config.client_auth_type: requires client_ca_file; add it",
+            ),
+            (
+                f"tls_server_config: {{{TLS}, client_ca_file: ca.pem}}",
+                "line 1, tls_server_config.client_ca_file: has no effect; set client_auth_type: "
+                "RequireAndVerifyClientCert, or remove it",
+            ),
+            (
+                "tls_server_config: {cert_file: server.pem}",
+                "line 1, tls_server_config: key_file is missing; add it",
+            ),
+            (
+                "tls_server_config: {cert_file: nothing, key_file: server.key}",
+                "line 1, tls_server_config.cert_file: cannot read FOLDER/nothing (No such file or "
+                "directory); check the path and its permissions",
+            ),
+            (
+                "tls_server_config: {cert_file: [x], key_file: server.key}",
+                "line 1, tls_server_config.cert_file: must be a path",
+            ),
+            (
+                "tls_server_config: 5",
+                "line 1, tls_server_config: must be a mapping of keys to values",
+            ),
+            ("[]", "must be a mapping of keys to values"),
+            (
+                "basic_auth_users: {alice: hunter2}",
+                "line 1, basic_auth_users.alice: must be a bcrypt hash; generate one with "
+                "`htpasswd -nB`",
+            ),
+            (
+                "basic_auth_users: [alice]",
+                "line 1, basic_auth_users: must be a mapping of names to bcrypt hashes",
+            ),
+            ("a: 1\na: 1", "line 2, a: repeated key, first on line 1; keep one of them"),
+            ("a: [", "line 1, not valid YAML: expected the node content, but found '<stream end>'"),
+        ],
+    )
+    def test_errors_name_their_place_and_remedy(
+        self, folder: Path, text: str, problem: str
+    ) -> None:
+        assert problem in self.problems(folder, text)
+
+    @pytest.mark.parametrize(
+        ("text", "config", "problem"),
+        [
+            (
+                f"tls_server_config: {{{TLS}}}",
+                "web: {tls: {cert_file: FOLDER/server.pem, key_file: FOLDER/server.key}}",
+                "web.tls is set as well; keep one of them",
+            ),
+            (
+                f"basic_auth_users: {{alice: {HASH}}}",
+                f"web: {{basic_auth_users: {{bob: {HASH}}}}}",
+                "web.basic_auth_users or its file is set as well; keep one of them",
+            ),
+        ],
+    )
+    def test_what_is_set_twice_is_an_error(
+        self, folder: Path, text: str, config: str, problem: str
+    ) -> None:
+        assert self.problems(folder, text, config.replace("FOLDER", str(folder))) == [problem]
+
+    def test_a_certificate_that_is_none_names_the_file(self, folder: Path) -> None:
+        (folder / "server.pem").write_text("nothing\n")
+        with pytest.raises(ConfigError, match=r"--web\.config\.file: cannot load "):
+            self.load(folder, f"tls_server_config: {{{self.TLS}}}")
+
+    def test_the_command_refuses_an_invalid_file(self, folder: Path) -> None:
+        (folder / "web.yml").write_text("tls: {}")
+        done = command("run", "--once", "--web.config.file", str(folder / "web.yml"))
+        assert done.returncode == 2
+        assert "--web.config.file" in done.stderr
+        assert "unknown key" in done.stderr
+        missing = command("run", "--web.config.file", str(folder / "missing"))
+        assert missing.returncode == 2
+        assert "cannot read" in missing.stderr
+
+
 class TestIrregularFiles:
     """Other files could block the exporter, or never end."""
 
     KEYS = (
         "web: {basic_auth_users_file: PATH}",
+        "web: {config_file: PATH}",
         "web: {tls: {cert_file: PATH, key_file: PATH}}",
         "connections: {a: {url: redis://h, password_file: PATH}}",
         "connections: {a: {url: rediss://h, tls: {ca_file: PATH}}}",

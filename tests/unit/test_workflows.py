@@ -35,7 +35,11 @@ READ_BY = {
     "docker-compose": "compose.yaml",
 }
 # write permissions, by job
-WRITERS = {("pypi", "id-token"), ("image", "packages")}
+WRITERS = {
+    *((job, "id-token") for job in ("build", "pypi", "image", "chart")),
+    *((job, "attestations") for job in ("build", "image")),
+    *((job, "packages") for job in ("image", "chart")),
+}
 
 
 def load(file: Path) -> dict[str, Any]:
@@ -45,8 +49,7 @@ def load(file: Path) -> dict[str, Any]:
 
 def audit(folder: Path) -> subprocess.CompletedProcess[str]:
     options = ("--offline", "--no-progress", "--min-severity=medium")
-    where = ("--config", str(ROOT / ".github" / "zizmor.yml"), str(folder))
-    words = [beside_python("zizmor"), *options, *where]
+    words = [beside_python("zizmor"), *options, str(folder)]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -97,16 +100,31 @@ def test_jobs_have_minimal_permissions(file: Path) -> None:
         assert "timeout-minutes" in job or "uses" in job
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_actions_have_a_version(file: Path) -> None:
-    for action in re.findall(r"uses: (\S+)", file.read_text()):
-        assert re.search(r"@(release/)?v\d+$", action) or (ROOT / action).exists(), action
+def test_actions_are_pinned_by_commit() -> None:
+    """Each by the same commit everywhere, with the version as a comment, which Dependabot keeps."""
+    pins: dict[str, set[str]] = {}
+    for file in FILES:
+        for line in re.findall(r"uses: (.+)", file.read_text()):
+            if (ROOT / line).exists():
+                continue
+            pinned = re.fullmatch(r"([\w/-]+)@([0-9a-f]{40} # v\d+\.\d+\.\d+)", line)
+            assert pinned is not None, line
+            pins.setdefault(pinned[1], set()).add(pinned[2])
+    assert pins
+    assert [action for action, commits in pins.items() if len(commits) > 1] == []
 
 
-def test_the_oldest_supported_python_is_tested() -> None:
+def test_no_rule_of_zizmor_is_turned_off() -> None:
+    assert list((ROOT / ".github").rglob("zizmor.y*")) == []
+    assert not any("zizmor: ignore" in file.read_text() for file in FILES)
+
+
+def test_every_supported_python_is_tested() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     tested = load(FOLDER / "test.yml")["jobs"]["test"]["strategy"]["matrix"]["python"]
     assert f">={tested[0]}" == project["requires-python"]
+    versions = [tuple(map(int, version.split("."))) for version in tested]
+    assert versions == [(3, minor) for minor in range(versions[0][1], versions[-1][1] + 1)]
     assert (ROOT / ".ci" / "run").exists()
 
 
@@ -140,6 +158,35 @@ def test_the_compose_job_names_existing_metrics_and_ports() -> None:
 def test_the_image_job_builds_the_dockerfile() -> None:
     (build,) = [s["with"] for s in steps("image") if "build-push-action" in s.get("uses", "")]
     assert ROOT / build["context"] / build["file"] == image.FILE
+
+
+def test_images_are_released_for_three_platforms_with_sbom_and_provenance() -> None:
+    (build,) = [s["with"] for s in steps("image") if "build-push-action" in s.get("uses", "")]
+    assert build["platforms"] == "linux/amd64,linux/arm64,linux/arm/v7"
+    assert (build["provenance"], build["sbom"]) == ("mode=max", True)
+    # what is signed is what was pushed, not what a tag points to
+    for job in ("image", "chart"):
+        (signed,) = [s["run"] for s in steps(job) if "cosign sign" in s.get("run", "")]
+        assert re.search(r"cosign sign .*@\$(DIGEST|digest)\b", signed)
+
+
+def test_the_chart_job_signs_the_digest_that_helm_prints(tmp_path: Path) -> None:
+    """With programs that print what Helm and cosign do."""
+    (tmp_path / "helm").write_text(
+        """#!/bin/sh
+        if [ "$1" = push ]; then
+          echo "Pushed: ghcr.io/acme/charts/bullmq-exporter:0.1.0" >&2
+          echo "Digest: sha256:$(printf %064d 7)" >&2
+        else touch bullmq-exporter-0.1.0.tgz; fi"""
+    )
+    (tmp_path / "cosign").write_text('#!/bin/sh\necho "$@" > signed')
+    for program in ("helm", "cosign"):
+        (tmp_path / program).chmod(0o755)
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "OWNER": "Acme"}
+    run = script("chart", "Publish the chart and sign it")
+    subprocess.run(["bash", "-eo", "pipefail", "-c", run], cwd=tmp_path, env=env, check=True)
+    signed = (tmp_path / "signed").read_text().split()
+    assert signed[-1] == f"ghcr.io/acme/charts/bullmq-exporter@sha256:{7:064d}"
 
 
 def test_dependabot_follows_the_schema(tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ def command(
         Options,
         RuleError,
         changed,
+        is_placeholder,
         label_names,
         label_pairs,
         prometheus_rule,
@@ -107,7 +108,7 @@ def command(
         )
     except RuleError as error:
         fail(str(error), CONFIG_ERROR)
-    if not (list_ or runbook_url):
+    if not (list_ or runbook_url) and is_placeholder(DEFAULT_RUNBOOK_URL):
         click.echo(
             f"warning: runbook links begin with the placeholder {DEFAULT_RUNBOOK_URL}; set "
             "--runbook-url",

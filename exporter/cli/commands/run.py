@@ -16,17 +16,28 @@ from exporter.cli.help_text import COMMAND_HELP
 @config_option
 @listen_option
 @click.option(
+    "--web.config.file",
+    "web_config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="TLS and users in the format of Prometheus' exporters; overrides web.config_file.",
+)
+@click.option(
     "--once",
     is_flag=True,
     help="Poll once, print the metrics and exit, with 1 if a Redis is unreachable.",
 )
-def command(path: Path | None, listen: str | None, *, once: bool) -> None:
+def command(path: Path | None, listen: str | None, web_config: Path | None, *, once: bool) -> None:
     """Watch the queues and serve /metrics."""
     from exporter.app import App
     from exporter.config.loader import load
     from exporter.web import ListenError
 
-    app = App(loaded(path, listen), lambda: load(path, os.environ, listen), path)
+    app = App(
+        loaded(path, listen, web_config),
+        lambda: load(path, os.environ, listen, web_config),
+        path,
+    )
     if once:
         from exporter.progress import Progress
 

@@ -30,14 +30,14 @@ listen_option = click.option(
 )
 
 
-def loaded(path: Path | None, listen: str | None = None) -> Config:
+def loaded(path: Path | None, listen: str | None = None, web_config: Path | None = None) -> Config:
     """Load the configuration and set up logging; exits with 2 if the configuration is invalid."""
     from exporter.config.errors import ConfigError
     from exporter.config.loader import load
     from exporter.log import set_up
 
     try:
-        config = load(path, os.environ, listen)
+        config = load(path, os.environ, listen, web_config)
     except ConfigError as error:
         fail(str(error), CONFIG_ERROR)
     set_up(config.log.level, config.log.format)
