@@ -32,6 +32,7 @@ LAYERS = (
     "check",
     "reload",
     "app",
+    "top",
     "demo",
     "cli",
     "__main__",
