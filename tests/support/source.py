@@ -14,7 +14,7 @@ TESTS = Path(__file__).parents[1]
 LAYERS = (
     "log",
     "parsing",
-    "progress",
+    "terminal",
     "threads",
     "config",
     "connection",

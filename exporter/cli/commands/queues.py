@@ -55,7 +55,7 @@ def command(
         watch_in_full_screen(path, sort, pattern, blocked=blocked)
         return
     from exporter.app import App
-    from exporter.progress import Progress
+    from exporter.terminal.progress import Progress
 
     effective = loaded(path)
     logging.getLogger().setLevel(logging.WARNING)

@@ -28,7 +28,7 @@ def command(path: Path | None, listen: str | None, *, once: bool) -> None:
 
     app = App(loaded(path, listen), lambda: load(path, os.environ, listen), path)
     if once:
-        from exporter.progress import Progress
+        from exporter.terminal.progress import Progress
 
         with Progress("reading every queue"):
             page, reached = app.page_once()
