@@ -129,15 +129,20 @@ class App:
     def moments(self) -> Iterator[Moment]:
         """What is known, once per poll interval, until SIGTERM or SIGINT."""
         stop = self._request_stop
-        with _signal_handlers({signal.SIGTERM: stop, signal.SIGINT: stop}):
-            self._pollers.start()
+        with _signal_handlers({signal.SIGTERM: stop, signal.SIGINT: stop}), self.watching():
             wait = _FIRST_MOMENT_SECONDS
-            try:
-                while not self._stopped_within(wait):
-                    yield moment_of(self._store, self._config)
-                    wait = self._config.poll.interval_seconds
-            finally:
-                self._pollers.stop()
+            while not self._stopped_within(wait):
+                yield moment_of(self._store, self._config)
+                wait = self._config.poll.interval_seconds
+
+    @contextmanager
+    def watching(self) -> Iterator[SnapshotStore]:
+        """The store to which the pollers publish, while the context is active."""
+        self._pollers.start()
+        try:
+            yield self._store
+        finally:
+            self._pollers.stop()
 
     # --- requests: queued by signal handlers and other threads, handled by the main thread -------
 

@@ -2,6 +2,6 @@
 
 from exporter.check.model import CheckReport
 from exporter.check.run import run_checks
-from exporter.check.show import Printer, as_json
+from exporter.check.show import Printer, Silent, as_json
 
-__all__ = ["CheckReport", "Printer", "as_json", "run_checks"]
+__all__ = ["CheckReport", "Printer", "Silent", "as_json", "run_checks"]

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exporter.check.model import Outcome, Step
+from exporter.check.remedies import connect_remedy, resolve_remedy, sentinel_remedy
+from exporter.check.stranger import REDIS, who_answers
 from exporter.check.tls import explain_alert
 from exporter.config.models import Connection, Sentinel
 from exporter.connection.dial import tls_context
@@ -31,7 +33,7 @@ def network_steps(settings: Connection) -> Iterator[Step]:
     yield resolved
     if resolved.outcome is Outcome.FAILED:
         return
-    yield from _connect(settings)
+    yield from _connect(settings, resolved.data["addresses"])
 
 
 def _sentinels(
@@ -50,7 +52,8 @@ def _sentinels(
     addresses = list(dict.fromkeys(master.url.address for master in masters))
     if not addresses:
         detail = f"no sentinel reports the master {sentinel.master}: {'; '.join(failures)}"
-        yield Step("sentinel", Outcome.FAILED, detail)
+        remedy = sentinel_remedy(failures)
+        yield Step("sentinel", Outcome.FAILED, f"{detail}: {remedy}" if remedy else detail)
     elif len(addresses) > 1:
         detail = f"the sentinels disagree: {', '.join(addresses)}; a failover is in progress"
         yield Step("sentinel", Outcome.WARNING, detail)
@@ -72,7 +75,7 @@ def _resolve(settings: Connection) -> Step:
     try:
         found = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
     except OSError as error:
-        detail = f"cannot resolve {url.host} ({error.strerror}); check the host name"
+        detail = f"cannot resolve {url.host} ({error.strerror}); {resolve_remedy(error)}"
         return Step("name", Outcome.FAILED, detail)
     seconds = time.perf_counter() - started
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
@@ -80,13 +83,13 @@ def _resolve(settings: Connection) -> Step:
     return Step("name", Outcome.OK, detail, {"addresses": addresses, "seconds": seconds})
 
 
-def _connect(settings: Connection) -> Iterator[Step]:
+def _connect(settings: Connection, addresses: list[str]) -> Iterator[Step]:
     url, started = settings.url, time.perf_counter()
     try:
         sock = socket.create_connection((url.host, url.port), settings.connect_timeout_seconds)
     except OSError as error:
         reason = error.strerror or str(error)
-        detail = f"{url.address}: {reason}; check that Redis is running and no firewall blocks it"
+        detail = f"{url.address}: {reason}; {connect_remedy(settings, error, addresses)}"
         yield Step("tcp", Outcome.FAILED, detail)
         return
     seconds = time.perf_counter() - started
@@ -107,10 +110,20 @@ def _handshake(settings: Connection, sock: socket.socket) -> Step:
         detail = f"certificate rejected: {error.verify_message}; check tls.ca_file"
         return Step("tls", Outcome.FAILED, f"{detail} and tls.server_name")
     except (OSError, ValueError) as error:
-        remedy = explain_alert(settings, error) or "check that this is the server's TLS port"
+        remedy = explain_alert(settings, error) or _without_tls(settings)
         detail = f"TLS handshake failed ({error}); {remedy}"
         return Step("tls", Outcome.FAILED, detail)
     expires = str(certificate.get("notAfter", ""))
     trust = f"certificate for {name} valid until {expires}" if expires else "not verified"
     outcome = Outcome.OK if settings.tls.verify else Outcome.WARNING
     return Step("tls", outcome, f"{version}, {trust}", {"version": version, "expires": expires})
+
+
+def _without_tls(settings: Connection) -> str:
+    """The remedy for a failed handshake: whether the server answers without TLS."""
+    name, address = who_answers(settings, tls=False), settings.url.address
+    if name == REDIS:
+        return f"this port answers without TLS; use redis://{address}, or the server's TLS port"
+    if name:
+        return f"this is {name}, not Redis; check host and port"
+    return "check that this is the server's TLS port"

@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Final
 
+from exporter.check.databases import other_databases, wrong_number
 from exporter.check.model import Outcome, Step
 from exporter.check.permissions import permissions_step
 from exporter.check.prefixes import other_prefixes
+from exporter.check.remedies import login_remedy, user_without_password
+from exporter.check.stranger import REDIS, who_answers
 from exporter.check.tls import explain_disconnect
 from exporter.collectors import Context, Discovery, QueueCollector, ServerCollector
 from exporter.collectors.queues import jobs_by_state
-from exporter.config.models import Config
+from exporter.config.models import Config, Connection
 from exporter.connection import ONE_NODE, Client, ErrorClass, Metadata, RedisFailure
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import Discovered, ServerFacts
@@ -41,14 +44,31 @@ def redis_steps(config: Config, client: Client, progress: Progress) -> Iterator[
         step = "queues"
         yield _queues(config, client, progress)
     except RedisFailure as failure:
-        cause = (
-            explain_disconnect(client.settings) if step == "login" and failure.kind in _CUT else ""
-        )
-        detail = f"{failure}: {cause}" if cause else str(failure)
+        cause = _login_cause(client.settings, failure) if step == "login" else ""
+        text = str(failure)
+        detail = f"{text.rstrip('.?')}: {cause}" if cause else text
         yield Step(step, Outcome.FAILED, detail, {"error": failure.kind})
 
 
+def _login_cause(settings: Connection, failure: RedisFailure) -> str:
+    """The cause of a failed login, and what to do; empty if the failure says it, or unknown."""
+    remedy = login_remedy(settings, failure)
+    if remedy or failure.kind not in _CUT:
+        return remedy
+    remedy = explain_disconnect(settings) or ""
+    if remedy or "use rediss://" in failure.text:  # then the failure says it
+        return remedy
+    name = who_answers(settings, tls=settings.url.scheme == "rediss")
+    if name == REDIS:
+        slow = failure.kind is ErrorClass.TIMEOUT
+        return "Redis answers, but not in time; see SLOWLOG, and the latency to it" if slow else ""
+    return f"this is {name}, not Redis" if name else ""
+
+
 def _login(client: Client, metadata: Metadata) -> Step:
+    unused = user_without_password(client.settings)
+    if unused:
+        return Step("login", Outcome.WARNING, f"as default, database {metadata.db}; {unused}")
     user = client.settings.user or "default"
     return Step("login", Outcome.OK, f"as {user}, database {metadata.db}")
 
@@ -154,5 +174,10 @@ def _no_queues(config: Config, client: Client, progress: Progress) -> Step:
         names = ", ".join(f"{prefix}: ({n})" for prefix, n in elsewhere.items())
         detail = f"none under {configured} but queues under {names}; set queues.prefixes"
         return Step("queues", Outcome.WARNING, detail, data | {"elsewhere": elsewhere})
+    own = client.settings.url.db
+    databases = other_databases(client, progress)
+    if databases:
+        detail = f"none under {configured} in database {own}, but {wrong_number(own, databases)}"
+        return Step("queues", Outcome.WARNING, detail, data | {"databases": databases})
     detail = f"none under {configured} in this database; no service has used it for BullMQ yet"
     return Step("queues", Outcome.WARNING, detail, data)

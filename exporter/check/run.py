@@ -18,6 +18,7 @@ from exporter.findings import Verdict, verdict_of
 from exporter.polling import PollerPool
 from exporter.state.snapshots import SyncReport
 from exporter.state.store import SnapshotStore
+from exporter.views.formatting import counted
 from exporter.views.moment import moment_of
 
 
@@ -144,8 +145,16 @@ def _verdict(
             return f"NOT OK: {report.name} fails at {report.failed.name}: {report.failed.detail}"
     if sync is not None and any(pair.passed is False for pair in sync.pairs):
         return f"NOT OK: {summary}"
-    if sync is None:
+    if len(reports) == 1:
+        result = f"OK: {_reached(reports[0])}"
+        if sync is None:
+            result += "; the sync test is disabled in the configuration"
+        elif not any(pair.passed for pair in sync.pairs):
+            result += f"; {summary}"
+    elif sync is None:
         return "OK as far as tested: the sync test is disabled in the configuration"
+    else:
+        result = f"OK: {summary}"
     warned = [
         f"{report.name}: {step.detail}"
         for report in reports
@@ -155,4 +164,14 @@ def _verdict(
     warning = f"; warning: {warned[0]}" if warned else ""
     # the connections are what is tested, but what is wrong behind them is never left out
     beyond = f"; but {found.headline}" if found is not None and not found.ok else ""
-    return f"OK: {summary}{warning}{beyond}"
+    return f"{result}{warning}{beyond}"
+
+
+def _reached(report: ConnectionReport) -> str:
+    """`Redis reached, 8 queues, eviction safe`; what is not sure is left out."""
+    steps = {step.name: step for step in report.steps}
+    counts = [prefix["queues"] for prefix in steps["queues"].data["prefixes"].values()]
+    facts = ["Redis reached", counted(sum(counts), "queue") if any(counts) else "no queues"]
+    if steps["eviction"].outcome is Outcome.OK:
+        facts.append("eviction safe")
+    return ", ".join(facts)

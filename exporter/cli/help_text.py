@@ -84,9 +84,24 @@ COMMAND_HELP = {
         "stopped by a signal; with --once, every Redis was reached",
         "cannot listen on the address; with --once, a Redis was not reached",
     ),
+    "top": CommandHelp(
+        (
+            Example(
+                "bullmq-exporter top",
+                "Watch all queues; the last line says what each key does.",
+                runs_until_stopped=True,
+            ),
+            Example(
+                "bullmq-exporter top --blocked --sort oldest",
+                "Watch blocked queues, the longest wait first.",
+                runs_until_stopped=True,
+            ),
+        ),
+        "left with q, Ctrl-C or a signal",
+    ),
     "queues": CommandHelp(
         (
-            Example("bullmq-exporter queues", "Show the table, live on a terminal."),
+            Example("bullmq-exporter queues", "Show the table; on a terminal the same as `top`."),
             Example(
                 "bullmq-exporter queues --once --blocked --sort oldest",
                 "Show only blocked queues, the longest wait first.",

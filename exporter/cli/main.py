@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from exporter.cli.commands import check, config, demo, queues, rules, run
+from exporter.cli.commands import check, config, demo, queues, rules, run, top
 from exporter.cli.help_text import GROUP
 from exporter.cli.version import print_version
 
@@ -26,5 +26,5 @@ def main() -> None:
     """
 
 
-for module in (run, queues, check, config, rules, demo):
+for module in (run, top, queues, check, config, rules, demo):
     main.add_command(module.command)

@@ -49,6 +49,9 @@ Add the line to the shell's startup file, or save its output in a file that the 
 
 ## On a terminal
 
+`top`, and `queues` without `--once`, `--watch` and `--json`, fill the screen; the last line says
+what each key does. [Its manual](operations.md#on-a-terminal).
+
 Blocked queues are red, unless `NO_COLOR` is set (see [no-color.org](https://no-color.org)).
 Operations that take longer than a second show a progress line on standard error. A file or a pipe
 gets neither.
@@ -56,7 +59,7 @@ gets neither.
 `--version` also shows the versions of Python and of the Redis and Prometheus client libraries;
 include it in bug reports."""
 
-_NOT_RUN = {"demo": "demo"}
+_NOT_RUN = {"demo": "demo", "top": "a terminal"}
 """Why the documentation's tests do not run a command's examples, by command."""
 
 

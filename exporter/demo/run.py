@@ -19,7 +19,7 @@ from exporter.demo.prometheus import local_prometheus
 from exporter.demo.scenarios import PRODUCERS, Outages, Scenario
 from exporter.demo.servers import embedded_server, outages, url_of
 from exporter.log import set_up
-from exporter.progress import Progress
+from exporter.terminal.progress import Progress
 from exporter.web.endpoints import ENDPOINTS
 
 # shorter than in production, so that effects show soon

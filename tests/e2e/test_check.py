@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from exporter.check.permissions import PERMISSIONS
 from tests.support.command import command
@@ -76,7 +78,7 @@ def test_check_one_connection(server: Server) -> None:
     code, report = checked("--connection", "api", **environ)
     assert code == 0
     assert list(report["connections"]) == ["api"]
-    assert report["verdict"].startswith("OK: api sees what it writes; add the other services'")
+    assert report["verdict"].startswith("OK: Redis reached, no queues, eviction safe; ")
     code, report = checked("--connection", "worker", **environ)
     assert code == 1
     assert report["verdict"].startswith("NOT OK: worker fails at tcp: 127.0.0.1:")
@@ -95,10 +97,8 @@ def test_an_unresolvable_host_name() -> None:
     assert "tcp" not in steps(report)
 
 
-def test_a_wrong_password() -> None:
-    with valkey("--requirepass", "right") as server:
-        url = f"redis://:wr0ng-s3cret@127.0.0.1:{server.port}/0"
-        done = command("check", REDIS_URL=url)
+def test_a_wrong_password_is_not_shown(guarded: str) -> None:
+    done = command("check", REDIS_URL=f"redis://:wr0ng-s3cret@{guarded}/0")
     assert done.returncode == 1
     assert "NOT OK: default fails at login: auth: " in done.stdout
     assert "wr0ng-s3cret" not in done.stdout + done.stderr
@@ -148,39 +148,205 @@ class TestPermissions:
         done = command("check", REDIS_URL=url)
         assert done.returncode == 0
         assert "  warn  default → default not tested" in done.stdout
-        assert "OK: the sync test is not permitted" in done.stdout
+        assert "OK: Redis reached, 1 queue, eviction safe; the sync test is not " in done.stdout
+
+
+@contextlib.contextmanager
+def stranger(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """The port of a server that answers each connection with this function."""
+
+    class Stranger(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                answer(self.request)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stranger) as listener:
+        listener.daemon_threads = True
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        yield listener.server_address[1]
+        listener.shutdown()
 
 
 @pytest.mark.parametrize(
-    ("banner", "shown"),
+    ("banner", "shown", "name"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "H"),
-        (b"SSH-2.0-OpenSSH_9.2p1\r\n", "S"),
-        (b"ERROR\r\n", "E"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "H", "an HTTP server"),
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", "S", "an SSH server"),
+        (b"ERROR\r\n", "E", "memcached"),
+        (b"J\0\0\0\n8.0.36\0", "J", "MySQL or MariaDB"),
     ],
 )
-def test_a_server_that_is_no_redis(banner: bytes, shown: str) -> None:
-    class Stranger(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            self.request.sendall(banner)
-            self.request.recv(1000)
+def test_a_server_that_is_no_redis(banner: bytes, shown: str, name: str) -> None:
+    def answer(sock: socket.socket) -> None:
+        sock.sendall(banner)
+        sock.recv(1000)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stranger) as listener:
-        threading.Thread(target=listener.serve_forever, daemon=True).start()
-        port = listener.server_address[1]
-        done = command("check", REDIS_URL=f"redis://127.0.0.1:{port}/0")
-        listener.shutdown()
-    assert done.returncode == 1
-    assert done.stdout.splitlines()[-1].endswith(
+    with stranger(answer) as port:
+        code, report = checked(REDIS_URL=f"redis://127.0.0.1:{port}/0")
+    assert code == 1
+    assert report["verdict"].endswith(
         f'got "{shown}" as reply type byte: a server answers at 127.0.0.1:{port}, '
-        "but not as Redis does; check host and port"
+        f"but not as Redis does; check host and port: this is {name}, not Redis"
     )
+
+
+def test_a_port_of_postgresql() -> None:
+    """It closes the connection without a word unless it is asked whether it has TLS."""
+
+    def answer(sock: socket.socket) -> None:
+        if sock.recv(1000) == bytes.fromhex("0000000804d2162f"):
+            sock.sendall(b"N")
+
+    with stranger(answer) as port:
+        code, report = checked(REDIS_URL=f"redis://127.0.0.1:{port}/0")
+        assert code == 1
+        assert report["verdict"].endswith(": this is PostgreSQL, not Redis")
+        _, report = checked(REDIS_URL=f"rediss://127.0.0.1:{port}/0")
+        assert report["verdict"].endswith("; this is PostgreSQL, not Redis; check host and port")
+
+
+def test_what_a_server_answers_cannot_change_the_terminal() -> None:
+    def answer(sock: socket.socket) -> None:
+        sock.recv(1000)
+        sock.sendall("-NOAUTH \x1b[2J\x9b1;31m[red]no\r\n".encode() * 5)
+
+    with stranger(answer) as port:
+        done = command("check", REDIS_URL=f"redis://127.0.0.1:{port}/0")
+    assert done.returncode == 1
+    assert "[red]no" in done.stdout
+    assert not set("\x1b\x9b") & set(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[str]:
+    with valkey("--requirepass", "right") as server:
+        yield f"127.0.0.1:{server.port}"
+
+
+class TestLogin:
+    def verdict(self, url: str) -> str:
+        code, report = checked(REDIS_URL=url)
+        assert code == 1
+        return str(report["verdict"])
+
+    def test_no_password(self, guarded: str) -> None:
+        remedy = f"this Redis requires a password: redis://:PASSWORD@{guarded}, or password_file"
+        assert self.verdict(f"redis://{guarded}").endswith(remedy)
+
+    def test_a_user_without_password(self, guarded: str) -> None:
+        """The user may be the password, without the colon before it."""
+        found = self.verdict(f"redis://right@{guarded}")
+        assert found.endswith(f"a password alone follows a colon: redis://:PASSWORD@{guarded}")
+        assert "right" not in found
+
+    def test_a_wrong_password(self, guarded: str) -> None:
+        found = self.verdict(f"redis://:wrong@{guarded}")
+        assert "disabled: the password of the default user is another one; " in found
+        found = self.verdict(f"redis://joe:right@{guarded}")
+        assert "disabled: the user does not exist, is off, or has another password; " in found
+
+    def test_a_password_that_is_not_needed(self, server: Server) -> None:
+        found = self.verdict(f"redis://:x@127.0.0.1:{server.port}")
+        assert found.endswith(": this Redis has no password; remove it from the URL")
+
+    def test_a_user_that_is_not_needed(self, server: Server) -> None:
+        code, report = checked(REDIS_URL=f"redis://joe@127.0.0.1:{server.port}")
+        assert code == 0
+        outcome, detail = steps(report)["login"]
+        assert outcome == "warning"
+        assert detail.startswith("as default, database 0; there is a user but no password, ")
+
+    def test_no_such_database(self, server: Server) -> None:
+        found = self.verdict(f"redis://127.0.0.1:{server.port}/99")
+        assert "DB index is out of range: this Redis has no database 99" in found
+
+
+class TestDatabases:
+    def test_bullmq_ignores_the_database_of_a_url(self, redis7_server: Server) -> None:
+        add_queues(redis7_server.client(), "mail", "sms")
+        code, report = checked(REDIS_URL=redis7_server.url.replace("/0", "/5"))
+        assert code == 0
+        assert steps(report)["queues"] == (
+            "warning",
+            "none under bull: in database 5, but database 0 has queues under bull: (2): BullMQ 1 "
+            "to 6 ignore the database of `connection: {url}`, so use 0 here, or set `db` in the "
+            "connection of BullMQ",
+        )
+
+    def test_queues_in_another_database(self, server: Server) -> None:
+        add_queues(redis.Redis(port=server.port, db=3), "mail", prefix="jobs")
+        server.client().set("session:1", "x")
+        code, report = checked(REDIS_URL=server.url)
+        assert code == 0
+        assert steps(report)["queues"][1] == (
+            "none under bull: in database 0, but database 3 has queues under jobs: (1): correct "
+            "the number at the end of the URL, which is 0"
+        )
+
+
+def test_one_healthy_redis(server: Server) -> None:
+    client = server.client()
+    add_queues(client, "mail", "sms")
+    client.delete("bull:mail:wait", "bull:sms:wait")
+    done = command("check", REDIS_URL=server.url)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "OK: Redis reached, 2 queues, eviction safe"
+
+
+def test_the_json_has_a_stable_shape(server: Server) -> None:
+    """Documented in docs/operations.md."""
+    _, report = checked(REDIS_URL=server.url)
+    assert list(report) == ["ok", "verdict", "findings", "connections", "pairs", "metadata"]
+    assert list(report["connections"]["default"]) == ["url", "steps"]
+    for step in report["connections"]["default"]["steps"]:
+        assert list(step) == ["name", "outcome", "detail", "data", "notes"]
+        assert step["outcome"] in ("ok", "warning", "failed")
+    assert {"writer", "reader", "passed", "verdict"} <= set(report["pairs"][0])
+    assert [step["name"] for step in report["connections"]["default"]["steps"]] == [
+        *("configuration", "name", "tcp", "client", "login", "latency", "identity"),
+        *("permissions", "eviction", "queues"),
+    ]
+
+
+def test_a_long_line_is_one_line_in_a_pipe(server: Server) -> None:
+    client = server.client()
+    for number in range(30):
+        client.hset(f"other-prefix-{number}:mail:meta", "opts.maxLenEvents", 10000)
+    done = command("check", REDIS_URL=server.url)
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("  warn  queues")]
+    assert line.endswith("; set queues.prefixes")
+    assert len(line) > 300
 
 
 def test_a_missing_unix_socket(tmp_path: Path) -> None:
     code, report = checked(REDIS_URL=f"unix://{tmp_path}/redis.sock")
     assert code == 1
     assert steps(report)["socket"][0] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("more", "remedy"),
+    [
+        ("cluster: true", "is not a cluster node; remove cluster: true"),
+        (
+            "sentinel: {master: main, nodes: ['127.0.0.1:PORT']}",
+            ": this is a Redis, not a sentinel; sentinels usually listen on port 26379",
+        ),
+        (
+            "sentinel: {master: main, nodes: ['127.0.0.1:1']}",
+            ": nothing listens there; sentinels usually listen on port 26379",
+        ),
+    ],
+)
+def test_a_server_that_is_neither_a_cluster_nor_a_sentinel(
+    server: Server, tmp_path: Path, more: str, remedy: str
+) -> None:
+    file = tmp_path / "config.yaml"
+    more = more.replace("PORT", str(server.port))
+    file.write_text(f"connections: {{default: {{url: '{server.url}', {more}}}}}")
+    code, report = checked("--config", str(file))
+    assert code == 1
+    assert report["verdict"].endswith(remedy)
 
 
 @contextlib.contextmanager
@@ -264,4 +430,5 @@ class TestTLS:
         code, report = checked("--config", str(file))
         assert code == 1
         assert steps(report)["tls"][0] == "failed"
-        assert "check that this is the server's TLS port" in report["verdict"]
+        remedy = f"this port answers without TLS; use {server.url[:-2]}, or the server's TLS port"
+        assert report["verdict"].endswith(remedy)

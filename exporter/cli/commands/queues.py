@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporter.cli.commands.shared import FAILED, config_option, loaded
+from exporter.cli.commands.shared import FAILED, config_option, loaded, shows_full_screen
+from exporter.cli.commands.top import watch as watch_in_full_screen
 from exporter.cli.help_text import COMMAND_HELP
 from exporter.views.sorting import SORTS
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 )
 @config_option
 @click.option("--once", is_flag=True, help="Watch for a second, print the table once and exit.")
-@click.option("--watch", is_flag=True, help="Refresh at every poll (default on a terminal).")
+@click.option("--watch", is_flag=True, help="Print the table at every poll.")
 @click.option("--json", "json_", is_flag=True, help="Print JSON objects instead of tables.")
 @click.option(
     "--sort", type=click.Choice(SORTS), default=SORTS[0], show_default=True, help="Sort order."
@@ -46,9 +47,15 @@ def command(
     json_: bool,
     blocked: bool,
 ) -> None:
-    """Show the queues: jobs by state, how long they wait, and why they are blocked."""
+    """Show the queues: jobs by state, how long they wait, and why they are blocked.
+
+    On a terminal, without --once, --watch or --json, it is the same as `top`.
+    """
+    if shows_full_screen() and not (once or watch or json_):
+        watch_in_full_screen(path, sort, pattern, blocked=blocked)
+        return
     from exporter.app import App
-    from exporter.progress import Progress
+    from exporter.terminal.progress import Progress
 
     effective = loaded(path)
     logging.getLogger().setLevel(logging.WARNING)

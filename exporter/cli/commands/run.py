@@ -39,7 +39,7 @@ def command(path: Path | None, listen: str | None, web_config: Path | None, *, o
         path,
     )
     if once:
-        from exporter.progress import Progress
+        from exporter.terminal.progress import Progress
 
         with Progress("reading every queue"):
             page, reached = app.page_once()

@@ -48,3 +48,9 @@ def fail(text: str, code: int) -> NoReturn:
     """Print an error on standard error and exit."""
     click.echo(f"bullmq-exporter: {text}", err=True)
     sys.exit(code)
+
+
+def shows_full_screen() -> bool:
+    """Whether this process can show a full screen and read keys."""
+    capable = os.environ.get("TERM", "") not in ("", "dumb")
+    return capable and sys.stdin.isatty() and sys.stdout.isatty()

@@ -11,8 +11,7 @@ from math import isnan, nan
 from typing import Final
 
 from exporter.state.queue_history import HOUR_SECONDS, Point, QueueHistory
-from exporter.views.formatting import UNKNOWN, age
-from exporter.web.status.filters import number, rate
+from exporter.views.formatting import UNKNOWN, age, number, rate
 
 WIDTH: Final = 240
 HEIGHT: Final = 48

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-from math import inf
 from typing import Any, Final
 
 from exporter import __version__
 from exporter.exposition import join_gzip
 from exporter.findings import Status
+from exporter.views.drain_text import drain_text
 from exporter.views.find_queue import Found, QueueKey, QueueQuery, find_queue, similar_queues
-from exporter.views.formatting import age, counted
-from exporter.views.scaling import Scaling
+from exporter.views.formatting import counted
 from exporter.web.background import Known
 from exporter.web.queue_detail import queue_detail
 from exporter.web.status.assets import QUEUE_STYLE, STYLE
@@ -21,15 +19,6 @@ from exporter.web.status.charts import HEIGHT, WIDTH, charts, marks
 from exporter.web.status.templates import environment
 
 _MAX_CHOICES: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class DrainText:
-    """What becomes of a backlog, in sentences."""
-
-    answer: str
-    workers: str
-    rests_on: str
 
 
 @cache
@@ -92,45 +81,3 @@ def _choice(known: Known, query: QueueQuery, found: Found) -> tuple[str, int]:
         styles=(STYLE.path, QUEUE_STYLE.path),
     )
     return str(page), status
-
-
-def drain_text(scaling: Scaling, target_seconds: float) -> DrainText:
-    """When the backlog is gone, how many workers that takes, and what both rest on."""
-    load, outlook = scaling.load, scaling.outlook
-    drain, needed = outlook.drain_seconds, outlook.workers_needed
-    if drain is None:
-        answer = "Unknown."
-    elif not load.ready:
-        answer = "There is none."
-    else:
-        answer = "Never, at this rate." if drain == inf else f"In {age(drain)}, at this rate."
-    if load.obstacle is not None:
-        workers = f"More workers do not help: {load.obstacle.value.replace('_', ' ')}."
-    elif needed is None:
-        workers = ""
-    else:
-        verb = "keeps" if needed == 1 else "keep"
-        workers = (
-            f"{counted(needed, 'worker')} {verb} up and clear it within {age(target_seconds)}."
-        )
-    return DrainText(answer, workers, _rests_on(scaling))
-
-
-def _rests_on(scaling: Scaling) -> str:
-    """The numbers behind the answer."""
-    load, outlook, trend = scaling.load, scaling.outlook, scaling.trend
-    if trend is None:
-        return "The queue was not watched long enough to know its rates."
-    rests = f"From the last {age(trend.seconds)}"
-    if outlook.finish_rate is not None:
-        rests += f": {_rate(outlook.arrival_rate)} jobs arrive and {_rate(outlook.finish_rate)} "
-        rests += "finish a second"
-    if trend.workers:
-        rests += f", with {trend.workers:.3g} workers on average"
-    if load.mean_run_seconds is not None:
-        rests += f"; a run takes {load.mean_run_seconds:.3g} s on average"
-    return f"{rests}."
-
-
-def _rate(value: float | None) -> str:
-    return "?" if value is None else f"{value:.3g}"
