@@ -76,6 +76,7 @@ _CONNECTION = ("connection",)
 _COLLECTOR = ("connection", "collector")
 _PREFIX = ("connection", "prefix")
 _QUEUE = ("connection", "prefix", "queue")
+_SLO = (*_QUEUE, "slo")
 
 
 _rows: list[Family] = []
@@ -598,6 +599,45 @@ QUEUE_TARGET_SILENT = _gauge(
     "How long no job may be added to the queue (queues.targets); absent without a target.",
     "time() - bullmq_queue_last_added_timestamp_seconds > bullmq_queue_target_silent_seconds",
     "seconds",
+)
+SLO_OBJECTIVE = _gauge(
+    "bullmq_slo_objective_ratio",
+    _SLO,
+    "The share of jobs that must meet the target of the SLO, 0 to 1 (slos).",
+    "1 - max by (connection, prefix, queue, slo) (bullmq_slo_objective_ratio)",
+    "ratio",
+)
+SLO_TARGET = _gauge(
+    "bullmq_slo_target_seconds",
+    _SLO,
+    "The target of the SLO: how long a job may wait, or run (slos).",
+    "max by (connection, prefix, queue, slo) (bullmq_slo_target_seconds)",
+    "seconds",
+)
+SLO_JOBS = _counter(
+    "bullmq_slo_jobs_total",
+    _SLO,
+    "Jobs judged by the SLO: started, or ended, after a time that is known.",
+    "sum by (slo) (increase(bullmq_slo_jobs_total[1d]))",
+)
+SLO_LATE_JOBS = _counter(
+    "bullmq_slo_late_jobs_total",
+    _SLO,
+    "Jobs judged by the SLO that missed its target.",
+    "increase(bullmq_slo_late_jobs_total[1d]) / (increase(bullmq_slo_jobs_total[1d]) > 0)",
+)
+SLO_SECONDS = _counter(
+    "bullmq_slo_seconds_total",
+    _SLO,
+    "Time in which it was known whether the queue was stuck beyond the target of the SLO.",
+    "rate(bullmq_slo_seconds_total[1d])",
+)
+SLO_LATE_SECONDS = _counter(
+    "bullmq_slo_late_seconds_total",
+    _SLO,
+    "Time in which a job waited, or ran, beyond the target of the SLO while none was started, or "
+    "ended.",
+    "increase(bullmq_slo_late_seconds_total[1d])",
 )
 QUEUE_INFO = _row(
     Family(

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from grafana import exporter, overview, queue, redis_sync
+from grafana import exporter, overview, queue, redis_sync, slos
 
 FOLDER: Final = Path(__file__).parent / "dashboards"
 
@@ -18,6 +18,7 @@ def dashboards() -> dict[str, str]:
         "bullmq-queue.json": queue.dashboard(),
         "bullmq-redis.json": redis_sync.dashboard(),
         "bullmq-exporter.json": exporter.dashboard(),
+        "bullmq-slos.json": slos.dashboard(),
     }
 
 

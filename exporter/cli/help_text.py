@@ -152,6 +152,14 @@ COMMAND_HELP = {
                 "bullmq-exporter rules --format prometheusrule --namespace monitoring",
                 "Print a PrometheusRule; pipe it to kubectl apply -f -.",
             ),
+            Example(
+                "bullmq-exporter rules --format grafana > bullmq-alerts.yaml",
+                "Write alerts that Grafana evaluates, for its file provisioning.",
+            ),
+            Example(
+                "bullmq-exporter rules --slo > bullmq-slos.rules.yml",
+                "Write only the rules of SLOs.",
+            ),
         ),
         "the rules were printed",
     ),

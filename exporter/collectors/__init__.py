@@ -31,8 +31,11 @@ SYNC_COMMANDS: Final[tuple[Command, ...]] = sync.COMMANDS
 def collectors_for(config: Config) -> tuple[Collector, ...]:
     """New collectors for one connection, in the order in which they run at a poll."""
     interval, share = config.poll.interval_seconds, config.queues.stuck_jobs_redis_share
-    events = (EventsCollector(config.events, interval),) if config.events.enabled else ()
-    return (ServerCollector(), QueueCollector(interval, share), WorkersCollector(), *events)
+    queues = (ServerCollector(), QueueCollector(interval, share), WorkersCollector())
+    if not config.events.enabled:
+        return queues
+    stale_after = config.poll.stale_after_seconds
+    return (*queues, EventsCollector(config.events, interval, config.slos_of, stale_after))
 
 
 __all__ = [

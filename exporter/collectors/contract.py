@@ -21,6 +21,7 @@ from exporter.connection import (
 )
 from exporter.parsing import is_digits
 from exporter.state.event_times import EventTimes
+from exporter.state.oldest_jobs import OldestJobs
 from exporter.state.unfinished_jobs import UnfinishedJobs
 
 
@@ -87,6 +88,8 @@ class Context:
     event_times: EventTimes = field(default_factory=EventTimes)
     """The same object for all collectors of a connection, also at the next run."""
     unfinished: UnfinishedJobs = field(default_factory=UnfinishedJobs)
+    """Likewise."""
+    oldest: OldestJobs = field(default_factory=OldestJobs)
     """Likewise."""
     reading_since: float = 0.0
     """Monotonic time since when no other connection has read the keyspace. If it changes, another

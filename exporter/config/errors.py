@@ -14,6 +14,10 @@ _HASH: Final = re.compile(r"\$2[abxy]?\$.*", re.DOTALL)
 _REST_OF_HASH: Final = re.compile(r"[A-Za-z0-9/]{31,}")
 
 
+SettingProblem = tuple[tuple[str, ...], str]
+"""The path of a setting, and what is wrong with it."""
+
+
 def masked(text: str) -> str:
     """The text with URL credentials and bcrypt hashes masked: they may be in a wrong place."""
     return _HASH.sub(MASK, _CREDENTIALS.sub(f"://{MASK}@", text))

@@ -5,13 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
+from exporter.config.errors import SettingProblem
 from exporter.config.models import Config
 
-GroupProblem = tuple[tuple[str, ...], str]
-"""The path of a name in `sync.groups`, and what is wrong with it."""
 
-
-def group_problems(config: Config) -> Iterator[GroupProblem]:
+def group_problems(config: Config) -> Iterator[SettingProblem]:
     """Every name in `sync.groups` that is not a connection, or is listed twice."""
     seen = set()
     for number, group in enumerate(config.sync.groups):

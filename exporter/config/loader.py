@@ -18,6 +18,7 @@ from exporter.config.groups import group_problems
 from exporter.config.models import Config, split_host_port
 from exporter.config.regular_file import MAX_YAML_BYTES, read_text
 from exporter.config.secret import MASK
+from exporter.config.slos import slo_problems
 from exporter.config.variables import apply_variables
 from exporter.config.yaml_reader import Document, read_yaml
 from exporter.config.yaml_reader import Path as KeyPath
@@ -37,10 +38,12 @@ _TYPES = {
     "path_type": "must be a path",
     "greater_than": "must be greater than {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
     "less_than_equal": "must be at most {le:g}",
     "literal_error": "must be {expected}",
     "missing": "is missing; add it",
     "too_short": "must have at least {min_length} entry",
+    "too_long": "must have at most {max_length} entries",
     "string_too_short": "must have at least {min_length} character",
     "string_too_long": "must have at most {max_length} characters",
 }
@@ -79,7 +82,7 @@ def load(
         complete, file_problems = load_files(config)
         problems += [
             _problem(path, message, document, variables)
-            for path, message in (*file_problems, *group_problems(config))
+            for path, message in (*file_problems, *group_problems(config), *slo_problems(config))
         ]
         if not problems:
             return complete

@@ -35,9 +35,11 @@ from exporter.config.shard import Shard, parse_shard
 from exporter.config.url import RedisURL, parse_url
 from exporter.config.users import checked_hash, checked_user
 from exporter.config.yaml_reader import read_scalar
+from exporter.parsing import duration_seconds, duration_text
 
 _CONNECTION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HOST_PORT = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:\s]*)):(?P<port>\d{1,5})")
+_SLO_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,56}[a-z0-9])?")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _MAX_NAME_BYTES = 500
 """Of a prefix or a queue: two of them make a key that is short enough to be watched."""
@@ -145,6 +147,21 @@ def _short(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _duration(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    seconds = duration_seconds(value)
+    if seconds is None:
+        raise ValueError('must be a duration such as "30s" or "1h30m", or a number of seconds')
+    return seconds
+
+
+def _slo_name(name: str) -> str:
+    if _SLO_NAME.fullmatch(name) is None:
+        raise ValueError("must be 1 to 58 lowercase letters, digits and -, with no - at either end")
+    return name
+
+
 def _glob(pattern: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(pattern))
 
@@ -164,6 +181,8 @@ def _link_template(text: str) -> str:
 Shown = PlainSerializer(str, return_type=str)
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 TargetSeconds = Annotated[float, Field(gt=0, le=31_536_000)]
+Duration = Annotated[float, Field(gt=0, le=31_536_000), BeforeValidator(_duration)]
+SloName = Annotated[str, AfterValidator(_slo_name)]
 ShardSpec = Annotated[Shard, BeforeValidator(_parsed_shard), Shown]
 URL = Annotated[RedisURL, BeforeValidator(_parsed_url), Shown]
 NodeAddress = Annotated[str, AfterValidator(_node_address)]
@@ -286,6 +305,53 @@ NO_TARGET: Final = Target()
 
 def _first_match(name: str, patterns: Iterable[tuple[re.Pattern[str], Target]]) -> Target | None:
     return next((target for pattern, target in patterns if pattern.match(name)), None)
+
+
+class Slo(Section):
+    """A service level objective: the share of jobs that must start, or run, within a target. It
+    holds for each queue that it matches; a queue may have several. Needs `events.enabled`:
+    [SLOs](slos.md).
+    """
+
+    match: Annotated[str, Field(min_length=1, max_length=500)]
+    """Glob pattern of the names of queues."""
+    name: SloName | None = None
+    """Label `slo` of its metrics. By default made of the pattern and the target, such as
+    `mail-start-within-30s`.
+    """
+    start_within: Duration | None = None
+    """The target: how long a ready job may wait until it is started. Set this or `run_within`."""
+    run_within: Duration | None = None
+    """The target: how long a job may run until it ends. Set this or `start_within`."""
+    objective: Annotated[float, Field(gt=0, lt=100)]
+    """The percentage that must meet the target."""
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if (self.start_within is None) == (self.run_within is None):
+            raise ValueError("set either start_within or run_within")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The name, or what is made of the pattern and the target; unique."""
+        if self.name is not None:
+            return self.name
+        what = "start" if self.start_within is not None else "run"
+        queues = re.sub("[^a-z0-9]+", "-", self.match.lower()).strip("-") or "all"
+        return f"{queues[:30].rstrip('-')}-{what}-within-{duration_text(self.target_seconds)}"
+
+    @property
+    def target_seconds(self) -> float:
+        """`start_within` or `run_within`."""
+        target = self.start_within if self.run_within is None else self.run_within
+        assert target is not None  # noqa: S101 - see `_one_target`
+        return target
+
+    @property
+    def objective_ratio(self) -> float:
+        """The objective as a ratio, 0 to 1, without the digits that a division adds."""
+        return round(self.objective / 100, 12)
 
 
 class Queues(Section):
@@ -519,4 +585,9 @@ class Config(Section):
     web: Web = Web()
     history: History = History()
     scaling: Scaling = Scaling()
+    slos: Annotated[tuple[Slo, ...], Field(strict=False, max_length=50)] = ()
     log: Log = Log()
+
+    def slos_of(self, name: str) -> tuple[Slo, ...]:
+        """The SLOs of the queue with this name."""
+        return tuple(slo for slo in self.slos if fnmatch.fnmatchcase(name, slo.match))

@@ -21,7 +21,12 @@ VARIABLES = {
 
 _NAMES = {"connections": "<name>", "queues.targets": "<pattern>"}
 """What the keys of a mapping are, by its path."""
-_UNITS = {"_seconds": " of seconds", "_buckets": " of seconds", "_bytes": " of bytes"}
+_UNITS = {
+    "_within": " of seconds, or a duration such as `90s` or `2h`",
+    "_seconds": " of seconds",
+    "_buckets": " of seconds",
+    "_bytes": " of bytes",
+}
 _TYPES = {
     "integer": "integer",
     "number": "number",
@@ -41,7 +46,7 @@ exit code is then 2.
 
 YAML is parsed strictly: unknown and repeated keys are errors, `on` and `12:30` are strings.
 `${NAME}` and `${NAME:-fallback}` expand environment variables inside any string; an empty variable
-takes the fallback, and `$${` is a literal `${`. Durations are in seconds.
+takes the fallback, and `$${` is a literal `${`. Durations are in seconds unless they have a unit.
 
 | variable | effect |
 | --- | --- |
@@ -50,7 +55,7 @@ takes the fallback, and `$${` is a literal `${`. Durations are in seconds.
 | `REDIS_URL_<NAME>` | a connection named `<name>`, unless the file has `connections` |
 | `PORT` | replaces the port of `listen`; the flag `--listen` overrides both |
 | `BULLMQ_PREFIX` | replaces `queues.prefixes`: one or more, with commas |
-| `BULLMQ_<SECTION>_<SETTING>` | replaces any other setting of the file that is no mapping |
+| `BULLMQ_<SECTION>_<SETTING>` | replaces any other setting but mappings and lists of mappings |
 | `BULLMQ_REDIS_<SETTING>` | replaces a setting of every connection |
 
 The last two have the setting's path in capitals with `_` for `.`: `BULLMQ_QUEUES_INCLUDE=mail*,sms`
@@ -63,7 +68,9 @@ Without a URL, the connection `default` uses `redis://localhost:6379/0`."""
 
 @dataclass(frozen=True, slots=True)
 class DocumentedKey:
-    """One key: its path, with `<name>` for a connection and `<pattern>` for a glob; its meaning."""
+    """One key: its path, with `<name>` for a connection, `<pattern>` for a glob and `[]` for the
+    entries of a list; its meaning.
+    """
 
     path: str
     default: str
@@ -123,6 +130,7 @@ def _groups(model: dict[str, Any], path: str, models: dict[str, Any]) -> Iterato
             settings.append(_setting(here, key, field, required=key in model.get("required", ())))
         else:
             name = f".{_NAMES[here]}" if "additionalProperties" in field else ""
+            name = "[]" if "items" in field else name
             inner.append((models[section], here + name))
     yield Group(path, model["description"], tuple(settings))
     for section_model, here in inner:
@@ -130,8 +138,11 @@ def _groups(model: dict[str, Any], path: str, models: dict[str, Any]) -> Iterato
 
 
 def _section_of(field: dict[str, Any]) -> str | None:
-    """The model of a field: its type, one of its alternatives, or a mapping's value type."""
-    for schema in (field, *field.get("anyOf", ()), field.get("additionalProperties", {})):
+    """The model of a field: its type, one of its alternatives, or the type of the values of a
+    mapping or of the entries of a list.
+    """
+    inner = (field.get("additionalProperties", {}), field.get("items", {}))
+    for schema in (field, *field.get("anyOf", ()), *inner):
         if isinstance(schema, dict) and "$ref" in schema:
             return str(schema["$ref"].rpartition("/")[2])
     return None
@@ -174,6 +185,7 @@ def _range(schema: dict[str, Any]) -> Iterator[str]:
     for key, template in (
         ("minimum", "at least {}"),
         ("exclusiveMinimum", "greater than {}"),
+        ("exclusiveMaximum", "less than {}"),
         ("maximum", "at most {}"),
         ("minLength", "at least {} characters"),
         ("maxLength", "at most {} characters"),

@@ -1,7 +1,8 @@
 """Environment variables that stand for settings: `BULLMQ_QUEUES_INCLUDE` for `queues.include`.
 
 The names follow from the models: `BULLMQ_`, then the setting's path in capitals with `_` between
-its parts; `BULLMQ_REDIS_` is a setting of every connection. Mappings and lists of lists have none.
+its parts; `BULLMQ_REDIS_` is a setting of every connection. Mappings and lists of lists or of
+mappings have none.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def _variables(model: type[BaseModel], prefix: str, path: Path) -> Iterator[Vari
             yield from _variables(kind, f"{name}_", here)
         elif get_origin(kind) is tuple:
             entries = _without_none(get_args(kind)[0])
-            if isinstance(entries, type):
+            if isinstance(entries, type) and not issubclass(entries, BaseModel):
                 yield Variable(name, here, entries)
         elif get_origin(kind) is not dict:
             yield Variable(name, here)

@@ -14,6 +14,7 @@ from exporter.exposition.events import EventWriter
 from exporter.exposition.per_connection import connection_families, exporter_families
 from exporter.exposition.process import process_families
 from exporter.exposition.queues import QueueWriter
+from exporter.exposition.slos import SloWriter
 from exporter.exposition.text import Format, ending, header
 from exporter.metrics import CATALOGUE, Family
 from exporter.state.snapshots import Discovered, EventFacts
@@ -75,6 +76,7 @@ class PageWriter:
     def __init__(self) -> None:
         self._writers: dict[str, QueueWriter] = {}
         self._events: dict[str, EventWriter] = {}
+        self._slos: dict[str, SloWriter] = {}
         self._trends: dict[str, TrendCache] = {}
 
     def write(self, moment: Moment, failures: int = 0) -> Page:
@@ -123,6 +125,8 @@ class PageWriter:
             if facts is not None and name in shown:
                 writer = self._events.setdefault(name, EventWriter(name))
                 yield from writer.lines(facts, shown[name])
+                slos = self._slos.setdefault(name, SloWriter(name))
+                yield from slos.lines(facts.slos, shown[name])
 
 
 def exporter_page(failures: int) -> Page:

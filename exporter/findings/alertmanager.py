@@ -45,7 +45,10 @@ inhibit_rules:
 
 _CONNECTION = ("job", "connection")
 _QUEUE = (*_CONNECTION, "prefix", "queue")
+_SLO = (*_QUEUE, "slo")
 _PAIR = ("job", "connections")
+# an isolation has the labels of its queue except for the connection's name
+_EQUAL: Final = {Subject.QUEUE: _QUEUE, Subject.ISOLATION: _QUEUE, Subject.SLO: _SLO}
 
 
 def alertmanager_config() -> str:
@@ -60,8 +63,7 @@ def _rules_of(cause: Alert) -> Iterator[str]:
     connections that are down.
     """
     explained = [alert for alert in ALERTS if alert.name in CAUSES[cause.name]]
-    # an isolation has the labels of its queue except for the connection's name
-    equal = _QUEUE if cause.subject in {Subject.QUEUE, Subject.ISOLATION} else _CONNECTION
+    equal = _EQUAL.get(cause.subject, _CONNECTION)
     single = [alert for alert in explained if alert.subject is not Subject.PAIR]
     yield _rule(cause, single, equal)
     pairs = [alert for alert in explained if "connections" in cause.labels.keys() & alert.labels]

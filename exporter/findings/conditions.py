@@ -57,11 +57,16 @@ CONDITIONS: Final[Mapping[str, Condition]] = {
 NO_CONDITION: Final[Mapping[str, str]] = {
     "ExporterDown": "an exporter that is down cannot say so; the page's script does",
     "ExporterAbsent": "as ExporterDown",
+    "ErrorBudgetBurnsFast": "it looks back for hours, and the exporter for half an hour",
+    "ErrorBudgetBurns": "as ErrorBudgetBurnsFast",
+    "ErrorBudgetBurnsSlowly": "as ErrorBudgetBurnsFast",
 }
 """Alerts that only Prometheus can evaluate, with the reason."""
 
 _ABOUT_A_REDIS: Final = frozenset(
-    alert.name for alert in ALERTS if alert.subject in {Subject.CONNECTION, Subject.QUEUE}
+    alert.name
+    for alert in ALERTS
+    if alert.subject in {Subject.CONNECTION, Subject.QUEUE, Subject.SLO}
 )
 
 _NOTHING_MOVES: Final = frozenset(
@@ -83,6 +88,8 @@ CAUSES: Final[Mapping[str, frozenset[str]]] = {
     "QueueBlocked": _NOTHING_MOVES,
     "VeryHighFailureRatio": frozenset({"HighFailureRatio"}),
     "JobsWaitingFarTooLong": frozenset({"JobsWaitingTooLong"}),
+    "ErrorBudgetBurnsFast": frozenset({"ErrorBudgetBurns", "ErrorBudgetBurnsSlowly"}),
+    "ErrorBudgetBurns": frozenset({"ErrorBudgetBurnsSlowly"}),
 }
 """What an alert explains, if it is about the same queue or connection. Alertmanager's inhibition
 rules are generated from it.

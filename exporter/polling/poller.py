@@ -22,6 +22,7 @@ from exporter.polling.connection_supervisor import ConnectionSupervisor
 from exporter.polling.discovery_pacer import DiscoveryPacer
 from exporter.polling.recorder import Recorder
 from exporter.state.event_times import EventTimes
+from exporter.state.oldest_jobs import OldestJobs
 from exporter.state.snapshots import Dated, Discovered, Snapshot
 from exporter.state.store import SnapshotStore
 from exporter.state.unfinished_jobs import UnfinishedJobs
@@ -57,6 +58,7 @@ class Poller:
         """Monotonic time since when no other connection has read this keyspace."""
         self._event_times = EventTimes()
         self._unfinished = UnfinishedJobs()
+        self._oldest = OldestJobs()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"poll-{names[0]}", daemon=True)
 
@@ -91,7 +93,7 @@ class Poller:
         reads_queues = self._owns_keyspace()
         if reads_queues and self._store.resume(self._names[0]):
             self._reading_since, self._event_times = time.monotonic(), EventTimes()
-            self._unfinished = UnfinishedJobs()
+            self._unfinished, self._oldest = UnfinishedJobs(), OldestJobs()
         discovered = self._known_queues()
         for collector in self._collectors:
             if collector.scope is Scope.CONNECTION or reads_queues:
@@ -148,6 +150,7 @@ class Poller:
             all_queues=self._discovery.complete,
             event_times=self._event_times,
             unfinished=self._unfinished,
+            oldest=self._oldest,
             reading_since=self._reading_since,
         )
         facts = self._recorder.run(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from exporter.collectors import collectors_for
-from exporter.config.models import Config, Connection, Events, Poll
+from exporter.config.models import Config, Connection, Events, Poll, Slo
 from exporter.connection import ClientRegistry
 from exporter.polling.poller import Poller
 from exporter.state.store import SnapshotStore
@@ -25,6 +25,7 @@ class _PollerKey:
     """The settings of queues, without the targets: only pages and alerts use them."""
     poll: Poll
     events: Events
+    slos: tuple[Slo, ...]
 
 
 _Assignment = Mapping[_PollerKey, tuple[str, ...]]
@@ -115,7 +116,9 @@ def _assign(config: Config) -> _Assignment:
         names.setdefault(connection, []).append(name)
     queues = tuple(value for name, value in config.queues if name != "targets")
     return {
-        _PollerKey(shared[0], connection, queues, config.poll, config.events): tuple(shared)
+        _PollerKey(shared[0], connection, queues, config.poll, config.events, config.slos): tuple(
+            shared
+        )
         for connection, shared in names.items()
     }
 

@@ -1,7 +1,16 @@
 """Alert and recording rules, with all thresholds in one place."""
 
 from exporter.rules.alerts import ALERTS, threshold
-from exporter.rules.change import RuleError, changed, label_names, label_pairs, scaled, without
+from exporter.rules.change import (
+    RuleError,
+    about_slos,
+    changed,
+    label_names,
+    label_pairs,
+    scaled,
+    without,
+)
+from exporter.rules.grafana import grafana_rules
 from exporter.rules.model import Alert, Severity
 from exporter.rules.recordings import RECORDINGS
 from exporter.rules.render import (
@@ -12,23 +21,29 @@ from exporter.rules.render import (
     rules_file,
     settings_table,
 )
+from exporter.rules.slo_formats import Objective, openslo, sloth
 
 __all__ = [
     "ALERTS",
     "DEFAULT_RUNBOOK_URL",
     "RECORDINGS",
     "Alert",
+    "Objective",
     "Options",
     "RuleError",
     "Severity",
+    "about_slos",
     "changed",
+    "grafana_rules",
     "is_placeholder",
     "label_names",
     "label_pairs",
+    "openslo",
     "prometheus_rule",
     "rules_file",
     "scaled",
     "settings_table",
+    "sloth",
     "threshold",
     "without",
 ]

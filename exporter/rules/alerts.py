@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from exporter.rules.model import Alert, Setting, Severity, Subject, seconds
+from exporter.rules.model import QUEUE_NAME, Alert, Setting, Severity, Subject, seconds
 from exporter.rules.recordings import KEPT, READY
+from exporter.rules.slos import SLO_ALERTS
 
 OVERVIEW, QUEUE, REDIS, EXPORTER = (
     "bullmq-overview",
@@ -99,8 +100,6 @@ def _both(one: str, other: str) -> str:
         f"{{{{ else }}}}{{{{ {b} }}}},{{{{ {a} }}}}{{{{ end }}}}"
     )
 
-
-_QUEUE_NAME = "{{ $labels.prefix }}:{{ $labels.queue }} on {{ $labels.connection }}"
 
 ALERTS: Final = (
     Alert(
@@ -257,8 +256,8 @@ ALERTS: Final = (
         Severity.INFO,
         Subject.QUEUE,
         "max by (%queue) (increase(bullmq_queue_events_lost_total[%window])) > 0",
-        f"Events lost: {_QUEUE_NAME}",
-        f"About {{{{ $value | humanize }}}} events of {_QUEUE_NAME} were trimmed from the stream "
+        f"Events lost: {QUEUE_NAME}",
+        f"About {{{{ $value | humanize }}}} events of {QUEUE_NAME} were trimmed from the stream "
         "before they were read. Counters and durations of that time are too low.",
         REDIS,
         seconds(0),
@@ -269,8 +268,8 @@ ALERTS: Final = (
         Severity.WARNING,
         Subject.QUEUE,
         f"{_above(_WAITING, '%above_seconds', 'wait_seconds')} {_NOT_PAUSED}",
-        f"Jobs waiting too long: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
-        f"The oldest ready job of {_QUEUE_NAME} has been waiting for "
+        f"Jobs waiting too long: {QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
+        f"The oldest ready job of {QUEUE_NAME} has been waiting for "
         "{{ $value | humanizeDuration }}.",
         QUEUE,
         seconds(5 * MINUTE),
@@ -281,8 +280,8 @@ ALERTS: Final = (
         Severity.CRITICAL,
         Subject.QUEUE,
         f"{_above(_WAITING, '%above_seconds', 'wait_seconds', '%target_factor * ')} {_NOT_PAUSED}",
-        f"Jobs waiting far too long: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
-        f"The oldest ready job of {_QUEUE_NAME} has been waiting for "
+        f"Jobs waiting far too long: {QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
+        f"The oldest ready job of {QUEUE_NAME} has been waiting for "
         "{{ $value | humanizeDuration }}. Treat this as an outage.",
         QUEUE,
         seconds(10 * MINUTE),
@@ -293,8 +292,8 @@ ALERTS: Final = (
         Severity.CRITICAL,
         Subject.QUEUE,
         f"{READY} > 0 and on (%queue) {_FINISHED} == 0 {_NOT_PAUSED}",
-        f"No job finishes: {_QUEUE_NAME} ({{{{ $value | humanize }}}} ready)",
-        f"{_QUEUE_NAME} has ready jobs ({{{{ $value | humanize }}}}), but no job has finished "
+        f"No job finishes: {QUEUE_NAME} ({{{{ $value | humanize }}}} ready)",
+        f"{QUEUE_NAME} has ready jobs ({{{{ $value | humanize }}}}), but no job has finished "
         "recently. Its workers hang or are gone.",
         QUEUE,
         seconds(10 * MINUTE),
@@ -305,8 +304,8 @@ ALERTS: Final = (
         Severity.WARNING,
         Subject.QUEUE,
         f"{READY} > %above_jobs and on (%queue) deriv({READY}[%window]) > 0 {_NOT_PAUSED}",
-        f"Backlog growing: {_QUEUE_NAME} ({{{{ $value | humanize }}}} ready)",
-        f"{_QUEUE_NAME} has {{{{ $value | humanize }}}} ready jobs, and the number keeps growing: "
+        f"Backlog growing: {QUEUE_NAME} ({{{{ $value | humanize }}}} ready)",
+        f"{QUEUE_NAME} has {{{{ $value | humanize }}}} ready jobs, and the number keeps growing: "
         "jobs are added faster than its workers process them.",
         QUEUE,
         seconds(30 * MINUTE),
@@ -318,8 +317,8 @@ ALERTS: Final = (
         Subject.QUEUE,
         f"(deriv({KEPT}[%window]) > %above_per_second) * 0 "
         f"+ on (%connection) group_left () ({_FULL_IN} < %below_seconds)",
-        f"Kept jobs grow, and memory is full in {{{{ $value | humanizeDuration }}}}: {_QUEUE_NAME}",
-        f"{_QUEUE_NAME} keeps more and more finished jobs, and the memory of its Redis grows: at "
+        f"Kept jobs grow, and memory is full in {{{{ $value | humanizeDuration }}}}: {QUEUE_NAME}",
+        f"{QUEUE_NAME} keeps more and more finished jobs, and the memory of its Redis grows: at "
         "this rate it reaches maxmemory in {{ $value | humanizeDuration }}. Set removeOnComplete "
         "and removeOnFail.",
         QUEUE,
@@ -337,8 +336,8 @@ ALERTS: Final = (
         "sum by (%queue) "
         '(max by (%queue, state) (bullmq_queue_size{state=~"waiting|prioritized|active"})) > 0 '
         f"and on (%queue) max by (%queue) (bullmq_queue_workers) == 0 {_NOT_PAUSED}",
-        f"No worker connected: {_QUEUE_NAME} ({{{{ $value | humanize }}}} pending)",
-        f"{_QUEUE_NAME} has unfinished jobs ({{{{ $value | humanize }}}} ready or active), but no "
+        f"No worker connected: {QUEUE_NAME} ({{{{ $value | humanize }}}} pending)",
+        f"{QUEUE_NAME} has unfinished jobs ({{{{ $value | humanize }}}} ready or active), but no "
         "worker for it is connected to that Redis.",
         QUEUE,
         seconds(5 * MINUTE),
@@ -349,8 +348,8 @@ ALERTS: Final = (
         Subject.QUEUE,
         # delayed ones are those of DelayedJobsOverdue
         'max by (%queue, kind) (bullmq_queue_stuck_jobs{kind!="delayed"}) > 0',
-        f"Stuck jobs: {_QUEUE_NAME} ({{{{ $value | humanize }}}}, {{{{ $labels.kind }}}})",
-        f"Jobs of {_QUEUE_NAME} will not go on by themselves ({{{{ $labels.kind }}}}). The status "
+        f"Stuck jobs: {QUEUE_NAME} ({{{{ $value | humanize }}}}, {{{{ $labels.kind }}}})",
+        f"Jobs of {QUEUE_NAME} will not go on by themselves ({{{{ $labels.kind }}}}). The status "
         "page and /health/queues name them, with proof.",
         QUEUE,
         seconds(MINUTE),
@@ -360,8 +359,8 @@ ALERTS: Final = (
         Severity.CRITICAL,
         Subject.QUEUE,
         f"max by (%queue) (bullmq_queue_jobs_unaccounted) > %above_jobs or {_ROLLED_BACK} > 0",
-        f"Jobs vanished: {_QUEUE_NAME}",
-        f"Jobs of {_QUEUE_NAME} are gone that have neither finished nor been removed by BullMQ: "
+        f"Jobs vanished: {QUEUE_NAME}",
+        f"Jobs of {QUEUE_NAME} are gone that have neither finished nor been removed by BullMQ: "
         "keys were evicted or deleted, or an older copy of the data was restored. The status page "
         "and /health/queues say what is known about the cause.",
         QUEUE,
@@ -373,8 +372,8 @@ ALERTS: Final = (
         Severity.INFO,
         Subject.QUEUE,
         "max by (%queue) (bullmq_queue_paused) == 1",
-        f"Queue paused: {_QUEUE_NAME}",
-        f"{_QUEUE_NAME} is paused: its jobs wait. Resume it if that is not intended.",
+        f"Queue paused: {QUEUE_NAME}",
+        f"{QUEUE_NAME} is paused: its jobs wait. Resume it if that is not intended.",
         QUEUE,
         seconds(HOUR),
     ),
@@ -383,8 +382,8 @@ ALERTS: Final = (
         Severity.WARNING,
         Subject.QUEUE,
         f"{_SILENT} > on (%queue) {_target('silent_seconds')}",
-        f"No job is added: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
-        f"The last job was added to {_QUEUE_NAME} {{{{ $value | humanizeDuration }}}} ago, longer "
+        f"No job is added: {QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
+        f"The last job was added to {QUEUE_NAME} {{{{ $value | humanizeDuration }}}} ago, longer "
         "than the silent_seconds of its target. Its producer may be down.",
         QUEUE,
         seconds(5 * MINUTE),
@@ -394,8 +393,8 @@ ALERTS: Final = (
         Severity.WARNING,
         Subject.QUEUE,
         f"{_above(_RATIO, '%above_ratio', 'failure_ratio')} {_ENOUGH_FAILED}",
-        f"High failure ratio: {_QUEUE_NAME} ({{{{ $value | humanizePercentage }}}})",
-        f"{{{{ $value | humanizePercentage }}}} of the finished jobs of {_QUEUE_NAME} "
+        f"High failure ratio: {QUEUE_NAME} ({{{{ $value | humanizePercentage }}}})",
+        f"{{{{ $value | humanizePercentage }}}} of the finished jobs of {QUEUE_NAME} "
         "failed permanently, after all their attempts.",
         QUEUE,
         seconds(10 * MINUTE),
@@ -406,8 +405,8 @@ ALERTS: Final = (
         Severity.CRITICAL,
         Subject.QUEUE,
         f"{_RATIO} > %above_ratio unless on (%queue) {_target('failure_ratio')} {_ENOUGH_FAILED}",
-        f"Very high failure ratio: {_QUEUE_NAME} ({{{{ $value | humanizePercentage }}}})",
-        f"{{{{ $value | humanizePercentage }}}} of the finished jobs of {_QUEUE_NAME} "
+        f"Very high failure ratio: {QUEUE_NAME} ({{{{ $value | humanizePercentage }}}})",
+        f"{{{{ $value | humanizePercentage }}}} of the finished jobs of {QUEUE_NAME} "
         "failed permanently, after all their attempts. Most of the work is lost.",
         QUEUE,
         seconds(5 * MINUTE),
@@ -418,8 +417,8 @@ ALERTS: Final = (
         Severity.WARNING,
         Subject.QUEUE,
         f"{_counted('bullmq_queue_jobs_stalled_total')} > %above_jobs",
-        f"Jobs stalled: {_QUEUE_NAME} ({{{{ $value | humanize }}}})",
-        f"About {{{{ $value | humanize }}}} jobs of {_QUEUE_NAME} were put back because their "
+        f"Jobs stalled: {QUEUE_NAME} ({{{{ $value | humanize }}}})",
+        f"About {{{{ $value | humanize }}}} jobs of {QUEUE_NAME} were put back because their "
         "workers did not renew the locks. Workers crash or block their event loop.",
         QUEUE,
         seconds(0),
@@ -430,8 +429,8 @@ ALERTS: Final = (
         Severity.WARNING,
         Subject.QUEUE,
         f"{_DUPLICATED} / ({_ADDS} > 0) > %above_ratio and on (%queue) {_DUPLICATED} > %above_jobs",
-        f"Most adds ignored as duplicates: {_QUEUE_NAME} ({{{{ $value | humanizePercentage }}}})",
-        f"{{{{ $value | humanizePercentage }}}} of the adds to {_QUEUE_NAME} were ignored because "
+        f"Most adds ignored as duplicates: {QUEUE_NAME} ({{{{ $value | humanizePercentage }}}})",
+        f"{{{{ $value | humanizePercentage }}}} of the adds to {QUEUE_NAME} were ignored because "
         "a job with the same ID exists. BullMQ reports no error, so their producers may not know.",
         QUEUE,
         # longer than the window, so that adding the same jobs again once is no alert
@@ -443,8 +442,8 @@ ALERTS: Final = (
         Severity.WARNING,
         Subject.QUEUE,
         f"max by (%queue) (bullmq_queue_delayed_overdue_seconds) > %above_seconds {_NOT_PAUSED}",
-        f"Delayed jobs overdue: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
-        f"A delayed job of {_QUEUE_NAME} was due {{{{ $value | humanizeDuration }}}} ago, but no "
+        f"Delayed jobs overdue: {QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
+        f"A delayed job of {QUEUE_NAME} was due {{{{ $value | humanizeDuration }}}} ago, but no "
         "worker has promoted it.",
         QUEUE,
         seconds(5 * MINUTE),
@@ -455,8 +454,8 @@ ALERTS: Final = (
         Severity.WARNING,
         Subject.QUEUE,
         f"max by (%queue) (bullmq_queue_schedulers_overdue_seconds) > %above_seconds {_NOT_PAUSED}",
-        f"Job scheduler overdue: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
-        f"A job scheduler of {_QUEUE_NAME} was due {{{{ $value | humanizeDuration }}}} ago: a "
+        f"Job scheduler overdue: {QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
+        f"A job scheduler of {QUEUE_NAME} was due {{{{ $value | humanizeDuration }}}} ago: a "
         "repeating job is not running.",
         QUEUE,
         seconds(5 * MINUTE),
@@ -467,8 +466,8 @@ ALERTS: Final = (
         Severity.WARNING,
         Subject.QUEUE,
         _above(_RUNNING, "%above_seconds", "run_seconds"),
-        f"Job running too long: {_QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
-        f"The oldest active job of {_QUEUE_NAME} started {{{{ $value | humanizeDuration }}}} ago. "
+        f"Job running too long: {QUEUE_NAME} ({{{{ $value | humanizeDuration }}}})",
+        f"The oldest active job of {QUEUE_NAME} started {{{{ $value | humanizeDuration }}}} ago. "
         "It is stuck or has no timeout.",
         QUEUE,
         seconds(10 * MINUTE),
@@ -609,11 +608,12 @@ ALERTS: Final = (
         Severity.CRITICAL,
         Subject.QUEUE,
         f"max by (%queue, reason) (bullmq_queue_blocked{{{NOT_INTENDED}}}) == 1",
-        f"Queue blocked: {_QUEUE_NAME} ({{{{ $labels.reason }}}})",
-        f"{_QUEUE_NAME} has ready jobs, but none of them starts. Reason: {{{{ $labels.reason }}}}.",
+        f"Queue blocked: {QUEUE_NAME} ({{{{ $labels.reason }}}})",
+        f"{QUEUE_NAME} has ready jobs, but none of them starts. Reason: {{{{ $labels.reason }}}}.",
         QUEUE,
         seconds(5 * MINUTE),  # not before NoWorkers and WorkerIsolation, which explain it
     ),
+    *SLO_ALERTS,
 )
 """In the order of the rules file and of the runbook."""
 

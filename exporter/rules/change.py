@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 
-from exporter.rules.model import Alert, Setting, Severity
+from exporter.parsing import duration_seconds
+from exporter.rules.model import Alert, Setting, Severity, Subject
 
-_UNITS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_DURATION = re.compile(r"([0-9.]+)(ms|[smhdw]?)")
 
 
 class RuleError(Exception):
@@ -22,6 +21,11 @@ def without(alerts: Sequence[Alert], names: Iterable[str]) -> tuple[Alert, ...]:
     """The alerts except these. Raises `RuleError` for an unknown name."""
     unwanted = {_find(alerts, name).name for name in names}
     return tuple(alert for alert in alerts if alert.name not in unwanted)
+
+
+def about_slos(alerts: Sequence[Alert]) -> tuple[Alert, ...]:
+    """The alerts about SLOs."""
+    return tuple(alert for alert in alerts if alert.subject is Subject.SLO)
 
 
 def changed(alerts: Sequence[Alert], changes: Iterable[str]) -> tuple[Alert, ...]:
@@ -102,9 +106,9 @@ def _with(alert: Alert, name: str, text: str) -> Alert:
 def _number(alert: Alert, name: str, text: str) -> float:
     where = f"{alert.name}.{name}={text}"
     is_duration = alert.all_settings()[name].is_duration
-    match = _DURATION.fullmatch(text)
+    seconds = duration_seconds(text) if is_duration else None
     try:
-        value = float(match[1]) * _UNITS[match[2]] if match and is_duration else float(text)
+        value = float(text) if seconds is None else seconds
     except ValueError:
         example = "10m or 600" if is_duration else "0.2"
         raise RuleError(f"{where}: expected a number, such as {example}") from None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from string import Template
+from typing import Final
 
 
 class Severity(StrEnum):
@@ -25,10 +26,16 @@ class Subject(StrEnum):
     EXPORTER = "exporter"
     CONNECTION = "connection"
     QUEUE = "queue"
+    SLO = "slo"
+    """An SLO of a queue."""
     PAIR = "pair"
     """A connection that writes and one that reads, in the sync test."""
     ISOLATION = "isolation"
     """A queue, and the connections of its producer and of its worker."""
+
+
+QUEUE_NAME: Final = "{{ $labels.prefix }}:{{ $labels.queue }} on {{ $labels.connection }}"
+"""The queue in an alert's text."""
 
 
 class RuleText(Template):

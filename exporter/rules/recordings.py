@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from exporter.rules.model import Recording
+from exporter.rules.slos import SLO_RECORDINGS
 
 READY: Final = "queue:bullmq_queue_ready:max"
 KEPT: Final = "queue:bullmq_queue_kept:max"
@@ -32,4 +33,5 @@ RECORDINGS: Final = (
     ),
     Recording(WAIT_P95, _p95("bullmq_queue_job_wait_seconds")),
     Recording(RUN_P95, _p95("bullmq_queue_job_run_seconds")),
+    *SLO_RECORDINGS,
 )

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
+from exporter.parsing import duration_text
 from exporter.rules.alerts import ALERTS
-from exporter.rules.model import Alert, RuleText, Setting
+from exporter.rules.model import Alert, Recording, RuleText, Setting
 from exporter.rules.recordings import RECORDINGS
+from exporter.rules.slos import SLO_RECORDINGS
+from exporter.rules.yaml_text import yaml_text
 
 _LISTS = {
     "queue": ("connection", "prefix", "queue"),
+    "slo": ("connection", "prefix", "queue", "slo"),
     "connection": ("connection",),
     "pair": ("writer", "reader"),
     "writer": ("writer",),
@@ -29,7 +31,7 @@ DEFAULT_RUNBOOK_URL = "https://OWNER.github.io/bullmq-exporter/runbook"
 _NO_STATUS_PAGE = ("ExporterDown", "ExporterAbsent")
 """Alerts while which the exporter cannot be reached."""
 # label of an alert → variable of a dashboard
-_VARIABLES = ("job", "connection", "prefix", "queue")
+_VARIABLES = ("job", "connection", "prefix", "queue", "slo")
 # parameter of the status page ← label of an alert
 _PARAMETERS = (
     ("q", "queue"),
@@ -58,27 +60,29 @@ class Options:
     """URL of Grafana; empty for relative links."""
     status_url: str = ""
     """URL of the exporter, for links to its status page; empty for none."""
+    only_slos: bool = False
+    """Whether to leave out the recording rules of everything but SLOs."""
 
 
 def groups(alerts: Sequence[Alert] = ALERTS, options: Options | None = None) -> dict[str, Any]:
     """The groups of a rules file."""
     chosen = options or Options()
     lists = _label_lists(chosen.keep_labels)
-    recordings = [
-        {"record": rule.name, "expr": RuleText(rule.expr).substitute(lists)} for rule in RECORDINGS
-    ]
-    alerting = [_alert(alert, lists, chosen) for alert in alerts]
-    return {
-        "groups": [
-            {"name": "bullmq-recordings", "rules": recordings},
-            {"name": "bullmq-alerts", "rules": alerting},
-        ]
-    }
+    slos = [rule for rule in RECORDINGS if rule in SLO_RECORDINGS]
+    others = [rule for rule in RECORDINGS if rule not in SLO_RECORDINGS]
+    found = {} if chosen.only_slos else {"bullmq-recordings": _recordings(others, lists)}
+    found["bullmq-slo-recordings"] = _recordings(slos, lists)
+    found["bullmq-alerts"] = [_alert(alert, lists, chosen) for alert in alerts]
+    return {"groups": [{"name": name, "rules": rules} for name, rules in found.items()]}
+
+
+def _recordings(rules: Sequence[Recording], lists: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{"record": rule.name, "expr": RuleText(rule.expr).substitute(lists)} for rule in rules]
 
 
 def rules_file(alerts: Sequence[Alert] = ALERTS, options: Options | None = None) -> str:
     """A Prometheus rules file."""
-    return _HEADER + _yaml(groups(alerts, options))
+    return _HEADER + yaml_text(groups(alerts, options))
 
 
 def prometheus_rule(
@@ -86,7 +90,7 @@ def prometheus_rule(
 ) -> str:
     """A PrometheusRule, for the Prometheus operator."""
     metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
-    return _yaml(
+    return yaml_text(
         {
             "apiVersion": "monitoring.coreos.com/v1",
             "kind": "PrometheusRule",
@@ -108,17 +112,9 @@ def settings_table(alerts: Sequence[Alert]) -> str:
     return "\n".join(lines)
 
 
-def duration(seconds: float) -> str:
-    """A duration in Prometheus' notation: 90 → 90s, 300 → 5m."""
-    for unit, size in (("h", 3600), ("m", 60), ("s", 1)):
-        if seconds and seconds % size == 0:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds * 1000:.0f}ms" if seconds else "0s"
-
-
 def shown(name: str, setting: Setting) -> str:
     """A setting in PromQL: thresholds are numbers, windows and `for` are durations."""
-    return duration(setting.value) if name in {"window", "for"} else f"{setting.value:g}"
+    return duration_text(setting.value) if name in {"window", "for"} else f"{setting.value:g}"
 
 
 def _label_lists(keep: Sequence[str]) -> dict[str, str]:
@@ -132,7 +128,7 @@ def _alert(alert: Alert, lists: Mapping[str, str], options: Options) -> dict[str
         "expr": RuleText(alert.expr).substitute(lists, **values),
     }
     if alert.wait.value:
-        rule["for"] = duration(alert.wait.value)
+        rule["for"] = duration_text(alert.wait.value)
     rule["labels"] = {"severity": str(alert.severity), **alert.labels, **options.labels}
     rule["annotations"] = {
         "summary": alert.summary,
@@ -170,15 +166,3 @@ def _status_url(alert: Alert, exporter: str) -> str:
         if _has(alert, label)
     )
     return f"{exporter.rstrip('/')}/" + (f"?{query}" if query else "")
-
-
-class _Dumper(yaml.SafeDumper):
-    """Indents lists and folds nothing, so that one line of PromQL stays one line."""
-
-    # the signature is PyYAML's
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
-        super().increase_indent(flow, indentless=False)
-
-
-def _yaml(content: Mapping[str, Any]) -> str:
-    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=100_000, allow_unicode=True)

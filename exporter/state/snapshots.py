@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from exporter.bullmq import Queue
 from exporter.connection import ErrorClass, Metadata
@@ -93,6 +93,33 @@ class QueueEvents:
     """What the audit of its unfinished jobs found; None before the first."""
 
 
+class SloCounts(NamedTuple):
+    """How a queue has met an SLO since the exporter first saw it."""
+
+    jobs: int = 0
+    """Jobs that were judged: started, or ended, after a time that is known."""
+    late_jobs: int = 0
+    """Those of them that missed the target."""
+    seconds: float = 0.0
+    """Time in which it was known whether the queue was stuck beyond the target."""
+    late_seconds: float = 0.0
+    """Time of that in which a job was beyond the target and none was started, or ended."""
+
+
+NOT_JUDGED: Final = SloCounts()
+
+
+@dataclass(frozen=True, slots=True)
+class SloFacts:
+    """An SLO of a queue."""
+
+    name: str
+    objective: float
+    """The share of jobs that must meet the target, 0 to 1."""
+    target_seconds: float
+    counts: SloCounts
+
+
 @dataclass(frozen=True, slots=True)
 class EventFacts:
     """The events of all queues that keep any."""
@@ -102,6 +129,8 @@ class EventFacts:
     """Age of the oldest event not yet read when the pass ended."""
     inflight_dropped: int
     """Jobs whose start time was discarded to bound memory."""
+    slos: Mapping[Queue, tuple[SloFacts, ...]] = field(default_factory=dict)
+    """By queue that has any, and keeps events."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ queues:
   targets: {{"*": {{wait_seconds: 60, run_seconds: 60, failure_ratio: 0.5, silent_seconds: 60}}}}
 events: {{job_names: true, failure_classes: true}}
 sync: {{interval_seconds: 2}}
+slos: [{{match: "*", start_within: 30s, objective: 99}}]
 """
 
 

@@ -7,8 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
-from exporter.rules import ALERTS, RECORDINGS
+from exporter.rules import ALERTS, RECORDINGS, Options, grafana_rules
+from exporter.rules.render import groups
+from exporter.rules.slos import SLO_ALERTS
 from tests.support.alert_tests import FILES, FOLDER, checks
 from tests.support.prometheus import PROMTOOLS
 from tests.support.requirements import require
@@ -35,6 +38,27 @@ def test_promtool_accepts_the_rules(promtool: str) -> None:
 def test_rules_pass_their_tests(file: Path) -> None:
     """With the newest Prometheus; the live tests evaluate the same rules with an old one."""
     run(require(PROMTOOLS[-1]), "test", "rules", str(file))
+
+
+def test_alerts_of_grafana_fire_as_those_of_prometheus(tmp_path: Path) -> None:
+    """Without recording rules; the tests of SLOs, whose expressions differ most."""
+    options = Options(only_slos=True)
+    made = yaml.safe_load(grafana_rules(SLO_ALERTS, options, "x", "x"))["groups"][0]["rules"]
+    queries = {rule["title"]: rule["data"][0]["model"]["expr"] for rule in made}
+    alerts = groups(SLO_ALERTS, options)["groups"][-1]
+    for rule in alerts["rules"]:
+        rule["expr"] = queries[rule["alert"]]
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [alerts]}))
+    tests = yaml.safe_load((FOLDER / "tests" / "slos.yml").read_text())
+    tests["rule_files"] = ["rules.yml"]
+    del tests["group_eval_order"]
+    tests["tests"] = [
+        {name: value for name, value in test.items() if name != "alert_rule_test"}
+        for test in tests["tests"]
+        if test["name"].startswith("BullMQ")
+    ]
+    (tmp_path / "tests.yml").write_text(yaml.safe_dump(tests))
+    run(require(PROMTOOLS[-1]), "test", "rules", str(tmp_path / "tests.yml"))
 
 
 def test_every_alert_has_a_firing_and_a_silent_case() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from exporter.collectors.events import positions
 from exporter.collectors.events.aggregator import EventAggregator
 from exporter.collectors.events.by_job_name import TotalAggregator
 from exporter.collectors.events.streams import Limit, Stream, StreamReader
-from exporter.config.models import Events
+from exporter.config.models import Events, Slo
 from exporter.connection import (
     Client,
     ClientRegistry,
@@ -23,7 +23,8 @@ from exporter.connection import (
     RedisFailure,
     Replies,
 )
-from exporter.state.snapshots import EventFacts, QueueEvents
+from exporter.state.oldest_jobs import OldestJobs
+from exporter.state.snapshots import EventFacts, QueueEvents, SloCounts
 from tests.support.keyspaces import keyspace
 from tests.support.proxy import Proxy
 from tests.support.redis_data import add_event
@@ -45,15 +46,23 @@ def without_entries_added(server: Server, monkeypatch: pytest.MonkeyPatch) -> Se
 class Follower:
     """The events collector with fixed queues."""
 
-    def __init__(self, server: Any_, *names: str, **options: object) -> None:
+    def __init__(
+        self, server: Any_, *names: str, slos: Sequence[Slo] = (), **options: object
+    ) -> None:
         config = config_for(server.url)
         self.client: Client = ClientRegistry().get(config.connections["default"], "t")
         self.client.connect()
         self.queues = tuple(queue_of("bull", name) for name in names)
-        self._collector = EventsCollector(Events(**options), 5.0)
+        self._collector = EventsCollector(
+            Events(**options), 5.0, lambda name: slos if name == "q" else (), 15.0
+        )
         self._collector._budget = LIMIT_SECONDS
 
         self.all_queues = True
+        self.reading_since = 0.0
+        self.now = 0.0
+        """Monotonic time; where it matters, a test moves it."""
+        self.oldest = OldestJobs()
 
     @property
     def since_ms(self) -> float:
@@ -66,7 +75,14 @@ class Follower:
         return self._collector._shares
 
     def collect(self) -> EventFacts:
-        self.context = Context(self.client, 0.0, self.queues, all_queues=self.all_queues)
+        self.context = Context(
+            self.client,
+            self.now,
+            self.queues,
+            all_queues=self.all_queues,
+            oldest=self.oldest,
+            reading_since=self.reading_since,
+        )
         return self._collector.collect(self.context)
 
     def queue(self, place: int = 0) -> QueueEvents:
@@ -819,3 +835,95 @@ class TestJobNames:
         add_event(client, "active", 1)
         add_event(client, "completed", 1)
         assert self.by_name(follower) == {"later": 1}
+
+
+class Judged(Follower):
+    """The events collector with an SLO of the queue `q`, and the ages of its oldest jobs."""
+
+    def __init__(self, server: Any_, **options: object) -> None:
+        server.client().hset("bull:q:meta", "opts.maxLenEvents", 10_000)
+        slo = Slo(match="q", start_within="30s", objective=99.5)
+        super().__init__(server, "q", "other", slos=[slo], **options)
+        self.poll(0)
+        self.poll(0)
+
+    @property
+    def counts(self) -> SloCounts:
+        """The counts of the last poll."""
+        ((facts,),) = self.found.slos.values()
+        return facts.counts
+
+    def poll(self, waiting: float | None, after: float = 5.0, *, ages: bool = True) -> SloCounts:
+        """The counts after a poll that many seconds later, in which the oldest job is this old."""
+        self.now += after
+        if ages:
+            oldest = self.oldest
+            oldest.at, oldest.queues = self.now, self.queues
+            oldest.waiting, oldest.overdue, oldest.active = [waiting, 0], [0, 0], [0, 0]
+        self.found = self.collect()
+        assert list(self.found.slos) == [self.queues[0]]
+        return self.counts
+
+
+class TestSlos:
+    """The time between two polls that are both known, and the jobs in between."""
+
+    def test_a_stalled_queue_is_late_while_no_job_starts(self, server: Server) -> None:
+        judged = Judged(server)
+        assert judged.poll(28) == (0, 0, 10, 0)
+        assert judged.poll(33) == (0, 0, 15, 3)
+        assert judged.poll(38) == (0, 0, 20, 8)
+
+    def test_a_job_that_starts_late_is_late_and_the_time_is_not(self, server: Server) -> None:
+        judged, client = Judged(server), server.client()
+        begin = server_ms(server)
+        add_event(client, "waiting", entry_id=f"{begin}-0")
+        add_event(client, "active", entry_id=f"{begin + 31_000}-0")
+        assert judged.poll(60) == (1, 1, 10, 0)
+
+    @pytest.mark.parametrize("job_names", [False, True])
+    def test_a_start_after_an_unknown_wait_is_not_judged(
+        self, server: Server, *, job_names: bool
+    ) -> None:
+        judged = Judged(server, job_names=job_names)
+        add_event(server.client(), "active")
+        assert judged.poll(60) == (0, 0, 10, 0)
+
+    def test_lost_events_make_the_time_unknown(self, server: Server) -> None:
+        """One of them may be the start of a job."""
+        judged, client = Judged(server), server.client()
+        add_event(client, "waiting", 1)
+        judged.poll(20)
+        add_event(client, "active", 1)
+        add_event(client, "waiting", 2)
+        client.xtrim("bull:q:events", maxlen=0)
+        for _ in range(judged.passes_per_check):
+            before, after = judged.counts, judged.poll(20)
+            if judged.found.queues[judged.queues[0]].lost:
+                break
+        assert after == before
+        assert judged.poll(20).seconds == after.seconds + 5
+
+    def test_a_gap_between_polls_is_unknown(self, server: Server) -> None:
+        judged = Judged(server)
+        assert judged.poll(60, after=15.5) == (0, 0, 5, 0)
+        assert judged.poll(60, after=15) == (0, 0, 20, 15)
+
+    def test_a_poll_without_ages_is_unknown(self, server: Server) -> None:
+        """The queue collector failed, or Redis refuses its commands."""
+        judged = Judged(server)
+        assert judged.poll(60, ages=False) == (0, 0, 5, 0)
+        assert judged.poll(None) == (0, 0, 5, 0)
+        assert judged.poll(60) == (0, 0, 10, 5)
+
+    def test_another_reader_makes_the_time_unknown(self, server: Server) -> None:
+        judged = Judged(server)
+        judged.reading_since = 1.0
+        assert judged.poll(60) == (0, 0, 5, 0)
+
+    def test_a_queue_without_events_has_no_slo(self, server: Server) -> None:
+        judged = Judged(server)
+        server.client().hset("bull:q:meta", "opts.maxLenEvents", 0)
+        for _ in range(judged.passes_per_check):
+            found = judged.collect()
+        assert found.slos == {}

@@ -40,6 +40,7 @@ SWITCHES: Mapping[str, float] = {
     "bullmq_redis_info": 1,
     "bullmq_redis_master_link_up": 1,
     "bullmq_sync_check_success": 0,
+    "bullmq_slo_objective_ratio": 0.9,
 }
 """Gauges that are always 1, and those whose value decides whether a panel has data."""
 

@@ -22,6 +22,7 @@ VALUES = {
     "prefix": ".+",
     "queue": ".+",
     "job_name": ".*",
+    "slo": ".+",
 }
 """Values of the variables that select everything."""
 

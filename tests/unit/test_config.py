@@ -48,7 +48,7 @@ def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
     file = write(tmp_path, "listen: x\nqueues: {max: 0}\npoll: {interval: 1}\nfoo: 1\n")
     with pytest.raises(ConfigError) as caught:
         load(file, {"PORT": "http"})
-    known = "connections, events, history, listen, log, poll, queues, scaling, sync, web"
+    known = "connections, events, history, listen, log, poll, queues, scaling, slos, sync, web"
     assert str(caught.value).splitlines() == [
         f"5 errors in {file}",
         "  PORT: must be a port number up to 65535, not 'http'",
@@ -81,6 +81,28 @@ def test_wait_times_are_measured_from_a_millisecond() -> None:
     assert len(bounds) <= 12, "each bound is a series for every queue"
     for alert in ("JobsWaitingTooLong", "JobsWaitingFarTooLong"):
         assert threshold(alert, "above_seconds") in bounds
+
+
+def test_slos_have_names_and_apply_to_all_queues_that_match(tmp_path: Path) -> None:
+    text = """
+slos:
+  - {match: "mail*", start_within: 30s, objective: 99.5}
+  - {match: "mail-*", run_within: 1h30m, objective: 99}
+  - {match: "*", start_within: 0.25, objective: 50, name: anything}
+  - {match: "*", run_within: 500ms, objective: 50}
+"""
+    config = load(write(tmp_path, text), {})
+    assert [(slo.label, slo.target_seconds, slo.objective_ratio) for slo in config.slos] == [
+        ("mail-start-within-30s", 30, 0.995),
+        ("mail-run-within-90m", 5400, 0.99),
+        ("anything", 0.25, 0.5),
+        ("all-run-within-500ms", 0.5, 0.5),
+    ]
+    matching = {
+        name: [config.slos.index(slo) for slo in config.slos_of(name)]
+        for name in ("mail", "mail-eu", "sms")
+    }
+    assert matching == {"mail": [0, 2, 3], "mail-eu": [0, 1, 2, 3], "sms": [2, 3]}
 
 
 class TestEnvironment:

@@ -16,23 +16,28 @@ ROOT = Path(__file__).parents[2]
 SETTINGS: dict[str, DocumentedKey] = {
     each.path: each for group in groups() for each in group.settings
 }
+SLOS = [{"match": "mail*", "start_within": "30s", "objective": 99.5}]
 TARGETS = {"targets": {"etl-*": {"wait_seconds": 14400}}}
 SENTINEL = {"master": "m", "nodes": ["s:26379"]}
 
 
 def leaves(data: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf key of a configuration with its value; `<name>` stands for a connection's name."""
+    """Every leaf key of a configuration with its value; `<name>` stands for a connection's name,
+    and `[]` for the entries of a list.
+    """
     names = {"connections": "<name>", "queues.targets": "<pattern>"}
     for key, value in data.items():
         here = f"{path}.{names.get(path, key)}".removeprefix(".")
         if isinstance(value, dict) and value:
             yield from leaves(value, here)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            yield from leaves(value[0], f"{here}[]")
         else:
             yield here, value
 
 
 def is_example(path: str) -> bool:
-    return ".sentinel." in path or ".targets." in path
+    return ".sentinel." in path or ".targets." in path or path.startswith("slos[]")
 
 
 def effective(**environ: str) -> dict[str, Any]:
@@ -46,7 +51,8 @@ def test_docs_configuration_is_up_to_date() -> None:
 def test_the_reference_has_every_key(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     connection = {"url": "redis://h", "sentinel": SENTINEL}
-    file.write_text(yaml.safe_dump({"connections": {"a": connection}, "queues": TARGETS}))
+    content = {"connections": {"a": connection}, "queues": TARGETS, "slos": SLOS}
+    file.write_text(yaml.safe_dump(content))
     assert set(dict(leaves(load(file, {}).model_dump(mode="json")))) == set(SETTINGS)
 
 
@@ -54,8 +60,8 @@ def test_the_example_has_every_key() -> None:
     example = yaml.safe_load((ROOT / "config.yaml").read_text())
     sections = {path.rpartition(".")[0] for path in SETTINGS}
     known = {path for path, _ in leaves(example)}
-    assert known <= set(SETTINGS) | sections | {"queues.targets"}
-    # sentinel and targets have no defaults, so they are commented examples
+    assert known <= set(SETTINGS) | sections | {"queues.targets", "slos"}
+    # sentinel, targets and SLOs have no defaults, so they are commented examples
     assert {path for path in SETTINGS if not is_example(path)} <= known
 
 

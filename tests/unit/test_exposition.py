@@ -43,6 +43,8 @@ from exporter.state.snapshots import (
     QueueEvents,
     Reload,
     ServerFacts,
+    SloCounts,
+    SloFacts,
     Snapshot,
     SyncReport,
 )
@@ -127,9 +129,11 @@ def full(columns: Iterable[str] = EVERY_COLUMN) -> Snapshot:
     failures = {"timeout": FailureClass(2, 1, 2, b"7", b"timeout")}
     audit = Audit(2, 1e9, rebases={Rebase.CLEAN: 1})
     events = QueueEvents(40, 3, {"": jobs}, 1e9, failures, audit)
+    mail = queue_of("bull", "mail")
+    slo = SloFacts("mail-start", 0.995, 30, SloCounts(9, 1, 60.5, 2.25))
     facts = (
         table(["mail"], **values),
-        EventFacts({queue_of("bull", "mail"): events}, 0.5, 7),
+        EventFacts({mail: events}, 0.5, 7, {mail: (slo,)}),
         workers,
         server,
         found,
@@ -173,6 +177,39 @@ def test_new_targets_show_on_the_next_page() -> None:
         assert (
             value(parse(written.body(Variant(Format.TEXT, gzip=False)).decode()), name) == expected
         )
+
+
+def test_samples_of_slos() -> None:
+    samples = parse(page(full()))
+    shown = {
+        name.removeprefix("bullmq_slo_"): number
+        for (name, labels), number in samples.items()
+        if ("slo", "mail-start") in labels and ("queue", "mail") in labels
+    }
+    assert shown == {
+        "objective_ratio": 0.995,
+        "target_seconds": 30,
+        "jobs_total": 9,
+        "late_jobs_total": 1,
+        "seconds_total": 60.5,
+        "late_seconds_total": 2.25,
+    }
+
+
+def test_slos_are_of_the_queues_that_are_shown() -> None:
+    """And a page with another SLO has no sample of the previous one."""
+    writer, mail, sms = PageWriter(), queue_of("bull", "mail"), queue_of("bull", "sms")
+    for shown, name in ((mail, "a"), (sms, "b"), (mail, "b")):
+        slos = {queue: (SloFacts(name, 0.9, 30, SloCounts()),) for queue in (mail, sms)}
+        facts = EventFacts({}, 0.0, 0, slos)
+        written = writer.write(moment(snapshot("api", table([shown.name]), facts)))
+        samples = parse(written.body(Variant(Format.TEXT, gzip=False)).decode())
+        labels = {each for key, each in samples if key == "bullmq_slo_jobs_total"}
+        assert labels == {
+            frozenset(
+                {("connection", "api"), ("prefix", "bull"), ("queue", shown.name), ("slo", name)}
+            )
+        }
 
 
 @pytest.mark.parametrize("form", list(Format))

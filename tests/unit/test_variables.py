@@ -109,6 +109,8 @@ def test_every_setting_has_a_variable_or_is_a_mapping() -> None:
         "connections.<name>.url",
         *(f"queues.targets.<pattern>.{name}_seconds" for name in ("wait", "run", "silent")),
         "queues.targets.<pattern>.failure_ratio",
+        *(f"slos[].{name}" for name in ("match", "name", "start_within", "run_within")),
+        "slos[].objective",
         "sync.groups",
         "web.basic_auth_users",
         "web.links",

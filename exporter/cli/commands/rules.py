@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from exporter.cli import complete
-from exporter.cli.commands.shared import CONFIG_ERROR, fail
+from exporter.cli.commands.shared import CONFIG_ERROR, config_option, fail, loaded
 from exporter.cli.help_text import COMMAND_HELP
+
+if TYPE_CHECKING:
+    from exporter.rules import Objective
 
 
 @click.command("rules", epilog=COMMAND_HELP["rules"].epilog)
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(("prometheus", "prometheusrule")),
+    type=click.Choice(("prometheus", "prometheusrule", "grafana", "sloth", "openslo")),
     default="prometheus",
     show_default=True,
-    help="Print a rules file, or a PrometheusRule for the Prometheus operator.",
+    help="Print a rules file, a PrometheusRule for the Prometheus operator, or alerts that Grafana "
+    "manages; of the SLOs of the configuration, also a specification for Sloth or OpenSLO.",
 )
+@click.option("--slo", is_flag=True, help="Print only what is about SLOs.")
+@config_option
 @click.option("--list", "list_", is_flag=True, help="List the alerts and their settings.")
 @click.option(
     "--set",
@@ -64,9 +73,22 @@ from exporter.cli.help_text import COMMAND_HELP
     "--grafana-url", default="", metavar="URL", help="URL of Grafana, for dashboard links."
 )
 @click.option(
-    "--name", default="bullmq-exporter", show_default=True, help="Name of the PrometheusRule."
+    "--name",
+    default="bullmq-exporter",
+    show_default=True,
+    help="Name of the PrometheusRule, or of the service that has the SLOs.",
 )
 @click.option("--namespace", help="Namespace of the PrometheusRule.")
+@click.option(
+    "--folder", default="BullMQ", show_default=True, help="Folder of the alerts in Grafana."
+)
+@click.option(
+    "--datasource-uid",
+    default="prometheus",
+    show_default=True,
+    metavar="UID",
+    help="uid of the Prometheus data source in Grafana.",
+)
 def command(
     format_: str,
     changes: tuple[str, ...],
@@ -78,8 +100,12 @@ def command(
     grafana_url: str,
     name: str,
     namespace: str | None,
+    folder: str,
+    datasource_uid: str,
+    path: Path | None,
     *,
     list_: bool,
+    slo: bool,
 ) -> None:
     """Print alert and recording rules with your own thresholds."""
     from exporter.rules import (
@@ -87,24 +113,30 @@ def command(
         DEFAULT_RUNBOOK_URL,
         Options,
         RuleError,
+        about_slos,
         changed,
+        grafana_rules,
         is_placeholder,
         label_names,
         label_pairs,
+        openslo,
         prometheus_rule,
         rules_file,
         settings_table,
+        sloth,
         without,
     )
 
     try:
         alerts = without(changed(ALERTS, changes), unwanted)
+        alerts = about_slos(alerts) if slo else alerts
         options = Options(
             label_pairs(labels),
             label_names(keep),
             runbook_url or DEFAULT_RUNBOOK_URL,
             grafana_url,
             status_url,
+            only_slos=slo,
         )
     except RuleError as error:
         fail(str(error), CONFIG_ERROR)
@@ -118,5 +150,26 @@ def command(
         click.echo(settings_table(alerts))
     elif format_ == "prometheus":
         click.echo(rules_file(alerts, options), nl=False)
-    else:
+    elif format_ == "prometheusrule":
         click.echo(prometheus_rule(alerts, options, name, namespace), nl=False)
+    elif format_ == "grafana":
+        click.echo(grafana_rules(alerts, options, folder, datasource_uid), nl=False)
+    elif format_ == "sloth":
+        click.echo(sloth(_objectives(path), name, options.runbook_url), nl=False)
+    else:
+        click.echo(openslo(_objectives(path), name), nl=False)
+
+
+def _objectives(path: Path | None) -> list[Objective]:
+    """The SLOs of the configuration; exits with 2 if it is invalid, or has none."""
+    from exporter.rules import Objective
+
+    slos = loaded(path).slos
+    if not slos:
+        fail("the configuration has no slos; pass one that has any with --config", CONFIG_ERROR)
+    return [
+        Objective(
+            slo.label, slo.match, slo.start_within is not None, slo.target_seconds, slo.objective
+        )
+        for slo in slos
+    ]

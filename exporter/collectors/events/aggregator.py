@@ -14,6 +14,7 @@ from itertools import islice
 from typing import ClassVar, Final
 
 from exporter.collectors.events.balance import SCHEDULED, Balance
+from exporter.collectors.events.slos import QueueSlos
 from exporter.state.event_suspects import EventSuspects, Redeliveries
 from exporter.state.failures import FailureClasses
 from exporter.state.histogram import Buckets
@@ -47,11 +48,14 @@ class EventAggregator:
         suspects: EventSuspects | None = None,
         failures: FailureClasses | None = None,
         balance: Balance | None = None,
+        slos: QueueSlos | None = None,
     ) -> None:
         """`suspects` takes the jobs that are suspicious, `failures` the reasons of failures, if
-        they are wanted, and `balance` the rare events that change the number of unfinished jobs;
-        all job names of a queue share them."""
+        they are wanted, `balance` the rare events that change the number of unfinished jobs, and
+        `slos` how long jobs waited and ran, if the queue has any; all job names of a queue share
+        them."""
         self._failures = failures
+        self._slos = slos
         self._balance = Balance() if balance is None else balance
         self._suspects = EventSuspects(Redeliveries()) if suspects is None else suspects
         self.added = self.started = self.completed = self.failed = 0
@@ -110,6 +114,12 @@ class EventAggregator:
             self.retried += 1
             self._suspects.retried(job)
             self._runs[RETRIED].observe(_seconds(ran))
+            self._note_end(ran)
+
+    def _note_end(self, ms: float | None) -> None:
+        """A run ended after this time, or its start was not seen."""
+        if self._slos is not None:
+            self._slos.ended(ms)
 
     def reset(self) -> None:
         """Forget all jobs in flight: the stream was recreated, so job IDs start over."""
@@ -227,6 +237,8 @@ class EventAggregator:
         self._active[job] = at
         if ready is not None:
             self._wait.observe(_seconds(at - ready))
+        if self._slos is not None:
+            self._slos.started(None if ready is None else at - ready)
         if self._balance.before:
             self._balance.before.pop(job, None)
         if job[:7] == SCHEDULED:
@@ -242,6 +254,7 @@ class EventAggregator:
             self._runs[COMPLETED].observe(_seconds(at - started))
         else:
             self._balance.before.pop(job, None)
+        self._note_end(None if started is None else at - started)
 
     def _failed(self, job: bytes, at: int, fields: Sequence[bytes]) -> None:
         if self._possible_retry is not None:
@@ -257,10 +270,16 @@ class EventAggregator:
         self._put_back.discard(job)
         parent = job in self._parents
         self._parents.discard(job)
-        if started is None or (parent and at - started < _PARENT_MS):
-            return
-        if not reason.startswith(_STALLED_REASON) and field(fields, b"prev") != b"waiting-children":
-            self._runs[FAILED].observe(_seconds(at - started))
+        ran = None if started is None else at - started
+        if (
+            (parent and ran is not None and ran < _PARENT_MS)
+            or reason.startswith(_STALLED_REASON)
+            or field(fields, b"prev") == b"waiting-children"
+        ):
+            ran = None
+        if ran is not None:
+            self._runs[FAILED].observe(_seconds(ran))
+        self._note_end(ran)
 
     def _delayed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
         if self._possible_retry is not None:
@@ -275,6 +294,7 @@ class EventAggregator:
             self.retried += 1
             self._suspects.retried(job)
             self._runs[RETRIED].observe(_seconds(at - started))
+            self._note_end(at - started)
         else:
             self._balance.before.pop(job, None)
 
@@ -310,7 +330,8 @@ class EventAggregator:
             self.count_retry()
         self._ready.pop(job, None)
         self._put_back.discard(job)
-        self._active.pop(job, None)
+        if self._active.pop(job, None) is not None:
+            self._note_end(None)
         self._parents.discard(job)
 
     _HANDLERS: ClassVar[

@@ -13,6 +13,7 @@ from exporter.collectors.events.aggregator import (
     job_events,
 )
 from exporter.collectors.events.balance import Balance, Totals
+from exporter.collectors.events.slos import QueueSlos
 from exporter.parsing import MAX_LABEL_BYTES, OTHER
 from exporter.state.event_suspects import EventSuspects
 from exporter.state.failures import FailureClass, FailureClasses
@@ -205,6 +206,7 @@ class JobNameAggregator:
         "_failures",
         "_max_names",
         "_names",
+        "_slos",
         "_suspects",
         "balance",
         "lost",
@@ -221,6 +223,7 @@ class JobNameAggregator:
         suspects: EventSuspects | None = None,
         failures: FailureClasses | None = None,
         balance: Balance | None = None,
+        slos: QueueSlos | None = None,
     ) -> None:
         self.read = self.lost = self.oversized = self.unread_until_ms = 0
         self.balance = Balance() if balance is None else balance
@@ -228,6 +231,7 @@ class JobNameAggregator:
         self._max_names = max_names
         self._suspects = suspects
         self._failures = failures
+        self._slos = slos
         self._by_name: dict[str, EventAggregator] = {}
         self._names: dict[bytes, str] = {}
 
@@ -337,7 +341,7 @@ class JobNameAggregator:
             aggregator = self._by_name.get(name)
         if aggregator is None:
             aggregator = self._by_name[name] = EventAggregator(
-                *self._bounds, self._suspects, self._failures, self.balance
+                *self._bounds, self._suspects, self._failures, self.balance, self._slos
             )
         return aggregator
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Final
 
 from exporter.bullmq import DEFAULT_MAX_EVENTS, Queue, may_have_markers
@@ -20,8 +21,10 @@ from exporter.collectors.events.by_job_name import (
     TotalAggregator,
 )
 from exporter.collectors.events.positions import count_losses, locate, look_up_ends
+from exporter.collectors.events.slo_time import SloTime
+from exporter.collectors.events.slos import QueueSlos
 from exporter.collectors.events.streams import FIRST_ID, Limit, Stream, StreamReader, id_ms
-from exporter.config.models import Events
+from exporter.config.models import Events, Slo
 from exporter.connection import Command, Metadata, is_field_list
 from exporter.parsing import MAX_LABEL_BYTES, OTHER, is_digits
 from exporter.state.event_suspects import EventSuspects, Redeliveries
@@ -47,8 +50,18 @@ class EventsCollector:
     name = "events"
     scope = Scope.DATABASE
 
-    def __init__(self, options: Events, poll_interval: float) -> None:
+    def __init__(
+        self,
+        options: Events,
+        poll_interval: float,
+        slos_of: Callable[[str], Sequence[Slo]] = lambda _: (),
+        stale_after: float = inf,
+    ) -> None:
+        """`slos_of` returns the SLOs of a queue by its name; time between polls that are more than
+        `stale_after` apart is unknown."""
         self._options = options
+        self._slos_of = slos_of
+        self._slo_time = SloTime(stale_after)
         self._budget = poll_interval * _BUDGET_SHARE
         self._max_events = max(1, int(poll_interval * _EVENTS_PER_SECOND))
         self._shares = max(1, round(_CHECK_SECONDS / poll_interval))
@@ -99,7 +112,8 @@ class EventsCollector:
         context.event_times.suspects = self._suspects
         if self._changed:
             self._shown, self._changed = dict(self._frozen), False
-        return EventFacts(self._shown, _lag(context, behind), self._dropped)
+        slos = self._slo_time.advance(context, behind)
+        return EventFacts(self._shown, _lag(context, behind), self._dropped, slos)
 
     def _check_continuity(self, context: Context) -> None:
         """Locate the streams again if another connection has read them, or on another server."""
@@ -107,6 +121,7 @@ class EventsCollector:
         if context.reading_since != self._reading_since:
             self._since_ms = _server_time_ms(context)
             self._reading_since = context.reading_since
+            self._slo_time.forget()
             # continue at the end: another connection has counted what came before
             for stream in self._all:
                 stream.aggregator.reset()
@@ -143,6 +158,7 @@ class EventsCollector:
         for key in self._reader.updated.keys() - keys:
             del self._reader.updated[key]
         self._new = [stream for stream in self._all if not stream.located]
+        self._slo_time.follow(self._all)
         self._follow()
 
     def _note_departed(self, streams: Iterable[Stream]) -> None:
@@ -160,18 +176,21 @@ class EventsCollector:
         wanted = options.failure_classes
         reasons = FailureClasses(options.max_failure_classes) if wanted else None
         suspects = EventSuspects(self._redeliveries, reasons)
-        aggregator, since_ms = self._aggregator(suspects), self._watched_since(queue)
-        return Stream(queue, queue.key + b"events", aggregator, suspects, since_ms)
+        matching = self._slos_of(queue.name)
+        slos = QueueSlos(matching) if matching else None
+        aggregator, since_ms = self._aggregator(suspects, slos), self._watched_since(queue)
+        return Stream(queue, queue.key + b"events", aggregator, suspects, since_ms, slos=slos)
 
-    def _aggregator(self, suspects: EventSuspects) -> StreamAggregator:
+    def _aggregator(self, suspects: EventSuspects, slos: QueueSlos | None) -> StreamAggregator:
         options = self._options
         bounds = (options.wait_buckets, options.run_buckets)
         wanted = options.failure_classes
         failures = FailureClasses(options.max_failure_classes) if wanted else None
         balance = Balance()
         if options.job_names:
-            return JobNameAggregator(*bounds, options.max_job_names, suspects, failures, balance)
-        create = partial(EventAggregator, *bounds, suspects, failures, balance)
+            names = options.max_job_names
+            return JobNameAggregator(*bounds, names, suspects, failures, balance, slos)
+        create = partial(EventAggregator, *bounds, suspects, failures, balance, slos)
         return TotalAggregator(create, self._empty, failures, balance)
 
     def _watched_since(self, queue: Queue) -> float:
@@ -196,7 +215,7 @@ class EventsCollector:
         for stream, before in zip(known, enabled_before, strict=True):
             if stream.enabled and not before:  # what was written meanwhile was not to be counted
                 stream.position, stream.located, stream.since_ms = None, False, float("inf")
-                stream.aggregator = self._aggregator(stream.suspects)
+                stream.aggregator = self._aggregator(stream.suspects, stream.slos)
         if new or enabled_before != [stream.enabled for stream in known]:
             self._new = [stream for stream in self._all if not stream.located]
             self._other_server = self._other_server and bool(self._new)

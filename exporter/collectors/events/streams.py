@@ -15,6 +15,7 @@ from exporter.collectors.events.aggregator import Entry
 from exporter.collectors.events.balance import Totals
 from exporter.collectors.events.by_job_name import StreamAggregator
 from exporter.collectors.events.ledger import Count, Ledger
+from exporter.collectors.events.slos import QueueSlos
 from exporter.connection import (
     KEY,
     Command,
@@ -106,6 +107,8 @@ class Stream:
     """The totals at `end`, once an entry after it was read."""
     packed: dict[int, bytes] = field(default_factory=dict)
     """Packed commands that count the jobs, by their number."""
+    slos: QueueSlos | None = None
+    """Filled by the aggregator, and with time by the collector; None if the queue has no SLO."""
 
     @property
     def all_seen(self) -> bool:

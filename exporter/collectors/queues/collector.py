@@ -15,10 +15,12 @@ from exporter.collectors.queues.phases import Columns, read_batch
 from exporter.collectors.queues.rotation import Rotation
 from exporter.collectors.queues.states import UNFINISHED
 from exporter.collectors.queues.subjects import COLUMNS
+from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE
 from exporter.collectors.queues.subjects.events_stream import EVENTS_STREAM_LENGTH
 from exporter.collectors.queues.subjects.finished import COMPLETED, FAILED
 from exporter.collectors.queues.subjects.prioritized import PRIORITIZED
-from exporter.collectors.queues.subjects.waiting import WAITING
+from exporter.collectors.queues.subjects.scheduled import DELAYED_OVERDUE_SECONDS
+from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING, WAITING
 from exporter.state.kept import KeptColumns
 from exporter.state.queue_table import Column, QueueTable
 
@@ -59,6 +61,7 @@ class QueueCollector:
             self._exists, self._shown = exists, tuple(compress(self._queues, exists))
         self._note_unfinished(context, [columns for _, columns in batches])
         columns = self._table([columns for _, columns in batches])
+        self._note_oldest(context, columns)
         parts = columns[WAITING], columns[PRIORITIZED]
         ready, at_least = sums(*parts), known_sums(*parts)
         kept = KeptColumns(columns[COMPLETED], columns[FAILED])
@@ -95,6 +98,13 @@ class QueueCollector:
         known = context.unfinished
         known.queues, known.jobs = self._queues, jobs
         known.events = joined(EVENTS_STREAM_LENGTH)
+
+    def _note_oldest(self, context: Context, columns: Columns) -> None:
+        """Note the ages of the oldest jobs, for the SLOs."""
+        known = context.oldest
+        known.at, known.queues = context.now, self._shown
+        known.waiting, known.active = columns[OLDEST_WAITING], columns[OLDEST_ACTIVE]
+        known.overdue = columns[DELAYED_OVERDUE_SECONDS]
 
     def _table(self, batches: Sequence[Columns]) -> Columns:
         """The columns of all batches joined, without queues that do not exist."""
