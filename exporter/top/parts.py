@@ -31,7 +31,7 @@ def between(left: Text, right: str, width: int) -> Text:
 
 def title(text: str, clock: str, width: int) -> Text:
     """The first line."""
-    line = Text("bullmq-exporter top", style="bold")
+    line = Text("BullMQ", style="bold")
     line.append(f"  {text}", style="not bold")
     return between(line, clock, width)
 

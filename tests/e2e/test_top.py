@@ -85,7 +85,7 @@ def test_the_keys(config: Path, terminal: Screen) -> None:
 
     terminal.press("q")
     terminal.wait("tests$")
-    terminal.wait_gone("bullmq-exporter top")
+    terminal.wait_gone("sorted by")
     assert terminal.state() == RESTORED
     assert terminal.settings() == before
 
