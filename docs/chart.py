@@ -53,7 +53,7 @@ def _rules() -> str:
         grafana_url="%{grafana}",
         status_url="%{status}",
     )
-    recordings, alerts = groups([_left_open(alert) for alert in ALERTS], options)["groups"]
+    *recordings, alerts = groups([_left_open(alert) for alert in ALERTS], options)["groups"]
     named = [
         {
             "name": alert.name,
@@ -62,7 +62,7 @@ def _rules() -> str:
         }
         for alert, rule in zip(ALERTS, alerts["rules"], strict=True)
     ]
-    content = {"recordings": recordings["rules"], "alerts": named}
+    content = {"recordings": recordings, "alerts": named}
     return "# Generated from exporter/rules/ by make docs.\n" + yaml.safe_dump(
         content, sort_keys=False, width=100_000, allow_unicode=True
     )

@@ -25,6 +25,7 @@ REASONS = {
     "cosign": "needs a release",
     "systemctl": "needs systemd",
     "demo": "needs the extra `demo`; tests/e2e/test_demo*.py run it",
+    "top": "needs a terminal; tests/e2e/test_top.py drives it",
     "zsh": "needs zsh",
     "fish": "needs fish",
 }
