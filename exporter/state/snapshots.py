@@ -168,6 +168,8 @@ class Snapshot:
     """The error with which the reached server answers PING: MISCONF if it refuses writes."""
     reports: Mapping[str, CollectorReport]
     facts: Mapping[type, Dated]
+    since: float | None = None
+    """Unix time since when the counters of the connection count, if that is known."""
     discovery_redis_seconds: float = 0.0
     """Redis' time for discovery so far, at a microsecond for each key that SCAN looks at."""
 
@@ -212,6 +214,8 @@ class Pair:
     """Unix time of the test's end."""
     runs: int = 0
     failures: int = 0
+    since: float | None = None
+    """Unix time before the first of these runs."""
 
     @property
     def passed(self) -> bool | None:

@@ -36,7 +36,14 @@ def test_promtool_accepts_the_page(server: Server) -> None:
     [
         # the newest asks for one of them after the other
         (PROMETHEUS, {"bullmq": ""}),
-        (NEWEST_PROMETHEUS, {"text": "PrometheusText0.0.4", "open": "OpenMetricsText1.0.0"}),
+        (
+            NEWEST_PROMETHEUS,
+            {
+                "text": "PrometheusText0.0.4",
+                "open": "OpenMetricsText1.0.0",
+                "protobuf": "PrometheusProto",
+            },
+        ),
     ],
 )
 def test_prometheus_scrapes_all_names(
