@@ -19,7 +19,13 @@ from exporter.exposition.rows import Rows
 from exporter.exposition.sample_column import SampleColumn
 from exporter.exposition.samples import Samples, Single
 from exporter.metrics import Family
-from exporter.state.snapshots import EventFacts, Histogram, JobEvents, QueueEvents
+from exporter.state.snapshots import (
+    EventFacts,
+    Histogram,
+    JobEvents,
+    NativeBuckets,
+    QueueEvents,
+)
 from exporter.state.unfinished_jobs import Audit, Rebase
 
 _COUNTERS = (
@@ -208,7 +214,10 @@ def _without_durations(jobs: JobEvents) -> JobEvents:
 
 
 def _empty(histogram: Histogram) -> Histogram:
-    return Histogram(histogram.bounds, (0,) * len(histogram.counts), 0.0, 0)
+    native = histogram.native
+    if native is not None:
+        native = NativeBuckets(native.schema, 0, {})
+    return Histogram(histogram.bounds, (0,) * len(histogram.counts), 0.0, 0, native)
 
 
 class EventWriter:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
-from exporter.exposition.protobuf import double, message, timestamp, varint
+from exporter.exposition.protobuf import double, message, signed, timestamp, varint
 from exporter.exposition.text import number
-from exporter.state.snapshots import Histogram
+from exporter.state.histogram import ZERO_THRESHOLD
+from exporter.state.snapshots import Histogram, NativeBuckets
 
-_LABELS = "\0"
+_MAX_GAP: Final = 2
+_LABELS: Final = "\0"
 """Placeholder for the labels in a template. They are filled in last, since they may contain %."""
 
 
@@ -33,12 +36,15 @@ def histogram_message(histogram: Histogram, created: float | None) -> bytes:
     """The Histogram message; `created` is the Unix time since when it counts, if that is known.
 
     Its fields: sample_count 1, sample_sum 2, bucket 3 (repeated, with cumulative_count 1 and
-    upper_bound 2), created_timestamp 15. The bucket of all observations is implied.
+    upper_bound 2), those of `_native_fields`, created_timestamp 15. The bucket of all observations
+    is implied.
     """
     fields = [b"\x08", varint(histogram.count), b"\x11", double(histogram.sum)]
     for count, bound in zip(histogram.counts, _bounds(histogram.bounds), strict=True):
         content = b"\x08" + varint(count) + bound
         fields += (b"\x1a", varint(len(content)), content)
+    if histogram.native is not None:
+        fields.append(_native_fields(histogram.native))
     if created is not None:
         fields.append(message(b"\x7a", timestamp(created)))
     return b"".join(fields)
@@ -47,3 +53,45 @@ def histogram_message(histogram: Histogram, created: float | None) -> bytes:
 @lru_cache(maxsize=64)
 def _bounds(bounds: tuple[float, ...]) -> tuple[bytes, ...]:
     return tuple(b"\x11" + double(bound) for bound in bounds)
+
+
+def _native_fields(native: NativeBuckets) -> bytes:
+    """The native buckets: schema 5, zero_threshold 6, zero_count 7, positive_span 12 (repeated,
+    with offset 1 and length 2), positive_delta 13.
+
+    A span is a run of buckets; its offset is the distance from the end of the one before, of the
+    first one from bucket 0. The deltas are the differences of the buckets' counts, over all spans.
+    """
+    fields = [_native_head(native.schema), b"\x38", varint(native.zeros)]
+    counts = native.counts
+    deltas = bytearray()
+    last = end = length = 0
+    offset = 0
+    for index in sorted(counts):
+        gap = index - end
+        if gap > _MAX_GAP or not deltas:
+            if length:
+                fields.append(_span(offset, length))
+            offset, length = gap, 0
+        else:
+            for _ in range(gap):  # an empty bucket takes less than another span
+                deltas += signed(-last)
+                last = 0
+            length += gap
+        count = counts[index]
+        deltas += signed(count - last)
+        last, end = count, index + 1
+        length += 1
+    # without observations, an empty span says that the histogram is a native one
+    fields += (_span(offset, length), message(b"\x6a", deltas))
+    return b"".join(fields)
+
+
+@lru_cache(maxsize=16)
+def _native_head(schema: int) -> bytes:
+    return b"\x28" + signed(schema) + b"\x31" + double(ZERO_THRESHOLD)
+
+
+@lru_cache(maxsize=1024)
+def _span(offset: int, length: int) -> bytes:
+    return message(b"\x62", b"\x08" + signed(offset) + b"\x10" + varint(length))

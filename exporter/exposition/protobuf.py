@@ -46,6 +46,11 @@ def varint(number: int) -> bytes:
     return bytes(encoded)
 
 
+def signed(number: int) -> bytes:
+    """A number of type sint: 0, -1, 1, -2, … as 0, 1, 2, 3, …"""
+    return varint(number * 2 if number >= 0 else -number * 2 - 1)
+
+
 _ONE_BYTE: Final = tuple(bytes([number]) for number in range(0x80))
 
 
@@ -54,7 +59,7 @@ def double(value: float) -> bytes:
     return _double(value)
 
 
-def message(tag: bytes, content: bytes) -> bytes:
+def message(tag: bytes, content: bytes | bytearray) -> bytes:
     """A field that is a message or a string."""
     return tag + varint(len(content)) + content
 

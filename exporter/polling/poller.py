@@ -48,7 +48,9 @@ class Poller:
         self._discovery = Discovery(config.queues)
         self._store = store
         self._since = time.time()
-        self._supervisor = ConnectionSupervisor(client, names[0], config.poll.interval_seconds)
+        self._supervisor = ConnectionSupervisor(
+            client, names[0], config.poll.interval_seconds, config.events
+        )
         self._recorder = Recorder(names[0])
         self._pacer = DiscoveryPacer(self._discovery, client, self._recorder, config.queues)
         self._discovered = Discovered((), {})

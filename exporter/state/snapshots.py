@@ -43,6 +43,17 @@ class Discovered:
 
 
 @dataclass(frozen=True, slots=True)
+class NativeBuckets:
+    """The buckets of a native histogram, as in `state.histogram`."""
+
+    schema: int
+    zeros: int
+    """Number of observations that count as 0."""
+    counts: Mapping[int, int]
+    """Number of observations in each bucket that has any, by its index."""
+
+
+@dataclass(frozen=True, slots=True)
 class Histogram:
     """A cumulative histogram: counts by upper bound, with the sum and count of all observations."""
 
@@ -51,6 +62,8 @@ class Histogram:
     """Number of observations up to each bound."""
     sum: float
     count: int
+    native: NativeBuckets | None = None
+    """The same observations in native buckets, if these are kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,10 +47,12 @@ class EventAggregator:
         suspects: EventSuspects | None = None,
         failures: FailureClasses | None = None,
         balance: Balance | None = None,
+        *,
+        native: bool = False,
     ) -> None:
         """`suspects` takes the jobs that are suspicious, `failures` the reasons of failures, if
         they are wanted, and `balance` the rare events that change the number of unfinished jobs;
-        all job names of a queue share them."""
+        all job names of a queue share them. `native` is whether to keep native buckets."""
         self._failures = failures
         self._balance = Balance() if balance is None else balance
         self._suspects = EventSuspects(Redeliveries()) if suspects is None else suspects
@@ -60,8 +62,8 @@ class EventAggregator:
         """Unix ms of the last `active` event; 0 before the first."""
         self.last_added_ms = 0
         """Unix ms of the last `added` event; 0 before the first."""
-        self._wait = Buckets(wait_bounds)
-        self._runs = {outcome: Buckets(run_bounds) for outcome in OUTCOMES}
+        self._wait = Buckets(wait_bounds, native=native)
+        self._runs = {outcome: Buckets(run_bounds, native=native) for outcome in OUTCOMES}
         # ordered: the first entry of a dict that had many first entries removed is slow to find
         self._ready: OrderedDict[bytes, int] = OrderedDict()
         self._active: OrderedDict[bytes, int] = OrderedDict()
@@ -109,7 +111,7 @@ class EventAggregator:
             self._possible_retry = None
             self.retried += 1
             self._suspects.retried(job)
-            self._runs[RETRIED].observe(_seconds(ran))
+            self._runs[RETRIED].observe(ran)
 
     def reset(self) -> None:
         """Forget all jobs in flight: the stream was recreated, so job IDs start over."""
@@ -226,7 +228,7 @@ class EventAggregator:
         self._put_back.discard(job)
         self._active[job] = at
         if ready is not None:
-            self._wait.observe(_seconds(at - ready))
+            self._wait.observe(at - ready)
         if self._balance.before:
             self._balance.before.pop(job, None)
         if job[:7] == SCHEDULED:
@@ -239,7 +241,7 @@ class EventAggregator:
         started = self._active.pop(job, None)
         self._parents.discard(job)
         if started is not None:
-            self._runs[COMPLETED].observe(_seconds(at - started))
+            self._runs[COMPLETED].observe(at - started)
         else:
             self._balance.before.pop(job, None)
 
@@ -260,7 +262,7 @@ class EventAggregator:
         if started is None or (parent and at - started < _PARENT_MS):
             return
         if not reason.startswith(_STALLED_REASON) and field(fields, b"prev") != b"waiting-children":
-            self._runs[FAILED].observe(_seconds(at - started))
+            self._runs[FAILED].observe(at - started)
 
     def _delayed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
         if self._possible_retry is not None:
@@ -274,7 +276,7 @@ class EventAggregator:
         if started is not None:
             self.retried += 1
             self._suspects.retried(job)
-            self._runs[RETRIED].observe(_seconds(at - started))
+            self._runs[RETRIED].observe(at - started)
         else:
             self._balance.before.pop(job, None)
 
@@ -329,11 +331,6 @@ class EventAggregator:
         CLEANED: _cleaned,
         b"waiting-children": _left,
     }
-
-
-def _seconds(ms: float) -> float:
-    """A duration; 0 if the clock went backwards."""
-    return ms / 1000 if ms > 0 else 0.0
 
 
 def field(fields: Sequence[bytes], name: bytes) -> bytes | None:

@@ -205,6 +205,7 @@ class JobNameAggregator:
         "_failures",
         "_max_names",
         "_names",
+        "_native",
         "_suspects",
         "balance",
         "lost",
@@ -221,10 +222,13 @@ class JobNameAggregator:
         suspects: EventSuspects | None = None,
         failures: FailureClasses | None = None,
         balance: Balance | None = None,
+        *,
+        native: bool = False,
     ) -> None:
         self.read = self.lost = self.oversized = self.unread_until_ms = 0
         self.balance = Balance() if balance is None else balance
         self._bounds = (wait_bounds, run_bounds)
+        self._native = native
         self._max_names = max_names
         self._suspects = suspects
         self._failures = failures
@@ -337,7 +341,11 @@ class JobNameAggregator:
             aggregator = self._by_name.get(name)
         if aggregator is None:
             aggregator = self._by_name[name] = EventAggregator(
-                *self._bounds, self._suspects, self._failures, self.balance
+                *self._bounds,
+                self._suspects,
+                self._failures,
+                self.balance,
+                native=self._native,
             )
         return aggregator
 
