@@ -163,7 +163,7 @@ class _Starts:
         new = {
             queue: _begun_with(each, begun.get(queue), at)
             for queue, each in events.items()
-            if not begun.get(queue, _NOT_BEGUN).covers(each)
+            if queue not in begun or not begun[queue].covers(each)
         }
         gone = [queue for queue in begun if queue not in queues]
         if not new and not gone:

@@ -3,16 +3,22 @@ ones that they make of classic ones."""
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import math
 import random
+import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import redis
+import yaml
 
+from exporter.config.models import Events
 from tests.support.daemon import Daemon, daemon
+from tests.support.dashboards import FILES, VALUES, filled, load, targets
 from tests.support.pages import value
 from tests.support.prometheus import NEWEST_PROMETHEUS, PROMETHEUS, Prometheus, prometheus
 from tests.support.redis_data import add_queues
@@ -23,6 +29,8 @@ CONFIG = """
 poll: {{interval_seconds: 0.3, stale_after_seconds: 30}}
 connections: {{api: {{url: "{url}"}}}}
 """
+RULES = Path("prometheus/bullmq.rules.yml")
+MIGRATION = Path("prometheus/migration")
 FLAG = "--enable-feature=native-histograms"
 WORLDS: Mapping[str, tuple[str, tuple[str, ...], Mapping[str, object]]] = {
     "classic": (NEWEST_PROMETHEUS, (), {}),
@@ -107,7 +115,7 @@ def worlds(
             prometheus(
                 tmp_path_factory.mktemp("prometheus"),
                 targets,
-                "",
+                RULES.read_text(),
                 *arguments,
                 program=program,
                 scraping=scraping,
@@ -143,6 +151,44 @@ def test_a_native_histogram_is_one_series(worlds: Mapping[str, Prometheus], worl
     for name in (WAIT, RUN, "bullmq_connection_ping_seconds"):
         assert worlds[world].query(f"histogram_count({name})")
         assert not worlds[world].query(f"{{__name__=~'{name}_.+'}}")
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("name", [WAIT, RUN])
+def test_recording_rules_have_a_value(
+    worlds: Mapping[str, Prometheus], durations: Durations, world: str, name: str
+) -> None:
+    """Of classic buckets it is as exact as their bounds."""
+    found = wait_for(lambda: p95(worlds[world], name), "the rule was evaluated")
+    exact = durations.exact(0.95, name)
+    if world in NATIVE:
+        assert found == pytest.approx(exact, rel=0.05)
+    else:
+        bounds = {WAIT: Events().wait_buckets, RUN: Events().run_buckets}[name]
+        place = bisect.bisect_left(bounds, exact)
+        assert bounds[place - 1] <= found <= bounds[place]
+
+
+def p95(prom: Prometheus, name: str) -> float | None:
+    """The recorded quantile once it is a number: without increase yet, it is not."""
+    found = prom.value(f"queue:{name}:p95_5m")
+    return None if found is None or math.isnan(found) else found
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_every_query_for_a_histogram_has_a_value(
+    worlds: Mapping[str, Prometheus], world: str
+) -> None:
+    """Those of the dashboards, and of the rules with the metric names of other exporters."""
+    values = VALUES | {"__rate_interval": "5m"}
+    queries = [filled(t["expr"], values) for file in FILES for _, t in targets(load(file))]
+    rules = [yaml.safe_load(file.read_text()) for file in MIGRATION.glob("*.yml")]
+    groups = [group for file in rules for group in file["groups"]]
+    queries += [rule["expr"] for group in groups for rule in group["rules"]]
+    asking = [expr for expr in queries if re.search("_(job_wait|job_run|ping)_seconds", expr)]
+    assert len(asking) > 20
+    for expr in asking:
+        assert worlds[world].get("query", query=expr)["result"], expr
 
 
 def test_sums_equal_those_of_the_raw_events(

@@ -110,6 +110,13 @@ class TestSeriesStartAtZero:
         facts = EventFacts(facts.queues, 0.0, 0)
         assert {self.ADDED % (b"a", 3), self.READ % 3} <= self.page(writer, facts)
 
+    def test_a_queue_without_events_has_a_beginning_too(self) -> None:
+        """With job names, it has no series of jobs yet."""
+        writer, empty = EventWriter("api"), EventFacts({self.QUEUE: QueueEvents(0, 0, {})}, 0.0, 0)
+        assert self.READ % 0 in self.page(writer, empty)
+        expected = {self.ADDED % (b"a", 0), self.READ % 3, self.TIMED.replace(b'""', b'"a"') % 0}
+        assert expected <= self.page(writer, self.facts(a=3))
+
     def test_a_later_job_name_starts_at_zero(self) -> None:
         writer = EventWriter("api")
         self.page(writer, self.facts(a=3))
