@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
 from typing import Final, NamedTuple
 
 from exporter import metrics
@@ -94,16 +95,24 @@ class _Group(CompressedSamples):
         self.metrics: Sequence[_Metrics] = ()
         """Of each row, once they were needed."""
 
-    def _encode(self, form: Format) -> bytes:
-        return self._protobuf() if form is Format.PROTOBUF else self._text()
+    @cached_property
+    def has_exemplars(self) -> bool:
+        return any(
+            histogram.exemplar is not None
+            for row in self.rows
+            for histogram in row.histograms(self._family).values()
+        )
 
-    def _text(self) -> bytes:
+    def _encode(self, form: Format) -> bytes:
+        return self._protobuf() if form is Format.PROTOBUF else self._text(form)
+
+    def _text(self, form: Format) -> bytes:
         name, texts = self._family.name, self._group.source.text
         lines = []
         for place, row in zip(self._group.places, self.rows, strict=True):
             for outcome, histogram in row.histograms(self._family).items():
                 label = f',outcome="{outcome}"' if outcome else ""
-                lines.append(histogram_lines(name, f"{texts[place]}{label}", histogram))
+                lines.append(histogram_lines(name, f"{texts[place]}{label}", histogram, form))
         return "".join(lines).encode("utf-8", "replace")
 
     def _protobuf(self) -> bytes:
@@ -111,15 +120,16 @@ class _Group(CompressedSamples):
         before: Sequence[_Metrics | None] = kept
         if [each.row.labels for each in kept] != [row.labels for row in self.rows]:
             before = [None] * len(self.rows)
-        self.metrics = list(map(self._metrics_of, self._group.places, self.rows, before))
+        self.metrics = [
+            known if known is not None and known.row == row else self._metrics_of(place, row, known)
+            for place, row, known in zip(self._group.places, self.rows, before, strict=True)
+        ]
         self._before = ()
         return b"".join([each for metrics in self.metrics for each in metrics.encoded])
 
     def _metrics_of(self, place: int, row: Row, before: _Metrics | None) -> _Metrics:
         """The row's metrics; those of histograms without new observations are copied."""
         if before is not None and before.row.created == row.created:
-            if before.row.jobs is row.jobs:
-                return before
             old = before.row.histograms(self._family)
             known = dict(zip(old, before.encoded, strict=True))
         else:
@@ -137,5 +147,10 @@ class _Group(CompressedSamples):
 
     @staticmethod
     def _metric(labels: bytes, outcome: str, histogram: Histogram, created: float) -> bytes:
-        labels += protobuf.label_pairs(_OUTCOME, (outcome,))
+        labels += _outcome_pair(outcome)
         return protobuf.histogram_metric(labels, histogram_message(histogram, created))
+
+
+@lru_cache(maxsize=8)
+def _outcome_pair(outcome: str) -> bytes:
+    return protobuf.label_pairs(_OUTCOME, (outcome,))

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from functools import lru_cache
 from typing import Final
 
-from exporter.exposition.protobuf import double, message, signed, timestamp, varint
+from exporter.exposition.formats import Format
+from exporter.exposition.protobuf import (
+    double,
+    exact_timestamp,
+    label_pairs,
+    message,
+    signed,
+    timestamp,
+    varint,
+)
 from exporter.exposition.text import number
 from exporter.state.histogram import ZERO_THRESHOLD
-from exporter.state.snapshots import Histogram, NativeBuckets
+from exporter.state.snapshots import Exemplar, Histogram, NativeBuckets
 
 _MAX_GAP: Final = 2
+_JOB_ID: Final = "job_id"
 _LABELS: Final = "\0"
 """Placeholder for the labels in a template. They are filled in last, since they may contain %."""
 
 
-def histogram_lines(name: str, label_text: str, histogram: Histogram) -> str:
-    """All lines of a histogram with these labels."""
-    counts, total = histogram.counts, histogram.count
-    text = _template(name, histogram.bounds) % (*counts, total, number(histogram.sum), total)
+def histogram_lines(name: str, label_text: str, histogram: Histogram, form: Format) -> str:
+    """All lines of a histogram with these labels, in a text format."""
+    total = histogram.count
+    counts: list[object] = [*histogram.counts, total]
+    exemplar = histogram.exemplar
+    if exemplar is not None and form is Format.OPENMETRICS:
+        bucket = bisect_left(histogram.bounds, exemplar.seconds)
+        counts[bucket] = f"{counts[bucket]} {_exemplar_text(exemplar)}"
+    text = _template(name, histogram.bounds) % (*counts, number(histogram.sum), total)
     return text.replace(_LABELS, label_text)
+
+
+def _exemplar_text(exemplar: Exemplar) -> str:
+    """As in OpenMetrics, after the value of a bucket."""
+    label = f'{_JOB_ID}="{exemplar.job_id}"'
+    return f"# {{{label}}} {number(exemplar.seconds)} {exemplar.time:.3f}"
 
 
 @lru_cache(maxsize=64)
@@ -35,19 +57,45 @@ def _template(name: str, bounds: tuple[float, ...]) -> str:
 def histogram_message(histogram: Histogram, created: float | None) -> bytes:
     """The Histogram message; `created` is the Unix time since when it counts, if that is known.
 
-    Its fields: sample_count 1, sample_sum 2, bucket 3 (repeated, with cumulative_count 1 and
-    upper_bound 2), those of `_native_fields`, created_timestamp 15. The bucket of all observations
-    is implied.
+    Its fields: sample_count 1, sample_sum 2, bucket 3 (repeated, with cumulative_count 1,
+    upper_bound 2 and exemplar 3), those of `_native_fields`, created_timestamp 15, exemplars 16.
+    The bucket of all observations is implied. Prometheus looks for exemplars in the buckets, too.
     """
     fields = [b"\x08", varint(histogram.count), b"\x11", double(histogram.sum)]
-    for count, bound in zip(histogram.counts, _bounds(histogram.bounds), strict=True):
+    exemplar = histogram.exemplar
+    place = -1
+    if exemplar is not None and histogram.bounds:
+        place = bisect_left(histogram.bounds, exemplar.seconds)
+    counts, bounds = histogram.counts, _bounds(histogram.bounds)
+    if exemplar is not None and place == len(bounds):
+        counts, bounds = (*counts, histogram.count), (*bounds, _INFINITE)
+    for bucket, (count, bound) in enumerate(zip(counts, bounds, strict=True)):
         content = b"\x08" + varint(count) + bound
+        if exemplar is not None and bucket == place:
+            content += message(b"\x1a", _exemplar(exemplar))
         fields += (b"\x1a", varint(len(content)), content)
+    if exemplar is not None and place < 0:
+        fields.append(message(b"\x82\x01", _exemplar(exemplar)))
     if histogram.native is not None:
         fields.append(_native_fields(histogram.native))
     if created is not None:
         fields.append(message(b"\x7a", timestamp(created)))
     return b"".join(fields)
+
+
+def _exemplar(exemplar: Exemplar) -> bytes:
+    """The Exemplar message: label 1, value 2, timestamp 3."""
+    return b"".join(
+        [
+            label_pairs((_JOB_ID,), (exemplar.job_id,)),
+            b"\x11" + double(exemplar.seconds),
+            message(b"\x1a", exact_timestamp(exemplar.time)),
+        ]
+    )
+
+
+_INFINITE: Final = b"\x11" + double(float("inf"))
+"""The upper bound of the bucket of all observations."""
 
 
 @lru_cache(maxsize=64)

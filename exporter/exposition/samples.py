@@ -66,7 +66,8 @@ class SingleHistogram:
             pairs = protobuf.label_pairs(family.labels, self._labels)
             message = histogram_message(self._histogram, self._created)
             return protobuf.histogram_metric(pairs, message)
-        text = histogram_lines(family.name, labels(family.labels, self._labels), self._histogram)
+        label_text = labels(family.labels, self._labels)
+        text = histogram_lines(family.name, label_text, self._histogram, form)
         return text.encode("utf-8", "replace")
 
 
@@ -77,12 +78,17 @@ class CompressedSamples(ABC):
         self._chunks: dict[Format, Chunk] = {}
 
     def part(self, form: Format) -> Chunk:
-        if form is Format.OPENMETRICS:
+        if form is Format.OPENMETRICS and not self.has_exemplars:
             form = Format.TEXT  # the same bytes
         chunk = self._chunks.get(form)
         if chunk is None:
             chunk = self._chunks[form] = deflate(self._encode(form))
         return chunk
+
+    @property
+    def has_exemplars(self) -> bool:
+        """Whether the samples have exemplars, which only the older text format lacks."""
+        return False
 
     @abstractmethod
     def _encode(self, form: Format) -> bytes: ...

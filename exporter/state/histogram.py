@@ -14,13 +14,18 @@ from itertools import accumulate
 from math import ceil, log2
 from typing import Final
 
-from exporter.state.snapshots import Histogram, NativeBuckets
+from exporter.state.snapshots import Exemplar, Histogram, NativeBuckets
 
 SCHEMA: Final = 4
 MAX_NATIVE_BUCKETS: Final = 160
 ZERO_THRESHOLD: Final = 2.0**-20
 """Durations up to this many seconds, a microsecond, count as 0."""
 _ZERO_THRESHOLD_MS: Final = ZERO_THRESHOLD * 1000
+_RECENT_SECONDS: Final = 60.0
+"""How long an exemplar stays if the jobs after it are faster."""
+_MAX_EXEMPLAR_BYTES: Final = 100
+"""OpenMetrics allows 128 characters for an exemplar's labels."""
+_UNSUITABLE: Final = frozenset('"\\\ufffd')
 _PER_OCTAVE: Final = 2**SCHEMA
 
 
@@ -40,9 +45,13 @@ class Buckets:
         "_bounds",
         "_bounds_ms",
         "_counts",
+        "_exemplar",
         "_frozen",
         "_native",
         "_shift",
+        "_slow_at",
+        "_slow_job",
+        "_slow_ms",
         "_sum",
         "_zeros",
     )
@@ -58,11 +67,20 @@ class Buckets:
         self._shift = 0
         """By how much the schema was lowered."""
         self._frozen: Histogram | None = None
+        self._slow_ms, self._slow_job, self._slow_at = 0.0, b"", 0
+        """The slowest job since the last snapshot, and its time in Unix ms."""
+        self._exemplar: Exemplar | None = None
 
-    def observe(self, ms: float) -> None:
-        """Add a duration in milliseconds; less than 0, if the clock went backwards, counts as 0."""
+    # it runs for half of all events, so it calls little
+    def observe(self, ms: float, job: bytes = b"", at: int = 0) -> None:  # noqa: C901
+        """Add a duration in milliseconds; less than 0, if the clock went backwards, counts as 0.
+
+        `job` is the ID of the job, and `at` the time in Unix ms, if it may be an exemplar.
+        """
         if ms < 0:
             ms = 0
+        if ms >= self._slow_ms:
+            self._slow_ms, self._slow_job, self._slow_at = ms, job, at
         self._counts[bisect_left(self._bounds_ms, ms)] += 1
         self._sum += ms
         if self._frozen is not None:
@@ -91,8 +109,22 @@ class Buckets:
             buckets = None
             if native is not None:
                 buckets = NativeBuckets(SCHEMA - self._shift, self._zeros, native)
-            self._frozen = Histogram(self._bounds, tuple(counts), self._sum / 1000, total, buckets)
+            if self._slow_job:
+                self._choose_exemplar()
+            self._frozen = Histogram(
+                self._bounds, tuple(counts), self._sum / 1000, total, buckets, self._exemplar
+            )
         return self._frozen
+
+    def _choose_exemplar(self) -> None:
+        """Take the slowest job since the last snapshot, unless a recent one was slower."""
+        seconds, at = self._slow_ms / 1000, self._slow_at / 1000
+        last = self._exemplar
+        if last is None or seconds >= last.seconds or at - last.time >= _RECENT_SECONDS:
+            job = _shown(self._slow_job)
+            if job is not None:
+                self._exemplar = Exemplar(job, seconds, at)
+        self._slow_ms, self._slow_job = 0.0, b""
 
     def _thaw(self) -> None:
         """Leave the native buckets to the snapshot, and go on with a copy."""
@@ -110,6 +142,17 @@ class Buckets:
                 place = _coarser(fine, 1)
                 coarse[place] = coarse.get(place, 0) + count
             native = self._native = coarse
+
+
+def _shown(job: bytes) -> str | None:
+    """The ID as a label of an exemplar; None if it is too long for one, or no plain text.
+
+    Prometheus' Python parser cannot read an exemplar with an escaped quote.
+    """
+    if len(job) > _MAX_EXEMPLAR_BYTES:
+        return None
+    text = job.decode("utf-8", "replace")
+    return text if text.isprintable() and not _UNSUITABLE & set(text) else None
 
 
 def _coarser(index: int, shift: int) -> int:

@@ -54,6 +54,17 @@ class NativeBuckets:
 
 
 @dataclass(frozen=True, slots=True)
+class Exemplar:
+    """The job of one observation."""
+
+    job_id: str
+    """Short, printable, without quotes and backslashes."""
+    seconds: float
+    time: float
+    """Unix time of the observation, by the server's clock."""
+
+
+@dataclass(frozen=True, slots=True)
 class Histogram:
     """A cumulative histogram: counts by upper bound, with the sum and count of all observations."""
 
@@ -64,6 +75,8 @@ class Histogram:
     count: int
     native: NativeBuckets | None = None
     """The same observations in native buckets, if these are kept."""
+    exemplar: Exemplar | None = None
+    """A recent observation that took long."""
 
 
 @dataclass(frozen=True, slots=True)

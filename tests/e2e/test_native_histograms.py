@@ -8,6 +8,7 @@ import contextlib
 import math
 import random
 import re
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,9 +32,10 @@ connections: {{api: {{url: "{url}"}}}}
 """
 RULES = Path("prometheus/bullmq.rules.yml")
 MIGRATION = Path("prometheus/migration")
-FLAG = "--enable-feature=native-histograms"
+FLAG = "--enable-feature=native-histograms,exemplar-storage"
+EXEMPLARS = "--enable-feature=exemplar-storage"
 WORLDS: Mapping[str, tuple[str, tuple[str, ...], Mapping[str, object]]] = {
-    "classic": (NEWEST_PROMETHEUS, (), {}),
+    "classic": (NEWEST_PROMETHEUS, (EXEMPLARS,), {}),
     "native": (NEWEST_PROMETHEUS, (FLAG,), {}),
     "native, old": (PROMETHEUS, (FLAG,), {}),
     # classic histograms, of which it makes native ones with custom bounds
@@ -187,8 +189,20 @@ def test_every_query_for_a_histogram_has_a_value(
     queries += [rule["expr"] for group in groups for rule in group["rules"]]
     asking = [expr for expr in queries if re.search("_(job_wait|job_run|ping)_seconds", expr)]
     assert len(asking) > 20
-    for expr in asking:
-        assert worlds[world].get("query", query=expr)["result"], expr
+    for expr in asking:  # some need the next evaluation of a rule
+        wait_for(lambda expr=expr: worlds[world].get("query", query=expr)["result"], expr)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_exemplars_name_the_slowest_job(
+    worlds: Mapping[str, Prometheus], durations: Durations, world: str
+) -> None:
+    start, end = time.time() - 600, time.time() + 600
+    names = f"{{__name__=~'{RUN}(_bucket)?'}}"
+    found = worlds[world].get("query_exemplars", query=names, start=str(start), end=str(end))
+    exemplars = [each for series in found for each in series["exemplars"]]
+    slowest = max(range(JOBS), key=durations.run.__getitem__)
+    assert {"job_id": str(slowest)} in [each["labels"] for each in exemplars]
 
 
 def test_sums_equal_those_of_the_raw_events(

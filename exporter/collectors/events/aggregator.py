@@ -70,9 +70,9 @@ class EventAggregator:
         self._parents: set[bytes] = set()
         self._put_back: set[bytes] = set()
         """Jobs in `_ready` that had finished before."""
-        self._possible_retry: tuple[bytes, float] | None = None
-        """A job that returned from active to waiting, and how long it ran, in ms: a retry, unless
-        the next event says that it stalled."""
+        self._possible_retry: tuple[bytes, int, int] | None = None
+        """A job that returned from active to waiting, how many ms it ran, and when in Unix ms it
+        returned: a retry, unless the next event says that it stalled."""
 
     @property
     def inflight(self) -> int:
@@ -107,11 +107,11 @@ class EventAggregator:
     def count_retry(self) -> None:
         """Count the possible retry, if there is one: no `stalled` event of the job followed."""
         if self._possible_retry is not None:
-            job, ran = self._possible_retry
+            job, ran, at = self._possible_retry
             self._possible_retry = None
             self.retried += 1
             self._suspects.retried(job)
-            self._runs[RETRIED].observe(ran)
+            self._runs[RETRIED].observe(ran, job, at)
 
     def reset(self) -> None:
         """Forget all jobs in flight: the stream was recreated, so job IDs start over."""
@@ -217,7 +217,7 @@ class EventAggregator:
         # versions before 5.58.6 write `failed` for a retry; without `prev`, versions 3 and 4
         # returned a rate-limited job
         elif previous in (b"active", b"failed"):
-            self._possible_retry = (job, at - started)
+            self._possible_retry = (job, at - started, at)
 
     def _became_active(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
         if self._possible_retry is not None:
@@ -228,7 +228,7 @@ class EventAggregator:
         self._put_back.discard(job)
         self._active[job] = at
         if ready is not None:
-            self._wait.observe(at - ready)
+            self._wait.observe(at - ready, job, at)
         if self._balance.before:
             self._balance.before.pop(job, None)
         if job[:7] == SCHEDULED:
@@ -241,7 +241,7 @@ class EventAggregator:
         started = self._active.pop(job, None)
         self._parents.discard(job)
         if started is not None:
-            self._runs[COMPLETED].observe(at - started)
+            self._runs[COMPLETED].observe(at - started, job, at)
         else:
             self._balance.before.pop(job, None)
 
@@ -262,7 +262,7 @@ class EventAggregator:
         if started is None or (parent and at - started < _PARENT_MS):
             return
         if not reason.startswith(_STALLED_REASON) and field(fields, b"prev") != b"waiting-children":
-            self._runs[FAILED].observe(at - started)
+            self._runs[FAILED].observe(at - started, job, at)
 
     def _delayed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
         if self._possible_retry is not None:
@@ -276,7 +276,7 @@ class EventAggregator:
         if started is not None:
             self.retried += 1
             self._suspects.retried(job)
-            self._runs[RETRIED].observe(at - started)
+            self._runs[RETRIED].observe(at - started, job, at)
         else:
             self._balance.before.pop(job, None)
 
