@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from functools import lru_cache
+from itertools import chain
 from typing import Final
 
 from exporter.exposition.formats import Format
 from exporter.exposition.protobuf import (
     double,
     exact_timestamp,
-    label_pairs,
     message,
     signed,
     timestamp,
@@ -22,6 +22,7 @@ from exporter.state.snapshots import Exemplar, Histogram, NativeBuckets
 
 _MAX_GAP: Final = 2
 _JOB_ID: Final = "job_id"
+_JOB_ID_FIELD: Final = message(b"\x0a", _JOB_ID.encode())
 _LABELS: Final = "\0"
 """Placeholder for the labels in a template. They are filled in last, since they may contain %."""
 
@@ -62,20 +63,18 @@ def histogram_message(histogram: Histogram, created: float | None) -> bytes:
     The bucket of all observations is implied. Prometheus looks for exemplars in the buckets, too.
     """
     fields = [b"\x08", varint(histogram.count), b"\x11", double(histogram.sum)]
-    exemplar = histogram.exemplar
-    place = -1
-    if exemplar is not None and histogram.bounds:
-        place = bisect_left(histogram.bounds, exemplar.seconds)
     counts, bounds = histogram.counts, _bounds(histogram.bounds)
-    if exemplar is not None and place == len(bounds):
-        counts, bounds = (*counts, histogram.count), (*bounds, _INFINITE)
-    for bucket, (count, bound) in enumerate(zip(counts, bounds, strict=True)):
-        content = b"\x08" + varint(count) + bound
-        if exemplar is not None and bucket == place:
-            content += message(b"\x1a", _exemplar(exemplar))
-        fields += (b"\x1a", varint(len(content)), content)
-    if exemplar is not None and place < 0:
-        fields.append(message(b"\x82\x01", _exemplar(exemplar)))
+    fields += chain.from_iterable(zip(map(_bucket_head, counts), bounds, strict=True))
+    exemplar = histogram.exemplar
+    if exemplar is not None:
+        place = bisect_left(histogram.bounds, exemplar.seconds)
+        if not bounds:
+            fields.append(message(b"\x82\x01", _exemplar(exemplar)))
+        else:
+            count, bound = (*counts, histogram.count)[place], (*bounds, _INFINITE)[place]
+            content = b"\x08" + varint(count) + bound + message(b"\x1a", _exemplar(exemplar))
+            first = len(fields) - 2 * (len(bounds) - place)
+            fields[first : first + 2] = [message(b"\x1a", content)]
     if histogram.native is not None:
         fields.append(_native_fields(histogram.native))
     if created is not None:
@@ -83,15 +82,18 @@ def histogram_message(histogram: Histogram, created: float | None) -> bytes:
     return b"".join(fields)
 
 
+@lru_cache(maxsize=4096)
+def _bucket_head(count: int) -> bytes:
+    """The fields of a bucket before its bound, and their length with it."""
+    content = b"\x08" + varint(count)
+    return b"\x1a" + varint(len(content) + 9) + content
+
+
 def _exemplar(exemplar: Exemplar) -> bytes:
     """The Exemplar message: label 1, value 2, timestamp 3."""
-    return b"".join(
-        [
-            label_pairs((_JOB_ID,), (exemplar.job_id,)),
-            b"\x11" + double(exemplar.seconds),
-            message(b"\x1a", exact_timestamp(exemplar.time)),
-        ]
-    )
+    pair = _JOB_ID_FIELD + message(b"\x12", exemplar.job_id.encode())
+    value = b"\x11" + double(exemplar.seconds)
+    return message(b"\x0a", pair) + value + message(b"\x1a", exact_timestamp(exemplar.time))
 
 
 _INFINITE: Final = b"\x11" + double(float("inf"))

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from exporter.metrics import Family, MetricType
@@ -46,6 +47,7 @@ def varint(number: int) -> bytes:
     return bytes(encoded)
 
 
+@lru_cache(maxsize=1024)
 def signed(number: int) -> bytes:
     """A number of type sint: 0, -1, 1, -2, … as 0, 1, 2, 3, …"""
     return varint(number * 2 if number >= 0 else -number * 2 - 1)
@@ -64,6 +66,7 @@ def message(tag: bytes, content: bytes | bytearray) -> bytes:
     return tag + varint(len(content)) + content
 
 
+@lru_cache(maxsize=1024)
 def timestamp(seconds: float) -> bytes:
     """A google.protobuf.Timestamp: Unix time in whole seconds, rounded down."""
     return b"\x08" + varint(int(seconds))

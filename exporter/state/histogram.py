@@ -9,7 +9,7 @@ bucket of the schema below, so a histogram that has too many becomes half as fin
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from math import ceil, log2
 from typing import Final
@@ -25,21 +25,28 @@ _RECENT_SECONDS: Final = 60.0
 """How long an exemplar stays if the jobs after it are faster."""
 _MAX_EXEMPLAR_BYTES: Final = 100
 """OpenMetrics allows 128 characters for an exemplar's labels."""
-_UNSUITABLE: Final = frozenset('"\\\ufffd')
+_UNSUITABLE: Final = str.maketrans("", "", '"\\\ufffd')
 _PER_OCTAVE: Final = 2**SCHEMA
 
 
+_ZERO: Final = -(1 << 20)
+"""In place of the index of a native bucket, for a duration that counts as 0."""
+
+
 def _index(ms: float) -> int:
-    """The native bucket of a duration above the zero threshold, in the finest schema."""
-    return ceil(log2(ms / 1000) * _PER_OCTAVE)
+    """The native bucket of a duration, in the finest schema."""
+    return ceil(log2(ms / 1000) * _PER_OCTAVE) if ms > _ZERO_THRESHOLD_MS else _ZERO
 
 
-_INDEXES: Final[Mapping[float, int]] = {ms: _index(ms) for ms in range(1, 4096)}
+_INDEXES: Final[Mapping[float, int]] = {ms: _index(ms) for ms in range(4096)}
 """Of durations that are common: most jobs wait and run for less, in whole milliseconds."""
 
 
 class Buckets:
-    """Counts of durations by upper bound, in native buckets, or in both."""
+    """Counts of durations by upper bound, in native buckets, or in both.
+
+    Durations are only collected until a snapshot is wanted, which counts them all at once.
+    """
 
     __slots__ = (
         "_bounds",
@@ -47,7 +54,9 @@ class Buckets:
         "_counts",
         "_exemplar",
         "_frozen",
+        "_keeps_native",
         "_native",
+        "_new",
         "_shift",
         "_slow_at",
         "_slow_job",
@@ -63,58 +72,69 @@ class Buckets:
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
         self._zeros = 0
-        self._native: dict[int, int] | None = {} if native else None
+        self._keeps_native = native
+        self._native: dict[int, int] = {}
+        """Counts by native bucket; snapshots share it, so it is replaced."""
         self._shift = 0
         """By how much the schema was lowered."""
-        self._frozen: Histogram | None = None
+        self._new: list[float] = []
+        """Durations since the last snapshot, in ms."""
         self._slow_ms, self._slow_job, self._slow_at = 0.0, b"", 0
         """The slowest job since the last snapshot, and its time in Unix ms."""
         self._exemplar: Exemplar | None = None
+        self._frozen: Histogram | None = None
 
-    # it runs for half of all events, so it calls little
-    def observe(self, ms: float, job: bytes = b"", at: int = 0) -> None:  # noqa: C901
+    def observe(self, ms: float, job: bytes = b"", at: int = 0) -> None:
         """Add a duration in milliseconds; less than 0, if the clock went backwards, counts as 0.
 
         `job` is the ID of the job, and `at` the time in Unix ms, if it may be an exemplar.
         """
         if ms < 0:
             ms = 0
+        self._new.append(ms)
         if ms >= self._slow_ms:
             self._slow_ms, self._slow_job, self._slow_at = ms, job, at
-        self._counts[bisect_left(self._bounds_ms, ms)] += 1
-        self._sum += ms
-        if self._frozen is not None:
-            self._thaw()
-        native = self._native
-        if native is None:
-            return
-        index = _INDEXES.get(ms)
-        if index is None:
-            if ms <= _ZERO_THRESHOLD_MS:
-                self._zeros += 1
-                return
-            index = _index(ms)
-        if self._shift:
-            index = _coarser(index, self._shift)
-        try:
-            native[index] += 1
-        except KeyError:
-            self._add_bucket(native, index)
 
     def frozen(self) -> Histogram:
         """The current state with cumulative counts; the same object until the next observation."""
-        if self._frozen is None:
+        if self._new or self._frozen is None:
+            self._count()
             *counts, total = accumulate(self._counts)
-            native = self._native
-            buckets = None
-            if native is not None:
-                buckets = NativeBuckets(SCHEMA - self._shift, self._zeros, native)
-            if self._slow_job:
-                self._choose_exemplar()
+            native = None
+            if self._keeps_native:
+                native = NativeBuckets(SCHEMA - self._shift, self._zeros, self._native)
             self._frozen = Histogram(
-                self._bounds, tuple(counts), self._sum / 1000, total, buckets, self._exemplar
+                self._bounds, tuple(counts), self._sum / 1000, total, native, self._exemplar
             )
         return self._frozen
+
+    def _count(self) -> None:
+        """Count the new durations."""
+        new, counts, bounds = self._new, self._counts, self._bounds_ms
+        for ms in new:
+            counts[bisect_left(bounds, ms)] += 1
+        self._sum += sum(new)
+        if self._keeps_native and new:
+            self._count_native(new)
+        if self._slow_job:
+            self._choose_exemplar()
+        self._new = []
+
+    def _count_native(self, new: Sequence[float]) -> None:
+        known = _INDEXES.get
+        indexes = [known(ms) or _index(ms) for ms in new]
+        if _ZERO in indexes:
+            self._zeros += indexes.count(_ZERO)
+            indexes = [index for index in indexes if index != _ZERO]
+        if self._shift:
+            indexes = [_coarser(index, self._shift) for index in indexes]
+        native = self._native.copy()
+        for index in indexes:
+            native[index] = native.get(index, 0) + 1
+        while len(native) > MAX_NATIVE_BUCKETS:
+            self._shift += 1
+            native = _half_as_many(native)
+        self._native = native
 
     def _choose_exemplar(self) -> None:
         """Take the slowest job since the last snapshot, unless a recent one was slower."""
@@ -126,22 +146,14 @@ class Buckets:
                 self._exemplar = Exemplar(job, seconds, at)
         self._slow_ms, self._slow_job = 0.0, b""
 
-    def _thaw(self) -> None:
-        """Leave the native buckets to the snapshot, and go on with a copy."""
-        self._frozen = None
-        if self._native is not None:
-            self._native = self._native.copy()
 
-    def _add_bucket(self, native: dict[int, int], index: int) -> None:
-        """Count a bucket's first observation; halve the resolution if buckets become too many."""
-        native[index] = 1
-        while len(native) > MAX_NATIVE_BUCKETS:
-            self._shift += 1
-            coarse: dict[int, int] = {}
-            for fine, count in native.items():
-                place = _coarser(fine, 1)
-                coarse[place] = coarse.get(place, 0) + count
-            native = self._native = coarse
+def _half_as_many(native: Mapping[int, int]) -> dict[int, int]:
+    """The same counts in the schema below."""
+    coarse: dict[int, int] = {}
+    for index, count in native.items():
+        place = _coarser(index, 1)
+        coarse[place] = coarse.get(place, 0) + count
+    return coarse
 
 
 def _shown(job: bytes) -> str | None:
@@ -152,7 +164,7 @@ def _shown(job: bytes) -> str | None:
     if len(job) > _MAX_EXEMPLAR_BYTES:
         return None
     text = job.decode("utf-8", "replace")
-    return text if text.isprintable() and not _UNSUITABLE & set(text) else None
+    return text if text.isprintable() and text.translate(_UNSUITABLE) == text else None
 
 
 def _coarser(index: int, shift: int) -> int:

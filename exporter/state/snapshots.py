@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from exporter.bullmq import Queue
 from exporter.connection import ErrorClass, Metadata
@@ -42,8 +42,7 @@ class Discovered:
     prefixes: Mapping[str, PrefixCount]
 
 
-@dataclass(frozen=True, slots=True)
-class NativeBuckets:
+class NativeBuckets(NamedTuple):
     """The buckets of a native histogram, as in `state.histogram`."""
 
     schema: int
@@ -53,8 +52,7 @@ class NativeBuckets:
     """Number of observations in each bucket that has any, by its index."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exemplar:
+class Exemplar(NamedTuple):
     """The job of one observation."""
 
     job_id: str
