@@ -21,6 +21,8 @@ from exporter.views.moment import Moment, moment_of
 
 OPENMETRICS_GZIP = Variant(Format.OPENMETRICS, gzip=True)
 """What Prometheus requests."""
+PROTOBUF_GZIP = Variant(Format.PROTOBUF, gzip=True)
+"""What it requests if it takes native histograms."""
 
 _AT_REST_POLLS = 13
 """Polls after which the settings of all queues have been read."""

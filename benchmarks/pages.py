@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from benchmarks import data, floor
-from benchmarks.exporter import OPENMETRICS_GZIP, Exporter
+from benchmarks.exporter import OPENMETRICS_GZIP, PROTOBUF_GZIP, Exporter
 from benchmarks.measure import cpu_ms, default_gc_thresholds
 from benchmarks.server import private_redis
 from benchmarks.table import Line
@@ -59,17 +59,20 @@ def client_library_lines(rounds: int, wanted: int) -> list[Line]:
     registry = CollectorRegistry()
     registry.register(_Gauges(series))
     render = floor.rendering(series)
-    times: dict[str, list[float]] = {"plain": [], "gzip": [], "floor": [], "generate_latest": []}
+    names = ("plain", "gzip", "protobuf", "floor", "generate_latest")
+    times: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         times["plain"].append(cpu_ms(lambda: pages(TEXT)))
         times["gzip"].append(cpu_ms(lambda: pages(OPENMETRICS_GZIP)))
+        times["protobuf"].append(cpu_ms(lambda: pages(PROTOBUF_GZIP)))
         times["floor"].append(cpu_ms(render))
         with default_gc_thresholds():
             times["generate_latest"].append(cpu_ms(lambda: generate_latest(registry)))
-    plain, gzipped, base, library = (statistics.median(each) for each in times.values())
+    plain, gzipped, protobuf, base, library = (statistics.median(each) for each in times.values())
     return [
         Line(f"{series:,} series, every value changed, plain: CPU", plain, "ms", 2, base),
         Line("- gzipped, compared with the plain floor", gzipped, "ms", None, base),
+        Line("- protobuf, gzipped, compared with the text, gzipped", protobuf, "ms", 2, gzipped),
         Line(
             "- generate_latest, compared with the plain page",
             library,

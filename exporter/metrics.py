@@ -872,6 +872,10 @@ def markdown() -> str:
             "| --- | --- | --- | --- | --- |",
             *rows,
             "",
+            "The samples of a histogram end in `_bucket`, `_sum` and `_count`; a",
+            "[native one](operations.md#native-histograms) has none of these endings: query it as",
+            "in `histogram_quantile(0.95, rate(bullmq_queue_job_wait_seconds[5m]))`.",
+            "",
             "`process_*`, `python_info` and `python_gc_*` come from the Prometheus client library.",
         ]
     )

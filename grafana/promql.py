@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from exporter.rules import durations
+
 CHOSEN: Final = 'job=~"$job", instance=~"$instance"'
 CONNECTION: Final = f'{CHOSEN}, connection=~"$connection"'
 QUEUE: Final = f'{CONNECTION}, prefix=~"$prefix", queue=~"$queue"'
@@ -49,22 +51,22 @@ def per_job(operator: str, expr: str) -> str:
     return f"{operator} by (job) ({expr})"
 
 
-def buckets(
-    histogram: str, *more: str, label: str = "", by: str = "job", window: str = RATE
+def distribution(histogram: str, *more: str) -> str:
+    """A histogram of each job's observations per second."""
+    return durations.distribution(histogram, "job", BY_QUEUE, where(QUEUE, *more), RATE)
+
+
+def quantile(
+    q: float, histogram: str, *more: str, by: str = "job", scope: str = QUEUE, window: str = RATE
 ) -> str:
-    """The rates of a histogram's buckets by `le` and `by`.
-
-    `label` is a label of the histogram beyond those of the queue.
-    """
-    inner = ", ".join(filter(None, [BY_QUEUE, label]))
-    rates = f"rate({histogram}_bucket{where(QUEUE, *more)}[{window}])"
-    deduplicated = f"max by ({inner}, le) (sum by ({inner}, instance, le) ({rates}))"
-    return f"sum by ({by}, le) ({deduplicated})"
+    """A quantile of a histogram, of the instance where it is largest; without observations it is
+    absent, not NaN."""
+    return f"{durations.quantile(q, histogram, by, where(scope, *more), window)} >= 0"
 
 
-def quantile(q: float, histogram: str, *more: str, label: str = "", by: str = "job") -> str:
-    """A quantile of a histogram; without observations it is absent, not NaN."""
-    return f"histogram_quantile({q:g}, {buckets(histogram, *more, label=label, by=by)}) >= 0"
+def observations(histogram: str, *more: str, by: str = BY_QUEUE) -> str:
+    """A histogram's observations per second: the maximum over instances."""
+    return durations.per_second(histogram, by, where(QUEUE, *more), RATE)
 
 
 def top(count: int, expr: str) -> str:

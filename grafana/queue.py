@@ -27,12 +27,13 @@ from grafana.promql import (
     BY_QUEUE,
     QUEUE,
     READY,
-    buckets,
+    distribution,
     failure_ratio,
     finished,
     gauge,
     increase,
     jobs,
+    observations,
     per_job,
     quantile,
     rate,
@@ -173,7 +174,7 @@ def _flow() -> list[Panel]:
 def _latency() -> list[Panel]:
     wait, run = "bullmq_queue_job_wait_seconds", "bullmq_queue_job_run_seconds"
     return [
-        heat("Time to start", "How are wait times distributed?", buckets(wait, _NAMES)),
+        heat("Time to start", "How are wait times distributed?", distribution(wait, _NAMES)),
         _quantiles(
             "Time to start, quantiles",
             "How long do jobs wait before they start?",
@@ -188,7 +189,7 @@ def _latency() -> list[Panel]:
             unit="s",
             limit=thresholds.LATE_SECONDS,
         ),
-        heat("Run time", "How are run times distributed?", buckets(run, _NAMES)),
+        heat("Run time", "How are run times distributed?", distribution(run, _NAMES)),
         _quantiles("Run time, quantiles", "How long do jobs run?", run, "No job has finished"),
         lines(
             "Longest active job",
@@ -209,7 +210,7 @@ def _quantiles(title: str, question: str, histogram: str, no_value: str) -> Pane
 def _failures() -> list[Panel]:
     started = rate("bullmq_queue_jobs_started_total", _NAMES)
     done = per_job("sum", finished(_NAMES))
-    ended = rate("bullmq_queue_job_run_seconds_count", _NAMES, by=f"{BY_QUEUE}, outcome")
+    ended = observations("bullmq_queue_job_run_seconds", _NAMES, by=f"{BY_QUEUE}, outcome")
     return [
         lines(
             "Attempts by outcome",
@@ -284,9 +285,7 @@ def _capacity() -> list[Panel]:
 
 def _by_name() -> list[Panel]:
     failed = rate("bullmq_queue_jobs_failed_total", _NAMES, by=_BY_NAME)
-    run = quantile(
-        0.95, "bullmq_queue_job_run_seconds", _NAMES, label="job_name", by="job, job_name"
-    )
+    run = quantile(0.95, "bullmq_queue_job_run_seconds", _NAMES, by="job, job_name")
     name = "{{job_name}}"
     return [
         lines(

@@ -20,7 +20,17 @@ from grafana.panels import (
     stats,
     timeline,
 )
-from grafana.promql import BY_CONNECTION, CHOSEN, CONNECTION, gauge, increase, per_job, rate, top
+from grafana.promql import (
+    BY_CONNECTION,
+    CHOSEN,
+    CONNECTION,
+    gauge,
+    increase,
+    per_job,
+    quantile,
+    rate,
+    top,
+)
 from grafana.variables import queues
 
 _PAIR: Final = "job, writer, reader"
@@ -236,9 +246,8 @@ def _safe() -> list[Panel]:
 
 
 def _load() -> list[Panel]:
-    pings = rate(
-        "bullmq_connection_ping_seconds_bucket", by=f"{BY_CONNECTION}, le", scope=CONNECTION
-    )
+    ping = "bullmq_connection_ping_seconds"
+    p95 = quantile(0.95, ping, by=BY_CONNECTION, scope=CONNECTION)
     return [
         lines(
             "Clients",
@@ -269,7 +278,7 @@ def _load() -> list[Panel]:
         lines(
             "PING, p95",
             "Is Redis or the network slow? Measured by the exporter.",
-            Query(f"histogram_quantile(0.95, {pings}) >= 0", _CONNECTION_LEGEND),
+            Query(p95, _CONNECTION_LEGEND),
             unit="s",
             width=6,
         ),

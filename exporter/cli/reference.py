@@ -59,7 +59,7 @@ gets neither.
 `--version` also shows the versions of Python and of the Redis and Prometheus client libraries;
 include it in bug reports."""
 
-_NOT_RUN = {"demo": "demo", "top": "a terminal"}
+_NOT_RUN = {"demo": "demo", "top": "top"}
 """Why the documentation's tests do not run a command's examples, by command."""
 
 

@@ -457,10 +457,25 @@ class Events(Section):
     """Maximum number of jobs remembered between ready and finished, per connection."""
     page_bytes: Annotated[int, Field(ge=65_536, le=16_777_216)] = 4_194_304
     """Maximum size of one read; events of finished jobs contain return values."""
+    histograms: Literal["classic", "native", "both"] = "both"
+    """Buckets of the histograms of waiting, running and PING times: `classic`, a series for each of
+    the bounds below; `native`, one series for all, which Prometheus reads in protobuf only; or
+    `both` in protobuf, and classic ones in text. With `native`, the text formats have only sum and
+    count: [Native histograms](operations.md#native-histograms).
+    """
     wait_buckets: Buckets = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60, 300, 900, 3600, 21600)
     """Bucket bounds of the histogram `bullmq_queue_job_wait_seconds`."""
     run_buckets: Buckets = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 15, 60, 300, 900, 3600)
     """Bucket bounds of the histogram `bullmq_queue_job_run_seconds`."""
+
+    def classic_buckets(self, bounds: tuple[float, ...]) -> tuple[float, ...]:
+        """The bounds that a histogram has; none if only native buckets are wanted."""
+        return () if self.histograms == "native" else bounds
+
+    @property
+    def native_buckets(self) -> bool:
+        """Whether histograms have native buckets."""
+        return self.histograms != "classic"
 
 
 class Sync(Section):

@@ -6,19 +6,15 @@ from collections.abc import Iterator
 
 from exporter import metrics
 from exporter.diagnosis import Diagnosis
-from exporter.exposition.text import labels, sample
+from exporter.exposition.samples import Single
 from exporter.metrics import Family
 
 
-def diagnosis_lines(diagnosis: Diagnosis) -> Iterator[tuple[Family, str]]:
-    """A line per blocked queue and per isolation; none if no queue is blocked."""
+def diagnosis_samples(diagnosis: Diagnosis) -> Iterator[tuple[Family, Single]]:
+    """A sample per blocked queue and per isolation; none if no queue is blocked."""
     for (connection, queue), reason in diagnosis.blocked.items():
         values = (connection, queue.prefix, queue.name, str(reason))
-        yield _line(metrics.QUEUE_BLOCKED, values)
+        yield metrics.QUEUE_BLOCKED, Single(metrics.QUEUE_BLOCKED, values, 1)
     for isolation in diagnosis.isolations:
         values = (isolation.prefix, isolation.queue, isolation.producer, isolation.worker)
-        yield _line(metrics.WORKER_ISOLATION, values)
-
-
-def _line(family: Family, values: tuple[str, ...]) -> tuple[Family, str]:
-    return family, sample(family.name, labels(family.labels, values), 1)
+        yield metrics.WORKER_ISOLATION, Single(metrics.WORKER_ISOLATION, values, 1)

@@ -9,17 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import compress
 from operator import attrgetter
 from typing import Any
 
 from exporter import metrics
 from exporter.bullmq import Queue
-from exporter.exposition.chunks import Chunk, deflate
-from exporter.exposition.sample_column import SampleColumn, escape_percent
-from exporter.exposition.text import histogram_lines, labels, sample
+from exporter.exposition.event_histograms import HistogramGroups, Row
+from exporter.exposition.rows import Rows
+from exporter.exposition.sample_column import SampleColumn
+from exporter.exposition.samples import Samples, Single
 from exporter.metrics import Family
-from exporter.state.snapshots import EventFacts, Histogram, JobEvents, QueueEvents
+from exporter.state.snapshots import (
+    EventFacts,
+    Histogram,
+    JobEvents,
+    NativeBuckets,
+    QueueEvents,
+)
 from exporter.state.unfinished_jobs import Audit, Rebase
 
 _COUNTERS = (
@@ -35,78 +41,87 @@ _COUNTERS = (
 
 _NAMES = tuple(name for _, name in _COUNTERS)
 
-_GROUP = 100
-"""Queues whose histograms share a chunk: a smaller chunk compresses worse, a larger one is
-rewritten for more queues that did not change."""
-
 
 class _EventLayout:
-    """The part of the lines that depends only on the sets of queues and job names."""
+    """The part of the samples that depends only on the sets of queues and job names."""
 
-    def __init__(self, connection: str, shown: Mapping[Queue, QueueEvents]) -> None:
+    def __init__(
+        self,
+        connection: str,
+        shown: Mapping[Queue, QueueEvents],
+        begun: Mapping[Queue, _Begun],
+    ) -> None:
+        """`begun` has the beginning of every series of the `shown` queues."""
         names = metrics.EVENTS_READ.labels
-        streams = [labels(names, (connection, queue.prefix, queue.name)) for queue in shown]
-        self.jobs = [
-            f"{stream},{labels(('job_name',), (name,))}"
-            for stream, events in zip(streams, shown.values(), strict=True)
-            for name in events.jobs
-        ]
-        """The labels of each queue's job names, in order."""
-        rows, job_rows = escape_percent(streams), escape_percent(self.jobs)
-        self.read = SampleColumn(metrics.EVENTS_READ, "", rows)
-        self.lost = SampleColumn(metrics.EVENTS_LOST, "", rows)
-        self.last_added = SampleColumn(metrics.QUEUE_LAST_ADDED, "", rows)
-        classes = [
-            f"{stream},{labels(('class',), (name,))}"
-            for stream, events in zip(streams, shown.values(), strict=True)
-            for name in events.failures
-        ]
-        self.failures = SampleColumn(metrics.JOB_FAILURES, "", escape_percent(classes))
-        reasons = [
-            f"{stream},{labels(('reason',), (reason,))}"
-            for stream, events in zip(streams, shown.values(), strict=True)
-            for reason in _rebases(events)
-        ]
-        self.rebases = SampleColumn(metrics.AUDIT_REBASES, "", escape_percent(reasons))
-        self.unaccounted = SampleColumn(metrics.JOBS_UNACCOUNTED, "", rows)
+        streams = [(connection, queue.prefix, queue.name) for queue in shown]
+        since = [begun[queue] for queue in shown]
+        each = list(zip(streams, since, shown.values(), strict=True))
+        self.jobs = Rows(
+            metrics.JOBS_ADDED.labels,
+            [(*stream, name) for stream, _, events in each for name in events.jobs],
+            [start.names[name] for _, start, events in each for name in events.jobs],
+        )
+        """The rows of each queue's job names, in order."""
+        rows = Rows(names, streams, [start.at for start in since])
+        self.read = SampleColumn(metrics.EVENTS_READ, rows)
+        self.lost = SampleColumn(metrics.EVENTS_LOST, rows)
+        self.last_added = SampleColumn(metrics.QUEUE_LAST_ADDED, rows)
+        self.unaccounted = SampleColumn(metrics.JOBS_UNACCOUNTED, rows)
+        classes = Rows(
+            metrics.JOB_FAILURES.labels,
+            [(*stream, name) for stream, _, events in each for name in events.failures],
+            [start.classes[name] for _, start, events in each for name in events.failures],
+        )
+        self.failures = SampleColumn(metrics.JOB_FAILURES, classes)
+        reasons = Rows(
+            metrics.AUDIT_REBASES.labels,
+            [(*stream, reason) for stream, _, events in each for reason in _rebases(events)],
+            [start.reasons[reason] for _, start, events in each for reason in _rebases(events)],
+        )
+        self.rebases = SampleColumn(metrics.AUDIT_REBASES, reasons)
         self.counters = [
-            (family, attrgetter(name), SampleColumn(family, "", job_rows))
+            (family, attrgetter(name), SampleColumn(family, self.jobs))
             for family, name in _COUNTERS
         ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """The series of a queue that pages have shown."""
+    """The series of a queue that pages have shown, and since when, as Unix time."""
 
-    names: frozenset[str]
+    at: float
+    """Since when the queue has series."""
+    names: Mapping[str, float]
     """Job names with counters."""
-    classes: frozenset[str]
+    classes: Mapping[str, float]
     """Classes of failures."""
-    reasons: frozenset[Rebase]
+    reasons: Mapping[Rebase, float]
     """Reasons of rebases."""
-    timed: bool
-    """Whether they have histograms, too."""
+    timed: float | None
+    """Since when they have histograms, too."""
 
     def covers(self, events: QueueEvents) -> bool:
         """Whether these are all series of the queue; its other labels only ever grow."""
         return (
-            self.timed == (events.read > 0)
+            (self.timed is not None) == (events.read > 0)
             and len(self.names) == len(events.jobs)
             and len(self.classes) == len(events.failures)
             and len(self.reasons) == len(_rebases(events))
         )
 
 
-_NOT_BEGUN = _Begun(frozenset(), frozenset(), frozenset(), timed=False)
+_NOT_BEGUN = _Begun(0.0, {}, {}, {}, timed=None)
 
 
-def _begun_with(events: QueueEvents) -> _Begun:
+def _begun_with(events: QueueEvents, before: _Begun | None, at: float) -> _Begun:
+    """What has begun with these events; what had not before begins at that Unix time."""
+    known = _NOT_BEGUN if before is None else before
     return _Begun(
-        frozenset(events.jobs),
-        frozenset(events.failures),
-        frozenset(_rebases(events)),
-        timed=events.read > 0,
+        at if before is None else before.at,
+        {name: known.names.get(name, at) for name in events.jobs},
+        {name: known.classes.get(name, at) for name in events.failures},
+        {reason: known.reasons.get(reason, at) for reason in _rebases(events)},
+        timed=(at if known.timed is None else known.timed) if events.read > 0 else None,
     )
 
 
@@ -126,36 +141,37 @@ class _Starts:
         """The facts of the last page."""
         self._begun: Mapping[Queue, _Begun] = {}
         """Before the last page."""
-        self._shown: Mapping[Queue, _Begun] = {}
+        self.shown: Mapping[Queue, _Begun] = {}
         """With the last page."""
 
     def advance(self, facts: EventFacts) -> bool:
         """Take the facts of the next page; whether series now show their values."""
         if facts is self._facts:
             return False
-        before, self._facts, self._begun = self._begun, facts, self._shown
+        before, self._facts, self._begun = self._begun, facts, self.shown
         return self._begun is not before
 
     def begin(
-        self, queues: Container[Queue], events: Mapping[Queue, QueueEvents]
+        self, queues: Container[Queue], events: Mapping[Queue, QueueEvents], at: float
     ) -> Mapping[Queue, QueueEvents]:
         """The events to show: 0 for each series that has not begun.
 
-        `queues` are those of the facts, `events` those of the shown queues.
+        `queues` are those of the facts, `events` those of the shown queues, `at` is the Unix time
+        of the page's first sight of them.
         """
         begun = self._begun
         new = {
-            queue: _begun_with(each)
+            queue: _begun_with(each, begun.get(queue), at)
             for queue, each in events.items()
-            if not begun.get(queue, _NOT_BEGUN).covers(each)
+            if queue not in begun or not begun[queue].covers(each)
         }
         gone = [queue for queue in begun if queue not in queues]
         if not new and not gone:
-            self._shown = begun
+            self.shown = begun
             return events
-        self._shown = {**begun, **new}
+        self.shown = {**begun, **new}
         for queue in gone:
-            self._shown.pop(queue, None)
+            self.shown.pop(queue, None)
         zeros = {queue: _from_zero(events[queue], begun.get(queue)) for queue in new}
         return {**events, **zeros}
 
@@ -178,7 +194,7 @@ def _from_zero(events: QueueEvents, begun: _Begun | None) -> QueueEvents:
         name: _zero(each)
         if name not in begun.names
         else each
-        if begun.timed
+        if begun.timed is not None
         else _without_durations(each)
         for name, each in events.jobs.items()
     }
@@ -198,11 +214,14 @@ def _without_durations(jobs: JobEvents) -> JobEvents:
 
 
 def _empty(histogram: Histogram) -> Histogram:
-    return Histogram(histogram.bounds, (0,) * len(histogram.counts), 0.0, 0)
+    native = histogram.native
+    if native is not None:
+        native = NativeBuckets(native.schema, 0, {})
+    return Histogram(histogram.bounds, (0,) * len(histogram.counts), 0.0, 0, native)
 
 
 class EventWriter:
-    """Writes one connection's event families; caches unchanged lines between pages."""
+    """Writes one connection's event families; caches unchanged samples between pages."""
 
     def __init__(self, connection: str) -> None:
         self._connection = connection
@@ -210,99 +229,67 @@ class EventWriter:
         self._events: Mapping[Queue, QueueEvents] = {}
         self._starts = _Starts()
         self._shape: list[tuple[Queue, tuple[str, ...], tuple[str, ...], tuple[Rebase, ...]]] = []
-        self._layout = _EventLayout(connection, {})
-        self._histogram_groups: list[_HistogramGroup] = []
-        self._families: list[tuple[Family, Chunk | None]] = []
+        self._layout = _EventLayout(connection, {}, {})
+        self._histograms = HistogramGroups()
+        self._families: list[tuple[Family, Samples | None]] = []
 
-    def lines(
-        self, facts: EventFacts, queues: Sequence[Queue]
-    ) -> Iterator[tuple[Family, Chunk | None]]:
-        """Each family with its lines, for the shown `queues` and for the connection."""
+    def samples(
+        self, facts: EventFacts, queues: Sequence[Queue], at: float, since: float | None = None
+    ) -> Iterator[tuple[Family, Samples | None]]:
+        """Each family with its samples, for the shown `queues` and for the connection.
+
+        `at` is the Unix time of the facts, `since` that since when the connection is read.
+        """
         begun = self._starts.advance(facts)
         if begun or facts.queues is not self._events or queues is not self._queues:
             self._events, self._queues = facts.queues, queues
-            self._families = list(self._write())
+            self._families = list(self._write(at))
         yield from self._families
-        text = labels(metrics.EVENTS_LAG.labels, (self._connection,))
-        lag, dropped = metrics.EVENTS_LAG, metrics.EVENTS_INFLIGHT_DROPPED
-        yield lag, _chunk(sample(lag.name, text, facts.lag_seconds))
-        yield dropped, _chunk(sample(dropped.name, text, facts.inflight_dropped))
+        labels = (self._connection,)
+        yield metrics.EVENTS_LAG, Single(metrics.EVENTS_LAG, labels, facts.lag_seconds)
+        dropped = metrics.EVENTS_INFLIGHT_DROPPED
+        yield dropped, Single(dropped, labels, facts.inflight_dropped, since)
 
-    def _write(self) -> Iterator[tuple[Family, Chunk | None]]:
+    def _write(self, at: float) -> Iterator[tuple[Family, Samples | None]]:
         pairs = ((queue, self._events.get(queue)) for queue in self._queues)
         known = {queue: events for queue, events in pairs if events is not None}
-        # a queue without events gets no histograms, which saves sixty lines
+        # a queue without events gets no histograms, which saves sixty series
         timed = [events.read > 0 for events in known.values() for _ in events.jobs]
-        shown = self._starts.begin(self._events, known)
+        shown = self._starts.begin(self._events, known, at)
+        layout = self._laid_out(shown)
+        yield metrics.EVENTS_READ, layout.read.samples([events.read for events in shown.values()])
+        yield metrics.EVENTS_LOST, layout.lost.samples([events.lost for events in shown.values()])
+        added = [events.last_added for events in known.values()]
+        yield metrics.QUEUE_LAST_ADDED, layout.last_added.samples(added)
+        jobs = [job_events for events in shown.values() for job_events in events.jobs.values()]
+        for family, counter, column in layout.counters:
+            yield family, column.samples(list(map(counter, jobs)))
+        failures = [each.count for events in shown.values() for each in events.failures.values()]
+        yield metrics.JOB_FAILURES, layout.failures.samples(failures)
+        audits = [events.audit for events in known.values()]
+        unaccounted = [None if audit is None else audit.unaccounted for audit in audits]
+        yield metrics.JOBS_UNACCOUNTED, layout.unaccounted.samples(unaccounted)
+        rebases = [count for events in shown.values() for count in _rebases(events).values()]
+        yield metrics.AUDIT_REBASES, layout.rebases.samples(rebases)
+        places = [place for place, each in enumerate(timed) if each]
+        rows = list(map(Row, layout.jobs.values, self._durations_since(shown), jobs))
+        yield from self._histograms.samples([rows[place] for place in places], layout.jobs, places)
+
+    def _laid_out(self, shown: Mapping[Queue, QueueEvents]) -> _EventLayout:
+        """The layout for these events; the same one while it fits."""
         shape = [
             (queue, tuple(events.jobs), tuple(events.failures), tuple(_rebases(events)))
             for queue, events in shown.items()
         ]
         if shape != self._shape:
-            self._shape, self._layout = shape, _EventLayout(self._connection, shown)
-        layout = self._layout
-        yield metrics.EVENTS_READ, layout.read.lines([events.read for events in shown.values()])
-        yield metrics.EVENTS_LOST, layout.lost.lines([events.lost for events in shown.values()])
-        added = [events.last_added for events in known.values()]
-        yield metrics.QUEUE_LAST_ADDED, layout.last_added.lines(added)
-        jobs = [job_events for events in shown.values() for job_events in events.jobs.values()]
-        for family, counter, column in layout.counters:
-            yield family, column.lines(list(map(counter, jobs)))
-        failures = [each.count for events in shown.values() for each in events.failures.values()]
-        yield metrics.JOB_FAILURES, layout.failures.lines(failures)
-        audits = [events.audit for events in known.values()]
-        unaccounted = [None if audit is None else audit.unaccounted for audit in audits]
-        yield metrics.JOBS_UNACCOUNTED, layout.unaccounted.lines(unaccounted)
-        rebases = [count for events in shown.values() for count in _rebases(events).values()]
-        yield metrics.AUDIT_REBASES, layout.rebases.lines(rebases)
-        yield from self._histograms(timed, jobs)
+            self._shape = shape
+            self._layout = _EventLayout(self._connection, shown, self._starts.shown)
+        return self._layout
 
-    def _histograms(
-        self, timed: Sequence[bool], jobs: Sequence[JobEvents]
-    ) -> Iterator[tuple[Family, Chunk | None]]:
-        rows = list(compress(zip(self._layout.jobs, jobs, strict=True), timed))
-        groups = [rows[start : start + _GROUP] for start in range(0, len(rows), _GROUP)]
-        cached = {group.first: group for group in self._histogram_groups}
-        self._histogram_groups = [
-            _histogram_group(group, cached.get(group[0][0])) for group in groups
-        ]
-        for written in self._histogram_groups:
-            yield metrics.JOB_WAIT, written.wait
-        for written in self._histogram_groups:
-            yield metrics.JOB_RUN, written.run
-
-
-@dataclass(frozen=True, slots=True)
-class _HistogramGroup:
-    """Both histograms of adjacent rows, cached until one of the rows changes."""
-
-    first: str
-    """Labels of the first row, which identify the group."""
-    rows: Sequence[tuple[str, JobEvents]]
-    wait: Chunk | None
-    run: Chunk | None
-
-
-def _histogram_group(
-    rows: Sequence[tuple[str, JobEvents]], cached: _HistogramGroup | None
-) -> _HistogramGroup:
-    if cached is not None and cached.rows == rows:
-        return cached
-    waits = "".join(
-        [histogram_lines(metrics.JOB_WAIT.name, label_text, jobs.wait) for label_text, jobs in rows]
-    )
-    runs = "".join([_run_lines(label_text, jobs) for label_text, jobs in rows])
-    return _HistogramGroup(rows[0][0], rows, _chunk(waits), _chunk(runs))
-
-
-def _chunk(text: str) -> Chunk | None:
-    return deflate(text.encode("utf-8", "replace")) if text else None
-
-
-def _run_lines(label_text: str, jobs: JobEvents) -> str:
-    return "".join(
-        [
-            histogram_lines(metrics.JOB_RUN.name, f'{label_text},outcome="{outcome}"', run)
-            for outcome, run in jobs.runs.items()
-        ]
-    )
+    def _durations_since(self, shown: Mapping[Queue, QueueEvents]) -> Iterator[float]:
+        """Since when the histograms of each job name count, if they do, as Unix time."""
+        begun = self._starts.shown
+        for queue, events in shown.items():
+            start = begun[queue]
+            for name in events.jobs:
+                yield max(start.names[name], start.timed or 0.0)

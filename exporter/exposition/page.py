@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from itertools import chain
 
 from exporter.bullmq import Queue
-from exporter.exposition.blocked import diagnosis_lines
+from exporter.exposition.blocked import diagnosis_samples
 from exporter.exposition.chunks import Chunk, join_gzip
 from exporter.exposition.events import EventWriter
+from exporter.exposition.formats import Format
 from exporter.exposition.per_connection import connection_families, exporter_families
 from exporter.exposition.process import process_families
+from exporter.exposition.protobuf import family_header, varint
 from exporter.exposition.queues import QueueWriter
+from exporter.exposition.samples import Samples
 from exporter.exposition.slos import SloWriter
-from exporter.exposition.text import Format, ending, header
+from exporter.exposition.text import ending, header
 from exporter.metrics import CATALOGUE, Family
 from exporter.state.snapshots import Discovered, EventFacts
 from exporter.state.workers import WorkerFacts
@@ -36,13 +39,13 @@ class Page:
 
     def __init__(
         self,
-        lines: Mapping[Family, Sequence[bytes | Chunk]],
+        samples: Mapping[Family, Sequence[Samples]],
         expires_at: float,
         connections: Collection[str] = (),
     ) -> None:
-        self._lines = lines
+        self._samples = samples
+        self._parts: dict[Format, list[bytes | Chunk]] = {}
         self._bodies: dict[Variant, bytes] = {}
-        self._process: dict[Format, bytes] = {}
         self.expires_at = expires_at
         """Monotonic time at which the first value on the page becomes too old to expose."""
         self.connections = frozenset(connections)
@@ -52,21 +55,39 @@ class Page:
         """The page's bytes in this variant; made once, then cached."""
         body = self._bodies.get(variant)
         if body is None:
-            parts = self._parts(variant.form)
-            body = self._bodies[variant] = join_gzip(parts) if variant.gzip else _text_of(parts)
+            parts = self.encode(variant.form)
+            body = self._bodies[variant] = join_gzip(parts) if variant.gzip else _plain(parts)
         return body
 
-    def _parts(self, form: Format) -> Iterator[bytes | Chunk]:
+    def has(self, variant: Variant) -> bool:
+        """Whether the bytes of this variant are made."""
+        return variant in self._bodies
+
+    def encode(self, form: Format) -> Sequence[bytes | Chunk]:
+        """The page in parts, in this format; made once, then cached."""
+        if form not in self._parts:
+            self._parts[form] = list(self._encode(form))
+        return self._parts[form]
+
+    def _encode(self, form: Format) -> Iterator[bytes | Chunk]:
         for family in CATALOGUE:
-            if lines := self._lines.get(family):
-                yield header(family, form).encode()
-                yield from lines
-        if form not in self._process:
-            self._process[form] = process_families(form).encode()
-        yield self._process[form] + ending(form).encode()
+            if samples := self._samples.get(family):
+                parts = [each.part(form) for each in samples]
+                yield _header(family, form, parts)
+                yield from parts
+        yield process_families(form) + ending(form).encode()
 
 
-def _text_of(parts: Iterable[bytes | Chunk]) -> bytes:
+def _header(family: Family, form: Format, parts: Sequence[bytes | Chunk]) -> bytes:
+    """What precedes the samples of a family."""
+    if form is not Format.PROTOBUF:
+        return header(family, form).encode()
+    fields = family_header(family)
+    size = sum([len(part) if isinstance(part, bytes) else part.size for part in parts])
+    return varint(len(fields) + size) + fields
+
+
+def _plain(parts: Iterable[bytes | Chunk]) -> bytes:
     return b"".join([part if isinstance(part, bytes) else part.text for part in parts])
 
 
@@ -81,24 +102,23 @@ class PageWriter:
 
     def write(self, moment: Moment, failures: int = 0) -> Page:
         """The page of that moment; `failures` is how many pages could not be rendered so far."""
-        lines: dict[Family, list[bytes | Chunk]] = defaultdict(list)
-        plain = chain(
+        samples: dict[Family, list[Samples]] = defaultdict(list)
+        shown = _shown_queues(moment)
+        found: Iterator[tuple[Family, Samples | None]] = chain(
             exporter_families(failures),
             connection_families(moment),
-            diagnosis_lines(moment.diagnosis),
+            diagnosis_samples(moment.diagnosis),
+            self._queue_samples(moment, shown),
+            self._event_samples(moment, shown),
         )
-        for family, line in plain:
-            lines[family].append(line.encode("utf-8", "replace"))
-        shown = _shown_queues(moment)
-        compressed = chain(self._queue_lines(moment, shown), self._event_lines(moment, shown))
-        for family, chunk in compressed:
-            if chunk is not None:
-                lines[family].append(chunk)
-        return Page(lines, _expiry(moment), [each.connection for each in moment.snapshots])
+        for family, each in found:
+            if each is not None:
+                samples[family].append(each)
+        return Page(samples, _expiry(moment), [each.connection for each in moment.snapshots])
 
-    def _queue_lines(
+    def _queue_samples(
         self, moment: Moment, shown: Mapping[str, tuple[Queue, ...]]
-    ) -> Iterator[tuple[Family, Chunk | None]]:
+    ) -> Iterator[tuple[Family, Samples | None]]:
         databases = {database.connection: database for database in moment.databases}
         settings = moment.config.queues
         for snapshot in moment.snapshots:
@@ -110,29 +130,28 @@ class PageWriter:
                     workers = moment.worker_totals[name]
                     trends = self._trends.setdefault(name, TrendCache())
                     found = outlooks(moment, database, workers, trends)
-                    yield from writer.lines(shown[name], database.table, workers, found, settings)
+                    yield from writer.samples(shown[name], database.table, workers, found, settings)
                 else:
                     facts = moment.facts(snapshot, WorkerFacts)
                     totals = [facts.of(queue).total if facts else None for queue in shown[name]]
-                    yield from writer.lines(shown[name], None, totals, (), settings)
+                    yield from writer.samples(shown[name], None, totals, (), settings)
 
-    def _event_lines(
+    def _event_samples(
         self, moment: Moment, shown: Mapping[str, tuple[Queue, ...]]
-    ) -> Iterator[tuple[Family, Chunk | None]]:
+    ) -> Iterator[tuple[Family, Samples | None]]:
         for snapshot in moment.snapshots:
             facts = moment.facts(snapshot, EventFacts)
             name = snapshot.connection
             if facts is not None and name in shown:
                 writer = self._events.setdefault(name, EventWriter(name))
-                yield from writer.lines(facts, shown[name])
+                yield from writer.samples(facts, shown[name], snapshot.time, snapshot.since)
                 slos = self._slos.setdefault(name, SloWriter(name))
-                yield from slos.lines(facts.slos, shown[name])
+                yield from slos.samples(facts.slos, shown[name], snapshot.time)
 
 
 def exporter_page(failures: int) -> Page:
     """A page without anything that was read from Redis; it does not expire."""
-    lines = {family: [line.encode()] for family, line in exporter_families(failures)}
-    return Page(lines, float("inf"))
+    return Page({family: [each] for family, each in exporter_families(failures)}, float("inf"))
 
 
 def _expiry(moment: Moment) -> float:

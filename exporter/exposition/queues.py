@@ -1,7 +1,7 @@
 """The families with a sample per queue, written one column of the queue table at a time.
 
-Labels are escaped and joined once per set of queues. After a poll, only changed columns are
-written again, each with one template.
+Labels are encoded once per set of queues. After a poll, only changed columns are written again,
+each with one template.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from exporter.bullmq import Queue
 from exporter.collectors.queues.subjects.settings import LIBRARY_VERSION
 from exporter.config.models import NO_TARGET, Queues
 from exporter.diagnosis import Outlook
-from exporter.exposition.chunks import Chunk, deflate
-from exporter.exposition.sample_column import SampleColumn, escape_percent
-from exporter.exposition.text import escape, labels
-from exporter.metrics import Family, ShownColumn
+from exporter.exposition import protobuf
+from exporter.exposition.formats import Format
+from exporter.exposition.rows import Rows
+from exporter.exposition.sample_column import SampleColumn
+from exporter.exposition.samples import CompressedSamples, Samples
+from exporter.exposition.text import escape
+from exporter.metrics import Family
 from exporter.state.queue_table import QueueTable
 
 _VERSION_LABEL: Final = metrics.QUEUE_INFO.labels[-1]
@@ -43,44 +46,43 @@ class _QueueLayout:
 
     def __init__(self, connection: str, queues: tuple[Queue, ...]) -> None:
         self.queues = queues
-        names = metrics.QUEUE_JOBS.labels[:3]
-        self.labels = [labels(names, (connection, queue.prefix, queue.name)) for queue in queues]
-        rows = escape_percent(self.labels)
+        values = [(connection, queue.prefix, queue.name) for queue in queues]
+        self.rows = rows = Rows(metrics.QUEUE_WORKERS.labels, values)
         self.numbers = [
-            (family, shown.column, SampleColumn(family, _extra(family, shown), rows))
+            (family, shown.column, SampleColumn(family, rows, shown.labels))
             for family, shown in _NUMBERS
         ]
-        self.workers = SampleColumn(metrics.QUEUE_WORKERS, "", rows)
-        self.drain = SampleColumn(metrics.QUEUE_DRAIN, "", rows)
-        self.needed = SampleColumn(metrics.QUEUE_WORKERS_NEEDED, "", rows)
+        self.workers = SampleColumn(metrics.QUEUE_WORKERS, rows)
+        self.drain = SampleColumn(metrics.QUEUE_DRAIN, rows)
+        self.needed = SampleColumn(metrics.QUEUE_WORKERS_NEEDED, rows)
         self.targets = [
-            (family, attrgetter(setting), SampleColumn(family, "", rows))
+            (family, attrgetter(setting), SampleColumn(family, rows))
             for family, setting in _TARGETS
         ]
         self.settings: Queues | None = None
-        """Whose targets `target_lines` shows."""
-        self.target_lines: list[tuple[Family, Chunk | None]] = []
+        """Whose targets `target_samples` shows."""
+        self.target_samples: list[tuple[Family, Samples | None]] = []
         self.versions: Sequence[str | None] = ()
-        self.info: Chunk | None = None
-        """The lines of `bullmq_queue_info` for `versions`."""
+        self.info: Samples | None = None
+        """`bullmq_queue_info` for `versions`."""
 
 
 class QueueWriter:
-    """Writes one connection's queues; caches the layout and unchanged lines between pages."""
+    """Writes one connection's queues; caches the layout and unchanged samples between pages."""
 
     def __init__(self, connection: str) -> None:
         self._connection = connection
         self._layout = _QueueLayout(connection, ())
 
-    def lines(
+    def samples(
         self,
         queues: tuple[Queue, ...],
         table: QueueTable | None,
         workers: Sequence[int | None],
         outlooks: Sequence[Outlook],
         settings: Queues,
-    ) -> Iterator[tuple[Family, Chunk | None]]:
-        """Each family that is known with its lines. A family with several columns is repeated.
+    ) -> Iterator[tuple[Family, Samples | None]]:
+        """Each family that is known with its samples. A family with several columns is repeated.
 
         `table`, if there is one, and `workers` must be of the same `queues`; `outlooks` too, unless
         they are unknown and empty.
@@ -88,47 +90,67 @@ class QueueWriter:
         if queues is not self._layout.queues:
             self._layout = _QueueLayout(self._connection, queues)
         layout = self._layout
-        yield metrics.QUEUE_WORKERS, layout.workers.lines(workers)
+        yield metrics.QUEUE_WORKERS, layout.workers.samples(workers)
         if outlooks:
             drain = [
                 None if each.drain_seconds is None else round(each.drain_seconds, 1)
                 for each in outlooks
             ]
-            yield metrics.QUEUE_DRAIN, layout.drain.lines(drain)
+            yield metrics.QUEUE_DRAIN, layout.drain.samples(drain)
             needed = [each.workers_needed for each in outlooks]
-            yield metrics.QUEUE_WORKERS_NEEDED, layout.needed.lines(needed)
+            yield metrics.QUEUE_WORKERS_NEEDED, layout.needed.samples(needed)
         if settings is not layout.settings:
-            layout.settings, layout.target_lines = settings, list(self._targets(settings))
-        yield from layout.target_lines
+            layout.settings, layout.target_samples = settings, list(self._targets(settings))
+        yield from layout.target_samples
         if table is None:
             return
         for family, column, sample_column in layout.numbers:
-            yield family, sample_column.lines(table.column(column))
+            yield family, sample_column.samples(table.column(column))
         if queues:
             yield metrics.QUEUE_INFO, self._info(table.column(LIBRARY_VERSION))
 
-    def _targets(self, settings: Queues) -> Iterator[tuple[Family, Chunk | None]]:
+    def _targets(self, settings: Queues) -> Iterator[tuple[Family, Samples | None]]:
         layout = self._layout
         found = settings.targets_of(queue.name for queue in layout.queues)
         targets = [found.get(queue.name, NO_TARGET) for queue in layout.queues]
         for family, value_of, column in layout.targets:
-            yield family, column.lines([value_of(target) for target in targets])
+            yield family, column.samples([value_of(target) for target in targets])
 
-    def _info(self, versions: Sequence[str | None]) -> Chunk | None:
+    def _info(self, versions: Sequence[str | None]) -> Samples | None:
         layout = self._layout
         if versions != layout.versions:
-            name = metrics.QUEUE_INFO.name
-            lines = [
-                f'{name}{{{queue},{_VERSION_LABEL}="{escape(version)}"}} 1\n'
-                for queue, version in zip(layout.labels, versions, strict=True)
-                if version is not None
-            ]
-            text = "".join(lines).encode("utf-8", "replace")
-            layout.versions, layout.info = versions, deflate(text) if text else None
+            known = any(version is not None for version in versions)
+            layout.versions = versions
+            layout.info = _Info(layout.rows, versions) if known else None
         return layout.info
 
 
-def _extra(family: Family, shown: ShownColumn) -> str:
-    """The labels after the queue's own, with a leading comma; empty if there are none."""
-    names = family.labels[len(family.labels) - len(shown.labels) :]
-    return f",{labels(names, shown.labels)}" if names else ""
+class _Info(CompressedSamples):
+    """`bullmq_queue_info`, whose label is what changes."""
+
+    def __init__(self, rows: Rows, versions: Sequence[str | None]) -> None:
+        super().__init__()
+        self._rows = rows
+        self._versions = versions
+
+    def _encode(self, form: Format) -> bytes:
+        return self._protobuf() if form is Format.PROTOBUF else self._text()
+
+    def _text(self) -> bytes:
+        name = metrics.QUEUE_INFO.name
+        lines = [
+            f'{name}{{{queue},{_VERSION_LABEL}="{escape(version)}"}} 1\n'
+            for queue, version in zip(self._rows.text, self._versions, strict=True)
+            if version is not None
+        ]
+        return "".join(lines).encode("utf-8", "replace")
+
+    def _protobuf(self) -> bytes:
+        kind, names = metrics.QUEUE_INFO.kind, (_VERSION_LABEL,)
+        return b"".join(
+            [
+                protobuf.metric(kind, queue + protobuf.label_pairs(names, (version,)), 1)
+                for queue, version in zip(self._rows.pairs, self._versions, strict=True)
+                if version is not None
+            ]
+        )

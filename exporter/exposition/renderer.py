@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from exporter.config.models import Config
+from exporter.exposition.formats import Format
 from exporter.exposition.page import Page, PageWriter, Variant, exporter_page
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import Moment, moment_of
@@ -25,7 +26,8 @@ class Renderer:
     """A thread that renders a page when a poller has published or a fact has become stale.
 
     Every variant that was requested within the last two minutes is rendered at once, so that a
-    request finds its bytes ready.
+    request finds its bytes ready; if there was none, the samples are encoded as text, which the
+    first request may want.
 
     If a page cannot be rendered, the previous one is served until its first value becomes too old,
     and then a page that contains only what is known of the exporter itself.
@@ -66,6 +68,10 @@ class Renderer:
         """For how long pages could not be rendered, at that monotonic time; 0 if they can be."""
         return 0.0 if self._failing_since is None else now - self._failing_since
 
+    def is_ready(self, variant: Variant) -> bool:
+        """Whether `body` returns at once; rendering a variant that is not may take long."""
+        return self.page.has(variant)
+
     def body(self, variant: Variant) -> bytes:
         """The newest page in that variant."""
         self._requested[variant] = time.monotonic()
@@ -78,9 +84,11 @@ class Renderer:
             self._record(moment)
             page = self._writer.write(moment, self._failures)
             since = time.monotonic() - _REQUESTED_SECONDS
-            for variant, requested in tuple(self._requested.items()):
-                if requested >= since:
-                    page.body(variant)
+            wanted = [variant for variant, at in tuple(self._requested.items()) if at >= since]
+            for variant in wanted:
+                page.body(variant)
+            if not wanted:
+                page.encode(Format.TEXT)
         except Exception as error:
             self._fail(error)
         else:

@@ -8,9 +8,9 @@ from typing import Final
 
 from exporter import metrics
 from exporter.bullmq import Queue
-from exporter.exposition.chunks import Chunk
-from exporter.exposition.sample_column import SampleColumn, escape_percent
-from exporter.exposition.text import labels
+from exporter.exposition.rows import Rows
+from exporter.exposition.sample_column import SampleColumn
+from exporter.exposition.samples import Samples
 from exporter.metrics import Family
 from exporter.state.snapshots import SloFacts
 
@@ -29,21 +29,23 @@ class SloWriter:
 
     def __init__(self, connection: str) -> None:
         self._connection = connection
-        self._rows: list[tuple[Queue, str]] = []
+        self._begun: dict[tuple[Queue, str], float] = {}
+        """The queues and SLOs that the last page showed, and since when, as Unix time."""
         self._columns: list[SampleColumn] = []
 
-    def lines(
-        self, slos: Mapping[Queue, Sequence[SloFacts]], queues: Sequence[Queue]
-    ) -> Iterator[tuple[Family, Chunk | None]]:
-        """Each family with its lines, for the shown `queues`."""
+    def samples(
+        self, slos: Mapping[Queue, Sequence[SloFacts]], queues: Sequence[Queue], at: float
+    ) -> Iterator[tuple[Family, Samples | None]]:
+        """Each family with its samples, for the `queues` that are shown at the Unix time `at`."""
         found = [(queue, slo) for queue in queues for slo in slos.get(queue, ())] if slos else []
-        rows = [(queue, slo.name) for queue, slo in found]
-        if rows != self._rows:
-            names, self._rows = metrics.SLO_JOBS.labels, rows
-            row_labels = escape_percent(
-                labels(names, (self._connection, queue.prefix, queue.name, name))
-                for queue, name in rows
+        keys = [(queue, slo.name) for queue, slo in found]
+        if keys != list(self._begun):
+            self._begun = {key: self._begun.get(key, at) for key in keys}
+            rows = Rows(
+                metrics.SLO_JOBS.labels,
+                [(self._connection, queue.prefix, queue.name, name) for queue, name in keys],
+                list(self._begun.values()),
             )
-            self._columns = [SampleColumn(family, "", row_labels) for family, _ in _FAMILIES]
+            self._columns = [SampleColumn(family, rows) for family, _ in _FAMILIES]
         for (family, value_of), column in zip(_FAMILIES, self._columns, strict=False):
-            yield family, column.lines([value_of(slo) for _, slo in found])
+            yield family, column.samples([value_of(slo) for _, slo in found])

@@ -1,6 +1,6 @@
 """The two text formats: escaping, numbers, headers and sample lines.
 
-Samples are the same bytes in both formats; only the headers and the end differ. prometheus_client
+Most samples are the same bytes in both formats; the headers and the end differ. prometheus_client
 is not used here because its writer is about fifty times slower for a large page. The tests read
 every page with its parsers.
 """
@@ -9,21 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from enum import Enum
-from functools import lru_cache
 
+from exporter.exposition.formats import Format
 from exporter.metrics import Family, MetricType
-from exporter.state.snapshots import Histogram
-
-_LABELS = "\0"
-"""Placeholder for the labels in a template. They are filled in last, since they may contain %."""
-
-
-class Format(Enum):
-    """A text format, by its content type."""
-
-    TEXT = "text/plain; version=0.0.4; charset=utf-8"
-    OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 def header(family: Family, form: Format) -> str:
@@ -73,20 +61,3 @@ def sample(name: str, label_text: str, value: float) -> str:
     return (
         f"{name}{{{label_text}}} {number(value)}\n" if label_text else f"{name} {number(value)}\n"
     )
-
-
-def histogram_lines(name: str, label_text: str, histogram: Histogram) -> str:
-    """All lines of a histogram with these labels."""
-    counts, total = histogram.counts, histogram.count
-    text = _histogram(name, histogram.bounds) % (*counts, total, number(histogram.sum), total)
-    return text.replace(_LABELS, label_text)
-
-
-@lru_cache(maxsize=64)
-def _histogram(name: str, bounds: tuple[float, ...]) -> str:
-    """The template of a histogram's lines."""
-    lines = [
-        f'{name}_bucket{{{_LABELS},le="{bound}"}} %d\n'
-        for bound in [*map(str, map(float, bounds)), "+Inf"]
-    ]
-    return "".join([*lines, f"{name}_sum{{{_LABELS}}} %s\n", f"{name}_count{{{_LABELS}}} %d\n"])

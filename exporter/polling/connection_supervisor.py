@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from exporter.config.models import Events
 from exporter.connection import Backoff, Client, ErrorClass, Metadata, RedisFailure, ReplyError
 from exporter.log import REDIS, event
 from exporter.state.histogram import Buckets
@@ -18,7 +19,8 @@ PING_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 class ConnectionSupervisor:
     """Supervises one client. After `check`, `failure` is None or why Redis cannot be reached."""
 
-    def __init__(self, client: Client, connection: str, max_backoff: float) -> None:
+    def __init__(self, client: Client, connection: str, max_backoff: float, events: Events) -> None:
+        """`events` says which buckets the times of PING have."""
         self._client = client
         self._connection = connection
         self._backoff = Backoff(base=0.25, cap=max_backoff)
@@ -29,7 +31,7 @@ class ConnectionSupervisor:
         self._ever_connected = False
         self._last_logged: tuple[ErrorClass, str] | None = None
         """The connection failure that was logged last, so that it is not repeated as a warning."""
-        self._pings = Buckets(PING_BUCKETS)
+        self._pings = Buckets(events.classic_buckets(PING_BUCKETS), native=events.native_buckets)
         self.ping_seconds: float | None = None
         self.reconnects = 0
         self.failure: RedisFailure | None = RedisFailure(ErrorClass.CONNECTION, "not tried yet")
@@ -178,7 +180,7 @@ class ConnectionSupervisor:
     def _ping(self) -> float:
         seconds = self._client.ping()
         self.ping_seconds = seconds
-        self._pings.observe(seconds)
+        self._pings.observe(seconds * 1000)
         self._note_refusal(self._client.ping_refusal)
         return seconds
 

@@ -48,7 +48,10 @@ class Poller:
         self._collectors = tuple(collectors)
         self._discovery = Discovery(config.queues)
         self._store = store
-        self._supervisor = ConnectionSupervisor(client, names[0], config.poll.interval_seconds)
+        self._since = time.time()
+        self._supervisor = ConnectionSupervisor(
+            client, names[0], config.poll.interval_seconds, config.events
+        )
         self._recorder = Recorder(names[0])
         self._pacer = DiscoveryPacer(self._discovery, client, self._recorder, config.queues)
         self._discovered = Discovered((), {})
@@ -215,6 +218,7 @@ class Poller:
             reconnects=self._supervisor.reconnects,
             last_error=self._supervisor.last_error,
             ping_refusal=self._supervisor.ping_refusal,
+            since=self._since,
             discovery_redis_seconds=self._pacer.redis_seconds,
             reports=self._recorder.reports,
             facts={type(dated.facts): dated for dated in self._facts.values()},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from exporter.rules import durations
 from exporter.rules.model import Recording
 from exporter.rules.slos import SLO_RECORDINGS
 
@@ -14,11 +15,6 @@ READY: Final = "queue:bullmq_queue_ready:max"
 KEPT: Final = "queue:bullmq_queue_kept:max"
 WAIT_P95: Final = "queue:bullmq_queue_job_wait_seconds:p95_5m"
 RUN_P95: Final = "queue:bullmq_queue_job_run_seconds:p95_5m"
-
-
-def _p95(histogram: str) -> str:
-    rates = f"sum by (%queue, instance, le) (rate({histogram}_bucket[5m]))"
-    return f"histogram_quantile(0.95, max by (%queue, le) ({rates}))"
 
 
 RECORDINGS: Final = (
@@ -31,7 +27,7 @@ RECORDINGS: Final = (
         KEPT,
         'sum by (%queue) (max by (%queue, state) (bullmq_queue_size{state=~"completed|failed"}))',
     ),
-    Recording(WAIT_P95, _p95("bullmq_queue_job_wait_seconds")),
-    Recording(RUN_P95, _p95("bullmq_queue_job_run_seconds")),
+    Recording(WAIT_P95, durations.quantile(0.95, "bullmq_queue_job_wait_seconds", "%queue")),
+    Recording(RUN_P95, durations.quantile(0.95, "bullmq_queue_job_run_seconds", "%queue")),
     *SLO_RECORDINGS,
 )

@@ -42,6 +42,26 @@ class Discovered:
     prefixes: Mapping[str, PrefixCount]
 
 
+class NativeBuckets(NamedTuple):
+    """The buckets of a native histogram, as in `state.histogram`."""
+
+    schema: int
+    zeros: int
+    """Number of observations that count as 0."""
+    counts: Mapping[int, int]
+    """Number of observations in each bucket that has any, by its index."""
+
+
+class Exemplar(NamedTuple):
+    """The job of one observation."""
+
+    job_id: str
+    """Short, printable, without quotes and backslashes."""
+    seconds: float
+    time: float
+    """Unix time of the observation, by the server's clock."""
+
+
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """A cumulative histogram: counts by upper bound, with the sum and count of all observations."""
@@ -51,6 +71,10 @@ class Histogram:
     """Number of observations up to each bound."""
     sum: float
     count: int
+    native: NativeBuckets | None = None
+    """The same observations in native buckets, if these are kept."""
+    exemplar: Exemplar | None = None
+    """A recent observation that took long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +221,8 @@ class Snapshot:
     """The error with which the reached server answers PING: MISCONF if it refuses writes."""
     reports: Mapping[str, CollectorReport]
     facts: Mapping[type, Dated]
+    since: float | None = None
+    """Unix time since when the counters of the connection count, if that is known."""
     discovery_redis_seconds: float = 0.0
     """Redis' time for discovery so far, at a microsecond for each key that SCAN looks at."""
 
@@ -241,6 +267,8 @@ class Pair:
     """Unix time of the test's end."""
     runs: int = 0
     failures: int = 0
+    since: float | None = None
+    """Unix time before the first of these runs."""
 
     @property
     def passed(self) -> bool | None:

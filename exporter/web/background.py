@@ -66,6 +66,11 @@ class Background:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self.make, key, make)
 
+    async def run(self, function: Callable[..., Made], *arguments: object) -> Made:
+        """What the function returns, called without blocking the event loop."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, function, *arguments)
+
     def make(self, key: Hashable, make: Callable[[Known], Made]) -> Made:
         """As `response`, in this thread. Not thread-safe."""
         known = self._newest()

@@ -40,7 +40,7 @@ ENDPOINTS: Final = (
         "metrics",
         "/metrics",
         "metrics for Prometheus",
-        "Metrics for Prometheus, as text 0.0.4 or OpenMetrics, gzipped on request.",
+        "Metrics for Prometheus, as text 0.0.4, OpenMetrics or protobuf, gzipped on request.",
     ),
     HttpEndpoint(
         "redis",

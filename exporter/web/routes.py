@@ -101,7 +101,12 @@ class _Handlers:
             return _not_acceptable(*(offer.value for offer in Format))
         gzip, headers = _compression(request)
         headers |= {"content-type": form.value, "vary": "Accept, Accept-Encoding"}
-        return Response(self._renderer.body(Variant(form, gzip)), headers=headers)
+        variant = Variant(form, gzip)
+        if self._renderer.is_ready(variant):
+            body = self._renderer.body(variant)
+        else:
+            body = await self._background.run(self._renderer.body, variant)
+        return Response(body, headers=headers)
 
     async def status(self, request: Request) -> Response:
         query = Query.of(request.query_params)

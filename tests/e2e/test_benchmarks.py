@@ -39,4 +39,4 @@ def test_a_small_run_prints_all_targets() -> None:
         "resident memory",
     ):
         assert row in done.stdout
-    assert "of 22 targets met" in done.stdout
+    assert "of 23 targets met" in done.stdout

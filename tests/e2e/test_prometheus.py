@@ -36,7 +36,14 @@ def test_promtool_accepts_the_page(server: Server) -> None:
     [
         # the newest asks for one of them after the other
         (PROMETHEUS, {"bullmq": ""}),
-        (NEWEST_PROMETHEUS, {"text": "PrometheusText0.0.4", "open": "OpenMetricsText1.0.0"}),
+        (
+            NEWEST_PROMETHEUS,
+            {
+                "text": "PrometheusText0.0.4",
+                "open": "OpenMetricsText1.0.0",
+                "protobuf": "PrometheusProto",
+            },
+        ),
     ],
 )
 def test_prometheus_scrapes_all_names(
@@ -49,7 +56,9 @@ def test_prometheus_scrapes_all_names(
         wait_for(lambda: jobs(running.samples()), "queues on the page")
         targets = {job: [running.port] for job in formats}
         protocols = {job: protocol for job, protocol in formats.items() if protocol}
-        with prometheus(tmp_path, targets, program=program, protocols=protocols) as prom:
+        # without the flag, this Prometheus drops histograms that have native buckets, too
+        flag = "--enable-feature=native-histograms"
+        with prometheus(tmp_path, targets, "", flag, program=program, protocols=protocols) as prom:
             for job in formats:
                 waiting = f'bullmq_queue_size{{state=~"waiting|prioritized",job="{job}"}}'
                 found = prom.query(f"sum by (queue) ({waiting})")
@@ -59,7 +68,9 @@ def test_prometheus_scrapes_all_names(
                     "ünï": 1.0,
                 }
                 assert prom.value(f'bullmq_up{{job="{job}"}}') == 1
-                assert prom.value(f'bullmq_connection_ping_seconds_bucket{{job="{job}",le="+Inf"}}')
+                pings = "bullmq_connection_ping_seconds"
+                classic = f'{pings}_bucket{{job="{job}",le="+Inf"}}'
+                assert prom.value(f'{classic} or histogram_count({pings}{{job="{job}"}})')
             metadata = prom.get("metadata")
             metric = "bullmq_redis_commands_processed"
             # the name in the metadata depends on the scraped format

@@ -74,6 +74,7 @@ def snapshot_of(
         "ping_seconds": 0.0012,
         "pings": NO_DURATIONS,
         "reconnects": 0,
+        "since": 1e9,
         "last_error": None,
         "ping_refusal": None,
         "reports": {},

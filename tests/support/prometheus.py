@@ -80,13 +80,16 @@ def prometheus(
     *arguments: str,
     program: str = PROMETHEUS,
     protocols: Mapping[str, str] = MappingProxyType({}),
+    scraping: Mapping[str, Any] = MappingProxyType({}),
 ) -> Iterator[Prometheus]:
     """Scrape these local ports of each job every second, and evaluate these rules as often.
 
-    `protocols` names the only format that a job asks for, which Prometheus 2.42 does not know.
+    `protocols` names the only format that a job asks for, which Prometheus 2.42 does not know;
+    `scraping` has more settings for all jobs.
     """
     path = require(program)
     config = _scraping(jobs)
+    config["global"] |= scraping
     for job in config["scrape_configs"]:
         if job["job_name"] in protocols:
             job["scrape_protocols"] = [protocols[job["job_name"]]]

@@ -415,7 +415,7 @@ def sample_names() -> dict[str, str]:
     """Name of a sample → name of its family."""
     found = {}
     for family in CATALOGUE:
-        ends = ("_bucket", "_sum", "_count") if family.kind is MetricType.HISTOGRAM else ("",)
+        ends = ("", "_bucket", "_sum", "_count") if family.kind is MetricType.HISTOGRAM else ("",)
         found |= {family.name + end: family.name for end in ends}
     return found
 

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.bullmq import Queue, queue_of
+from exporter.exposition import Format
 from exporter.exposition.events import EventWriter
+from exporter.exposition.samples import Samples
 from exporter.state.snapshots import EventFacts, Histogram, JobEvents, QueueEvents
 from exporter.state.unfinished_jobs import Audit, Rebase
 
@@ -27,9 +29,14 @@ def job_events(jobs: int) -> QueueEvents:
 
 def text(writer: EventWriter, events: dict[Queue, QueueEvents]) -> list[tuple[str, bytes]]:
     lines: dict[str, bytes] = {}
-    for family, chunk in writer.lines(EventFacts(events, 0.0, 0), QUEUES):
-        lines[family.name] = lines.get(family.name, b"") + (chunk.text if chunk else b"")
+    for family, samples in writer.samples(EventFacts(events, 0.0, 0), QUEUES, 1e9):
+        lines[family.name] = lines.get(family.name, b"") + text_of(samples)
     return list(lines.items())
+
+
+def text_of(samples: Samples | None, form: Format = Format.TEXT) -> bytes:
+    part = b"" if samples is None else samples.part(form)
+    return part if isinstance(part, bytes) else part.text
 
 
 def started_writer(events: dict[Queue, QueueEvents]) -> EventWriter:
@@ -54,9 +61,9 @@ def test_cached_lines_equal_new_ones_after_any_changes(changes: list[dict[int, i
 def test_unchanged_queues_are_not_rendered_again() -> None:
     events = dict.fromkeys(QUEUES, job_events(1))
     writer = started_writer(events)
-    before = list(writer.lines(EventFacts(events, 0.0, 0), QUEUES))
+    before = list(writer.samples(EventFacts(events, 0.0, 0), QUEUES, 1e9))
     last = {QUEUES[-1]: job_events(2)}
-    after = list(writer.lines(EventFacts(events | last, 0.0, 0), QUEUES))
+    after = list(writer.samples(EventFacts(events | last, 0.0, 0), QUEUES, 1e9))
     durations = [
         (old is new)
         for (family, old), (_, new) in zip(before, after, strict=True)
@@ -87,8 +94,8 @@ class TestSeriesStartAtZero:
 
     def page(self, writer: EventWriter, facts: EventFacts, *, hidden: bool = False) -> set[bytes]:
         queues = () if hidden else (self.QUEUE,)
-        chunks = [chunk for _, chunk in writer.lines(facts, queues) if chunk is not None]
-        return set(b"".join(chunk.text for chunk in chunks).splitlines())
+        found = [text_of(samples) for _, samples in writer.samples(facts, queues, 1e9)]
+        return set(b"".join(found).splitlines())
 
     QUEUE = queue_of("bull", "q")
 
@@ -102,6 +109,13 @@ class TestSeriesStartAtZero:
         # the next poll, without changes
         facts = EventFacts(facts.queues, 0.0, 0)
         assert {self.ADDED % (b"a", 3), self.READ % 3} <= self.page(writer, facts)
+
+    def test_a_queue_without_events_has_a_beginning_too(self) -> None:
+        """With job names, it has no series of jobs yet."""
+        writer, empty = EventWriter("api"), EventFacts({self.QUEUE: QueueEvents(0, 0, {})}, 0.0, 0)
+        assert self.READ % 0 in self.page(writer, empty)
+        expected = {self.ADDED % (b"a", 0), self.READ % 3, self.TIMED.replace(b'""', b'"a"') % 0}
+        assert expected <= self.page(writer, self.facts(a=3))
 
     def test_a_later_job_name_starts_at_zero(self) -> None:
         writer = EventWriter("api")

@@ -20,13 +20,17 @@ from exporter.config.models import Config
 from exporter.connection import ErrorClass, Metadata
 from exporter.exposition import (
     Format,
+    Page,
     PageWriter,
     Variant,
     acceptable,
     accepts_gzip,
     choose_format,
 )
-from exporter.metrics import CATALOGUE, REDIS_VALUES
+from exporter.exposition.protobuf import family_header, varint
+from exporter.exposition.rows import Rows
+from exporter.exposition.sample_column import SampleColumn
+from exporter.metrics import CATALOGUE, REDIS_VALUES, Family, MetricType
 from exporter.state.failures import FailureClass
 from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import (
@@ -50,13 +54,16 @@ from exporter.state.snapshots import (
 )
 from exporter.state.unfinished_jobs import Audit, Rebase
 from exporter.state.workers import WorkerCount, WorkerFacts
-from tests.support.factories import config, moment, snapshot_of
-from tests.support.pages import every, jobs, parse, value
+from tests.support.factories import config, moment, queue_events, snapshot_of
+from tests.support.pages import Samples, every, jobs, parse, value
+from tests.support.protobuf_pages import families, samples_of
 from tests.support.tables import queue_table
 
 META = Metadata("n", "h:1", "redis://h:1/0", "0123", 0, 0.0, run_id="r", role="master")
 PINGS = Histogram((0.001, 1.0), (1, 2), 0.5, 3)
 STALE_AFTER = 15.0
+JOBS_COUNTER = Family("jobs_total", MetricType.COUNTER, ("connection", "prefix", "queue"), "", "")
+TEXT_FORMATS = (Format.TEXT, Format.OPENMETRICS)
 GOLDEN_COLUMNS = (
     "concurrency_limit",
     "events_stream_length",
@@ -91,7 +98,7 @@ def table(names: list[str], **columns: list[int | None]) -> QueueTable:
 
 def snapshot(name: str = "api", *facts: object, **changes: Any) -> Snapshot:
     """Like `snapshot_of`, but every connection reaches the same server."""
-    known = {"metadata": META, "ping_seconds": 0.001, "pings": PINGS}
+    known = {"metadata": META, "ping_seconds": 0.001, "pings": PINGS, "since": 1e9}
     return snapshot_of(name, *facts, **(known | changes))
 
 
@@ -108,7 +115,9 @@ def page(
 
 def sync_report(pair: Pair | None = None, ago: float = 0.0) -> SyncReport:
     checks = {name: Check(ok=True, seconds=0.1, detail="") for name in SYNC_CHECKS}
-    pair = pair or Pair("api", "api", checks, propagation_seconds=0.001, seconds=0.3, runs=1)
+    pair = pair or Pair(
+        "api", "api", checks, propagation_seconds=0.001, seconds=0.3, runs=1, since=1e9
+    )
     return SyncReport(time.monotonic() - ago, 1e9, 0.4, 90.0, (pair,), {"api": META})
 
 
@@ -212,7 +221,7 @@ def test_slos_are_of_the_queues_that_are_shown() -> None:
         }
 
 
-@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize("form", TEXT_FORMATS)
 def test_every_family_of_the_catalogue_is_on_a_full_page(form: Format) -> None:
     reload = Reload(successful=True, success_time=1e9)
     text = page(
@@ -238,16 +247,118 @@ def test_labels_match_the_catalogue() -> None:
                 assert {label for label, _ in labels} == set(family.labels)
 
 
-def test_both_formats_have_the_same_samples() -> None:
+def test_all_formats_have_the_same_samples() -> None:
+    written = full_page()
+    bodies = {form: written.body(Variant(form, gzip=False)) for form in Format}
+    text = parse(bodies[Format.TEXT].decode())
+    openmetrics = parse(bodies[Format.OPENMETRICS].decode(), form="openmetrics")
+    protobuf = samples_of(bodies[Format.PROTOBUF])
+    assert without_empty_labels(ours(text)) == without_empty_labels(ours(openmetrics))
+    assert without_empty_labels(ours(text)) == ours(protobuf)
+    assert bodies[Format.OPENMETRICS].endswith(b"# EOF\n")
+    name = "process_resident_memory_bytes"
+    assert all(any(key[0] == name for key in each) for each in (text, openmetrics, protobuf))
+
+
+def ours(samples: Samples) -> Samples:
+    return {key: value for key, value in samples.items() if key[0].startswith("bullmq")}
+
+
+def without_empty_labels(samples: Samples) -> Samples:
+    """To Prometheus, an empty label is none; protobuf leaves it out."""
+    return {
+        (name, frozenset(label for label in labels if label[1])): value
+        for (name, labels), value in samples.items()
+    }
+
+
+def full_page() -> Page:
+    """A page with every family, whose series have begun on an earlier one."""
     writer = PageWriter()
-    written = writer.write(moment(full()))
-    bodies = {form: written.body(Variant(form, gzip=False)).decode() for form in Format}
-    text = parse(bodies[Format.TEXT])
-    openmetrics = parse(bodies[Format.OPENMETRICS], form="openmetrics")
-    ours = {key: v for key, v in text.items() if key[0].startswith("bullmq")}
-    assert ours == {key: v for key, v in openmetrics.items() if key[0].startswith("bullmq")}
-    assert bodies[Format.OPENMETRICS].endswith("# EOF\n")
-    assert any(name == "process_resident_memory_bytes" for name, _ in text)
+    reload = Reload(successful=True, success_time=1e9)
+    for _ in range(2):
+        known = moment(*isolated(), full(), sync=sync_report(), reload=reload, settings=targets())
+        written = writer.write(known)
+    return written
+
+
+@pytest.fixture(name="protobuf", scope="module")
+def protobuf_page() -> dict[str, Any]:
+    """The families of the full page in protobuf."""
+    body = full_page().body(Variant(Format.PROTOBUF, gzip=False))
+    return {family.name: family for family in families(body)}
+
+
+class TestProtobuf:
+    def test_every_family_is_there_once_with_its_type_help_and_unit(
+        self, protobuf: dict[str, Any]
+    ) -> None:
+        types = {"counter": 0, "gauge": 1, "histogram": 4}
+        for family in CATALOGUE:
+            found = protobuf[family.name]
+            assert (found.type, found.help) == (types[family.kind], family.help)
+            unit = family.unit if family.name.endswith(f"_{family.unit}") else ""
+            assert found.unit == unit
+            assert found.metric
+
+    def test_counters_and_histograms_say_since_when_they_count(
+        self, protobuf: dict[str, Any]
+    ) -> None:
+        """Except those of Redis: CONFIG RESETSTAT resets them, and INFO does not say when."""
+        of_redis = {family.name for family in REDIS_VALUES.values()}
+        for family in CATALOGUE:
+            if family.name not in of_redis and family.kind != "gauge":
+                for metric in protobuf[family.name].metric:
+                    counts = getattr(metric, family.kind)
+                    assert counts.HasField("created_timestamp"), family.name
+                    assert 1e9 <= counts.created_timestamp.seconds <= time.time()
+
+    def test_a_series_counts_since_its_first_page(self) -> None:
+        writer, queue = PageWriter(), queue_of("bull", "mail")
+        found = []
+        for at, names in ((1e9, "a"), (1e9 + 5, "ab"), (1e9 + 10, "ab")):
+            jobs = {name: queue_events(added=3).jobs[""] for name in names}
+            facts = EventFacts({queue: QueueEvents(9, 0, jobs)}, 0.0, 0)
+            known = moment(snapshot("api", table(["mail"]), facts, time=at))
+            body = writer.write(known).body(Variant(Format.PROTOBUF, gzip=False))
+            pages = {family.name: family for family in families(body)}
+            found.append(
+                [
+                    (metric.counter.created_timestamp.seconds - 1e9, metric.counter.value)
+                    for metric in pages["bullmq_queue_jobs_added_total"].metric
+                ]
+            )
+        assert found == [[(0, 0)], [(0, 3), (5, 0)], [(0, 3), (5, 3)]]
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200),
+                st.one_of(st.none(), st.integers(0, 3), st.floats(allow_nan=False)),
+            ),
+            unique_by=lambda row: row[0],
+            max_size=30,
+        )
+    )
+    def test_any_column_survives_the_round_trip(self, rows: list[tuple[str, float | None]]) -> None:
+        family = next(each for each in CATALOGUE if each.name == "bullmq_queue_size")
+        names = family.labels[:-1]
+        for created, each in ((None, family), ([5.0] * len(rows), JOBS_COUNTER)):
+            extra = ("waiting",) if each is family else ()
+            labels = Rows(names, [("api", "bull", name) for name, _ in rows], created)
+            samples = SampleColumn(each, labels, extra).samples([value for _, value in rows])
+            known = {name: value for name, value in rows if value is not None}
+            assert (samples is None) == (not known)
+            if samples is not None:
+                part = samples.part(Format.PROTOBUF).text
+                found = samples_of(framed(each, part))
+                assert {dict(key[1])["queue"]: value for key, value in found.items()} == known
+
+
+def framed(family: Family, part: bytes) -> bytes:
+    """A page of one family."""
+    fields = family_header(family)
+    return varint(len(fields) + len(part)) + fields + part
 
 
 def test_golden_page() -> None:
@@ -430,8 +541,19 @@ class TestNegotiation:
             (
                 "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
                 "encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
-                Format.TEXT,
+                Format.PROTOBUF,
             ),
+            (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+                "encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,"
+                "application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;"
+                "q=0.5,*/*;q=0.1",
+                Format.PROTOBUF,
+            ),
+            ("application/vnd.google.protobuf;encoding=text,text/plain;q=0.1", Format.TEXT),
+            ("application/vnd.google.protobuf;proto=other", None),
+            ("application/vnd.google.protobuf;q=0.1,text/plain;q=0.5", Format.TEXT),
+            ("application/*", Format.OPENMETRICS),
             (
                 "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
                 "application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;"
@@ -469,7 +591,8 @@ class TestNegotiation:
         assert accepts_gzip(header) is accepted
 
 
-def test_the_gzipped_page_equals_the_plain_one() -> None:
+@pytest.mark.parametrize("form", list(Format))
+def test_the_gzipped_page_equals_the_plain_one(form: Format) -> None:
     written = PageWriter().write(moment(full()))
-    plain = written.body(Variant(Format.TEXT, gzip=False))
-    assert gzip.decompress(written.body(Variant(Format.TEXT, gzip=True))) == plain
+    plain = written.body(Variant(form, gzip=False))
+    assert gzip.decompress(written.body(Variant(form, gzip=True))) == plain

@@ -63,7 +63,9 @@ LABELS = {
     sample: family.labels
     for family in CATALOGUE
     for sample in (
-        [f"{family.name}_bucket"] if family.kind is MetricType.HISTOGRAM else [family.name]
+        [f"{family.name}_bucket", family.name]
+        if family.kind is MetricType.HISTOGRAM
+        else [family.name]
     )
 }
 VALUES = {

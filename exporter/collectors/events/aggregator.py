@@ -49,11 +49,13 @@ class EventAggregator:
         failures: FailureClasses | None = None,
         balance: Balance | None = None,
         slos: QueueSlos | None = None,
+        *,
+        native: bool = False,
     ) -> None:
         """`suspects` takes the jobs that are suspicious, `failures` the reasons of failures, if
         they are wanted, `balance` the rare events that change the number of unfinished jobs, and
         `slos` how long jobs waited and ran, if the queue has any; all job names of a queue share
-        them."""
+        them. `native` is whether to keep native buckets."""
         self._failures = failures
         self._slos = slos
         self._balance = Balance() if balance is None else balance
@@ -64,17 +66,17 @@ class EventAggregator:
         """Unix ms of the last `active` event; 0 before the first."""
         self.last_added_ms = 0
         """Unix ms of the last `added` event; 0 before the first."""
-        self._wait = Buckets(wait_bounds)
-        self._runs = {outcome: Buckets(run_bounds) for outcome in OUTCOMES}
+        self._wait = Buckets(wait_bounds, native=native)
+        self._runs = {outcome: Buckets(run_bounds, native=native) for outcome in OUTCOMES}
         # ordered: the first entry of a dict that had many first entries removed is slow to find
         self._ready: OrderedDict[bytes, int] = OrderedDict()
         self._active: OrderedDict[bytes, int] = OrderedDict()
         self._parents: set[bytes] = set()
         self._put_back: set[bytes] = set()
         """Jobs in `_ready` that had finished before."""
-        self._possible_retry: tuple[bytes, float] | None = None
-        """A job that returned from active to waiting, and how long it ran, in ms: a retry, unless
-        the next event says that it stalled."""
+        self._possible_retry: tuple[bytes, int, int] | None = None
+        """A job that returned from active to waiting, how many ms it ran, and when in Unix ms it
+        returned: a retry, unless the next event says that it stalled."""
 
     @property
     def inflight(self) -> int:
@@ -109,11 +111,11 @@ class EventAggregator:
     def count_retry(self) -> None:
         """Count the possible retry, if there is one: no `stalled` event of the job followed."""
         if self._possible_retry is not None:
-            job, ran = self._possible_retry
+            job, ran, at = self._possible_retry
             self._possible_retry = None
             self.retried += 1
             self._suspects.retried(job)
-            self._runs[RETRIED].observe(_seconds(ran))
+            self._runs[RETRIED].observe(ran, job, at)
             self._note_end(ran)
 
     def _note_end(self, ms: float | None) -> None:
@@ -225,7 +227,7 @@ class EventAggregator:
         # versions before 5.58.6 write `failed` for a retry; without `prev`, versions 3 and 4
         # returned a rate-limited job
         elif previous in (b"active", b"failed"):
-            self._possible_retry = (job, at - started)
+            self._possible_retry = (job, at - started, at)
 
     def _became_active(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
         if self._possible_retry is not None:
@@ -236,7 +238,7 @@ class EventAggregator:
         self._put_back.discard(job)
         self._active[job] = at
         if ready is not None:
-            self._wait.observe(_seconds(at - ready))
+            self._wait.observe(at - ready, job, at)
         if self._slos is not None:
             self._slos.started(None if ready is None else at - ready)
         if self._balance.before:
@@ -251,7 +253,7 @@ class EventAggregator:
         started = self._active.pop(job, None)
         self._parents.discard(job)
         if started is not None:
-            self._runs[COMPLETED].observe(_seconds(at - started))
+            self._runs[COMPLETED].observe(at - started, job, at)
         else:
             self._balance.before.pop(job, None)
         self._note_end(None if started is None else at - started)
@@ -278,7 +280,7 @@ class EventAggregator:
         ):
             ran = None
         if ran is not None:
-            self._runs[FAILED].observe(_seconds(ran))
+            self._runs[FAILED].observe(ran, job, at)
         self._note_end(ran)
 
     def _delayed(self, job: bytes, at: int, _: Sequence[bytes]) -> None:
@@ -293,7 +295,7 @@ class EventAggregator:
         if started is not None:
             self.retried += 1
             self._suspects.retried(job)
-            self._runs[RETRIED].observe(_seconds(at - started))
+            self._runs[RETRIED].observe(at - started, job, at)
             self._note_end(at - started)
         else:
             self._balance.before.pop(job, None)
@@ -350,11 +352,6 @@ class EventAggregator:
         CLEANED: _cleaned,
         b"waiting-children": _left,
     }
-
-
-def _seconds(ms: float) -> float:
-    """A duration; 0 if the clock went backwards."""
-    return ms / 1000 if ms > 0 else 0.0
 
 
 def field(fields: Sequence[bytes], name: bytes) -> bytes | None:

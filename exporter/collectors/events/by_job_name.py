@@ -206,6 +206,7 @@ class JobNameAggregator:
         "_failures",
         "_max_names",
         "_names",
+        "_native",
         "_slos",
         "_suspects",
         "balance",
@@ -224,10 +225,13 @@ class JobNameAggregator:
         failures: FailureClasses | None = None,
         balance: Balance | None = None,
         slos: QueueSlos | None = None,
+        *,
+        native: bool = False,
     ) -> None:
         self.read = self.lost = self.oversized = self.unread_until_ms = 0
         self.balance = Balance() if balance is None else balance
         self._bounds = (wait_bounds, run_bounds)
+        self._native = native
         self._max_names = max_names
         self._suspects = suspects
         self._failures = failures
@@ -341,7 +345,12 @@ class JobNameAggregator:
             aggregator = self._by_name.get(name)
         if aggregator is None:
             aggregator = self._by_name[name] = EventAggregator(
-                *self._bounds, self._suspects, self._failures, self.balance, self._slos
+                *self._bounds,
+                self._suspects,
+                self._failures,
+                self.balance,
+                self._slos,
+                native=self._native,
             )
         return aggregator
 

@@ -67,7 +67,12 @@ class EventsCollector:
         self._shares = max(1, round(_CHECK_SECONDS / poll_interval))
         self._share = 0
         """The share of the streams that is checked at this poll, of `_shares`."""
-        self._empty = {"": EventAggregator(options.wait_buckets, options.run_buckets).frozen()}
+        self._bounds = (
+            options.classic_buckets(options.wait_buckets),
+            options.classic_buckets(options.run_buckets),
+        )
+        self._native = options.native_buckets
+        self._empty = {"": EventAggregator(*self._bounds, native=self._native).frozen()}
         self._redeliveries = Redeliveries()
         self._suspects: dict[Queue, EventSuspects] = {}
         """Of the queues that had suspicious events."""
@@ -183,14 +188,16 @@ class EventsCollector:
 
     def _aggregator(self, suspects: EventSuspects, slos: QueueSlos | None) -> StreamAggregator:
         options = self._options
-        bounds = (options.wait_buckets, options.run_buckets)
+        bounds, native = self._bounds, self._native
         wanted = options.failure_classes
         failures = FailureClasses(options.max_failure_classes) if wanted else None
         balance = Balance()
         if options.job_names:
             names = options.max_job_names
-            return JobNameAggregator(*bounds, names, suspects, failures, balance, slos)
-        create = partial(EventAggregator, *bounds, suspects, failures, balance, slos)
+            return JobNameAggregator(
+                *bounds, names, suspects, failures, balance, slos, native=native
+            )
+        create = partial(EventAggregator, *bounds, suspects, failures, balance, slos, native=native)
         return TotalAggregator(create, self._empty, failures, balance)
 
     def _watched_since(self, queue: Queue) -> float:

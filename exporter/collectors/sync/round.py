@@ -205,6 +205,7 @@ class SyncTest:
             time=time.time(),
             runs=last.runs if last else 0,
             failures=last.failures if last else 0,
+            since=last.since if last else time.time() - seconds,
         )
         if pair.passed is None:
             return pair

@@ -7,6 +7,7 @@ from itertools import count
 
 from exporter.exposition import Format, Page, Variant
 from tests.support.pages import parse
+from tests.support.protobuf_pages import samples_of
 
 _FORMS = ((Format.TEXT, "text"), (Format.OPENMETRICS, "openmetrics"))
 _known: set[str] = set()
@@ -15,10 +16,11 @@ _turns = count()
 
 
 def check_page(page: Page) -> None:
-    """Parse every new line, and every hundredth page as a whole in both formats."""
+    """Parse every new line, and every hundredth page as a whole in all formats."""
     if next(_turns) % 100 == 0:
         for form, name in _FORMS:
             parse(page.body(Variant(form, gzip=False)).decode(), form=name)
+        samples_of(page.body(Variant(Format.PROTOBUF, gzip=False)))
     lines = page.body(Variant(Format.TEXT, gzip=False)).decode().split("\n")
     samples = [line for line in lines if line and not line.startswith("#")]
     series = [line.rpartition(" ")[0] for line in samples]
