@@ -16,10 +16,12 @@ from exporter.rules.recordings import RECORDINGS
 from exporter.rules.render import (
     DEFAULT_RUNBOOK_URL,
     Options,
+    Part,
     prometheus_rule,
     rules_file,
     settings_table,
 )
+from exporter.rules.settings import RuleSettings, load_settings, read_settings
 from exporter.rules.slo_formats import Objective, openslo, sloth
 
 __all__ = [
@@ -29,15 +31,19 @@ __all__ = [
     "Alert",
     "Objective",
     "Options",
+    "Part",
     "RuleError",
+    "RuleSettings",
     "Severity",
     "about_slos",
     "changed",
     "grafana_rules",
     "label_names",
     "label_pairs",
+    "load_settings",
     "openslo",
     "prometheus_rule",
+    "read_settings",
     "rules_file",
     "scaled",
     "settings_table",
