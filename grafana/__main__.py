@@ -1,4 +1,4 @@
-"""`python -m grafana [FOLDER]` generates the dashboards in FOLDER."""
+"""`python -m grafana [FOLDER]` generates the dashboards to provision and those to import."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from grafana import exporter, overview, queue, redis_sync, slos
+from grafana.importable import importable
 
-FOLDER: Final = Path(__file__).parent / "dashboards"
+FOLDER: Final = Path(__file__).parent
 
 
 def dashboards() -> dict[str, str]:
@@ -23,10 +24,11 @@ def dashboards() -> dict[str, str]:
 
 
 def main(folder: Path) -> None:
-    """Write every dashboard."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write every dashboard twice: to `dashboards` for provisioning, to `import` with an input."""
     for name, text in dashboards().items():
-        (folder / name).write_text(text)
+        for kind, content in (("dashboards", text), ("import", importable(text))):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            (folder / kind / name).write_text(content)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,13 @@ from exporter.rules.recordings import RECORDINGS
 from exporter.rules.render import (
     DEFAULT_RUNBOOK_URL,
     Options,
+    Part,
     is_placeholder,
     prometheus_rule,
     rules_file,
     settings_table,
 )
+from exporter.rules.settings import RuleSettings, load_settings, read_settings
 from exporter.rules.slo_formats import Objective, openslo, sloth
 
 __all__ = [
@@ -30,7 +32,9 @@ __all__ = [
     "Alert",
     "Objective",
     "Options",
+    "Part",
     "RuleError",
+    "RuleSettings",
     "Severity",
     "about_slos",
     "changed",
@@ -38,8 +42,10 @@ __all__ = [
     "is_placeholder",
     "label_names",
     "label_pairs",
+    "load_settings",
     "openslo",
     "prometheus_rule",
+    "read_settings",
     "rules_file",
     "scaled",
     "settings_table",

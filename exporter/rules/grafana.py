@@ -66,7 +66,7 @@ def _inlined(expr: str, recorded: Mapping[str, str]) -> str:
         inner, window = recorded[match[1]], match[2]
         if window is None:
             return f"({inner})"
-        return f"({inner})[{window if ':' in window else f'{window}:{_STEP}'}]"
+        return f"({inner})[{window}:{_STEP}]"
 
     names = "|".join(map(re.escape, sorted(recorded, key=len, reverse=True)))
     return re.sub(rf"({names})(?:\[([^\]]+)\])?", replaced, expr) if recorded else expr

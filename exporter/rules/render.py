@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from exporter.parsing import duration_text
@@ -46,6 +47,14 @@ def is_placeholder(url: str) -> bool:
     return url.startswith("https://OWNER.")
 
 
+class Part(StrEnum):
+    """Which rules to print."""
+
+    ALL = "all"
+    ALERTS = "alerts"
+    RECORDINGS = "recordings"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """Options for rendering rules."""
@@ -62,6 +71,7 @@ class Options:
     """URL of the exporter, for links to its status page; empty for none."""
     only_slos: bool = False
     """Whether to leave out the recording rules of everything but SLOs."""
+    part: Part = Part.ALL
 
 
 def groups(alerts: Sequence[Alert] = ALERTS, options: Options | None = None) -> dict[str, Any]:
@@ -70,9 +80,13 @@ def groups(alerts: Sequence[Alert] = ALERTS, options: Options | None = None) -> 
     lists = _label_lists(chosen.keep_labels)
     slos = [rule for rule in RECORDINGS if rule in SLO_RECORDINGS]
     others = [rule for rule in RECORDINGS if rule not in SLO_RECORDINGS]
-    found = {} if chosen.only_slos else {"bullmq-recordings": _recordings(others, lists)}
-    found["bullmq-slo-recordings"] = _recordings(slos, lists)
-    found["bullmq-alerts"] = [_alert(alert, lists, chosen) for alert in alerts]
+    found: dict[str, list[dict[str, Any]]] = {}
+    if chosen.part is not Part.ALERTS:
+        if not chosen.only_slos:
+            found["bullmq-recordings"] = _recordings(others, lists)
+        found["bullmq-slo-recordings"] = _recordings(slos, lists)
+    if chosen.part is not Part.RECORDINGS:
+        found["bullmq-alerts"] = [_alert(alert, lists, chosen) for alert in alerts]
     return {"groups": [{"name": name, "rules": rules} for name, rules in found.items()]}
 
 

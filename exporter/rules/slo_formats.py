@@ -94,7 +94,9 @@ def _sloth_slo(objective: Objective, indicator: _Indicator, runbook_url: str) ->
         "sli": {"events": {"error_query": late, "total_query": every}},
         "alerting": {
             "name": "BullMQErrorBudget",
-            "annotations": {"summary": f"Error budget burns: {objective.name} ({indicator.name})"},
+            "annotations": {
+                "summary": f"SLO burns its error budget: {objective.name} ({indicator.name})"
+            },
             **{
                 f"{kind}_alert": {
                     "labels": {"severity": str(alert.severity)},

@@ -37,9 +37,7 @@ def _ratio(late: str, every: str, window: str) -> str:
     """The share that was late; absent without any, since 0 of 0 is not in time."""
     if window == "5m":
         return f"{_BASE[late]} / ({_BASE[every]} > 0)"
-    # every five minutes of a month, which together are all of it, are samples enough
-    samples = f"{window}:5m" if window == _BUDGET_WINDOW else window
-    sums = [f"sum_over_time({_BASE[name]}[{samples}])" for name in (late, every)]
+    sums = [f"sum_over_time({_BASE[name]}[{window}])" for name in (late, every)]
     return f"{sums[0]} / ({sums[1]} > 0)"
 
 
@@ -74,7 +72,7 @@ def _alert(
         severity,
         Subject.SLO,
         f"{long} > %above_rate and {short} > %above_rate",
-        f"Error budget burns {how}: {{{{ $labels.slo }}}} of {QUEUE_NAME}",
+        f"SLO burns its error budget {how}: {{{{ $labels.slo }}}} of {QUEUE_NAME}",
         f"In the last {windows[0]}, {QUEUE_NAME} has burned the error budget of the SLO "
         "{{ $labels.slo }} {{ $value | humanize }} times as fast as its objective permits: its "
         "jobs are late, or none of them gets on.",

@@ -16,6 +16,7 @@ from exporter.diagnosis import Reason
 from exporter.metrics import CATALOGUE, MetricType
 from exporter.rules import ALERTS, RECORDINGS, rules_file, threshold
 from grafana.__main__ import dashboards
+from grafana.importable import importable
 from grafana.panels import COLORS
 from grafana.thresholds import REASONS
 from tests.support.dashboards import (
@@ -50,6 +51,7 @@ FOREIGN = {
     "process_open_fds",
     "process_start_time_seconds",
 }
+IMPORTED = sorted((FOLDER.parent / "import").glob("*.json"))
 NOT_SHOWN = {
     "bullmq_queue_groups": "for BullMQ Pro alone; the status page says what it means",
     "bullmq_exporter_config_last_reload_success_timestamp_seconds": "of use in queries alone",
@@ -66,8 +68,36 @@ def dashboard(request: pytest.FixtureRequest) -> Dashboard:
 
 
 def test_what_is_committed_is_what_the_code_makes() -> None:
-    assert {file.name: file.read_text() for file in FILES} == dashboards()
+    made = dashboards()
+    assert {file.name: file.read_text() for file in FILES} == made
     assert FOLDER.is_dir()
+    imported = {file.name: file.read_text() for file in IMPORTED}
+    assert imported == {name: importable(text) for name, text in made.items()}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_dashboard_to_import_asks_for_its_data_source(file: Path) -> None:
+    """With its input filled in, it is the provisioned one without its variable."""
+    text = (FOLDER.parent / "import" / file.name).read_text()
+    made, provisioned = json.loads(text), load(file)
+    (asked,) = made.pop("__inputs")
+    assert (asked["type"], asked["pluginId"]) == ("datasource", "prometheus")
+    requires = {(each["type"], each["id"]) for each in made.pop("__requires")}
+    kinds = {("panel", panel["type"]) for panel in panels(provisioned)}
+    assert requires == kinds | {("grafana", "grafana"), ("datasource", "prometheus")}
+    assert "${datasource" not in text
+    assert made.pop("__elements") == {}
+    assert (made.pop("id"), made.pop("editable"), provisioned.pop("editable")) == (
+        None,
+        True,
+        False,
+    )
+    source, *others = provisioned["templating"]["list"]
+    assert source["name"] == "datasource"
+    expected = provisioned | {"templating": {"list": others}}
+    filled_in = json.dumps(made).replace(f"${{{asked['name']}}}", "prom")
+    unpassed = json.dumps(expected).replace("&${datasource:queryparam}", "")
+    assert json.loads(filled_in) == json.loads(unpassed.replace("${datasource}", "prom"))
 
 
 def test_expressions_parse(dashboard: Dashboard) -> None:

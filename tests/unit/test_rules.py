@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from exporter.rules import (
     DEFAULT_RUNBOOK_URL,
     RECORDINGS,
     RuleError,
+    RuleSettings,
     Severity,
     changed,
     is_placeholder,
+    read_settings,
     rules_file,
     scaled,
 )
@@ -202,6 +205,46 @@ class TestChanges:
         assert content["metadata"] == {"name": "queues", "namespace": "monitoring"}
         assert alerts_of(content["spec"]) == RULES
 
+    @pytest.mark.parametrize("format_", ["prometheus", "prometheusrule"])
+    def test_parts(self, format_: str) -> None:
+        def names(*arguments: str) -> list[str]:
+            content = rules_command("--format", format_, *arguments)
+            return [group["name"] for group in content.get("spec", content)["groups"]]
+
+        recordings, alerts = ["bullmq-recordings", "bullmq-slo-recordings"], ["bullmq-alerts"]
+        assert names() == [*recordings, *alerts]
+        assert names("--part=recordings") == recordings
+        assert names("--part=alerts") == alerts
+        assert names("--part=recordings", "--slo") == ["bullmq-slo-recordings"]
+
+    def test_a_file_of_settings_is_as_good_as_options(self, tmp_path: Path) -> None:
+        file = tmp_path / "settings.yaml"
+        file.write_text(
+            "set: {NoWorkers.for: 10m, HighFailureRatio.above_ratio: 0.2}\nwithout: [EventGap]\n"
+            "labels: {team: a}\nkeep_labels: [namespace]\nrunbook_url: https://wiki.example/r\n"
+            "grafana_url: https://g.example\nstatus_url: https://s.example\n"
+        )
+        options = (
+            *("--set=NoWorkers.for=10m", "--set=HighFailureRatio.above_ratio=0.2"),
+            *("--without=EventGap", "--label=team=a", "--keep-label=namespace"),
+            *("--runbook-url=https://wiki.example/r", "--grafana-url=https://g.example"),
+            "--status-url=https://s.example",
+        )
+        assert rules_command("--settings", str(file)) == rules_command(*options)
+        more = ("--label=team=b", "--set=NoWorkers.for=1m", "--runbook-url=https://other")
+        rule = alerts_of(rules_command("--settings", str(file), *more))["BullMQNoWorkers"]
+        assert (rule["for"], rule["labels"]["team"]) == ("1m", "b")
+        assert rule["annotations"]["runbook_url"].startswith("https://other#")
+
+    def test_the_settings_of_the_mixin_are_the_defaults(self) -> None:
+        done = command("rules", "--settings", str(COMMITTED.parent / "mixin.yml"))
+        assert done.stdout == COMMITTED.read_text()
+        written = yaml.safe_load((COMMITTED.parent / "mixin.yml").read_text())
+        assert set(written) == {
+            {"changes": "set"}.get(each.name, each.name)
+            for each in dataclasses.fields(RuleSettings)
+        }
+
     def test_the_list_names_every_setting(self) -> None:
         lines = command("rules", "--list").stdout.splitlines()
         assert [line.split()[0] for line in lines] == [alert.name for alert in ALERTS]
@@ -232,6 +275,25 @@ ERRORS = {
 }
 
 
+SETTINGS_ERRORS = {
+    "set: [a]": "set: must be a mapping",
+    "set: {NoWorkers.for: [1]}": "set.NoWorkers.for: must be a string or a number",
+    "without: EventGap": "without: must be a list of names",
+    "label: {a: b}": "label: unknown setting; did you mean labels?",
+    "zzz: 1": "zzz: unknown setting; valid settings: set, without, labels,",
+    "runbook_url: 5": "runbook_url: must be a string; quote it",
+    "- a": "must be a mapping of settings to values",
+    "{": "not valid YAML: ",
+    "\xff": "the settings are not UTF-8",
+}
+
+
+@pytest.mark.parametrize("text", SETTINGS_ERRORS)
+def test_errors_of_settings(text: str) -> None:
+    with pytest.raises(RuleError, match=re.escape(SETTINGS_ERRORS[text])):
+        read_settings(text.encode("latin-1"))
+
+
 @pytest.mark.parametrize("change", ERRORS)
 def test_error_messages(change: str) -> None:
     with pytest.raises(RuleError, match=re.escape(ERRORS[change])):
@@ -243,6 +305,7 @@ def test_error_messages(change: str) -> None:
     [
         (["--set", "NoWorkers.above=1"], "NoWorkers has no setting above"),
         (["--without", "Nothing"], "unknown alert Nothing"),
+        (["--settings", "/nowhere.yml"], "/nowhere.yml: No such file or directory"),
         (["--label", "team"], "team: expected NAME=VALUE, such as team=payments"),
         (["--label", "my-team=x"], "my-team is not a valid label name; use letters, digits and _"),
         (["--keep-label", "a b"], "a b is not a valid label name"),

@@ -25,9 +25,24 @@ if TYPE_CHECKING:
     help="Print a rules file, a PrometheusRule for the Prometheus operator, or alerts that Grafana "
     "manages; of the SLOs of the configuration, also a specification for Sloth or OpenSLO.",
 )
+@click.option(
+    "--part",
+    type=click.Choice(("all", "alerts", "recordings")),
+    default="all",
+    show_default=True,
+    help="Print only the alerts, or only the recording rules, for the formats of Prometheus.",
+)
 @click.option("--slo", is_flag=True, help="Print only what is about SLOs.")
 @config_option
 @click.option("--list", "list_", is_flag=True, help="List the alerts and their settings.")
+@click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="YAML file with set, without, labels, keep_labels, runbook_url, grafana_url and "
+    "status_url; options of the command line come on top.",
+)
 @click.option(
     "--set",
     "changes",
@@ -65,13 +80,10 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--status-url",
-    default="",
     metavar="URL",
     help="URL of the exporter, for links to the queue on its status page.",
 )
-@click.option(
-    "--grafana-url", default="", metavar="URL", help="URL of Grafana, for dashboard links."
-)
+@click.option("--grafana-url", metavar="URL", help="URL of Grafana, for dashboard links.")
 @click.option(
     "--name",
     default="bullmq-exporter",
@@ -91,13 +103,15 @@ if TYPE_CHECKING:
 )
 def command(
     format_: str,
+    part: str,
+    settings_file: Path | None,
     changes: tuple[str, ...],
     unwanted: tuple[str, ...],
     labels: tuple[str, ...],
     keep: tuple[str, ...],
     runbook_url: str | None,
-    status_url: str,
-    grafana_url: str,
+    status_url: str | None,
+    grafana_url: str | None,
     name: str,
     namespace: str | None,
     folder: str,
@@ -112,6 +126,7 @@ def command(
         ALERTS,
         DEFAULT_RUNBOOK_URL,
         Options,
+        Part,
         RuleError,
         about_slos,
         changed,
@@ -119,6 +134,7 @@ def command(
         is_placeholder,
         label_names,
         label_pairs,
+        load_settings,
         openslo,
         prometheus_rule,
         rules_file,
@@ -128,15 +144,19 @@ def command(
     )
 
     try:
-        alerts = without(changed(ALERTS, changes), unwanted)
+        settings = load_settings(settings_file)
+        runbook_url = runbook_url or settings.runbook_url
+        changed_alerts = changed(ALERTS, (*settings.changes, *changes))
+        alerts = without(changed_alerts, {*settings.without, *unwanted})
         alerts = about_slos(alerts) if slo else alerts
         options = Options(
-            label_pairs(labels),
-            label_names(keep),
+            label_pairs((*settings.labels, *labels)),
+            label_names((*settings.keep_labels, *keep)),
             runbook_url or DEFAULT_RUNBOOK_URL,
-            grafana_url,
-            status_url,
+            grafana_url or settings.grafana_url,
+            status_url or settings.status_url,
             only_slos=slo,
+            part=Part(part),
         )
     except RuleError as error:
         fail(str(error), CONFIG_ERROR)
