@@ -112,6 +112,9 @@ class Poller:
     def poll_once(self) -> bool:
         """Run a full discovery pass, then poll its queues. Returns whether Redis was reached."""
         self.poll()
+        if not self._pacer.due:
+            # the pass before may have used up Redis' time for a while, above all on a busy machine
+            self._pacer.request()
         self._discover(float("inf"))
         self.poll()
         return self._supervisor.failure is None
