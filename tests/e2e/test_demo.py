@@ -1,8 +1,9 @@
 """`make demo`'s command: every scenario shows what it promises, fires its alerts at a real
 Prometheus and Alertmanager, and leaves nothing behind.
 
-Here are the healthy scenario and the outage; test_demo_queues.py and test_demo_jobs.py have the
-others. The scenarios of a file run side by side, and each ends with its last test.
+Here are the healthy scenario and the outage; test_queue_scenarios.py and test_job_scenarios.py have
+the others. The scenarios of a file run side by side, and each ends with its last test. By their
+names, the files do not run beside each other, which would take more than the whole processor.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ REASONS = {
     "docker": "needs Docker",
     "cosign": "needs a release",
     "systemctl": "needs systemd",
-    "demo": "needs the extra `demo`; tests/e2e/test_demo*.py run it",
+    "demo": "needs the extra `demo`; tests/e2e/test_demo.py runs it",
     "top": "needs a terminal; tests/e2e/test_top.py drives it",
     "zsh": "needs zsh",
     "fish": "needs fish",
