@@ -61,6 +61,7 @@ def branded(text: str, now: str, owner: str) -> str:
 
 def _tracked() -> list[Path]:
     """The files of the repository, with those that are not committed yet."""
+    # git is wherever the developer has installed it
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
         cwd=ROOT,

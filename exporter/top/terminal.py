@@ -108,20 +108,22 @@ def opened() -> Iterator[Terminal]:
     signals, wake = os.pipe()
     for end in (signals, wake):
         os.set_blocking(end, False)
-    terminal = Terminal(console, live, wake, signals)
-    with _signals_to(wake):
-        try:
-            terminal.enter()
-            yield terminal
-        finally:
-            terminal.leave()
-    os.close(signals)
-    os.close(wake)
+    try:
+        terminal = Terminal(console, live, wake, signals)
+        with _signals_to(wake):
+            try:
+                terminal.enter()
+                yield terminal
+            finally:
+                terminal.leave()
+    finally:
+        os.close(signals)
+        os.close(wake)
 
 
 @contextmanager
 def _signals_to(wake: int) -> Iterator[None]:
-    """Write the numbers of signals that stop the program, or tell of a new size, to the pipe."""
+    """Write the numbers of signals that stop the program, or report a new size, to the pipe."""
     numbers = (*_ENDING, signal.SIGWINCH)
     before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     before_fd = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)

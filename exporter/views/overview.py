@@ -20,6 +20,7 @@ from exporter.diagnosis import (
     STUCK_HINTS,
     WORKER_HINTS,
     Database,
+    Diagnosis,
     Isolation,
     hint,
     odd_workers,
@@ -28,7 +29,6 @@ from exporter.diagnosis import (
 from exporter.parsing import id_text
 from exporter.state.failures import Failures, example
 from exporter.state.history import Rates, kept_rates, rates
-from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import EventFacts, Snapshot
 from exporter.state.workers import Worker
 from exporter.views.moment import Moment
@@ -163,33 +163,22 @@ def overview(moment: Moment) -> Overview:
     return Overview(tuple(views), moment.diagnosis.isolations)
 
 
-@dataclass(frozen=True, slots=True)
-class LastKnown:
-    """A queue as it was when its connection could last be read."""
+def last_known(moment: Moment) -> list[QueueView]:
+    """The queues of the connections without fresh facts, as they were when these were last read.
 
-    view: QueueView
-    """Without anything that would be a statement about now: reason, proofs, failures, rates."""
-    time: float
-    """Unix time in seconds."""
-
-
-def last_known(moment: Moment) -> list[LastKnown]:
-    """The queues of the connections without fresh facts."""
+    Without anything that would be a statement about now: reason, proofs, failures, rates.
+    """
     fresh = {database.connection for database in moment.databases}
     then = replace(moment, stale_after=inf)
-    found = []
-    for database in then.databases:
-        if database.connection in fresh:
-            continue
-        seen = moment.time - (moment.now - moment.known[database.connection].facts[QueueTable].at)
-        found += [
-            LastKnown(_without_verdict(queue_view(then, database, row)), seen)
-            for row in range(len(database.table.queues))
-        ]
-    return found
+    return [
+        _without_proofs(queue_view(then, database, row, Diagnosis({})))
+        for database in then.databases
+        if database.connection not in fresh
+        for row in range(len(database.table.queues))
+    ]
 
 
-def _without_verdict(view: QueueView) -> QueueView:
+def _without_proofs(view: QueueView) -> QueueView:
     return replace(
         view,
         odd_workers=(),
@@ -201,8 +190,6 @@ def _without_verdict(view: QueueView) -> QueueView:
         stuck=(),
         failures=(),
         retries=(),
-        reason=None,
-        hint=None,
     )
 
 
@@ -236,12 +223,15 @@ def _failures(moment: Moment, classes: Failures) -> tuple[FailureView, ...]:
     )
 
 
-def queue_view(moment: Moment, database: Database, index: int) -> QueueView:
-    """The queue in the row `index` of the database's table."""
+def queue_view(
+    moment: Moment, database: Database, index: int, diagnosis: Diagnosis | None = None
+) -> QueueView:
+    """The queue in the row `index` of the database's table; by default with its diagnosis."""
     snapshot = moment.known[database.connection]
     per_minute, failures = _events(moment, snapshot, database.table.queues[index])
     row = queue_facts(database, index, moment.now, moment.blocked_after)
-    table, diagnosis, workers = database.table, moment.diagnosis, row.known_workers
+    table, workers = database.table, row.known_workers
+    diagnosis = moment.diagnosis if diagnosis is None else diagnosis
     kept = kept_rates(moment.past(snapshot), moment.now, table, index)
     reason = diagnosis.blocked.get((database.connection, row.queue))
     return QueueView(

@@ -16,7 +16,7 @@ from exporter.findings import Verdict, verdict_of
 from exporter.state.store import SnapshotStore
 from exporter.threads import DaemonExecutor
 from exporter.views.moment import Moment, moment_of
-from exporter.views.overview import LastKnown, Overview, last_known, overview
+from exporter.views.overview import Overview, QueueView, last_known, overview
 
 _CACHE_SECONDS: Final = 1.0
 """Limited because facts become stale, and queues blocked, as time passes."""
@@ -39,7 +39,7 @@ class Known:
         return overview(self.moment)
 
     @cached_property
-    def last_known(self) -> list[LastKnown]:
+    def last_known(self) -> list[QueueView]:
         """The queues of connections that cannot be read now."""
         return last_known(self.moment)
 

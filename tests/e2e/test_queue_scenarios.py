@@ -187,5 +187,5 @@ def _ready(samples: Samples, queue: str) -> int:
 
 
 def _state(pid: int) -> str:
-    """The process's state as the kernel tells it: T is stopped by a signal."""
+    """The process's state as the kernel reports it: T is stopped by a signal."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -303,3 +303,27 @@ def test_a_refresh_updates_only_changed_rows(tmp_path: Path, look: Open) -> None
             page.get_by_label("Search").fill("")
             screen.until(lambda _: rows.count() == 100, "all")
             assert page.evaluate("[changed.added, changed.removed]") == [99, 99]
+
+
+def test_a_refresh_stays_on_its_page_and_a_search_begins_at_the_first(
+    tmp_path: Path, look: Open
+) -> None:
+    with valkey() as server:
+        fill(server, queues=148)
+        config = f"connections: {{api: {{url: {server.url}}}}}\n{OPTIONS}"
+        with daemon(tmp_path, config) as running:
+            wait_for(lambda: "1 to 100 of 151" in running.get("/").text, "all of them")
+            screen = look(running, "/?sort=name&page=2")
+            last = screen.names()
+            assert len(last) == 51
+            at = screen.page.locator("#when time")
+            before = at.inner_text()
+            screen.until(lambda _: at.inner_text() != before, "a refresh")
+            assert screen.names() == last
+            screen.page.get_by_role("link", name="Previous").click()
+            screen.until(lambda s: len(s.names()) == 100, "the first page")
+            screen.page.get_by_role("link", name="Next").click()
+            screen.until(lambda s: s.names() == last, "the second page")
+            screen.page.get_by_label("Search").fill("queue-")
+            screen.until(lambda s: s.names()[:1] == ["queue-0000"], "the first page of the search")
+            assert "page=" not in screen.address

@@ -54,7 +54,7 @@ def test_the_wheel_has_exactly_the_package(dist: Path) -> None:
 
 
 def test_the_wheel_is_the_same_bytes_when_built_elsewhere(dist: Path, tmp_path: Path) -> None:
-    """Whoever builds a release again can compare it, whatever the folder and the files' times."""
+    """A release can be built again and compared, in any folder and with any times of files."""
     with tarfile.open(dist / f"{NAME}.tar.gz") as source:
         source.extractall(tmp_path, filter="data")
     for file in (tmp_path / NAME).rglob("*"):

@@ -208,7 +208,9 @@ def hostile() -> Look:
     return look_of(snapshot("api", {("bull", name): dict(row) for name in names}))
 
 
-def drawn(screen: object, width: int, height: int, **options: object) -> tuple[list[str], str]:
+def drawn(
+    screen: object, width: int, height: int, *, no_color: bool = False
+) -> tuple[list[str], str]:
     """The lines of a screen, and all that was sent to the terminal."""
     out = io.StringIO()
     console = Console(
@@ -220,7 +222,7 @@ def drawn(screen: object, width: int, height: int, **options: object) -> tuple[l
         markup=False,
         emoji=False,
         highlight=False,
-        **options,  # type: ignore[arg-type]
+        no_color=no_color,
     )
     console.print(screen, end="")
     sent = out.getvalue()

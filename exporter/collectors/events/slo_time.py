@@ -20,7 +20,7 @@ class SloTime:
     """Counts the time of the queues that have SLOs, at the end of each pass."""
 
     def __init__(self, max_seconds: float) -> None:
-        """A pass that ends more than `max_seconds` after the last one begins anew."""
+        """A pass that ends more than `max_seconds` after the last one starts the count again."""
         self._max_seconds = max_seconds
         self._streams: Sequence[Stream] = ()
         self._last: float | None = None

@@ -1,6 +1,6 @@
 """Judges the jobs of a queue, and its time, by its SLOs. Pure.
 
-Events alone do not suffice: while nothing is started, no event is late, and the share of jobs in
+Events alone are not enough: while nothing is started, no event is late, and the share of jobs in
 time stays perfect. So each SLO has two indicators, and the rules take the worse one:
 
 - jobs: of those that were started (or ended), how many took longer than the target;
@@ -28,7 +28,7 @@ class QueueSlos:
     def __init__(self, slos: Sequence[Slo]) -> None:
         self._started = [_Judge(slo) for slo in slos if slo.start_within is not None]
         self._ended = [_Judge(slo) for slo in slos if slo.run_within is not None]
-        self._facts: tuple[SloFacts, ...] | None = None
+        self._shown = False
 
     def started(self, ms: float | None) -> None:
         """A job was started after it was ready for `ms`; None if that was not seen."""
@@ -60,11 +60,8 @@ class QueueSlos:
     def facts(self) -> tuple[SloFacts, ...]:
         """The counts so far; 0 at the first call, because an increase needs an earlier sample."""
         judges = (*self._started, *self._ended)
-        if self._facts is None:
-            self._facts = tuple(judge.facts(NOT_JUDGED) for judge in judges)
-        else:
-            self._facts = tuple(judge.facts(judge.counts()) for judge in judges)
-        return self._facts
+        before, self._shown = self._shown, True
+        return tuple(judge.facts(judge.counts() if before else NOT_JUDGED) for judge in judges)
 
 
 class _Judge:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
 from math import ceil
 from typing import Any, Final
 
@@ -79,8 +78,7 @@ class StatusPage:
         """Forget queues that no longer exist."""
         if known is not self._known:
             self._known = known
-            views = chain(known.overview.queues, (each.view for each in known.last_known))
-            cached = ((key, self._rows.get(key)) for key in map(_key, views))
+            cached = ((key, self._rows.get(key)) for key in map(_key, _queues(known)))
             self._rows = {key: row for key, row in cached if row is not None}
             self._queues = {
                 (database.connection, queue.prefix, queue.name): queue
@@ -103,23 +101,14 @@ class StatusPage:
         return trend(moment.stored.histories.of(view.connection, queue, moment.now, moment.time))
 
     def _page(self, known: Known, query: Query) -> str:
-        moment, last = known.moment, known.last_known
-        seen = {_key(each.view): each.time for each in last}
-        queues = [*known.overview.queues, *(each.view for each in last)]
+        moment, queues = known.moment, _queues(known)
         chosen = query.choose(queues)
         pages = max(1, ceil(len(chosen) / PAGE_ROWS))
         number = min(query.number, pages)
         first = (number - 1) * PAGE_ROWS
         shown = chosen[first : first + PAGE_ROWS]
-        down = {
-            each.connection: moment.time - (moment.now - each.facts[QueueTable].at)
-            for each in moment.snapshots
-            if not moment.is_up(each) and QueueTable in each.facts
-        }
-        rows = [
-            _Row(view, seen.get(_key(view), down.get(view.connection)), self._trend(moment, view))
-            for view in shown
-        ]
+        seen = _last_read(moment)
+        rows = [_Row(view, seen.get(view.connection), self._trend(moment, view)) for view in shown]
         page = _templates().page(
             query=query,
             verdict=known.verdict,
@@ -145,6 +134,21 @@ class StatusPage:
             script=SCRIPT.path,
         )
         return str(page)
+
+
+def _queues(known: Known) -> list[QueueView]:
+    """Every queue, also those that cannot be read now."""
+    return [*known.overview.queues, *known.last_known]
+
+
+def _last_read(moment: Moment) -> dict[str, float]:
+    """When the connections that cannot be read now were last read, as Unix times."""
+    return {
+        each.connection: moment.time - (moment.now - each.facts[QueueTable].at)
+        for each in moment.snapshots
+        if QueueTable in each.facts
+        and (not moment.is_up(each) or moment.facts(each, QueueTable) is None)
+    }
 
 
 def _activity(overview: Overview) -> str:

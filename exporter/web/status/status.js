@@ -202,6 +202,8 @@
     }
   });
 
+  // without this script, a search begins at the first page, so the field is empty
+  form.elements.page.value = new URLSearchParams(location.search).get("page") ?? "";
   document.querySelector("form button").hidden = true;
   age.hidden = pause.hidden = false;
   setInterval(tick, 1000);
