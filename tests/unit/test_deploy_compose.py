@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -48,8 +49,9 @@ def test_named_services_volumes_and_arguments_exist() -> None:
 
 
 def test_images_are_pinned_and_ports_are_local() -> None:
+    pinned = re.compile(r"[a-z/]+:v?\d+(\.\d+)+(-\w+)?@sha256:[0-9a-f]{64}")
     for name, service in SERVICES.items():
-        assert "build" in service or service["image"].partition(":")[2] not in ("", "latest"), name
+        assert "build" in service or pinned.fullmatch(service["image"]), name
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
 
 
