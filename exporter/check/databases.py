@@ -56,7 +56,7 @@ def wrong_number(own: int, found: Mapping[int, Mapping[str, int]]) -> str:
     text = "; ".join(places)
     if 0 in found:
         return (
-            f"{text}: BullMQ 1 to 6 ignore the database of `connection: {{url}}`, so use 0 here, "
-            "or set `db` in the connection of BullMQ"
+            f"{text}: use 0 here, or correct the connection of BullMQ, which ignores a URL that is "
+            "a string, before 5.13.1 also `{url}`, and then uses database 0 of 127.0.0.1:6379"
         )
     return f"{text}: correct the number at the end of the URL, which is {own}"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+import redis
 
 from tests.support.command import command
 from tests.support.pages import jobs, parse, value
@@ -60,3 +61,19 @@ def test_counts_of_bullmq_for_python(newest_server: Server) -> None:
     module = "tests.e2e.python_scenario"
     with scenario(sys.executable, "-m", module, str(newest_server.port)) as counts:
         assert_equal_counts(newest_server, counts)
+
+
+@pytest.mark.parametrize("library", ["bullmq5", "bullmq6"])
+def test_the_database_of_a_url_counts_unless_it_is_a_string(server: Server, library: str) -> None:
+    script = node_modules().parent / "urls.mjs"
+    done = subprocess.run(
+        ["node", str(script), library, str(server.port)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LIMIT_SECONDS,
+    )
+    other = redis.Redis(port=server.port, db=3)
+    assert other.exists("bull:instance:wait", "bull:option:wait", "bull:parts:wait") == 3
+    assert not server.client().dbsize(), "database 0"
+    assert done.stdout == "127.0.0.1:6379/0\n"

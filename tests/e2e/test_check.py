@@ -262,15 +262,15 @@ class TestLogin:
 
 
 class TestDatabases:
-    def test_bullmq_ignores_the_database_of_a_url(self, redis7_server: Server) -> None:
+    def test_queues_in_database_0(self, redis7_server: Server) -> None:
         add_queues(redis7_server.client(), "mail", "sms")
         code, report = checked(REDIS_URL=redis7_server.url.replace("/0", "/5"))
         assert code == 0
         assert steps(report)["queues"] == (
             "warning",
-            "none under bull: in database 5, but database 0 has queues under bull: (2): BullMQ 1 "
-            "to 6 ignore the database of `connection: {url}`, so use 0 here, or set `db` in the "
-            "connection of BullMQ",
+            "none under bull: in database 5, but database 0 has queues under bull: (2): use 0 "
+            "here, or correct the connection of BullMQ, which ignores a URL that is a string, "
+            "before 5.13.1 also `{url}`, and then uses database 0 of 127.0.0.1:6379",
         )
 
     def test_queues_in_another_database(self, server: Server) -> None:

@@ -28,6 +28,10 @@ VERIFIED_BY = {
         "integration/test_events.py::test_the_name_comes_from_the_event_or_the_job",
     ],
     "Why does the exporter find no queues": ["e2e/test_check.py::test_queues_under_another_prefix"],
+    "Why are my jobs in database 0": [
+        "e2e/test_bullmq.py::test_the_database_of_a_url_counts_unless_it_is_a_string",
+        "e2e/test_check.py::test_queues_in_database_0",
+    ],
     "Why does no worker take": [
         "e2e/test_blocked.py::test_no_workers_and_then_one",
         "e2e/test_blocked.py::test_the_founding_case",
