@@ -86,7 +86,7 @@ docs-check: .make/dev
 	  { echo "docs/$${page%:*}.md is out of date: run make docs" >&2; exit 1; }; \
 	done
 
-site: .make/dev ## Build the documentation site in build/site
+site: .make/dev ## Build the documentation site in build/site (needs the Node libraries)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 pictures: .make/dev ## Regenerate the screenshots of the status page (needs chromium)

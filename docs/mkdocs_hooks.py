@@ -1,4 +1,4 @@
-"""Adds files from outside docs/ to the site: README.md as the first page, and linked files.
+"""Adds files from outside docs/ to the site: README.md as the first page, linked files, Mermaid.
 
 In the site, docs/ is the root; other files keep their path in the repository.
 """
@@ -10,10 +10,13 @@ import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
+_MERMAID = "assets/javascripts/mermaid.js"
+_MERMAID_SOURCE = ROOT / "tests/e2e/node/node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js"
 _LINK = re.compile(r"\]\((?!https?://|#)([^)\s#]+)([^)\s]*)\)")
 
 
@@ -33,6 +36,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if not path.startswith("docs/"):
             content = (ROOT / path).read_bytes()
             files.append(File.generated(config, _in_site(path), content=content))
+    if not _MERMAID_SOURCE.is_file():
+        raise PluginError("Mermaid is not installed: npm ci --prefix tests/e2e/node")
+    files.append(File.generated(config, _MERMAID, abs_src_path=str(_MERMAID_SOURCE)))
     return files
 
 
@@ -45,6 +51,14 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
         return f"]({posixpath.relpath(target, posixpath.dirname(current) or '.')}{match[2]})"
 
     return _LINK.sub(rewritten, markdown)
+
+
+def on_post_page(output: str, page: Page, **_: object) -> str:
+    """Load Mermaid on pages with diagrams; without it, the theme loads it from another host."""
+    if '<pre class="mermaid">' not in output:
+        return output
+    source = posixpath.relpath(_MERMAID, posixpath.dirname(page.file.dest_uri) or ".")
+    return output.replace("</head>", f'<script src="{source}"></script></head>', 1)
 
 
 def _target(path: str, link: str) -> str:
