@@ -72,7 +72,7 @@ type: .make/dev ## Check the types
 
 docs: .make/dev ## Generate documentation, dashboards and alert rules
 	$(BIN)/python -m exporter.config > docs/configuration.md
-	$(BIN)/python -m exporter.metrics > docs/metrics.md
+	$(BIN)/python -m docs.metrics_page > docs/metrics.md
 	$(BIN)/python -m exporter.cli > docs/cli.md
 	$(BIN)/python -m docs.generated
 	$(BIN)/python -m grafana
@@ -81,8 +81,8 @@ docs: .make/dev ## Generate documentation, dashboards and alert rules
 	$(BIN)/python -m docs.chart
 
 docs-check: .make/dev
-	@for page in cli:cli configuration:config metrics:metrics; do \
-	  $(BIN)/python -m exporter.$${page#*:} | diff -u docs/$${page%:*}.md - || \
+	@for page in cli:exporter.cli configuration:exporter.config metrics:docs.metrics_page; do \
+	  $(BIN)/python -m $${page#*:} | diff -u docs/$${page%:*}.md - || \
 	  { echo "docs/$${page%:*}.md is out of date: run make docs" >&2; exit 1; }; \
 	done
 

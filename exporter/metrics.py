@@ -1,7 +1,6 @@
 """The catalogue of every metric family the exporter can expose.
 
 The metrics page, documentation, dashboards, alert rules and tests are checked against it.
-`python -m exporter.metrics` prints docs/metrics.md.
 """
 
 from __future__ import annotations
@@ -852,34 +851,3 @@ def _check_columns() -> None:
 
 
 _check_columns()
-
-
-def markdown() -> str:
-    """docs/metrics.md."""
-    rows = [
-        f"| `{family.name}` | {family.kind} | {', '.join(family.labels)} | {family.help} | "
-        f"`{family.example}` |"
-        for family in CATALOGUE
-    ]
-    return "\n".join(
-        [
-            "# Metrics",
-            "",
-            "Generated from `exporter/metrics.py` by `make docs`. A value that could not be read",
-            "is absent, never 0. A value older than `poll.stale_after_seconds` is withdrawn.",
-            "",
-            "| family | type | labels | meaning | example |",
-            "| --- | --- | --- | --- | --- |",
-            *rows,
-            "",
-            "The samples of a histogram end in `_bucket`, `_sum` and `_count`; a",
-            "[native one](operations.md#native-histograms) has none of these endings: query it as",
-            "in `histogram_quantile(0.95, rate(bullmq_queue_job_wait_seconds[5m]))`.",
-            "",
-            "`process_*`, `python_info` and `python_gc_*` come from the Prometheus client library.",
-        ]
-    )
-
-
-if __name__ == "__main__":
-    print(markdown())  # noqa: T201 - this is the module's output
