@@ -63,8 +63,8 @@ def environment(folder: Path, dist: Path, port: int) -> dict[str, str]:
     programs.mkdir()
     modules.mkdir()
     write_substitutes(programs, dist)
-    for name, library in (("bullmq", "bullmq6"), ("ioredis", "ioredis")):
-        (modules / name).symlink_to(node_modules() / library)
+    # as pnpm installs a service that does not itself depend on ioredis
+    (modules / "bullmq").symlink_to(node_modules() / "bullmq6")
     # package sources, and what a Python outside the system's paths needs
     kept = ("UV_", "SSL_CERT_", "LD_LIBRARY_PATH")
     passed = {name: value for name, value in os.environ.items() if name.startswith(kept)}

@@ -83,6 +83,6 @@ def all_blocks(language: str = "") -> list[Block]:
 
 def exporter_commands(text: str) -> list[list[str]]:
     """The arguments of every `bullmq-exporter` command, in blocks and in sentences."""
-    start = r"(?:^|`|[A-Z_]+=\S+ )"
+    start = r"(?:^|`|[A-Z_]+=\S+ | -- |exec \S+ )"
     found = re.findall(rf"{start}bullmq-exporter ([a-z][^`\n|>&]*)", text, flags=re.MULTILINE)
     return [shlex.split(re.sub(r"\b2$", "", command), comments=True) for command in found]

@@ -11,7 +11,7 @@ import yaml
 from exporter.config.errors import ConfigError
 from exporter.config.loader import load
 from exporter.config.models import Config
-from tests.support.commands import REASONS, ROOT, Block, all_blocks
+from tests.support.commands import PAGES, REASONS, ROOT, Block, all_blocks
 from tests.support.helm import CHART
 
 LANGUAGES = {"sh", "text", "yaml", "promql", "mermaid"}
@@ -32,6 +32,14 @@ def test_a_command_is_run_or_has_a_reason_not_to_be(block: Block) -> None:
     assert not block.mark or block.stays or block.reason in REASONS
     if block.reason:
         assert block.reason in block.text
+
+
+def test_commands_in_the_exporters_container_are_in_its_image() -> None:
+    """The image has no curl, jq or redis-cli."""
+    inside = r"(?:kubectl|docker)[^\n`]* exec \S*exporter\S* (?:-- )?(\S+)"
+    found = [name for page in PAGES for name in re.findall(inside, page.read_text())]
+    assert len(found) > 3
+    assert set(found) == {"bullmq-exporter"}
 
 
 def test_most_commands_are_run() -> None:
