@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from exporter.config.loader import load as load_config
 from exporter.demo.scenarios import PRODUCERS, SCENARIOS, Outages
 from tests.support import image
+from tests.support.commands import blocks
 from tests.support.compose import FILE, SERVICES, command, load, mounts
 from tests.support.image import ROOT
 from tests.support.schemas import violations
@@ -63,6 +65,19 @@ def test_the_exporter_accepts_its_environment() -> None:
     }
     assert set(environment) == {"REDIS_URL"}, "a variable that this test does not check"
     assert config.listen.endswith(":" + image.one(image.stages()[-1], "EXPOSE").value)
+
+
+def test_the_quick_start_starts_what_its_own_redis_needs() -> None:
+    (block,) = (b for b in blocks(ROOT / "docs" / "quickstart.md") if b.reason == "docker")
+    url, *words = shlex.split(block.text)
+    started = words[words.index("--detach") + 1 :]
+    assert "exporter" in started
+    for name in started:
+        assert set(SERVICES[name].get("depends_on", {})) <= set(started)
+    name, _, address = url.partition("=")
+    assert f"${{{name}:-" in FILE.read_text()
+    host, _, _ = address.removeprefix("redis://").partition(":")
+    assert SERVICES["exporter"]["extra_hosts"] == [f"{host}:host-gateway"]
 
 
 def test_prometheus_uses_the_ports_of_exporter_and_alertmanager() -> None:

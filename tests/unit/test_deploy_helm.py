@@ -233,6 +233,35 @@ def test_the_chart_has_no_other_copies() -> None:
     }
 
 
+def test_the_quick_start_scrapes_the_exporter_and_fires_early() -> None:
+    (block,) = (b for b in blocks(ROOT / "docs" / "quickstart.md") if b.reason == "helm")
+    resources = chart(from_arguments(re.findall(r"--set (\S+)", block.text)))
+    labels = {"release": "prometheus"}
+    monitor, rule = only(resources, "ServiceMonitor"), only(resources, "PrometheusRule")
+    assert labels.items() <= monitor["metadata"]["labels"].items()
+    assert labels.items() <= rule["metadata"]["labels"].items()
+    service = only(resources, "Service")["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service.items()
+    rules = [each for group in rule["spec"]["groups"] for each in group["rules"]]
+    assert [r["for"] for r in rules if r.get("alert") == "BullMQNoWorkers"] == ["10s"]
+    secret = re.search(r"create secret generic (\S+)", block.text)
+    assert secret
+    assert container(resources)["envFrom"][0]["secretRef"]["name"] == secret[1]
+
+
+def from_arguments(arguments: list[str]) -> Values:
+    """The values of `--set a.b=c`."""
+    values: Values = {}
+    for argument in arguments:
+        path, _, text = argument.partition("=")
+        *folders, name = path.split(".")
+        inner = values
+        for folder in folders:
+            inner = inner.setdefault(folder, {})
+        inner[name] = yaml.safe_load(text)
+    return values
+
+
 def test_helm_reports_nothing() -> None:
     report = helm().lint(str(CHART))
     assert report["errors"] == []
