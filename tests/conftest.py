@@ -143,16 +143,29 @@ def pytest_report_header() -> str:
 _LAYERS = ("unit", "integration", "e2e", "faults", "fuzz")
 """Fast and general tests run first."""
 
+_ROOT = Path(__file__).parents[1]
+_LONG = {
+    f"tests/{name}.py"
+    for name in (
+        "e2e/test_commands",
+        "e2e/test_job_scenarios",
+        "e2e/test_queue_page",
+        "e2e/test_queue_scenarios",
+        "e2e/test_reload",
+        "faults/test_stuck_jobs",
+    )
+}
+"""Modules that wait for a minute or more. First in their layer, so that none is left at the end."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests layer by layer, within a layer in pytest's order."""
-    folder = Path(__file__).parent
+    """Run the tests layer by layer, within a layer the long modules first."""
 
-    def layer(item: pytest.Item) -> int:
-        name = item.path.relative_to(folder).parts[0]
-        return _LAYERS.index(name) if name in _LAYERS else len(_LAYERS)
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        module = item.path.relative_to(_ROOT)
+        return _LAYERS.index(module.parts[1]), str(module) not in _LONG
 
-    items.sort(key=layer)
+    items.sort(key=place)
 
 
 @pytest.hookimpl(trylast=True)

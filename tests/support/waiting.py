@@ -16,7 +16,7 @@ LIMIT_SECONDS = 120.0
 """Limit of a wait in seconds, also used as timeout of subprocesses and sockets in tests."""
 
 _FIRST_PAUSE_SECONDS = 0.01
-_LONGEST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 0.25
 
 
 def wait_for(condition: Callable[[], Any], what: str = "") -> Any:
