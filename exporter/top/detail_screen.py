@@ -100,6 +100,7 @@ def _sections(detail: QueueDetail, width: int) -> Iterator[RenderableType]:
     yield from _section("When is the backlog gone?", [text, drain.rests_on])
     yield from _section("Stuck jobs", _stuck(detail))
     yield from _section("Workers", _workers(detail))
+    yield from _section("Schedulers", _schedulers(detail))
     yield from _section("Why jobs failed", _failures(detail.view.failures, "failed"))
     retries = _failures(detail.view.retries, "sampled as retried")
     yield from _section("Why attempts were retried", retries)
@@ -149,14 +150,20 @@ def _facts(facts: Iterable[tuple[str, str]]) -> str:
 def _jobs(detail: QueueDetail) -> str:
     view = detail.view
     facts = [(_STATES.get(state, state), number(jobs)) for state, jobs in view.jobs.items()]
-    facts += [("oldest ready", age(view.oldest_waiting_seconds))]
-    facts += [("longest active", age(view.oldest_active_seconds))]
+    facts += [
+        ("oldest ready", _aged(view.oldest_waiting_seconds, detail.oldest_waiting_job)),
+        ("longest active", _aged(view.oldest_active_seconds, detail.oldest_active_job)),
+    ]
     if view.delayed_overdue_jobs:
         overdue = age(detail.delayed_overdue_seconds)
         facts += [("delayed, overdue", f"{view.delayed_overdue_jobs:,} by up to {overdue}")]
     if view.groups:
         facts += [("groups", f"{view.groups:,}, whose jobs are not counted")]
     return _facts(facts)
+
+
+def _aged(seconds: float | None, job: str | None) -> str:
+    return age(seconds) if job is None else f"{age(seconds)}, job {job}"
 
 
 def _charts(detail: QueueDetail, width: int) -> Iterator[str | Text]:
@@ -219,6 +226,15 @@ def _workers(detail: QueueDetail) -> Iterator[str]:
         yield (
             " ".join(filter(None, (name, worker.address, worker.client, connected))) + f", {waits}"
         )
+
+
+def _schedulers(detail: QueueDetail) -> Iterator[str]:
+    schedulers = detail.schedulers
+    for each in schedulers.first:
+        yield f"{each.id}: {each.text(detail.time)}"
+    more = (schedulers.total or 0) - len(schedulers.first)
+    if schedulers.first and more > 0:
+        yield f"and {more:,} more"
 
 
 def _failures(classes: Iterable[FailureView], what: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from exporter.bullmq import queue_of
+from exporter.state.schedulers import FirstSchedulers, SchedulerState
 from exporter.state.snapshots import Snapshot
 from exporter.top.columns import MIN_NAME, layout
 from exporter.top.detail_screen import condensed, detail_screen
@@ -203,7 +204,18 @@ HOSTILE = "[bold]x[/bold]\x1b[31m\x1b]0;title\x07\nnext"
 
 
 def hostile() -> Look:
-    row = {**stuck(), "worker_alive": 0, "active": 0, "paused": 0, "oldest_waiting_seconds": 400.0}
+    row = {
+        **stuck(),
+        "worker_alive": 0,
+        "active": 0,
+        "paused": 0,
+        "oldest_waiting_seconds": 400.0,
+        "oldest_waiting_job": b"4711",
+        "schedulers": 3,
+        "first_schedulers": FirstSchedulers(
+            [HOSTILE.encode(), b"0"], {HOSTILE.encode(): SchedulerState.LATE}
+        ),
+    }
     names = (HOSTILE, "日本語キュー", "📧-emails", "e\u0301" * 30, "\u202egnp.exe", "plain")
     return look_of(snapshot("api", {("bull", name): dict(row) for name in names}))
 
@@ -309,6 +321,9 @@ class TestDetails:
             "plain · api · bull",
             "Blocked by no workers: no worker is connected",
             "waiting: 7",
+            "oldest ready: 7m, job 4711",
+            "[bold]x[/bold]?[31m?]0;title??next: late for ",
+            "and 2 more",
             "The last hour\n  Ready ",
             "Never, at this rate.",
             "No worker is connected.",
