@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import isnan, nan
 from typing import Final
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.segment import Segment
 from rich.text import Text
 
 from exporter.findings import Finding
-from exporter.top.parts import MARKS, keys_line, title, verdict_line
+from exporter.top.parts import MARKS
 from exporter.top.rows import Look
+from exporter.top.scrolled import scrolled_screen
 from exporter.top.session import Session
 from exporter.top.text import safe, sparkline
 from exporter.views.drain_text import drain_text
@@ -22,9 +22,6 @@ from exporter.views.formatting import UNKNOWN, age, clock, number, rate, size
 from exporter.views.overview import FailureView
 from exporter.web.queue_detail import QueueDetail, queue_detail
 
-_OTHER_LINES = 3
-"""Title, verdict and keys."""
-_KEYS = (("q", "quit"), ("Esc", "all queues"), ("↑↓ PgUp PgDn", "scroll"))
 _STATES: Final = {
     "waiting": "waiting",
     "prioritized": "with priority",
@@ -47,48 +44,22 @@ _CHART_LABELS: Final = 40
 """Cells of a chart's name and numbers."""
 
 
-class _Lines:
-    """Lines that are rendered already."""
-
-    def __init__(self, lines: Sequence[list[Segment]]) -> None:
-        self._lines = lines
-
-    def __rich_console__(self, _: Console, __: ConsoleOptions) -> RenderResult:
-        for line in self._lines:
-            yield from line
-            yield Segment.line()
-
-
 def detail_screen(
     look: Look, key: QueueKey, session: Session, console: Console, clock_text: str
 ) -> Group:
     """The whole screen; takes over into the session which lines are shown."""
-    width, height = console.size
-    height -= _OTHER_LINES
     name = safe(f"{key[2]} · {key[0]} · {key[1]}")
     found = find_queue(look.moment, QueueQuery(key[2], key[1], key[0])).one
     if found is None:
-        session.show_lines(0, height)
-        gone: RenderableType = Text("\nThe queue is not known now: it is gone, or Redis is.")
         verdict = look.known.verdict
-        status, headline, footer = verdict.status, verdict.headline, ""
-        body = _Lines(console.render_lines(gone, console.options.update(height=height)))
+        status, headline = verdict.status, verdict.headline
+        gone = Text("\nThe queue is not known now: it is gone, or Redis is.")
+        parts: Iterable[RenderableType] = [gone]
     else:
         detail = queue_detail(look.known, *found)
         status, headline = detail.status, detail.headline
-        lines = console.render_lines(
-            Group(*_sections(detail, width)), console.options.update(height=None), pad=False
-        )
-        first = session.show_lines(len(lines), height)
-        shown = lines[first : first + height]
-        footer = f"{first + 1}-{first + len(shown)} of {len(lines)}"
-        body = _Lines([*shown, *[[]] * (height - len(shown))])
-    return Group(
-        title(name, clock_text, width),
-        verdict_line(status, headline, width),
-        body,
-        keys_line(_KEYS, footer, width),
-    )
+        parts = _sections(detail, console.width)
+    return scrolled_screen(name, clock_text, status, headline, parts, session, console)
 
 
 def _sections(detail: QueueDetail, width: int) -> Iterator[RenderableType]:

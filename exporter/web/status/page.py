@@ -11,10 +11,9 @@ from typing import Any, Final
 from exporter import __version__
 from exporter.bullmq import Queue
 from exporter.exposition import join_gzip
-from exporter.state.queue_table import QueueTable
 from exporter.views.formatting import counted
 from exporter.views.moment import Moment
-from exporter.views.overview import Overview, QueueView
+from exporter.views.overview import Overview, QueueView, last_read
 from exporter.web.background import Background, Known
 from exporter.web.endpoints import ENDPOINTS
 from exporter.web.status.assets import SCRIPT, STYLE
@@ -107,7 +106,7 @@ class StatusPage:
         number = min(query.number, pages)
         first = (number - 1) * PAGE_ROWS
         shown = chosen[first : first + PAGE_ROWS]
-        seen = _last_read(moment)
+        seen = last_read(moment)
         rows = [_Row(view, seen.get(view.connection), self._trend(moment, view)) for view in shown]
         page = _templates().page(
             query=query,
@@ -139,16 +138,6 @@ class StatusPage:
 def _queues(known: Known) -> list[QueueView]:
     """Every queue, also those that cannot be read now."""
     return [*known.overview.queues, *known.last_known]
-
-
-def _last_read(moment: Moment) -> dict[str, float]:
-    """When the connections that cannot be read now were last read, as Unix times."""
-    return {
-        each.connection: moment.time - (moment.now - each.facts[QueueTable].at)
-        for each in moment.snapshots
-        if QueueTable in each.facts
-        and (not moment.is_up(each) or moment.facts(each, QueueTable) is None)
-    }
 
 
 def _activity(overview: Overview) -> str:
