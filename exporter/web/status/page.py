@@ -39,6 +39,15 @@ class _Row:
     """The path of its ready jobs in the last hour."""
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A rendered page."""
+
+    body: bytes
+    at: float
+    """Monotonic time of what it shows."""
+
+
 @cache
 def _templates() -> Any:
     """The page's compiled macros."""
@@ -56,22 +65,23 @@ class StatusPage:
         self._queues: dict[_Key, Queue] = {}
         """Those that can be read now."""
 
-    async def body(self, query: Query, *, gzip: bool) -> bytes:
-        """The current page, rendered without blocking the event loop."""
+    async def page(self, query: Query, *, gzip: bool, max_age: float) -> Page:
+        """The current page, or one of at most that age, made without blocking the event loop."""
         return await self._background.response(
-            (StatusPage, query, gzip), lambda known: self._body(known, query, gzip=gzip)
+            (StatusPage, query, gzip), lambda known: self._made(known, query, gzip=gzip), max_age
         )
 
     def write(self, query: Query) -> bytes:
         """The current page. Not thread-safe."""
-        return self._background.make(
-            (StatusPage, query, False), lambda known: self._body(known, query, gzip=False)
+        made = self._background.make(
+            (StatusPage, query, False), lambda known: self._made(known, query, gzip=False)
         )
+        return made.body
 
-    def _body(self, known: Known, query: Query, *, gzip: bool) -> bytes:
+    def _made(self, known: Known, query: Query, *, gzip: bool) -> Page:
         self._forget_gone(known)
         text = self._page(known, query).encode("utf-8", "replace")
-        return join_gzip([text]) if gzip else text
+        return Page(join_gzip([text]) if gzip else text, known.moment.now)
 
     def _forget_gone(self, known: Known) -> None:
         """Forget queues that no longer exist."""
