@@ -43,7 +43,7 @@ class SchedulerRun:
 
 @dataclass(frozen=True, slots=True)
 class FirstSchedulers:
-    """Up to `MAX_SCHEDULERS` schedulers, as they were read: few queues are looked at."""
+    """Up to `MAX_SCHEDULERS` schedulers, as they were read: those of most queues are not shown."""
 
     scored: Sequence[bytes]
     """Each ID and its time in Unix ms, the earliest first."""

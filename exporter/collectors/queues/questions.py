@@ -88,7 +88,7 @@ def check_string_lists(replies: Iterable[Reply]) -> None:
 
 
 def check_scored(replies: Iterable[Reply], most: int = 1) -> None:
-    """Raises `RedisFailure` unless each reply has at most so many members, with their scores."""
+    """Raises `RedisFailure` unless each reply is up to `most` members with their scores."""
     expect_lists(replies, QUEUE_COMMAND, frozenset(range(0, 2 * most + 1, 2)))
 
 
