@@ -56,7 +56,7 @@ def main() -> None:
     progress("discovery")
     lines += discovery_lines(options.queues, options.noise)
     progress("the exporter as a process")
-    lines += process_lines(options.queues, options.seconds)
+    lines += process_lines(options.queues, options.seconds, options.rounds)
     print(
         f"{options.queues:,} queues with jobs in every state, medians of {options.rounds} rounds; "
         "the floor is measured in the same rounds"

@@ -18,7 +18,12 @@ _DAY_MS = 24 * 60 * _MINUTE_MS
 
 def bases(queues: int) -> list[str]:
     """The key prefix of each queue."""
-    return [f"bull:svc{index % 50:02d}-tasks-{index:05d}:" for index in range(queues)]
+    return [f"bull:{name}:" for name in names(queues)]
+
+
+def names(queues: int) -> list[str]:
+    """The names of the queues."""
+    return [f"svc{index % 50:02d}-tasks-{index:05d}" for index in range(queues)]
 
 
 def fill(port: int, queues: int) -> None:

@@ -1,4 +1,4 @@
-"""The exporter as a process: memory, idle CPU, and the time to the first complete page."""
+"""The exporter as a process: memory, idle CPU, the time to the first complete page, and pages."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.data import fill
+from benchmarks.browser import browser_lines, scale_lines
+from benchmarks.data import fill, names
 from benchmarks.server import private_redis
 from benchmarks.table import Line
 
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
-def process_lines(queues: int, seconds: float) -> list[Line]:
+def process_lines(queues: int, seconds: float, rounds: int) -> list[Line]:
     """Measure with `queues` queues, and idle CPU with 100 queues."""
     with private_redis() as port:
         fill(port, queues)
@@ -29,6 +30,8 @@ def process_lines(queues: int, seconds: float) -> list[Line]:
             first_page = time.monotonic() - started
             time.sleep(seconds)
             memory = _resident_mb(pid)
+            origin = address.removesuffix("/metrics")
+            pages = scale_lines(origin, names(queues)) + browser_lines(origin, queues, rounds)
     with private_redis() as port:
         fill(port, 100)
         with _running(port) as (pid, address, _):
@@ -40,6 +43,7 @@ def process_lines(queues: int, seconds: float) -> list[Line]:
         Line(f"start to the first complete page, {queues:,} queues", first_page, "s", 3),
         Line(f"resident memory, {queues:,} queues, events on", memory, "MB", 150),
         Line("CPU with 100 queues at rest", idle * 100, "%", 1),
+        *pages,
     ]
 
 

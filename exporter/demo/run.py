@@ -121,6 +121,7 @@ def _welcome(
         f"  {base}{each.path:{_PATH_WIDTH}}  {each.summary}" for each in _SHOWN
     )
     servers = ", ".join(f"{name} {url}" for name, url in urls.items())
+    variables = " ".join(f"{_variable(name)}={url}" for name, url in urls.items())
     symptoms = "\n    ".join(scenario.symptoms)
     return f"""
   {scenario.name}: {scenario.summary}.
@@ -133,5 +134,13 @@ def _welcome(
   BullMQ queues {", ".join(load.queue for load in scenario.loads)}
   on {servers}
 
+  The same in another terminal
+  {variables} bullmq-exporter top
+
   Ctrl-C stops everything and removes all data.
 """
+
+
+def _variable(connection: str) -> str:
+    """The environment variable that makes a connection of this name."""
+    return "REDIS_URL" + ("" if connection == "default" else f"_{connection.upper()}")

@@ -9,9 +9,10 @@ from typing import Any, Generic, TypeVar
 from exporter.bullmq import Queue
 from exporter.state.failures import Failures
 from exporter.state.kept import UNKNOWN_COLUMNS, KeptColumns
+from exporter.state.schedulers import FirstSchedulers
 from exporter.state.stuck import NO_LOOKS, LookTotals, StuckJobs
 
-Value = TypeVar("Value", int, float, str, StuckJobs, Failures)
+Value = TypeVar("Value", int, float, str, bytes, StuckJobs, Failures, FirstSchedulers)
 
 
 @dataclass(frozen=True, eq=False)

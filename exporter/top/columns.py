@@ -9,7 +9,7 @@ from typing import Final
 
 from exporter.top.rows import Row
 from exporter.top.text import count
-from exporter.views.formatting import age, rate
+from exporter.views.formatting import age, clock, rate
 
 GAP: Final = 1
 """Blanks between two columns."""
@@ -60,7 +60,14 @@ def drain(row: Row) -> str:
     return "never" if seconds == inf else age(seconds)
 
 
+def last_seen(at: float) -> str:
+    """When a queue that cannot be read now was last read, in the width of its column."""
+    return f"as of {clock(at).removesuffix(' UTC')}"
+
+
 def _reason(row: Row) -> str:
+    if row.view.reason is None and row.seen is not None:
+        return last_seen(row.seen)
     return (row.view.reason or "").replace("_", " ")
 
 

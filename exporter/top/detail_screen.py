@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import isnan, nan
 from typing import Final
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.segment import Segment
 from rich.text import Text
 
 from exporter.findings import Finding
-from exporter.top.parts import MARKS, keys_line, title, verdict_line
+from exporter.top.parts import MARKS
 from exporter.top.rows import Look
+from exporter.top.scrolled import scrolled_screen
 from exporter.top.session import Session
 from exporter.top.text import safe, sparkline
 from exporter.views.drain_text import drain_text
@@ -22,9 +22,6 @@ from exporter.views.formatting import UNKNOWN, age, clock, number, rate, size
 from exporter.views.overview import FailureView
 from exporter.web.queue_detail import QueueDetail, queue_detail
 
-_OTHER_LINES = 3
-"""Title, verdict and keys."""
-_KEYS = (("q", "quit"), ("Esc", "all queues"), ("↑↓ PgUp PgDn", "scroll"))
 _STATES: Final = {
     "waiting": "waiting",
     "prioritized": "with priority",
@@ -47,48 +44,22 @@ _CHART_LABELS: Final = 40
 """Cells of a chart's name and numbers."""
 
 
-class _Lines:
-    """Lines that are rendered already."""
-
-    def __init__(self, lines: Sequence[list[Segment]]) -> None:
-        self._lines = lines
-
-    def __rich_console__(self, _: Console, __: ConsoleOptions) -> RenderResult:
-        for line in self._lines:
-            yield from line
-            yield Segment.line()
-
-
 def detail_screen(
     look: Look, key: QueueKey, session: Session, console: Console, clock_text: str
 ) -> Group:
     """The whole screen; takes over into the session which lines are shown."""
-    width, height = console.size
-    height -= _OTHER_LINES
     name = safe(f"{key[2]} · {key[0]} · {key[1]}")
     found = find_queue(look.moment, QueueQuery(key[2], key[1], key[0])).one
     if found is None:
-        session.show_lines(0, height)
-        gone: RenderableType = Text("\nThe queue is not known now: it is gone, or Redis is.")
         verdict = look.known.verdict
-        status, headline, footer = verdict.status, verdict.headline, ""
-        body = _Lines(console.render_lines(gone, console.options.update(height=height)))
+        status, headline = verdict.status, verdict.headline
+        gone = Text("\nThe queue is not known now: it is gone, or Redis is.")
+        parts: Iterable[RenderableType] = [gone]
     else:
         detail = queue_detail(look.known, *found)
         status, headline = detail.status, detail.headline
-        lines = console.render_lines(
-            Group(*_sections(detail, width)), console.options.update(height=None), pad=False
-        )
-        first = session.show_lines(len(lines), height)
-        shown = lines[first : first + height]
-        footer = f"{first + 1}-{first + len(shown)} of {len(lines)}"
-        body = _Lines([*shown, *[[]] * (height - len(shown))])
-    return Group(
-        title(name, clock_text, width),
-        verdict_line(status, headline, width),
-        body,
-        keys_line(_KEYS, footer, width),
-    )
+        parts = _sections(detail, console.width)
+    return scrolled_screen(name, clock_text, status, headline, parts, session, console)
 
 
 def _sections(detail: QueueDetail, width: int) -> Iterator[RenderableType]:
@@ -100,6 +71,7 @@ def _sections(detail: QueueDetail, width: int) -> Iterator[RenderableType]:
     yield from _section("When is the backlog gone?", [text, drain.rests_on])
     yield from _section("Stuck jobs", _stuck(detail))
     yield from _section("Workers", _workers(detail))
+    yield from _section("Schedulers", _schedulers(detail))
     yield from _section("Why jobs failed", _failures(detail.view.failures, "failed"))
     retries = _failures(detail.view.retries, "sampled as retried")
     yield from _section("Why attempts were retried", retries)
@@ -149,14 +121,20 @@ def _facts(facts: Iterable[tuple[str, str]]) -> str:
 def _jobs(detail: QueueDetail) -> str:
     view = detail.view
     facts = [(_STATES.get(state, state), number(jobs)) for state, jobs in view.jobs.items()]
-    facts += [("oldest ready", age(view.oldest_waiting_seconds))]
-    facts += [("longest active", age(view.oldest_active_seconds))]
+    facts += [
+        ("oldest ready", _aged(view.oldest_waiting_seconds, detail.oldest_waiting_job)),
+        ("longest active", _aged(view.oldest_active_seconds, detail.oldest_active_job)),
+    ]
     if view.delayed_overdue_jobs:
         overdue = age(detail.delayed_overdue_seconds)
         facts += [("delayed, overdue", f"{view.delayed_overdue_jobs:,} by up to {overdue}")]
     if view.groups:
         facts += [("groups", f"{view.groups:,}, whose jobs are not counted")]
     return _facts(facts)
+
+
+def _aged(seconds: float | None, job: str | None) -> str:
+    return age(seconds) if job is None else f"{age(seconds)}, job {job}"
 
 
 def _charts(detail: QueueDetail, width: int) -> Iterator[str | Text]:
@@ -219,6 +197,15 @@ def _workers(detail: QueueDetail) -> Iterator[str]:
         yield (
             " ".join(filter(None, (name, worker.address, worker.client, connected))) + f", {waits}"
         )
+
+
+def _schedulers(detail: QueueDetail) -> Iterator[str]:
+    schedulers = detail.schedulers
+    for each in schedulers.first:
+        yield f"{each.id}: {each.text(detail.time)}"
+    more = (schedulers.total or 0) - len(schedulers.first)
+    if schedulers.first and more > 0:
+        yield f"and {more:,} more"
 
 
 def _failures(classes: Iterable[FailureView], what: str) -> Iterator[str]:

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from exporter.bullmq import Queue
+from exporter.bullmq import Queue, queue_of
 from exporter.diagnosis.drain import Outlook
 from exporter.state.queue_history import Point
 from exporter.views.find_queue import QueueKey
 from exporter.views.moment import Moment
-from exporter.views.overview import QueueView
+from exporter.views.overview import QueueView, last_read
 from exporter.views.scaling import TrendCache, outlooks
 from exporter.views.sorting import in_order
 from exporter.web.background import Known
 
 _READY: Final = Point._fields.index("ready")
+_UNKNOWN: Final = Outlook(None, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Row:
     queue: Queue
     view: QueueView
     outlook: Outlook
+    seen: float | None
+    """When it was last read, as a Unix time, if it cannot be read now; None if it can."""
 
     @property
     def key(self) -> QueueKey:
@@ -58,8 +61,11 @@ class Look:
         return len({key[1] for key in self.rows}) > 1
 
     def ready_points(self, row: Row) -> tuple[Sequence[float], int]:
-        """Ready jobs in the last hour, oldest first, and the seconds between two points."""
+        """Ready jobs in the last hour, oldest first, and the seconds between two points; none if
+        the queue cannot be read now."""
         moment = self.moment
+        if row.seen is not None:
+            return (), 0
         histories, connection = moment.stored.histories, row.view.connection
         history = histories.of(connection, row.queue, moment.now, moment.time)
         if history is None:
@@ -70,14 +76,18 @@ class Look:
 def look_at(moment: Moment, trends: dict[str, TrendCache]) -> Look:
     """Everything that the screen needs of a moment; `trends` are those of each connection."""
     known, rows = Known(moment), {}
-    views = iter(known.overview.queues)
+    seen, views = last_read(moment), iter(known.overview.queues)
     for database in moment.databases:
         workers = moment.worker_totals[database.connection]
         cache = trends.setdefault(database.connection, TrendCache())
         found = outlooks(moment, database, workers, cache)
         for queue, outlook in zip(database.table.queues, found, strict=True):
-            row = Row(queue, next(views), outlook)
+            row = Row(queue, next(views), outlook, seen.get(database.connection))
             rows[row.key] = row
+    for view in known.last_known:
+        queue = queue_of(view.prefix, view.queue)
+        row = Row(queue, view, _UNKNOWN, seen.get(view.connection))
+        rows[row.key] = row
     known.verdict  # noqa: B018 - cached, so that drawing does not wait for it
     return Look(known, rows)
 

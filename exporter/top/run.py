@@ -17,6 +17,7 @@ from exporter.app import App
 from exporter.config.models import Config
 from exporter.state.store import SnapshotStore
 from exporter.top.detail_screen import detail_screen
+from exporter.top.findings_screen import findings_screen
 from exporter.top.keys import Key
 from exporter.top.parts import title
 from exporter.top.rows import Look, look_at
@@ -63,6 +64,8 @@ def _screen(terminal: Terminal, look: Look | None, session: Session) -> Renderab
         return Text("\n").join((title("", now, width), Text("Reading the queues…")))
     if session.opened is not None:
         return detail_screen(look, session.opened, session, console, now)
+    if session.findings:
+        return findings_screen(look, session, console, now)
     return table_screen(look, session, width, height, now)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,7 +23,7 @@ class Page:
     sorts: Sequence[str] = ()
     """The orders that `s` goes through."""
     lines: int = 0
-    """Lines of the open queue."""
+    """Lines of the open queue, or of the findings."""
 
 
 @dataclass(slots=True)
@@ -43,8 +43,10 @@ class Session:
     """The first row on the screen."""
     opened: QueueKey | None = None
     """The queue that is shown instead of the table."""
+    findings: bool = False
+    """Whether the findings are shown instead of the table."""
     line: int = 0
-    """The first line of the open queue on the screen."""
+    """The first line of the open queue, or of the findings, on the screen."""
     page: Page = field(default_factory=Page)
 
     def show(self, keys: Sequence[QueueKey], height: int, sorts: Sequence[str]) -> int:
@@ -61,7 +63,7 @@ class Session:
         return row
 
     def show_lines(self, lines: int, height: int) -> int:
-        """Take over the lines of the open queue; returns the first one on the screen."""
+        """Take over the lines that are scrolled; returns the first one on the screen."""
         self.page.lines, self.page.height = lines, max(1, height)
         self.line = max(0, min(self.line, lines - self.page.height))
         return self.line
@@ -75,7 +77,7 @@ class Session:
             return False
         if key == "q":
             return True
-        if self.opened is not None:
+        if self.opened is not None or self.findings:
             self._read(key)
         else:
             self._choose(key)
@@ -99,18 +101,14 @@ class Session:
 
     def _choose(self, key: Key | str) -> None:
         if key is Key.ENTER and self.page.keys:
-            self.opened, self.line = self.page.keys[self._row(self.page.keys)], 0
-            self.selected = self.opened
+            self.selected = self.opened = self.page.keys[self._row(self.page.keys)]
         elif key is Key.ESCAPE:
             self.pattern, self.blocked = "", False
-        elif key == "/":
-            self.typing = True
         elif key in ("s", "S"):
             self._sort_by_next(1 if key == "s" else -1)
-        elif key == "r":
-            self.reverse = not self.reverse
-        elif key == "b":
-            self.blocked = not self.blocked
+        elif key in _TOGGLES:
+            name = _TOGGLES[key]
+            setattr(self, name, not getattr(self, name))
         elif key in _MOVES:
             self._move(key)
 
@@ -140,16 +138,22 @@ class Session:
         last = max(0, len(self.page.keys) - height)
         self.first = max(0, min(max(self.first, row - height + 1), row, last))
 
-    # --- the open queue --------------------------------------------------------------------------
+    # --- the open queue, and the findings --------------------------------------------------------
 
     def _read(self, key: Key | str) -> None:
-        if key in (Key.ESCAPE, Key.ENTER, Key.BACKSPACE):
-            self.opened = None
+        if key in (Key.ESCAPE, Key.ENTER, Key.BACKSPACE) or (self.findings and key == "f"):
+            self.opened, self.findings, self.line = None, False, 0
         elif key in _MOVES:
             last = max(0, self.page.lines - self.page.height)
             self.line = _moved(self.line, key, self.page.height, last)
 
 
+_TOGGLES: Final[Mapping[Key | str, str]] = {
+    "/": "typing",
+    "b": "blocked",
+    "f": "findings",
+    "r": "reverse",
+}
 _MOVES: Final = {
     Key.UP: "up",
     "k": "up",

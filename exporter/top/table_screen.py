@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from exporter.findings import Status
-from exporter.top.columns import GAP, TREND, Column, Layout, layout
+from exporter.top.columns import GAP, TREND, Column, Layout, last_seen, layout
+from exporter.top.findings_screen import findings_panel
 from exporter.top.parts import MARKS, keys_line, title, verdict_line
 from exporter.top.rows import Look, Row, chosen
 from exporter.top.session import Session
@@ -25,6 +26,7 @@ _KEYS = (
     ("↑↓", "select"),
     ("Enter", "details"),
     ("s/S", "sort"),
+    ("f", "findings"),
     ("/", "filter"),
     ("b", "blocked"),
     ("r", "reverse"),
@@ -43,17 +45,19 @@ def table_screen(look: Look, session: Session, width: int, height: int, clock: s
     selected = session.show([row.key for row in rows], lines, columns.sorts)
     shown = rows[session.first : session.first + lines]
     body: RenderableType = Text(f"\n{_why_none(look, session)}", no_wrap=True, overflow="ellipsis")
-    blank = lines - max(1, len(shown))
     if shown:
         body = _table(look, session, columns, shown, selected - session.first)
     hint = _hint(rows[selected]) if shown else Text()
     hint.truncate(width, overflow="ellipsis")
-    verdict = look.known.verdict
+    verdict, free = look.known.verdict, lines - max(1, len(shown))
+    # at the bottom, so that rows stay where they are when findings come and go
+    panel = findings_panel(verdict, width, free - 1)
     return Group(
         title(_summary(look, session, len(rows)), clock, width),
         verdict_line(verdict.status, verdict.headline, width),
         body,
-        *[Text()] * blank,
+        *[Text()] * (free - len(panel)),
+        *panel,
         hint,
         _last_line(session, len(rows), len(shown), width),
     )
@@ -136,6 +140,8 @@ def _mark(row: Row) -> str:
 
 
 def _style(row: Row) -> str:
+    if row.seen is not None:
+        return "dim"
     if row.view.reason is None:
         return ""
     return "yellow" if row.view.is_intended else "red"
@@ -147,6 +153,8 @@ def _hint(row: Row) -> Text:
     text = f"{view.prefix}:{view.queue}"
     if view.reason is not None:
         text += f" is blocked by {view.reason.replace('_', ' ')}: {view.hint}"
+    elif row.seen is not None:
+        text += f" {last_seen(row.seen)}: it cannot be read now"
     elif view.stuck:
         job = view.stuck[0]
         text += f": stuck {job.kind} {job.id}: {job.proof}; {job.remedy}"

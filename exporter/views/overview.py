@@ -29,6 +29,7 @@ from exporter.diagnosis import (
 from exporter.parsing import id_text
 from exporter.state.failures import Failures, example
 from exporter.state.history import Rates, kept_rates, rates
+from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import EventFacts, Snapshot
 from exporter.state.workers import Worker
 from exporter.views.moment import Moment
@@ -176,6 +177,16 @@ def last_known(moment: Moment) -> list[QueueView]:
         if database.connection not in fresh
         for row in range(len(database.table.queues))
     ]
+
+
+def last_read(moment: Moment) -> dict[str, float]:
+    """When the connections that cannot be read now were last read, as Unix times."""
+    return {
+        each.connection: moment.time - (moment.now - each.facts[QueueTable].at)
+        for each in moment.snapshots
+        if QueueTable in each.facts
+        and (not moment.is_up(each) or moment.facts(each, QueueTable) is None)
+    }
 
 
 def _without_proofs(view: QueueView) -> QueueView:

@@ -1,4 +1,4 @@
-"""The table that `bullmq-exporter queues` prints. Pure: views in, lines out."""
+"""The table that `bullmq-exporter queues` prints. Pure: views in, text out."""
 
 from __future__ import annotations
 
@@ -33,17 +33,11 @@ def choose(overview: Overview, sort: str, pattern: str, *, blocked: bool) -> lis
     return in_order(matching, sort)
 
 
-def table(views: Sequence[QueueView]) -> list[tuple[str, bool]]:
-    """The header line and a line per view, each with whether it is blocked against intention."""
+def table(views: Sequence[QueueView]) -> list[list[str]]:
+    """The cells of the header, and of a row per view."""
     headers = ["QUEUE", *(header for header, _ in _STATES), "OLDEST", "WORKERS", "REASON"]
     several = len({view.connection for view in views}) > 1
-    rows = [_cells(view, several=several) for view in views]
-    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
-    lines = [(_line(headers, widths), False)]
-    return lines + [
-        (_line(row, widths), view.reason is not None and not view.is_intended)
-        for row, view in zip(rows, views, strict=True)
-    ]
+    return [headers, *(_cells(view, several=several) for view in views)]
 
 
 def failure_lines(views: Sequence[QueueView]) -> list[str]:
@@ -85,15 +79,6 @@ def _cells(view: QueueView, *, several: bool) -> list[str]:
         _workers(view),
         view.reason or "",
     ]
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Join cells to a line; the first and the last are left-aligned, numbers right-aligned."""
-    last = len(cells) - 1
-    return "  ".join(
-        cell.ljust(width) if index in (0, last) else cell.rjust(width)
-        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ).rstrip()
 
 
 def _count(value: int | None) -> str:

@@ -58,22 +58,24 @@ class Background:
         self._pool = DaemonExecutor(1, "responses")
         self._last: Known | None = None
 
-    async def response(self, key: Hashable, make: Callable[[Known], Made]) -> Made:
+    async def response(
+        self, key: Hashable, make: Callable[[Known], Made], max_age: float = 0.0
+    ) -> Made:
         """What `make` returns for the current moment, made without blocking the event loop.
 
-        `key` identifies the response among all others.
+        `key` identifies the response among all others. The last moment is taken instead if it is
+        less than `max_age` seconds old.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self.make, key, make)
+        return await self.run(self.make, key, make, max_age)
 
     async def run(self, function: Callable[..., Made], *arguments: object) -> Made:
         """What the function returns, called without blocking the event loop."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, function, *arguments)
 
-    def make(self, key: Hashable, make: Callable[[Known], Made]) -> Made:
+    def make(self, key: Hashable, make: Callable[[Known], Made], max_age: float = 0.0) -> Made:
         """As `response`, in this thread. Not thread-safe."""
-        known = self._newest()
+        known = self._newest(max_age)
         if key not in known.made:
             if len(known.made) >= _MAX_KEPT:
                 known.made.clear()
@@ -81,14 +83,13 @@ class Background:
         found: Made = known.made[key]
         return found
 
-    def _newest(self) -> Known:
+    def _newest(self, max_age: float) -> Known:
         """The last moment while it is young and nothing new was published; else a new one."""
         last, moment = self._last, moment_of(self._store, self._current())
-        if (
-            last is not None
-            and moment.now - last.moment.now < _CACHE_SECONDS
-            and moment.stored.is_same(last.moment.stored)
-        ):
-            return last
+        if last is not None:
+            age = moment.now - last.moment.now
+            is_same = age < _CACHE_SECONDS and moment.stored.is_same(last.moment.stored)
+            if is_same or age < max_age:
+                return last
         self._last = Known(moment)
         return self._last

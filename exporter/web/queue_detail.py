@@ -8,6 +8,7 @@ from math import isnan
 from typing import Any, Final
 from urllib.parse import quote
 
+from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE_JOB
 from exporter.collectors.queues.subjects.events_stream import (
     EVENTS_STREAM_BYTES,
     EVENTS_STREAM_LENGTH,
@@ -16,20 +17,24 @@ from exporter.collectors.queues.subjects.limits import RATE_LIMIT_REMAINING, RAT
 from exporter.collectors.queues.subjects.movement import READY_SINCE, STILL_SINCE
 from exporter.collectors.queues.subjects.scheduled import (
     DELAYED_OVERDUE_SECONDS,
+    FIRST_SCHEDULERS,
     SCHEDULERS,
     SCHEDULERS_OVERDUE,
     SCHEDULERS_OVERDUE_SECONDS,
 )
 from exporter.collectors.queues.subjects.settings import CONCURRENCY_LIMIT, LIBRARY_VERSION
+from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING_JOB
 from exporter.config.models import NO_TARGET, Target
 from exporter.diagnosis import Database
 from exporter.findings import Finding, Status
+from exporter.parsing import id_text
 from exporter.state.queue_history import QueueHistory
 from exporter.views.find_queue import QueueKey, QueueQuery, find_queue, similar_queues
 from exporter.views.formatting import age, counted
 from exporter.views.overview import QueueView, queue_view
 from exporter.views.queue_commands import QueueCommand, queue_commands
 from exporter.views.scaling import Scaling, scaling
+from exporter.views.scheduler_runs import SchedulerView, scheduler_views
 from exporter.web.background import Known
 from exporter.web.scale import scale_json
 
@@ -58,6 +63,8 @@ class Schedulers:
     overdue: int | None
     overdue_seconds: float | None
     """How late the latest is."""
+    first: tuple[SchedulerView, ...]
+    """Up to ten, those whose time comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,10 @@ class QueueDetail:
     """Those of them that others explain."""
     scaling: Scaling
     settings: QueueSettings
+    oldest_waiting_job: str | None
+    """The ID of the job that is ready for longest, truncated; None if there is none, or if it is
+    unknown, like the next one."""
+    oldest_active_job: str | None
     schedulers: Schedulers
     delayed_overdue_seconds: float | None
     target: Target
@@ -100,6 +111,8 @@ class QueueDetail:
                 self.scaling, self.view.oldest_waiting_seconds, self.target_drain_seconds
             ),
             "settings": asdict(self.settings),
+            "oldest_waiting_job": self.oldest_waiting_job,
+            "oldest_active_job": self.oldest_active_job,
             "schedulers": asdict(self.schedulers),
             "delayed_overdue_seconds": self.delayed_overdue_seconds,
             "target": self.target.model_dump(),
@@ -135,10 +148,13 @@ def queue_detail(known: Known, database: Database, row: int) -> QueueDetail:
             events_stream_length=table.value(EVENTS_STREAM_LENGTH, row),
             events_stream_bytes=table.value(EVENTS_STREAM_BYTES, row),
         ),
+        oldest_waiting_job=_id(table.value(OLDEST_WAITING_JOB, row)),
+        oldest_active_job=_id(table.value(OLDEST_ACTIVE_JOB, row)),
         schedulers=Schedulers(
             table.value(SCHEDULERS, row),
             table.value(SCHEDULERS_OVERDUE, row),
             table.value(SCHEDULERS_OVERDUE_SECONDS, row),
+            scheduler_views(table.value(FIRST_SCHEDULERS, row)),
         ),
         delayed_overdue_seconds=table.value(DELAYED_OVERDUE_SECONDS, row),
         target=moment.targets.get(queue.name, NO_TARGET),
@@ -152,6 +168,10 @@ def queue_detail(known: Known, database: Database, row: int) -> QueueDetail:
             for text, template in moment.config.web.links.items()
         ),
     )
+
+
+def _id(job: bytes | None) -> str | None:
+    return None if job is None else id_text(job)
 
 
 def queue_health(known: Known, query: QueueQuery) -> tuple[dict[str, Any], int]:

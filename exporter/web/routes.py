@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -36,6 +37,10 @@ from exporter.web.sync_health import sync_health
 _HUNG_AFTER_POLLS = 3
 _HUNG_AFTER_SECONDS = 60.0
 
+
+_MAX_AGE = re.compile(r"\bmax-age=([0-9]{1,9})\b")
+_MAX_AGE_POLLS = 2
+"""Intervals of polls after which a page is made again, whatever age the client accepts."""
 
 _CROSS_SITE = (
     "refused: a page of another site sent this request (Origin or Sec-Fetch-Site); use curl or "
@@ -111,7 +116,11 @@ class _Handlers:
     async def status(self, request: Request) -> Response:
         query = Query.of(request.query_params)
         gzip, headers = _compression(request)
-        return HTMLResponse(await self._status.body(query, gzip=gzip), headers=headers)
+        interval = self._current().poll.interval_seconds
+        max_age = min(_max_age(request), _MAX_AGE_POLLS * max(1.0, interval))
+        page = await self._status.page(query, gzip=gzip, max_age=max_age)
+        headers["age"] = str(int(time.monotonic() - page.at))
+        return HTMLResponse(page.body, headers=headers)
 
     async def healthy(self, _: Request) -> Response:
         problems = hung_parts(self._current(), self._store, self._renderer)
@@ -227,6 +236,12 @@ def _compression(request: Request) -> tuple[bool, dict[str, str]]:
     """Whether to compress the response with gzip, and the headers that say so."""
     gzip = accepts_gzip(_header(request, "accept-encoding"))
     return gzip, {"vary": "Accept-Encoding"} | ({"content-encoding": "gzip"} if gzip else {})
+
+
+def _max_age(request: Request) -> float:
+    """The age of a response, in seconds, that the client accepts explicitly (RFC 9111, 5.2.1.1)."""
+    found = _MAX_AGE.search(_header(request, "cache-control"))
+    return float(found[1]) if found is not None else 0.0
 
 
 def _is_cross_site(request: Request) -> bool:

@@ -25,15 +25,22 @@ Open = Callable[..., Screen]
 
 
 def fill(server: Server) -> None:
-    """Queues without workers, three of them blocked, and one name under two prefixes."""
+    """Queues without workers, three of them blocked, and one name under two prefixes.
+
+    The job that is ready for longest, and schedulers, have names that are markup, and long.
+    """
     pipe = server.client().pipeline()
     ago = int(time.time() * 1000) - 36_000_000
     for name in ("mail", HOSTILE, LONG):
         pipe.hset(f"bull:{name}:meta", mapping={"version": "bullmq:5.81.5", "concurrency": 7})
         pipe.set(f"bull:{name}:id", 2)
-        pipe.rpush(f"bull:{name}:wait", 1, 2)
-        pipe.hset(f"bull:{name}:1", "timestamp", ago)
-        pipe.hset(f"bull:{name}:2", "timestamp", ago)
+        pipe.rpush(f"bull:{name}:wait", 1, HOSTILE)
+        pipe.hset(f"bull:{name}:1", "timestamp", ago + 1)
+        pipe.hset(f"bull:{name}:{HOSTILE}", "timestamp", ago)
+        pipe.zadd(
+            f"bull:{name}:repeat", {"done": ago, LONG: ago + 1, HOSTILE: ago + 2 * 36_000_000}
+        )
+        pipe.hset(f"bull:{name}:repeat:done", mapping={"name": "x", "limit": 1, "ic": 1})
     for prefix in ("bull", "x"):
         pipe.hset(f"{prefix}:sms:meta", "version", "bullmq:5.81.5")
     pipe.execute()
@@ -85,8 +92,21 @@ def test_page_json_and_metrics_agree(running: Daemon, look: Open) -> None:
     assert found["history"]["changes"][-1]["reason"] == "no_workers"
     assert found["since"] == found["history"]["changes"][-1]["time"]
     assert found["findings"][0]["headline"] in text
-    for part in ("Waiting\n2", "Oldest ready\n10h", "Concurrency limit\n7", "blocked: no workers"):
+    for part in (
+        "Waiting\n2",
+        f"Oldest ready\n10h job {HOSTILE}",
+        "Concurrency limit\n7",
+        "blocked: no workers",
+        "done finished: its limit or its end is reached",
+        f"{LONG} late for 10h: no worker has started its next job",
+        f"{HOSTILE} next run in 10h",
+    ):
         assert part in text
+    assert found["oldest_waiting_job"] == HOSTILE
+    schedulers = {each["id"]: each["state"] for each in found["schedulers"]["first"]}
+    assert schedulers == {"done": "finished", LONG: "late", HOSTILE: "scheduled"}
+    late = value(samples, "bullmq_queue_schedulers_overdue", prefix="bull", queue="mail")
+    assert late == found["schedulers"]["overdue"] == 1
     assert "Never, at this rate." in text
     names = {"connection": "default", "prefix": "bull", "queue": "mail"}
     assert value(samples, "bullmq_queue_drain_seconds", **names) == float("inf")

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from tests.support.command import command
 from tests.support.redis_data import add_queues
-from tests.support.servers import Server
+from tests.support.servers import Server, valkey
 from tests.support.tmux import Screen, screen
 
 NAMES = ("mail", "images", "日本語", "a-queue-with-a-name-that-does-not-fit-into-a-narrow-terminal")
@@ -24,10 +24,14 @@ RESTORED = "0 1"
 
 @pytest.fixture
 def config(server: Server, tmp_path: Path) -> Path:
+    return _config(server, tmp_path)
+
+
+def _config(server: Server, folder: Path) -> Path:
     client = server.client()
     add_queues(client, *NAMES, "hostile\x1b[2J[red]\n")
     client.rpush("bull:images:wait", *range(2, 9))
-    file = tmp_path / "config.yaml"
+    file = folder / "config.yaml"
     poll = "{interval_seconds: 0.5, blocked_after_seconds: 1, stale_after_seconds: 2}"
     file.write_text(f"connections: {{default: {{url: {server.url}}}}}\npoll: {poll}")
     return file
@@ -41,8 +45,9 @@ def terminal() -> Iterator[Screen]:
 
 
 def names(lines: list[str]) -> list[str]:
-    """The first word of each row."""
-    return [line[2:].split(" ")[0] for line in lines[3:-2] if line[2:].strip()]
+    """The first word of each row; the table ends with a blank line, or with the screen."""
+    rows = lines[3 : lines.index("") if "" in lines else -2]
+    return [line[2:].split(" ")[0] for line in rows]
 
 
 def test_the_keys(config: Path, terminal: Screen) -> None:
@@ -53,6 +58,12 @@ def test_the_keys(config: Path, terminal: Screen) -> None:
     assert names(lines)[:1] == ["a-queue-with-a-na…"]
     assert any("hostile?[2J[red]?" in line for line in lines)
     assert lines[0].endswith(" UTC")
+
+    assert any("no worker is connected; start one" in line for line in lines[8:-2])
+    terminal.press("f")
+    terminal.wait("BullMQ  Findings", "  no worker is connected; start one", "Esc all queues")
+    terminal.press("Escape")
+    terminal.wait("1-5 of 5")
 
     terminal.press("s")
     lines = terminal.wait("sorted by ready")
@@ -121,20 +132,16 @@ def test_the_terminal_is_restored_after_an_exception(config: Path, terminal: Scr
     assert terminal.settings() == before
 
 
-def test_an_outage_is_said_and_logged_afterwards(
-    server: Server, tmp_path: Path, terminal: Screen
-) -> None:
-    terminal.start("queues", "--config", str(_unreachable(tmp_path)))
-    terminal.wait("✖", "No queues to show", "q quit")
-    assert "WARNING" not in terminal.text()
-    terminal.press("q")
-    terminal.wait("tests$", "REDIS connection-test failed")
-
-
-def _unreachable(folder: Path) -> Path:
-    file = folder / "config.yaml"
-    file.write_text("connections: {default: {url: 'redis://127.0.0.1:1'}}")
-    return file
+def test_an_outage_is_said_and_logged_afterwards(tmp_path: Path, terminal: Screen) -> None:
+    """The queues stay as they were last read."""
+    with valkey() as server:
+        terminal.start("queues", "--config", str(_config(server, tmp_path)))
+        terminal.wait("5 queues, 5 blocked")
+        server.kill()
+        terminal.wait("✖ Redis unreachable", "0 blocked", "images", "as of", "q quit")
+        assert "WARNING" not in terminal.text()
+        terminal.press("q")
+        terminal.wait("tests$", "REDIS lost connection=default")
 
 
 def test_without_colors_until_ctrl_c(config: Path) -> None:

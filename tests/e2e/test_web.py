@@ -188,8 +188,16 @@ def test_head_is_get_without_a_body(running: Daemon) -> None:
 
 
 def stable_headers(answer: Answer) -> list[tuple[str, str]]:
-    differs = ("date", "content-length")
+    differs = ("age", "date", "content-length")
     return [(name, text) for name, text in answer.headers.items() if name not in differs]
+
+
+def test_the_age_of_the_status_page(running: Daemon) -> None:
+    """A page of that age is accepted, but not an older one than two polls."""
+    first = running.get("/").headers["age"]
+    assert 0 <= int(first) <= 1
+    again = running.get("/", Cache_Control="max-age=999999999")
+    assert int(again.headers["age"]) <= 10
 
 
 def test_a_head_response_has_no_body(running: Daemon) -> None:

@@ -7,10 +7,12 @@ import time
 import pytest
 import redis
 
+from exporter.collectors.queues.subjects.active import OLDEST_ACTIVE_JOB
 from exporter.collectors.queues.subjects.limits import RATE_LIMITED
 from exporter.collectors.queues.subjects.movement import STILL_SINCE
+from exporter.collectors.queues.subjects.scheduled import FIRST_SCHEDULERS
+from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING_JOB
 from exporter.connection import Replies, ReplyError
-from exporter.state.queue_table import QueueTable
 from tests.support.pages import Samples, value
 from tests.support.redis_data import add_event, add_queues
 from tests.support.servers import Server
@@ -68,7 +70,9 @@ class TestOldestWaiting:
         client = self.declare(any_server, *"123456789")
         for number in range(1, 10):
             job(client, str(number), 100 - number)
-        assert near(value(watched(any_server), OLDEST), 99)
+        watch = Watch(any_server.url)
+        assert near(value(watch.discover_and_poll(), OLDEST), 99)
+        assert watch.table.value(OLDEST_WAITING_JOB, 0) == b"1"
 
     def test_a_few_put_in_front_of_the_oldest(self, any_server: Server) -> None:
         client = self.declare(any_server, *"5432", "1", "7", "8", "9")
@@ -108,8 +112,13 @@ class TestOldestWaiting:
         assert value(watched(any_server), OLDEST) == 0
 
     def test_nothing_ready(self, any_server: Server) -> None:
-        any_server.client().set("bull:q:id", 1)
-        assert value(watched(any_server), OLDEST) == 0
+        client = self.declare(any_server, "1")
+        job(client, "1", 100)
+        watch = Watch(any_server.url)
+        watch.discover_and_poll()
+        client.delete("bull:q:wait")
+        assert value(watch.poll(), OLDEST) == 0
+        assert watch.table.value(OLDEST_WAITING_JOB, 0) is None
 
     def test_a_job_without_a_hash_is_unknown(self, any_server: Server) -> None:
         self.declare(any_server, "1")
@@ -126,8 +135,10 @@ class TestOldestWaiting:
         watch.discover_and_poll()
         watch.poll()
         assert near(value(watch.poll(), OLDEST), 500)
+        assert watch.table.value(OLDEST_WAITING_JOB, 0) == b"c"
         client.zrem("bull:q:prioritized", "c")
         assert near(value(watch.poll(), OLDEST), 50)
+        assert watch.table.value(OLDEST_WAITING_JOB, 0) == b"b"
 
     def test_jobs_that_stay_are_asked_for_once(self, server: Server) -> None:
         client = self.declare(server, *"4321")
@@ -154,7 +165,12 @@ class TestOldestActive:
         client.rpush("bull:q:active", "2", "1")
         job(client, "1", 100, processedOn=ago(60))
         job(client, "2", 100, processedOn=ago(10))
-        assert near(value(watched(any_server), self.NAME), 60)
+        watch = Watch(any_server.url)
+        assert near(value(watch.discover_and_poll(), self.NAME), 60)
+        assert watch.table.value(OLDEST_ACTIVE_JOB, 0) == b"1"
+        client.delete("bull:q:active")
+        assert value(watch.poll(), self.NAME) == 0
+        assert watch.table.value(OLDEST_ACTIVE_JOB, 0) is None
 
     def test_none_active(self, any_server: Server) -> None:
         any_server.client().set("bull:q:id", 2)
@@ -194,9 +210,7 @@ class TestSameId:
             add_event(client, "active")
 
     def still_seconds(self, watch: Watch) -> float:
-        table = watch.snapshot.facts[QueueTable].facts
-        assert isinstance(table, QueueTable)
-        since = table.value(STILL_SINCE, 0)
+        since = watch.table.value(STILL_SINCE, 0)
         assert since is not None
         return time.monotonic() - since
 
@@ -393,6 +407,11 @@ class TestFinishedSchedulers:
     def iteration(self, client: redis.Redis, name: str, age: float, **fields: object) -> None:
         client.hset(f"bull:q:repeat:{name}:{ago(age)}", mapping={"timestamp": ago(age)} | fields)
 
+    def states(self, watch: Watch) -> dict[str, str]:
+        """The states of the first schedulers, by ID."""
+        first = watch.table.value(FIRST_SCHEDULERS, 0)
+        return {run.id: run.state.value for run in first.runs()} if first is not None else {}
+
     def overdue(self, samples: Samples) -> list[float | None]:
         return [value(samples, f"bullmq_queue_{name}", queue="q") for name in self.NAMES]
 
@@ -411,9 +430,21 @@ class TestFinishedSchedulers:
         self.scheduler(client, "late", 90, limit=3, ic=2, endDate=ago(-900))
         self.scheduler(client, "old format", 80)
         client.delete("bull:q:repeat:old format")
-        total, number, seconds = self.overdue(watched(any_server))
-        assert (total, number) == (3, 2)
+        self.scheduler(client, "next", -60)
+        watch = Watch(any_server.url)
+        total, number, seconds = self.overdue(watch.discover_and_poll())
+        assert (total, number) == (4, 2)
         assert near(seconds, 90)
+        assert self.states(watch) == {
+            "three": "finished",
+            "late": "late",
+            "old format": "late",
+            "next": "scheduled",
+        }
+        for name in ("late", "old format"):
+            self.scheduler(client, name, -60)
+        watch.poll()
+        assert set(self.states(watch).values()) == {"finished", "scheduled"}
 
     def test_a_last_iteration_that_waits_is_late(self, any_server: Server) -> None:
         """`ic` is at the limit as soon as the last iteration is added."""
@@ -446,6 +477,7 @@ class TestFinishedSchedulers:
         self.scheduler(client, "late", 50)
         watch = Watch(any_server.url)
         assert self.overdue(watch.discover_and_poll()) == [26, None, None]
+        assert len(self.states(watch)) == 10
         watch.poll()
         total, number, seconds = self.overdue(watch.poll())
         assert (total, number) == (26, 1)
@@ -468,6 +500,4 @@ class TestRateLimit:
         watch = Watch(any_server.url)
         watch.discover_and_poll()
         watch.poll()
-        table = watch.snapshot.facts[QueueTable].facts
-        assert isinstance(table, QueueTable)
-        assert table.column(RATE_LIMITED) == [used_up]
+        assert watch.table.column(RATE_LIMITED) == [used_up]

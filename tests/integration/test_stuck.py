@@ -11,11 +11,16 @@ from exporter.bullmq import PRIORITY_BAND, delayed_score
 from exporter.collectors.queues.subjects.deduplication import LEFT_DEDUPLICATIONS
 from exporter.collectors.queues.subjects.flows import STUCK_PARENTS
 from exporter.collectors.queues.subjects.poison import POISON
-from exporter.collectors.queues.subjects.scheduled import DEAD_SCHEDULER_EXAMPLES, STUCK_DELAYED
+from exporter.collectors.queues.subjects.scheduled import (
+    DEAD_SCHEDULER_EXAMPLES,
+    FIRST_SCHEDULERS,
+    STUCK_DELAYED,
+)
 from exporter.collectors.queues.subjects.starving import STARVING
 from exporter.collectors.queues.subjects.stuck_active import STUCK_ACTIVE
 from exporter.collectors.queues.suspects import LOOK_SECONDS
-from exporter.state.queue_table import Column, QueueTable
+from exporter.state.queue_table import Column
+from exporter.state.schedulers import SchedulerRun, SchedulerState
 from exporter.state.stuck import StuckJobs
 from tests.support.pages import Samples, every, value
 from tests.support.redis_data import add_event, add_queues
@@ -45,9 +50,7 @@ class Looks:
 
     def stuck(self, column: Column[StuckJobs]) -> StuckJobs:
         """The stuck jobs of the only queue."""
-        table = self.watch.snapshot.facts[QueueTable].facts
-        assert isinstance(table, QueueTable)
-        return table.value(column, 0) or ()
+        return self.watch.table.value(column, 0) or ()
 
 
 def number(samples: Samples, kind: str) -> float | None:
@@ -208,6 +211,9 @@ class TestSchedulers:
         (job,) = looks.stuck(DEAD_SCHEDULER_EXAMPLES)
         assert (job.id, job.since) == ("tick", 1_700_000_000)
         assert job.proof == "its next job, repeat:tick:1700000000000, does not exist"
+        first = looks.watch.table.value(FIRST_SCHEDULERS, 0)
+        assert first is not None
+        assert first.runs() == (SchedulerRun("tick", SchedulerState.DEAD, 1_700_000_000),)
 
     def test_a_late_one_is_not(self, server_with_scheduler: Any_, clock: StoppedClock) -> None:
         server_with_scheduler.client().hset(

@@ -10,6 +10,7 @@ from exporter.config.models import Config, Connection, Events, Queues
 from exporter.connection import Client, ClientRegistry
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller
+from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import Snapshot
 from exporter.state.store import SnapshotStore
 from exporter.views.moment import moment_of
@@ -72,6 +73,13 @@ class Watch:
     @property
     def snapshot(self) -> Snapshot:
         return self.store.snapshots()[0]
+
+    @property
+    def table(self) -> QueueTable:
+        """The queues as of the last poll."""
+        table = self.snapshot.facts[QueueTable].facts
+        assert isinstance(table, QueueTable)
+        return table
 
     def samples(self) -> Samples:
         return parse(self.page)

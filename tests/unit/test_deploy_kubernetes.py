@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import gjson
 import kubernetes_validate
 import pytest
 import yaml
@@ -16,6 +18,7 @@ from exporter import __version__
 from exporter.config.loader import load as load_config
 from exporter.config.models import Config
 from exporter.metrics import CATALOGUE
+from exporter.state.workers import WorkerCount
 from exporter.web.background import Known
 from exporter.web.endpoints import PATHS
 from exporter.web.scale import ScaleQuery, scale
@@ -205,7 +208,10 @@ def test_the_password_can_come_from_a_file(way: str, tmp_path: Path) -> None:
 
 
 def test_scaling_without_prometheus_asks_the_exporter() -> None:
-    """The URL is one that `/scale` accepts, and the path leads to a number of its response."""
+    """The URL is one that `/scale` accepts, and the path leads to a number of its response.
+
+    KEDA reads the path as GJSON, and takes whatever is no number, like null, as an error.
+    """
     resources = rendered("overlays/keda-metrics-api")
     (trigger,) = only(resources, "ScaledObject")["spec"]["triggers"]
     url = urlsplit(trigger["metadata"]["url"])
@@ -216,9 +222,16 @@ def test_scaling_without_prometheus_asks_the_exporter() -> None:
     query = ScaleQuery.of(dict(parse_qsl(url.query)))
     assert query.drain_seconds == 600
     assert query.queue.name == "mail"
-    content, status = scale(Known(moment(snapshot("default", {("bull", "mail"): {}}))), query)
-    assert status == 200
-    assert trigger["metadata"]["valueLocation"] in content
+    path = trigger["metadata"]["valueLocation"]
+    paused = {"waiting": 9, "active": 0, "paused": 1}
+    for row, workers in ((paused, 3), ({}, None)):
+        counts = {("bull", "mail"): WorkerCount(3, 3)} if workers else {}
+        known = Known(moment(snapshot("default", {("bull", "mail"): row}, workers=counts)))
+        content, status = scale(known, query)
+        assert status == 200
+        assert gjson.get(json.loads(json.dumps(content)), path) == workers
+    with pytest.raises(gjson.GJSONError):
+        gjson.get(scale(Known(moment()), query)[0], path)
 
 
 def test_scaling_queries_name_existing_metrics_and_labels() -> None:

@@ -11,6 +11,7 @@ from exporter.collectors.queues import STATES
 from exporter.state.failures import FailureClass
 from exporter.state.snapshots import EventFacts, QueueEvents
 from exporter.state.workers import WorkerCount, WorkerFacts
+from exporter.terminal.columns import aligned
 from exporter.views.overview import FailureView, OddWorkersView, Overview, QueueView, overview
 from exporter.views.queues_table import choose, failure_lines, table, worker_lines
 from exporter.views.sorting import SORTS, in_order
@@ -106,19 +107,15 @@ def test_filter_by_pattern_and_blocked() -> None:
 
 
 def test_table() -> None:
-    lines = table([MAIL, UNKNOWN])
-    assert [blocked for _, blocked in lines] == [False, True, False]
-    cells = [" ".join(line.split()) for line, _ in lines]
-    assert cells[1:] == [
-        "bull:mail 5 0 0 0 0 0 0 7m 0 no_workers",
-        "bull:x? (paused) ? 0 0 0 0 0 0 ? ?",
+    assert table([MAIL, UNKNOWN])[1:] == [
+        ["bull:mail", *"5000000", "7m", "0", "no_workers"],
+        ["bull:x? (paused)", "?", *"000000", "?", "?", ""],
     ]
 
 
 def test_the_table_names_connections_if_there_are_several() -> None:
-    lines = table([MAIL, view("mail", connection="worker")])
-    assert lines[1][0].startswith("api  bull:mail")
-    assert lines[2][0].startswith("worker  bull:mail")
+    rows = table([MAIL, view("mail", connection="worker")])
+    assert [row[0] for row in rows[1:]] == ["api  bull:mail", "worker  bull:mail"]
 
 
 def test_odd_workers_are_lines_below_the_table() -> None:
@@ -157,6 +154,15 @@ def test_classes_of_the_last_hour_come_first() -> None:
 
 def test_an_empty_table_has_a_header() -> None:
     assert len(table([])) == 1
+
+
+def test_columns_are_aligned_by_the_width_of_characters() -> None:
+    rows = [["QUEUE", "READY", "REASON"], ["日本語キュー", "7", "x"], ["e\u0301", "12,345", ""]]
+    assert aligned(rows) == [
+        "QUEUE          READY  REASON",
+        "日本語キュー       7  x",
+        "e\u0301             12,345",
+    ]
 
 
 def test_workers_under_another_prefix_are_mentioned_in_the_hint() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from math import nan
@@ -19,6 +20,7 @@ from exporter.config.models import Config, Connection
 from exporter.connection import Metadata
 from exporter.state.failures import FailureClass
 from exporter.state.queue_history import Point, QueueHistory, VerdictChange
+from exporter.state.schedulers import FirstSchedulers, SchedulerState
 from exporter.state.snapshots import Dated, EventFacts, Snapshot
 from exporter.state.store import SnapshotStore
 from exporter.state.stuck import StuckJob, StuckKind
@@ -37,6 +39,10 @@ from tests.support.stopped_clock import StoppedClock
 
 MAIL = ("bull", "mail")
 HOSTILE = '<img src=x onerror="document.title=1">'
+FIRST = FirstSchedulers(
+    [b"yearly", b"1000000000000", b"<i>hourly", b"%.0f" % ((time.time() + 5400) * 1000)],
+    {b"yearly": SchedulerState.DEAD},
+)
 PROOF = "all 3 children failed"
 
 
@@ -54,6 +60,9 @@ def blocked(**columns: Any) -> Snapshot:
         "schedulers": 4,
         "schedulers_overdue": 1,
         "schedulers_overdue_seconds": 95.0,
+        "oldest_waiting_job": b"<b>77</b>",
+        "oldest_active_job": b"9" * 300,
+        "first_schedulers": FIRST,
         "events_stream_length": 10021,
         "events_stream_bytes": 2_340_000,
         STUCK[StuckKind.PARENT].name: jobs,
@@ -95,11 +104,18 @@ def test_the_page_says_what_and_why() -> None:
         "Written by bullmq:5.0.0",
         "10,021 2.2 MiB",
         "1 late, by up to 95s",
+        "7m job &lt;b&gt;77&lt;/b&gt;",
+        "job 99",
+        "yearly dead for",
+        "its next job does not exist",
+        "&lt;i&gt;hourly next run in",
+        "and 2 more",
         "Never, at this rate.",
         "redis-cli -h api -p 6379 HGETALL bull:mail:meta",
         "bullmq-exporter queues --once --filter mail",
     ):
         assert part in found
+    assert "9" * 201 not in text
     assert "<script" not in text
     assert "style=" not in text
     assert set(re.findall(r'href="(static/[^"]*)"', text)) == {STYLE.path, QUEUE_STYLE.path}
@@ -116,7 +132,16 @@ def test_json_has_the_same() -> None:
     assert {each["alert"] for each in found["findings"]} >= {"BullMQNoWorkers", "BullMQStuckJobs"}
     assert "BullMQQueueBlocked" in {each["alert"] for each in found["symptoms"]}
     assert found["settings"]["concurrency_limit"] == 5
+    first = found["schedulers"].pop("first")
     assert found["schedulers"] == {"total": 4, "overdue": 1, "overdue_seconds": 95}
+    assert first[0] == {
+        "id": "yearly",
+        "state": "dead",
+        "due": 1e9,
+        "proof": "its next job does not exist",
+    }
+    assert (first[1]["id"], first[1]["state"], first[1]["proof"]) == ("<i>hourly", "scheduled", "")
+    assert (found["oldest_waiting_job"], len(found["oldest_active_job"])) == ("<b>77</b>", 200)
     assert found["scale"]["drains"] is False
     assert found["history"] is None
 

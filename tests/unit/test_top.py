@@ -12,9 +12,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from exporter.bullmq import queue_of
+from exporter.state.schedulers import FirstSchedulers, SchedulerState
 from exporter.state.snapshots import Snapshot
 from exporter.top.columns import MIN_NAME, layout
 from exporter.top.detail_screen import condensed, detail_screen
+from exporter.top.findings_screen import findings_screen
 from exporter.top.keys import Key, KeyReader
 from exporter.top.rows import Look, look_at, matches
 from exporter.top.session import Session
@@ -203,7 +205,18 @@ HOSTILE = "[bold]x[/bold]\x1b[31m\x1b]0;title\x07\nnext"
 
 
 def hostile() -> Look:
-    row = {**stuck(), "worker_alive": 0, "active": 0, "paused": 0, "oldest_waiting_seconds": 400.0}
+    row = {
+        **stuck(),
+        "worker_alive": 0,
+        "active": 0,
+        "paused": 0,
+        "oldest_waiting_seconds": 400.0,
+        "oldest_waiting_job": b"4711",
+        "schedulers": 3,
+        "first_schedulers": FirstSchedulers(
+            [HOSTILE.encode(), b"0"], {HOSTILE.encode(): SchedulerState.LATE}
+        ),
+    }
     names = (HOSTILE, "日本語キュー", "📧-emails", "e\u0301" * 30, "\u202egnp.exe", "plain")
     return look_of(snapshot("api", {("bull", name): dict(row) for name in names}))
 
@@ -231,6 +244,13 @@ def drawn(
 
 def table(look: Look, session: Session, width: int, height: int) -> list[str]:
     return drawn(table_screen(look, session, width, height, CLOCK), width, height)[0]
+
+
+def two_findings() -> Look:
+    """A queue without workers, and one that is paused."""
+    row = {**stuck(), "worker_alive": 0, "paused": 0, "oldest_waiting_seconds": 400.0}
+    paused = {**stuck(), "paused": 1}
+    return look_of(snapshot("api", {("bull", "mail"): row, ("bull", "sms"): paused}))
 
 
 class TestTable:
@@ -282,6 +302,28 @@ class TestTable:
         assert lines[-2].startswith("bull:plain is blocked by no workers: no worker is connected")
         assert "✖" in lines[3]
 
+    def test_the_findings_are_below_the_rows_as_far_as_they_fit(self) -> None:
+        lines = table(two_findings(), Session(), 120, 30)
+        assert lines[5] == ""
+        assert lines[-5].startswith("  no worker is connected; start one")
+        assert lines[-4].startswith("i Queue paused: bull:sms on api")
+        assert lines[-3].startswith("  bull:sms on api is paused")
+        lines = table(two_findings(), Session(), 120, 9)
+        assert lines[-4:-2] == ["", "f shows 3 more lines"]
+        assert "f shows" not in "\n".join(table(two_findings(), Session(), 120, 8)[:-1])
+
+    def test_queues_that_cannot_be_read_are_as_they_were(self) -> None:
+        row = {**stuck(), "worker_alive": 0, "paused": 0, "oldest_waiting_seconds": 400.0}
+        gone = look_of(snapshot("api", {("bull", "mail"): row}, ago=3600))
+        assert gone.ready_points(gone.rows["api", "bull", "mail"]) == ((), 0)
+        screen = table_screen(gone, Session(), 120, 20, CLOCK)
+        lines, sent = drawn(screen, 120, 20)
+        assert lines[3].startswith(">  mail".replace("  ", " "))
+        assert re.search(r" 7 .* 7m .* as of \d\d:\d\d:\d\d", lines[3])
+        assert not re.search("no workers|✖", "".join(lines[3:-2]).split("as of")[0])
+        assert "\x1b[2;7m" in sent
+        assert re.match(r"bull:mail as of [0-9:]{8}: it cannot be read now", lines[-2])
+
     def test_no_queues(self) -> None:
         empty = look_of(snapshot("api", {}))
         assert "No queues to show" in "\n".join(table(empty, Session(), 80, 24))
@@ -294,6 +336,40 @@ class TestTable:
         assert lines[3].startswith(">✖")
         assert re.search(r"\x1b\[7m", sent)
         assert not re.search(r"\x1b\[([0-9;]*;)?[34][0-9]", sent)
+
+
+class TestFindings:
+    def lines(self, look: Look, session: Session, width: int = 80, height: int = 24) -> list[str]:
+        console = Console(width=width, height=height, file=io.StringIO())
+        return drawn(findings_screen(look, session, console, CLOCK), width, height)[0]
+
+    def test_they_are_all_there(self) -> None:
+        session = Session()
+        session.press("f")
+        assert session.findings
+        lines = self.lines(two_findings(), session)
+        assert lines[1].startswith("✖ No worker connected: bull:mail on api")
+        assert "  no worker is connected; start one on this Redis with this prefix" in lines[3]
+        assert any(line.startswith("i Queue paused: bull:sms on api") for line in lines)
+        session.press("f")
+        assert not session.findings
+
+    def test_they_are_scrolled_and_fill_the_screen(self) -> None:
+        session = Session(findings=True)
+        for _ in range(2):
+            lines = self.lines(two_findings(), session, width=30, height=6)
+            assert len(lines) == 6
+            assert all(cell_len(line) <= 30 for line in lines)
+            session.press(Key.END)
+        assert session.line > 0
+        session.press(Key.ESCAPE)
+        assert (session.findings, session.line) == (False, 0)
+
+    def test_none(self) -> None:
+        well = look_of(snapshot("api", {("bull", "mail"): {"paused": 0}}))
+        text = "\n".join(self.lines(well, Session(findings=True)))
+        assert "✓ All is well" in text
+        assert "There are no findings." in text
 
 
 class TestDetails:
@@ -309,6 +385,9 @@ class TestDetails:
             "plain · api · bull",
             "Blocked by no workers: no worker is connected",
             "waiting: 7",
+            "oldest ready: 7m, job 4711",
+            "[bold]x[/bold]?[31m?]0;title??next: late for ",
+            "and 2 more",
             "The last hour\n  Ready ",
             "Never, at this rate.",
             "No worker is connected.",

@@ -84,6 +84,7 @@ class _Chosen:
 def _show(moment: Moment, chosen: _Chosen) -> bool:
     """Print the queues and the verdict; returns whether any queue matches the pattern."""
     from exporter.findings import verdict_of
+    from exporter.terminal.columns import aligned
     from exporter.views.overview import overview
     from exporter.views.queues_table import choose, failure_lines, table, worker_lines
 
@@ -94,8 +95,11 @@ def _show(moment: Moment, chosen: _Chosen) -> bool:
         content = verdict.as_json() | queues.as_json(views)
         click.echo(json.dumps(content, ensure_ascii=False))
         return matching
-    for line, is_blocked in table(views):
-        click.secho(line, fg="red" if is_blocked else None, color=_color())
+    header, *lines = aligned(table(views))
+    click.echo(header)
+    for line, view in zip(lines, views, strict=True):
+        is_bad = view.reason is not None and not view.is_intended
+        click.secho(line, fg="red" if is_bad else None, color=_color())
     if not matching and queues.queues:
         click.echo(f"no queue matches the filter {chosen.pattern}")
     click.echo()

@@ -13,7 +13,6 @@ from exporter.connection import Command, Reply, expect_lists, expect_type, reply
 
 QUEUE_COMMAND: Final = "a queue command"
 """For error messages."""
-_SCORED: Final = frozenset({0, 2})
 
 ReplyHandler = Callable[[Sequence[int], list[Reply]], None]
 """Called with the rows and all replies of a question; an error reply is None."""
@@ -88,9 +87,9 @@ def check_string_lists(replies: Iterable[Reply]) -> None:
     expect_lists(replies, QUEUE_COMMAND)
 
 
-def check_scored(replies: Iterable[Reply]) -> None:
-    """Raises `RedisFailure` unless each reply is a member with its score, or empty."""
-    expect_lists(replies, QUEUE_COMMAND, _SCORED)
+def check_scored(replies: Iterable[Reply], most: int = 1) -> None:
+    """Raises `RedisFailure` unless each reply is up to `most` members with their scores."""
+    expect_lists(replies, QUEUE_COMMAND, frozenset(range(0, 2 * most + 1, 2)))
 
 
 def check_fields(replies: Iterable[Reply], count: int) -> None:

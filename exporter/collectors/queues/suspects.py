@@ -47,6 +47,11 @@ class Suspects:
         """The jobs that are known to be stuck, the first suspected first."""
         return tuple(suspect.job for suspect in self._by_id.values() if suspect.confirmed)
 
+    def is_stuck(self, job: bytes) -> bool:
+        """Whether that job is known to be stuck."""
+        suspect = self._by_id.get(job)
+        return suspect is not None and suspect.confirmed
+
     def after(
         self,
         found: Mapping[bytes, StuckJob],

@@ -11,10 +11,9 @@ from typing import Any, Final
 from exporter import __version__
 from exporter.bullmq import Queue
 from exporter.exposition import join_gzip
-from exporter.state.queue_table import QueueTable
 from exporter.views.formatting import counted
 from exporter.views.moment import Moment
-from exporter.views.overview import Overview, QueueView
+from exporter.views.overview import Overview, QueueView, last_read
 from exporter.web.background import Background, Known
 from exporter.web.endpoints import ENDPOINTS
 from exporter.web.status.assets import SCRIPT, STYLE
@@ -40,6 +39,15 @@ class _Row:
     """The path of its ready jobs in the last hour."""
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A rendered page."""
+
+    body: bytes
+    at: float
+    """Monotonic time of what it shows."""
+
+
 @cache
 def _templates() -> Any:
     """The page's compiled macros."""
@@ -57,22 +65,23 @@ class StatusPage:
         self._queues: dict[_Key, Queue] = {}
         """Those that can be read now."""
 
-    async def body(self, query: Query, *, gzip: bool) -> bytes:
-        """The current page, rendered without blocking the event loop."""
+    async def page(self, query: Query, *, gzip: bool, max_age: float) -> Page:
+        """The current page, or one of at most that age, made without blocking the event loop."""
         return await self._background.response(
-            (StatusPage, query, gzip), lambda known: self._body(known, query, gzip=gzip)
+            (StatusPage, query, gzip), lambda known: self._made(known, query, gzip=gzip), max_age
         )
 
     def write(self, query: Query) -> bytes:
         """The current page. Not thread-safe."""
-        return self._background.make(
-            (StatusPage, query, False), lambda known: self._body(known, query, gzip=False)
+        made = self._background.make(
+            (StatusPage, query, False), lambda known: self._made(known, query, gzip=False)
         )
+        return made.body
 
-    def _body(self, known: Known, query: Query, *, gzip: bool) -> bytes:
+    def _made(self, known: Known, query: Query, *, gzip: bool) -> Page:
         self._forget_gone(known)
         text = self._page(known, query).encode("utf-8", "replace")
-        return join_gzip([text]) if gzip else text
+        return Page(join_gzip([text]) if gzip else text, known.moment.now)
 
     def _forget_gone(self, known: Known) -> None:
         """Forget queues that no longer exist."""
@@ -107,7 +116,7 @@ class StatusPage:
         number = min(query.number, pages)
         first = (number - 1) * PAGE_ROWS
         shown = chosen[first : first + PAGE_ROWS]
-        seen = _last_read(moment)
+        seen = last_read(moment)
         rows = [_Row(view, seen.get(view.connection), self._trend(moment, view)) for view in shown]
         page = _templates().page(
             query=query,
@@ -139,16 +148,6 @@ class StatusPage:
 def _queues(known: Known) -> list[QueueView]:
     """Every queue, also those that cannot be read now."""
     return [*known.overview.queues, *known.last_known]
-
-
-def _last_read(moment: Moment) -> dict[str, float]:
-    """When the connections that cannot be read now were last read, as Unix times."""
-    return {
-        each.connection: moment.time - (moment.now - each.facts[QueueTable].at)
-        for each in moment.snapshots
-        if QueueTable in each.facts
-        and (not moment.is_up(each) or moment.facts(each, QueueTable) is None)
-    }
 
 
 def _activity(overview: Overview) -> str:

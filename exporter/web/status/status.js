@@ -6,6 +6,7 @@
 
   const TYPING_MS = 150;
   const TIMEOUT_MS = 10_000;
+  const POLLS_KEPT = 2;
   const PARTS = ["icon", "when", "verdict", "connections", "connection", "prefix", "count", "table", "empty", "pages"];
 
   const byId = (id) => document.getElementById(id);
@@ -95,18 +96,23 @@
     return `?${new URLSearchParams(pairs)}`;
   }
 
-  async function refresh() {
+  // a search is answered from what is shown now: with thousands of queues, a new verdict takes longer
+  async function refresh(maxAge = 0) {
     clearTimeout(nextRefresh);
     request?.abort();
     const own = (request = new AbortController());
     const timeout = setTimeout(() => own.abort(), TIMEOUT_MS);
     try {
-      const response = await fetch(queryString(), { signal: own.signal, cache: "no-store" });
+      const response = await fetch(queryString(), {
+        signal: own.signal,
+        cache: "no-store",
+        headers: { "cache-control": `max-age=${maxAge}` },
+      });
       if (!response.ok) throw new Error(`HTTP ${response.status}`);
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       if (own !== request) return;
       show(page);
-      updatedAt = Date.now();
+      updatedAt = Date.now() - Number(response.headers.get("age")) * 1000;
       problem = "";
     } catch (error) {
       if (own !== request) return;
@@ -124,7 +130,7 @@
   function applyForm() {
     clearTimeout(typing);
     history.replaceState(null, "", queryString());
-    refresh();
+    refresh(Math.ceil(POLLS_KEPT * refreshMs / 1000));
   }
 
   // --- age of the data ---------------------------------------------------------------------------

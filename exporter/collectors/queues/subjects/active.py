@@ -26,6 +26,8 @@ from exporter.state.queue_table import Column
 ACTIVE: Final = Column[int]("active")
 OLDEST_ACTIVE: Final = Column[float]("oldest_active_seconds")
 """Run time of the active job that started first; 0 if no job is active."""
+OLDEST_ACTIVE_JOB: Final = Column[bytes]("oldest_active_job", internal=True)
+"""The ID of that job; None if no job is active."""
 
 ACTIVE_LIST: Final = Count(
     Command("LLEN", "active", cost="the number of waiting and of active jobs"),
@@ -51,7 +53,7 @@ class Active(Subject):
 
     counts = (ACTIVE_LIST,)
     commands = (_OLDEST, _NEWEST, _STARTED)
-    columns = (OLDEST_ACTIVE,)
+    columns = (OLDEST_ACTIVE, OLDEST_ACTIVE_JOB)
 
     def __init__(self, queues: Sequence[Queue], settings: Settings, markers: Markers) -> None:
         super().__init__(queues)
@@ -154,7 +156,10 @@ class Active(Subject):
             None if job is None else since
             for job, since in zip(self.oldest_job, self._since, strict=True)
         ]
-        return {OLDEST_ACTIVE: ages(poll, poll.counts[ACTIVE_LIST], oldest)}
+        return {
+            OLDEST_ACTIVE: ages(poll, poll.counts[ACTIVE_LIST], oldest),
+            OLDEST_ACTIVE_JOB: list(self.oldest_job),
+        }
 
 
 def _start_ms(fields: Reply) -> float | None:

@@ -10,6 +10,7 @@ from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import check_fields
 from exporter.connection import KEY, Command, Reply
 from exporter.parsing import finite
+from exporter.state.schedulers import SchedulerState
 
 MAX_CHECKS: Final = 10
 """Maximum number of schedulers of a queue that are looked at in one poll."""
@@ -93,6 +94,13 @@ class OverdueSchedulers:
             for name, checked in self._checked.items()
             if checked.dead
         }
+
+    def state(self, scheduler: bytes, score: bytes) -> SchedulerState:
+        """Whether an overdue scheduler is late or finished; unknown until it was looked at."""
+        checked = self._checked.get(scheduler)
+        if checked is None or checked.score != score or checked.at == float("-inf"):
+            return SchedulerState.UNKNOWN
+        return SchedulerState.FINISHED if checked.finished else SchedulerState.LATE
 
     def number_late(self, total: int) -> int | None:
         """How many of `total` overdue schedulers are late; None until all were looked at."""

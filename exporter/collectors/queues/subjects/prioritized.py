@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Any, Final
 
 from exporter.bullmq import JOB_TIMES, Queue
@@ -102,13 +103,14 @@ class Prioritized(Subject):
         jobs = chain.from_iterable(map(_jobs, replies))
         return list({job.id: job for job in jobs}.values())
 
-    def oldest_found_ms(self) -> Mapping[int, float]:
-        """Since when the oldest job that the search has found in this poll is ready, by row."""
+    def oldest_found(self) -> Mapping[int, tuple[bytes, float]]:
+        """The oldest job that the search has found in this poll, by row: its ID, and since when it
+        is ready, in Unix ms."""
         oldest = {}
         for row, search in self._searches.items():
-            since = [ms for ms in search.since_ms.values() if ms is not None]
+            since = [(job, ms) for job, ms in search.since_ms.items() if ms is not None]
             if since:
-                oldest[row] = min(since)
+                oldest[row] = min(since, key=itemgetter(1))
         return oldest
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:

@@ -36,6 +36,7 @@ from exporter.collectors.queues.suspects import (
 from exporter.connection import KEY, Command, Reply, unexpected
 from exporter.parsing import finite, id_text
 from exporter.state.queue_table import Column
+from exporter.state.schedulers import MAX_SCHEDULERS, FirstSchedulers, SchedulerState
 from exporter.state.stuck import StuckJob, StuckJobs, StuckKind
 
 DELAYED: Final = Column[int]("delayed")
@@ -45,6 +46,8 @@ STUCK_DELAYED: Final = Column[StuckJobs]("stuck_delayed_examples", internal=True
 STUCK_DELAYED_JOBS: Final = Column[int]("stuck_delayed")
 """None until the first stuck delayed job of the queue is found."""
 SCHEDULERS: Final = Column[int]("schedulers")
+FIRST_SCHEDULERS: Final = Column[FirstSchedulers]("first_schedulers", internal=True)
+"""None if the queue has none, or if they are unknown."""
 SCHEDULERS_OVERDUE: Final = Column[int]("schedulers_overdue")
 SCHEDULERS_OVERDUE_SECONDS: Final = Column[float]("schedulers_overdue_seconds")
 DEAD_SCHEDULER_EXAMPLES: Final = Column[StuckJobs]("dead_scheduler_examples", internal=True)
@@ -74,7 +77,9 @@ _FIRST_JOBS: Final = Command(
 )
 _OVERDUE_DELAYED: Final = Command("ZCOUNT", "delayed", ("-inf",), cost=_NUMBER, probe=(KEY, 0, 0))
 _SCHEDULERS: Final = Command("ZCARD", "repeat", cost="the number of schedulers")
-_FIRST_SCHEDULER: Final = Command("ZRANGE", "repeat", (0, 0, "WITHSCORES"), list, _FIRST)
+_FIRST_SCHEDULERS: Final = Command(
+    "ZRANGE", "repeat", (0, MAX_SCHEDULERS - 1, "WITHSCORES"), list, _FIRST
+)
 _OVERDUE_SCHEDULERS: Final = Command("ZCOUNT", "repeat", ("-inf",), cost=_NUMBER, probe=(KEY, 0, 0))
 
 
@@ -174,7 +179,7 @@ class Schedulers(StuckSubject):
 
     commands = (
         _SCHEDULERS,
-        _FIRST_SCHEDULER,
+        _FIRST_SCHEDULERS,
         _OVERDUE_SCHEDULERS,
         OVERDUE,
         SCHEDULER,
@@ -182,6 +187,7 @@ class Schedulers(StuckSubject):
     )
     columns = (
         SCHEDULERS,
+        FIRST_SCHEDULERS,
         SCHEDULERS_OVERDUE,
         SCHEDULERS_OVERDUE_SECONDS,
         DEAD_SCHEDULER_EXAMPLES,
@@ -194,12 +200,14 @@ class Schedulers(StuckSubject):
         super().__init__(queues)
         self._settings = settings
         self._ask_number = RowCommands(queues, _SCHEDULERS)
-        self._ask_first = RowCommands(queues, _SCHEDULERS, _FIRST_SCHEDULER)
+        self._ask_first = RowCommands(queues, _SCHEDULERS, _FIRST_SCHEDULERS)
         self._numbers = PerRow[int | None](len(queues), initial=None)
         """The number of schedulers; None if unknown."""
         self._first = ReplyCache(len(queues))
         self._due_ms = PerRow[float | None](len(queues), initial=None)
         """When the next iteration of the first scheduler is due, in Unix ms."""
+        self._listed = PerRow[FirstSchedulers | None](len(queues), initial=None)
+        """The first schedulers as they are shown."""
         self._found = PerRow[OverdueSchedulers](len(queues), initial=OverdueSchedulers({}))
         """The overdue schedulers of each row."""
         self._overdue = _Overdue([], [])
@@ -210,9 +218,11 @@ class Schedulers(StuckSubject):
         def take_first(asked: Sequence[int], replies: list[Reply]) -> None:
             self._take_numbers(asked, replies[::2])
             changed = self._first.update(asked, replies[1::2])
-            check_scored([self._first[row] for row in changed])
+            check_scored([self._first[row] for row in changed], MAX_SCHEDULERS)
             for row in changed:
-                self._due_ms[row] = _first_score(self._first[row])
+                first = self._first[row]
+                self._due_ms[row] = _first_score(first)
+                self._listed[row] = FirstSchedulers(first, {}) if first else None
 
         # rows without schedulers are counted again when the settings are read
         asked = [row for row, count in enumerate(self._numbers) if count != 0]
@@ -291,6 +301,9 @@ class Schedulers(StuckSubject):
         for row, suspects in enumerate(self.suspects):
             if suspects is not NO_SUSPECTS and row not in self._totals:
                 self.clear(row)
+        for row, listed in enumerate(self._listed):
+            if listed is not None and (listed.overdue or row in self._totals):
+                self._listed[row] = FirstSchedulers(listed.scored, self._states(poll, row, listed))
         seconds, counts = self._overdue.seconds, self._overdue.counts
         for row, total in self._totals.items():
             number = None if total is None else self._found[row].number_late(total)
@@ -302,10 +315,27 @@ class Schedulers(StuckSubject):
                 seconds[row] = None if number is None else 0
         return {
             SCHEDULERS: list(self._numbers),
+            FIRST_SCHEDULERS: list(self._listed),
             SCHEDULERS_OVERDUE: counts,
             SCHEDULERS_OVERDUE_SECONDS: seconds,
             **super().fill(poll),
         }
+
+    def _states(
+        self, poll: BatchPoll, row: int, listed: FirstSchedulers
+    ) -> dict[bytes, SchedulerState]:
+        """The states of those whose time has passed."""
+        found, suspects, states = self._found[row], self.suspects[row], {}
+        for scheduler, score in zip(listed.scored[::2], listed.scored[1::2], strict=True):
+            due = finite(score)
+            if due is None:
+                states[scheduler] = SchedulerState.UNKNOWN
+            elif due < poll.now_ms - _GRACE_MS:
+                is_dead = suspects.is_stuck(scheduler)
+                states[scheduler] = (
+                    SchedulerState.DEAD if is_dead else found.state(scheduler, score)
+                )
+        return states
 
 
 class _Overdue:

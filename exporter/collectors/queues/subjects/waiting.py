@@ -35,6 +35,8 @@ WAITING: Final = Column[int]("waiting")
 """Number of jobs in the lists `wait` and `paused`."""
 OLDEST_WAITING: Final = Column[float]("oldest_waiting_seconds")
 """Age of the oldest ready job, including prioritized jobs; 0 if no job is ready."""
+OLDEST_WAITING_JOB: Final = Column[bytes]("oldest_waiting_job", internal=True)
+"""The ID of that job; None if no job is ready, or no age is known."""
 
 CLOCK_SKEW: Final = Column[float]("clock_skew_seconds", internal=True)
 """How far a producer's clock is ahead of the server's (behind, if negative), as far as the ready
@@ -69,7 +71,7 @@ class Waiting(Subject):
 
     counts = (WAIT_LIST, PAUSED_LIST)
     commands = (_WAIT_TAIL, _WAIT_HEAD, _PAUSED_TAIL, _PAUSED_HEAD, JOB)
-    columns = (WAITING, OLDEST_WAITING, CLOCK_SKEW)
+    columns = (WAITING, OLDEST_WAITING, OLDEST_WAITING_JOB, CLOCK_SKEW)
 
     def __init__(self, queues: Sequence[Queue], markers: Markers, prioritized: Prioritized) -> None:
         super().__init__(queues)
@@ -91,7 +93,9 @@ class Waiting(Subject):
         self._oldest = PerRow[int | None](size, initial=None)
         """The index of the oldest of them; None if any of their times is unknown."""
         self._oldest_ms = PerRow[float | None](size, initial=None)
-        """Since when it is ready, in Unix ms."""
+        """Since when the oldest is ready of which that is known, in Unix ms."""
+        self._oldest_job = PerRow[bytes | None](size, initial=None)
+        """The ID of that job."""
         self._since_ms = PerRow[tuple[float | None, ...]](size, initial=())
         """Since when each of the jobs is ready, in Unix ms; None where that is unknown."""
         self._skew = PerRow[float | None](size, initial=None)
@@ -155,7 +159,7 @@ class Waiting(Subject):
             jobs = self._jobs_now(poll, row)
             if jobs != self.jobs[row]:
                 self.jobs[row], self._times[row], self._oldest[row] = jobs, (), None
-                self._oldest_ms[row] = self._skew[row] = None
+                self._oldest_ms[row] = self._oldest_job[row] = self._skew[row] = None
                 self._since_ms[row] = ()
         ready = poll.where(self.jobs)
         # an error may be over at the next poll
@@ -246,6 +250,7 @@ class Waiting(Subject):
         self._skew[row] = largest / 1000 if largest else None
         known_since = [ms for ms in since if ms is not None]
         oldest = self._oldest_ms[row] = min(known_since, default=None)
+        self._oldest_job[row] = None if oldest is None else jobs[since.index(oldest)]
         complete = len(known_since) == len(since)
         self._oldest[row] = since.index(oldest) if complete and since else None
 
@@ -261,11 +266,17 @@ class Waiting(Subject):
         waiting = sums(poll.counts[WAIT_LIST], poll.counts[PAUSED_LIST])
         ready = sums(waiting, poll.counts[PRIORITIZED_JOBS])
         skew = [each if count else None for each, count in zip(self._skew, ready, strict=True)]
-        since = list(self._oldest_ms)
-        for row, found in self._prioritized.oldest_found_ms().items():
+        since, oldest = list(self._oldest_ms), list(self._oldest_job)
+        for row, (job, found) in self._prioritized.oldest_found().items():
             known = since[row]
-            since[row] = found if known is None else min(known, found)
-        return {WAITING: waiting, OLDEST_WAITING: ages(poll, ready, since), CLOCK_SKEW: skew}
+            if known is None or found < known:
+                since[row], oldest[row] = found, job
+        return {
+            WAITING: waiting,
+            OLDEST_WAITING: ages(poll, ready, since),
+            OLDEST_WAITING_JOB: oldest,
+            CLOCK_SKEW: skew,
+        }
 
 
 def _beyond_tail(poll: BatchPoll, lengths: Sequence[Reply]) -> list[int]:
