@@ -68,6 +68,8 @@ class UnfinishedJobs:
         """The queues that were counted last: the same object as in their `Context`."""
         self.jobs: Sequence[int | None] = ()
         """The number of unfinished jobs of each queue, counted within some ms; None if unknown."""
+        self.after_ms = 0.0
+        """Unix ms, by the server's clock, right before they were counted."""
         self.events: Sequence[int | None] = ()
         """The length of each queue's event stream."""
         self.evicted_keys: int | None = None

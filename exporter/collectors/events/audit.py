@@ -10,7 +10,8 @@ from typing import Final
 from exporter.bullmq import Queue
 from exporter.collectors.contract import Context
 from exporter.collectors.events.balance import SCHEDULED
-from exporter.collectors.events.streams import Stream
+from exporter.collectors.events.ledger import Count
+from exporter.collectors.events.streams import Stream, id_ms
 from exporter.connection import Command, ReplyError
 
 JOB_EXISTS: Final = Command(
@@ -29,31 +30,35 @@ class Auditor:
 
     def __init__(self) -> None:
         self._agreed: tuple[Sequence[int | None], Sequence[int | None]] = ((), ())
-        """The counts of the last poll, if none was unexpected."""
+        """The counts of the last poll, if all were as expected."""
         self._reported: dict[Queue, Stream] = {}
         """Queues of which vanished jobs are reported."""
 
-    def unexpected(self, context: Context, streams: Sequence[Stream]) -> list[Stream]:
-        """Streams that have not been counted yet, or whose queue has other numbers than when it
-        was counted last.
+    def to_count(
+        self, context: Context, streams: Sequence[Stream], updated: Mapping[bytes, Stream]
+    ) -> list[Stream]:
+        """Streams of whose queue the jobs must be counted at the end of the stream.
 
-        `streams` are those of the context's queues, in order.
+        `streams` are those of the context's queues, in order; `updated` are those with new events,
+        by key. A queue that the queue collector found as it must be is not among them.
         """
         known = context.unfinished
         if known.queues is not context.queues:
+            return list(updated.values())
+        if not updated and (known.jobs, known.events) == self._agreed:
             return []
-        if (known.jobs, known.events) == self._agreed:
-            return []
-        found = [
-            (stream, jobs, events)
-            for stream, jobs, events in zip(streams, known.jobs, known.events, strict=True)
-            if jobs is not None and _is_due(stream, jobs, events)
-        ]
-        self._agreed = ((), ()) if found else (known.jobs, known.events)
-        due = found[:_MAX_COUNTED]
+        found, idle = [], []
+        for stream, jobs, events in zip(streams, known.jobs, known.events, strict=True):
+            if stream.key in updated:
+                if not _is_as_expected(context, stream, jobs, events):
+                    found.append(stream)
+            elif jobs is not None and _is_due(stream, jobs, events):
+                idle.append((stream, jobs, events))
+        self._agreed = ((), ()) if found or idle else (known.jobs, known.events)
+        due = idle[:_MAX_COUNTED]
         for stream, jobs, events in due:
             stream.ledger.asked = (jobs, events)
-        return [stream for stream, _, _ in due]
+        return found + [stream for stream, _, _ in due]
 
     def doubtful(self, streams: Iterable[Stream]) -> list[Doubt]:
         """The streams of which jobs are missing, with the known jobs to look at."""
@@ -162,6 +167,22 @@ def _is_due(stream: Stream, jobs: int, events: int | None) -> bool:
     if not ledger.has_base or ledger.count is None:
         return ledger.asked != (jobs, events)
     return ledger.in_doubt or ledger.count.jobs != jobs or ledger.count.events != events
+
+
+def _is_as_expected(context: Context, stream: Stream, jobs: int | None, events: int | None) -> bool:
+    """Whether the queue collector counted as many jobs as there must be, for new events.
+
+    Its counts are not those of one moment, nor of one at which the stream ended somewhere, unless
+    nothing happened to the queue from before them until its events were read. That holds for most
+    queues, and saves counting them again. The others are busy: reading their events costs far
+    more than the counts.
+    """
+    known = context.unfinished
+    at_ms = id_ms(stream.read_after)
+    if jobs is None or not stream.drained or stream.end is not None or at_ms >= known.after_ms:
+        return False
+    count = Count(jobs, events, at_ms, known.evicted_keys)
+    return stream.all_seen and stream.ledger.agrees(count, stream.aggregator.totals())
 
 
 def _ready(stream: Stream) -> dict[bytes, int]:

@@ -23,8 +23,8 @@ class Count:
 
     jobs: int
     """Number of unfinished jobs."""
-    events: int
-    """Length of the event stream."""
+    events: int | None
+    """Length of the event stream; None if unknown."""
     at_ms: int
     """Unix ms, by the server's clock, of the last event before."""
     evicted_keys: int | None
@@ -127,6 +127,16 @@ class Ledger:
         """The jobs cannot be counted."""
         self._base, self.count, self._deleted = None, None, None
         self._clear()
+
+    def agrees(self, count: Count, totals: Totals) -> bool:
+        """Note a count if it is as expected and nothing is in doubt; returns whether it is."""
+        if self._base is None or self._suspected:
+            return False
+        if self._base + totals.net - count.jobs != self._missing:
+            return False
+        self.count, self._compared = count, totals
+        self._agree(count, totals)
+        return True
 
     def compare(self, count: Count, totals: Totals, now: float) -> None:
         """Compare a count with `totals`, which are those at its moment; `now` is Unix time."""

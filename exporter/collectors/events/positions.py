@@ -13,7 +13,7 @@ to that ID was read, those of them that were not read are lost. No quiet moment 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 from typing import Final
@@ -99,10 +99,10 @@ def _restart_audit(stream: Stream, reason: Rebase) -> None:
 
 
 def look_up_ends(
-    context: Context, streams: Sequence[Stream], *, count_jobs: bool = False
+    context: Context, streams: Sequence[Stream], counted: Container[bytes] = ()
 ) -> list[Stream]:
-    """Look up where the streams end now, and how many jobs there are if they are to be counted, and
-    detect recreated streams.
+    """Look up where the streams end now, and how many jobs there are for those whose keys are in
+    `counted`, and detect recreated streams.
 
     Returns the streams of which events are known to be lost.
 
@@ -112,7 +112,7 @@ def look_up_ends(
     long nevertheless, more entries followed than it keeps.
     """
     lost = []
-    audited = [stream for stream in streams if count_jobs and stream.all_seen]
+    audited = [stream for stream in streams if stream.key in counted and stream.all_seen]
     countings = {stream.key: Counting(stream) for stream in audited}
     for stream, end in _stream_ends(context, streams, countings):
         position = stream.position or FIRST_ID
