@@ -35,8 +35,9 @@ def test_a_small_run_prints_all_targets() -> None:
     for row in (
         "whole poll: client CPU",
         "every queue changed",
+        "naming jobs",
         "longest XREAD",
         "resident memory",
     ):
         assert row in done.stdout
-    assert "of 23 targets met" in done.stdout
+    assert "of 27 targets met" in done.stdout

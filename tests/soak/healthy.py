@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -113,6 +114,10 @@ CROWD: Final[tuple[tuple[Part, ...], ...]] = (
 )
 """The parts of each further queue, in turn."""
 CROWD_PER_PROCESS: Final = 200
+PATIENT: Final = {"timeout_seconds": 60, "connect_timeout_seconds": 60}
+PATIENT_SYNC: Final = {"timeout_seconds": 20}
+FRESH: Final = {"stale_after_seconds": 60}
+"""How long to wait on a slow machine, which is no problem of a queue."""
 CHECK_SECONDS: Final = 5.0
 INTENDED: Final = {"limited": {"rate_limited", "concurrency_limit"}}
 """Expected blocked reasons, by queue."""
@@ -162,8 +167,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.soak.healthy", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60, help="default: %(default)s")
     parser.add_argument("--queues", type=int, default=1000, help="default: %(default)s")
+    parser.add_argument(
+        "--exporters", type=int, default=len(REFUSED) + 2, help="default: %(default)s, all"
+    )
     options = parser.parse_args()
-    with exporters(max(options.queues, len(TRAFFIC))) as running:
+    with exporters(max(options.queues, len(TRAFFIC)), options.exporters) as running:
         checks, false = watched(running, options.minutes * 60)
     for name in running:
         alarms = {text: count for (where, text), count in false.items() if where == name}
@@ -190,9 +198,9 @@ def watched(
 
 
 @contextlib.contextmanager
-def exporters(queues: int) -> Iterator[dict[str, Daemon]]:
-    """Start the traffic of that many queues, and an exporter for each restriction. Yields them by
-    name."""
+def exporters(queues: int, number: int) -> Iterator[dict[str, Daemon]]:
+    """Start the traffic of that many queues, and the first exporters: one for each restriction.
+    Yields them by name."""
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(valkey())
         replica = stack.enter_context(valkey("--replicaof", server.host, str(server.port)))
@@ -208,12 +216,13 @@ def exporters(queues: int) -> Iterator[dict[str, Daemon]]:
             actors.play(*parts, password=PASSWORD)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         running = {}
-        for place, (name, url) in enumerate(urls.items()):
+        for place, (name, url) in enumerate(islice(urls.items(), number)):
             own = folder / str(place)
             own.mkdir()
             # the sync test would fail, because a replica refuses writes
-            sync = {"enabled": name != "replica"}
-            config = yaml.safe_dump({"connections": {"default": {"url": url}}, "sync": sync})
+            sync = {"enabled": name != "replica"} | PATIENT_SYNC
+            connections = {"default": {"url": url} | PATIENT}
+            config = yaml.safe_dump({"connections": connections, "poll": FRESH, "sync": sync})
             running[name] = stack.enter_context(daemon(own, config))
         for name, exporter in running.items():
             wait_for(lambda e=exporter: sees_all(e, queues), f"{name} sees all queues")
