@@ -247,6 +247,37 @@ def test_obliterate(jobs: Jobs, auditing: Auditing) -> None:
     assert auditing.two_polls().unaccounted == 2
 
 
+def obliterate(jobs: Jobs) -> Jobs:
+    jobs.client.flushall()
+    return Jobs(jobs.client)
+
+
+@pytest.mark.parametrize("before", [3, 0], ids=["with jobs", "without jobs"])
+def test_obliterate_between_two_polls(real_server: Server, before: int) -> None:
+    """The stream is another one, which Redis 6 does not say; it has no events in common."""
+    jobs, auditing = Jobs(real_server.client()), Auditing(real_server)
+    jobs.add(before or 1)
+    if not before:
+        jobs.finish(jobs.start())
+    auditing.poll()
+    obliterate(jobs).add(2)
+    assert auditing.two_polls() == Audit(0, rebases={Rebase.OBLITERATE: 1})
+    jobs.client.delete("bull:q:wait")
+    assert auditing.two_polls().unaccounted == 2
+
+
+def test_a_stream_trimmed_by_hand(real_server: Server) -> None:
+    """No job is gone, so it was no obliterate."""
+    jobs, auditing = Jobs(real_server.client()), Auditing(real_server)
+    jobs.add(3)
+    auditing.poll()
+    jobs.add(3)
+    jobs.client.xtrim("bull:q:events", maxlen=0, approximate=False)
+    jobs.add(1)
+    auditing.poll()
+    assert auditing.poll() == Audit(0, rebases={Rebase.LOST_EVENTS: 1})
+
+
 def test_a_deleted_stream(jobs: Jobs, auditing: Auditing) -> None:
     jobs.add(3)
     auditing.poll()

@@ -259,6 +259,7 @@ class EventsCollector:
         counted = {s.key: s for s in self._auditor.to_count(context, self._all, reader.updated)}
         reader.updated |= counted
         self._look_up_ends(context, list(reader.updated.values()), counted)
+        self._auditor.note_expected()
         reader.read_on(context, _unread(reader.updated.values()), limit)
         self._count_losses(self._followed)
         self._settle(context, limit)
