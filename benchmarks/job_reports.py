@@ -10,7 +10,7 @@ import redis
 
 from benchmarks import data
 from benchmarks.exporter import Exporter
-from benchmarks.measure import Action, interleaved
+from benchmarks.measure import Action, Cost, interleaved
 from benchmarks.server import private_redis
 from benchmarks.table import Line
 from exporter.collectors.events.audit import Auditor
@@ -90,7 +90,9 @@ def job_report_lines(queues: int, rounds: int) -> list[Line]:
     with private_redis() as port:
         data.fill(port, queues)
         reports = JobReports(port, queues)
-        costs = interleaved(port, reports.actions(), rounds, reports.prepare())
+        actions, prepare, costs = reports.actions(), reports.prepare(), dict[str, Cost]()
+        for names in (("on", "off"), ("on, changed", "off, changed")):  # at rest before any change
+            costs |= interleaved(port, {n: actions[n] for n in names}, rounds, prepare)
         reports.close()
     lines = []
     for state, suffix in (("at rest", ""), ("every queue changed", ", changed")):
