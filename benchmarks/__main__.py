@@ -9,6 +9,7 @@ from benchmarks import data
 from benchmarks.bystander import bystander_lines
 from benchmarks.discovery import discovery_lines
 from benchmarks.events import event_lines
+from benchmarks.job_reports import job_report_lines
 from benchmarks.pages import client_library_lines, page_lines
 from benchmarks.polling import growth_line, poll_lines
 from benchmarks.process import process_lines
@@ -18,6 +19,7 @@ from exporter.app import tune_gc
 
 _WORKERS = 200
 _MIN_QUEUES = 100
+_NAMING_QUEUES = 1000
 
 
 def main() -> None:
@@ -49,6 +51,8 @@ def main() -> None:
     logging.disable(logging.INFO)
     tune_gc()
     lines = _with_queues(options.queues, options.rounds, options.seconds / 2, options.events)
+    progress("naming jobs")
+    lines += job_report_lines(min(options.queues, _NAMING_QUEUES), options.rounds)
     progress("the client library")
     lines += client_library_lines(options.rounds, options.series)
     progress("growth")

@@ -13,6 +13,8 @@ SCORED = ("delayed", "prioritized", "waiting-children", "completed", "failed")
 
 _PRIORITY_BAND = 1 << 32
 _MINUTE_MS = 60_000
+_WHOLE_JOBS = 4
+"""Jobs at the old end of a list that have a hash, and a lock if they are active."""
 _DAY_MS = 24 * 60 * _MINUTE_MS
 
 
@@ -48,8 +50,38 @@ def move(port: int, queues: int) -> None:
     for chunk in _chunks(bases(queues), 200):
         pipe = client.pipeline(transaction=False)
         for base in chunk:
-            _step(pipe, base, int(time.time() * 1000))
+            pipe.lindex(base + "wait", -1)
+        for base, next_job in zip(chunk, pipe.execute(), strict=True):
+            _step(pipe, base, int(time.time() * 1000), next_job)
         pipe.execute()
+    client.close()
+
+
+def calm(port: int, queues: int, parents_every: int) -> None:
+    """Leave what no look finds suspect: jobs that have their hash and, if active, their lock; flow
+    parents in one of so many queues."""
+    client = redis.Redis(port=port)
+    kept = set(bases(queues)[::parents_every])
+    pipe = client.pipeline(transaction=False)
+    for base in bases(queues):
+        for name in ("wait", "active"):
+            pipe.ltrim(base + name, -_WHOLE_JOBS, -1)
+        if base not in kept:
+            pipe.delete(base + "waiting-children")
+    pipe.execute()
+    client.close()
+
+
+def fail(port: int, queues: int, every: int) -> None:
+    """In one of so many queues a job fails for good, and in another one it is retried."""
+    client = redis.Redis(port=port)
+    now = int(time.time() * 1000)
+    pipe = client.pipeline(transaction=False)
+    for base in bases(queues)[::every]:
+        _fail(pipe, base, f"f{now}", now)
+    for base in bases(queues)[1::every]:
+        _retry(pipe, base, f"r{now}", now)
+    pipe.execute()
     client.close()
 
 
@@ -101,7 +133,7 @@ def _list(pipe: redis.client.Pipeline, base: str, name: str, count: int, added: 
     """Create that many jobs in a list, with the hashes of those at its ends, and their locks."""
     # IDs begin at 1, as BullMQ's do: 0 is a wake-up marker
     pipe.rpush(base + name, *range(1, count + 1))
-    for job in {1, *range(max(1, count - 3), count + 1)}:
+    for job in {1, *range(max(1, count - _WHOLE_JOBS + 1), count + 1)}:
         pipe.hset(f"{base}{job}", mapping=_job(added, added + 1))
         if name == "active":
             pipe.set(f"{base}{job}:lock", "held")
@@ -129,18 +161,50 @@ def _scores(now: int, due: int, priorities: int) -> dict[str, Callable[[int], in
     }
 
 
-def _step(pipe: redis.client.Pipeline, base: str, now: int) -> None:
+def _fail(pipe: redis.client.Pipeline, base: str, job: str, now: int) -> None:
+    pipe.hset(base + job, mapping=_job(now, now))
+    pipe.zadd(base + "failed", {job: now})
+    reason = f"Error: user {now} not found"
+    _events(
+        pipe,
+        base,
+        ("added", {"jobId": job, "name": "task"}),
+        ("active", {"jobId": job, "prev": "waiting"}),
+        ("failed", {"jobId": job, "failedReason": reason, "prev": "active"}),
+    )
+
+
+def _retry(pipe: redis.client.Pipeline, base: str, job: str, now: int) -> None:
+    pipe.hset(base + job, mapping=_job(now, now) | {"failedReason": "ECONNRESET"})
+    pipe.lpush(base + "wait", job)
+    _events(
+        pipe,
+        base,
+        ("added", {"jobId": job, "name": "task"}),
+        ("active", {"jobId": job, "prev": "waiting"}),
+        ("waiting", {"jobId": job, "prev": "active"}),
+    )
+
+
+def _step(pipe: redis.client.Pipeline, base: str, now: int, next_job: bytes | None) -> None:
     done, new = f"d{now}", f"n{now}"
     pipe.rpop(base + "active")
     pipe.zadd(base + "completed", {done: now})
-    pipe.lmove(base + "wait", base + "active", "RIGHT", "LEFT")
+    if next_job is not None:
+        pipe.lmove(base + "wait", base + "active", "RIGHT", "LEFT")
+        pipe.set(f"{base}{next_job.decode()}:lock", "held")
     pipe.hset(base + new, mapping=_job(now, now))
     pipe.lpush(base + "wait", new)
-    events: tuple[tuple[str, dict[Any, Any]], ...] = (
+    _events(
+        pipe,
+        base,
         ("completed", {"jobId": done, "returnvalue": "null", "prev": "active"}),
         ("active", {"jobId": "1", "prev": "waiting"}),
         ("added", {"jobId": new, "name": "task"}),
         ("waiting", {"jobId": new}),
     )
+
+
+def _events(pipe: redis.client.Pipeline, base: str, *events: tuple[str, dict[Any, Any]]) -> None:
     for event, fields in events:
         pipe.xadd(base + "events", {"event": event} | fields, maxlen=10_000)

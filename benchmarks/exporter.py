@@ -10,7 +10,7 @@ from exporter.collectors import collectors_for
 from exporter.collectors.queues import COUNTS
 from exporter.collectors.queues.batches import make_batches
 from exporter.config.loader import load
-from exporter.config.models import Config
+from exporter.config.models import Config, Section
 from exporter.connection import ClientRegistry, reply_limit
 from exporter.exposition import Format, PageWriter, Variant
 from exporter.polling import Poller
@@ -31,8 +31,10 @@ _AT_REST_POLLS = 13
 class Exporter:
     """An exporter of one Redis that has polled until everything about the queues is known."""
 
-    def __init__(self, port: int) -> None:
-        self.config: Config = load(None, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"})
+    def __init__(self, port: int, **sections: Section) -> None:
+        """`sections` of the configuration replace the default ones."""
+        config = load(None, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"})
+        self.config: Config = config.model_copy(update=sections)
         self.store = SnapshotStore(["default"])
         self.client = ClientRegistry().get(self.config.connections["default"], "default")
         collectors = collectors_for(self.config)

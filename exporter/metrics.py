@@ -755,9 +755,10 @@ AUDIT_REBASES = _counter(
     "bullmq_queue_audit_rebases_total",
     (*_QUEUE, "reason"),
     "How often the number of unfinished jobs was accepted as it is, because the events do not "
-    "explain it, by reason: clean, drain, obliterate, scheduler or retry (operations that BullMQ "
-    "writes no exact events for), lost_events, restart, stream_deleted, rollback (an older copy of "
-    "the data was restored), surplus (jobs written without BullMQ), reported (after an hour as "
+    "explain it, by reason: clean, drain (or all ready jobs were deleted with their hashes), "
+    "obliterate, scheduler or retry (operations that BullMQ writes no exact events for), "
+    "lost_events, restart, stream_deleted, rollback (an older copy of the data was restored), "
+    "surplus (jobs written without BullMQ), reported (after an hour as "
     "unaccounted).",
     'increase(bullmq_queue_audit_rebases_total{reason="rollback"}[1h]) > 0',
 )

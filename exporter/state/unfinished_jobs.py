@@ -19,9 +19,11 @@ class Rebase(StrEnum):
     CLEAN = "clean"
     """`clean()` removes jobs of any state, and only their number has an event."""
     DRAIN = "drain"
-    """`drain()` removes all ready jobs without an event."""
+    """`drain()` removes all ready jobs without an event. Deleting all of them by hand, together
+    with their hashes, leaves the same: no key or event tells the two apart."""
     OBLITERATE = "obliterate"
-    """`obliterate()` removes all jobs and the event stream."""
+    """`obliterate()` removes all jobs and the event stream. Before Redis 7, trimming by hand the
+    stream of a queue without unfinished jobs looks the same."""
     STREAM_DELETED = "stream_deleted"
     """The event stream was deleted or evicted, while jobs remain."""
     LOST_EVENTS = "lost_events"
@@ -68,6 +70,8 @@ class UnfinishedJobs:
         """The queues that were counted last: the same object as in their `Context`."""
         self.jobs: Sequence[int | None] = ()
         """The number of unfinished jobs of each queue, counted within some ms; None if unknown."""
+        self.after_ms = 0.0
+        """Unix ms, by the server's clock, right before they were counted."""
         self.events: Sequence[int | None] = ()
         """The length of each queue's event stream."""
         self.evicted_keys: int | None = None

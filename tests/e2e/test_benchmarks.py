@@ -36,6 +36,7 @@ def test_a_small_run_prints_all_targets() -> None:
     for row in (
         "whole poll: client CPU",
         "every queue changed",
+        "naming jobs",
         "longest XREAD",
         "resident memory",
         "first paint",

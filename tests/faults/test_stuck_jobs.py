@@ -1,4 +1,4 @@
-"""Stuck jobs of live BullMQ: each kind is named with its proof, and clears when it is cured."""
+"""Stuck and lost jobs of live BullMQ: each kind is named with its proof, and clears when cured."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOSES_JOBS = {
 }
 """The lock of each job expires, so that the worker's own sweep finds it stalled."""
 HOUR_AGO = {"timestamp": int(time.time() * 1000) - 3_600_000}
-ORDER = part("producer", "deduplication", count=1, options={"deduplication": {"id": "order"}})
+DEDUPLICATION = {"deduplication": {"id": "order"}}
 YEARLY = {"pattern": "0 0 1 1 *"}
 
 
@@ -71,7 +71,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         poisoned = {}
         for library in LIBRARIES:
             poisoned[library] = make_stuck(server, act, library)
-        act.play(ORDER, library="bullmq5")
         folder = tmp_path_factory.mktemp("stuck")
         config = f"connections: {{api: {{url: '{server.url}'}}}}\npoll: {{interval_seconds: 1}}\n"
         yield Stage(server, stack.enter_context(daemon(folder, config)), act, poisoned)
@@ -79,10 +78,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 def make_stuck(server: Server, act: Actors, library: str) -> Popen[str]:
     """A parent of failed children, a job of a killed worker, a scheduler without its next job, a
-    due job without a worker, one that is always overtaken, and one that stalls again and again."""
-    parent, active, scheduler, delayed, priority, poison = (
+    due job without a worker, one that is always overtaken, and one that stalls again and again; and
+    jobs to be deleted later."""
+    parent, active, scheduler, delayed, priority, poison, deduplication, lost = (
         f"{kind}-{library}"
         for kind in ("parent", "active", "scheduler", "delayed", "priority", "poison")
+        + ("deduplication", "lost")
     )
     killed = act.play(
         part("worker", f"{parent}-children", failing=1),
@@ -93,6 +94,8 @@ def make_stuck(server: Server, act: Actors, library: str) -> Popen[str]:
         part("producer", delayed, count=1, options={"delay": 1}),
         part("producer", priority, count=1, options={"priority": 100} | HOUR_AGO),
         part("producer", poison, count=1),
+        part("producer", deduplication, count=1, options=DEDUPLICATION),
+        part("producer", lost, count=3, options={"delay": LONG_MS}),
         library=library,
     )
     client = server.client()
@@ -177,12 +180,39 @@ def test_a_job_that_stalls_again_and_again(stage: Stage, library: str) -> None:
 
 
 def test_a_deduplication_key_without_a_job(stage: Stage) -> None:
-    """BullMQ 6 replaces such a key by itself."""
-    queue, client = "deduplication", stage.server.client()
-    client.delete(f"bull:{queue}:1", f"bull:{queue}:wait")
-    stage.act.play(ORDER, library="bullmq5")
+    """BullMQ 6 replaces such a key by itself, and then nothing is stuck."""
+    client = stage.server.client()
+    queue, replaced = (f"deduplication-{library}" for library in LIBRARIES)
+    for library in reversed(LIBRARIES):
+        base = f"bull:deduplication-{library}"
+        client.delete(f"{base}:1", f"{base}:wait")
+        stage.act("producer", f"deduplication-{library}", library, count=1, options=DEDUPLICATION)
     job = stage.named(queue)
     assert (job["kind"], job["id"]) == ("deduplication", "order")
     assert job["proof"] == "its key has no expiry, and its job 1 is gone"
+    assert (client.llen(f"bull:{replaced}:wait"), stage.stuck(replaced)) == (1, [])
     stage.act("admin", queue, "bullmq5", call="removeDeduplicationKey", args=["order"])
     stage.clears(queue, "deduplication")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_deleted_jobs(stage: Stage, library: str) -> None:
+    queue, client = f"lost-{library}", stage.server.client()
+
+    def missing(number: int) -> bool:
+        found = value(stage.exporter.samples(), "bullmq_queue_jobs_unaccounted", queue=queue)
+        return found == number
+
+    wait_for(lambda: missing(0), "the audit has begun")
+    ((job, score),) = client.zpopmin(f"bull:{queue}:delayed")
+    wait_for(lambda: missing(1), "a job is missing")
+    assert wait_for(lambda: vanished(stage, queue), "a finding").startswith("1 job vanished ")
+    client.zadd(f"bull:{queue}:delayed", {job: score})
+    wait_for(lambda: missing(0) and not vanished(stage, queue), "the job is back")
+
+
+def vanished(stage: Stage, queue: str) -> str:
+    """What the finding about vanished jobs of a queue says; empty without one."""
+    found = stage.exporter.get("/health/queues").json["findings"]
+    details = {each["headline"]: each["detail"] for each in found}
+    return str(details.get(f"Jobs vanished: bull:{queue} on api", ""))

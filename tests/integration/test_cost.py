@@ -7,9 +7,11 @@ import sys
 import tracemalloc
 from typing import Any
 
+import pytest
 import redis
 
 from benchmarks.data import fill
+from benchmarks.job_reports import JobReports
 from exporter.collectors.queues import COUNTS
 from tests.support.servers import Server
 from tests.support.watch import Watch
@@ -45,6 +47,44 @@ def test_commands_and_bytes_per_queue(real_server: Server) -> None:
     # and of a quarter of the queues a parent with a child
     assert commands / POLLS / QUEUES <= len(COUNTS) + 10.5
     assert size / commands <= 66
+
+
+@pytest.mark.parametrize("suffix", ["", ", changed"], ids=["at rest", "changed"])
+def test_naming_jobs_is_cheap(real_server: Server, suffix: str) -> None:
+    """Stuck and lost jobs, why jobs fail, dead letters: hardly more than the poll itself."""
+    fill(real_server.port, QUEUES)
+    client = real_server.client()
+    reports = JobReports(real_server.port, QUEUES)
+    actions, prepare = reports.actions(), reports.prepare()
+    cost: dict[str, tuple[int, int]] = {}
+    counts: dict[str, int] = {}
+    try:
+        for _ in range(3):  # until the audit has settled what was before its first look
+            prepare["on, changed"]()
+            reports.on.poller.poll()
+        for name in ("on", "off"):
+            total, size, counted = 0, 0, 0
+            for _ in range(POLLS):
+                prepare[name + suffix]()
+                before, listed = sent(client), length_commands(client)
+                actions[name + suffix]()
+                counted += length_commands(client) - listed
+                commands, received = (
+                    now - then for now, then in zip(sent(client), before, strict=True)
+                )
+                total, size = total + commands, size + received
+            cost[name], counts[name] = (total, size), counted
+    finally:
+        reports.close()
+    assert counts["on"] == counts["off"], "the audit counts nothing again"
+    for on, off in zip(cost["on"], cost["off"], strict=True):
+        assert on / off <= 1.08
+
+
+def length_commands(client: redis.Redis) -> int:
+    """How many of the commands that count jobs the server has run."""
+    stats: dict[str, Any] = client.info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("llen", "zcard"))
 
 
 def test_memory_does_not_grow_from_poll_to_poll(real_server: Server) -> None:

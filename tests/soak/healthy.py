@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,7 +90,35 @@ TRAFFIC: Final[tuple[tuple[Part, ...], ...]] = (
     ),
 )
 """The parts of each process."""
-QUEUES: Final = len(TRAFFIC)
+CROWD: Final[tuple[tuple[Part, ...], ...]] = (
+    (
+        part("worker", ms=50),
+        part("producer", every=10_000, options=REMOVED),
+    ),
+    (
+        part("worker", ms=50, failing=0.1),
+        part("producer", every=15_000, options=BACKOFF),
+    ),
+    (
+        part("worker", ms=50),
+        part("producer", every=20_000, options=REMOVED | {"priority": 5}),
+    ),
+    (
+        part("worker", ms=50),
+        part("producer", every=20_000, options=REMOVED | {"delay": 10_000}),
+    ),
+    (
+        part("admin", call="upsertJobScheduler", args=["tick", {"every": 30_000}]),
+        part("worker", ms=50),
+    ),
+)
+"""The parts of each further queue, in turn."""
+CROWD_PER_PROCESS: Final = 200
+PATIENT: Final = {"timeout_seconds": 60, "connect_timeout_seconds": 60}
+PATIENT_SYNC: Final = {"timeout_seconds": 20}
+FRESH: Final = {"stale_after_seconds": 60}
+"""How long to wait on a slow machine, which is no problem of a queue."""
+CHECK_SECONDS: Final = 5.0
 INTENDED: Final = {"limited": {"rate_limited", "concurrency_limit"}}
 """Expected blocked reasons, by queue."""
 
@@ -102,6 +131,8 @@ class State:
     """Pairs of alert and headline, including symptoms."""
     reasons: frozenset[tuple[str, str]]
     """Pairs of queue and blocked reason."""
+    stuck: frozenset[str]
+    """Stuck jobs with their proofs."""
 
     @classmethod
     def at(cls, exporter: Daemon) -> State:
@@ -110,25 +141,38 @@ class State:
         return cls(
             frozenset((each["alert"], each["headline"]) for each in found if each["alert"]),
             frozenset((q["queue"], q["reason"]) for q in health["queues"] if q["reason"]),
+            frozenset(
+                f"{q['queue']}: {job['kind']} {job['id']} is stuck: {job['proof']}"
+                for q in health["queues"]
+                for job in q["stuck"]
+            ),
         )
 
     def false(self) -> set[str]:
         """Headlines and reasons that are false for this traffic."""
         wrong = {headline for alert, headline in self.findings if alert not in REFUSAL_FINDINGS}
-        return wrong | {
-            f"{queue}: {reason}"
-            for queue, reason in self.reasons
-            if reason not in INTENDED.get(queue, ())
-        }
+        return (
+            wrong
+            | self.stuck
+            | {
+                f"{queue}: {reason}"
+                for queue, reason in self.reasons
+                if reason not in INTENDED.get(queue, ())
+            }
+        )
 
 
 def main() -> None:
     """Run, print each new false alarm, and exit with 1 if there was one."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak.healthy", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60, help="default: %(default)s")
-    seconds = parser.parse_args().minutes * 60
-    with exporters() as running:
-        checks, false = watched(running, seconds)
+    parser.add_argument("--queues", type=int, default=1000, help="default: %(default)s")
+    parser.add_argument(
+        "--exporters", type=int, default=len(REFUSED) + 2, help="default: %(default)s, all"
+    )
+    options = parser.parse_args()
+    with exporters(max(options.queues, len(TRAFFIC)), options.exporters) as running:
+        checks, false = watched(running, options.minutes * 60)
     for name in running:
         alarms = {text: count for (where, text), count in false.items() if where == name}
         print(f"{'FAIL' if alarms else 'ok  '}  {name:22} {checks[name]:5} checks  {alarms or ''}")
@@ -149,13 +193,14 @@ def watched(
                 if not false[name, text]:
                     print(f"{time.strftime('%H:%M:%S')} {name}: {text}", flush=True)
                 false[name, text] += 1
-        time.sleep(1)
+        time.sleep(CHECK_SECONDS)
     return checks, false
 
 
 @contextlib.contextmanager
-def exporters() -> Iterator[dict[str, Daemon]]:
-    """Start the traffic, and an exporter for each restriction. Yields them by name."""
+def exporters(queues: int, number: int) -> Iterator[dict[str, Daemon]]:
+    """Start the traffic of that many queues, and the first exporters: one for each restriction.
+    Yields them by name."""
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(valkey())
         replica = stack.enter_context(valkey("--replicaof", server.host, str(server.port)))
@@ -167,20 +212,32 @@ def exporters() -> Iterator[dict[str, Daemon]]:
         )
         actors = Actors(server.port)
         stack.callback(actors.close)
-        for parts in TRAFFIC:
+        for parts in (*TRAFFIC, *crowd(queues - len(TRAFFIC))):
             actors.play(*parts, password=PASSWORD)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         running = {}
-        for place, (name, url) in enumerate(urls.items()):
+        for place, (name, url) in enumerate(islice(urls.items(), number)):
             own = folder / str(place)
             own.mkdir()
             # the sync test would fail, because a replica refuses writes
-            sync = {"enabled": name != "replica"}
-            config = yaml.safe_dump({"connections": {"default": {"url": url}}, "sync": sync})
+            sync = {"enabled": name != "replica"} | PATIENT_SYNC
+            connections = {"default": {"url": url} | PATIENT}
+            config = yaml.safe_dump({"connections": connections, "poll": FRESH, "sync": sync})
             running[name] = stack.enter_context(daemon(own, config))
         for name, exporter in running.items():
-            wait_for(lambda e=exporter: sees_all(e), f"{name} sees all queues")
+            wait_for(lambda e=exporter: sees_all(e, queues), f"{name} sees all queues")
         yield running
+
+
+def crowd(queues: int) -> Iterator[list[Part]]:
+    """The parts of that many further queues, for one process after the other."""
+    for first in range(0, queues, CROWD_PER_PROCESS):
+        numbers = range(first, min(first + CROWD_PER_PROCESS, queues))
+        yield [
+            each | {"queue": f"crowd-{number:04}"}
+            for number in numbers
+            for each in CROWD[number % len(CROWD)]
+        ]
 
 
 def restricted(server: Server, refused: str) -> str:
@@ -191,9 +248,9 @@ def restricted(server: Server, refused: str) -> str:
     return server.url.replace("://", f"://{user}:{PASSWORD}@")
 
 
-def sees_all(exporter: Daemon) -> bool:
-    """Whether the exporter has found every queue."""
-    return len(exporter.get("/health/queues").json["queues"]) == QUEUES
+def sees_all(exporter: Daemon, queues: int) -> bool:
+    """Whether the exporter has found that many queues."""
+    return len(exporter.get("/health/queues").json["queues"]) == queues
 
 
 if __name__ == "__main__":

@@ -9,10 +9,13 @@ import pytest
 from exporter.bullmq import queue_of
 from exporter.collectors import Context
 from exporter.collectors.events.aggregator import EventAggregator
+from exporter.collectors.events.balance import Totals
 from exporter.collectors.events.by_job_name import TotalAggregator
-from exporter.collectors.events.positions import locate, look_up_ends
-from exporter.collectors.events.streams import Stream
+from exporter.collectors.events.ledger import Count
+from exporter.collectors.events.positions import count_losses, locate, look_up_ends
+from exporter.collectors.events.streams import Stream, StreamEnd
 from exporter.connection import Client, ErrorClass, NodeError, Replies
+from exporter.state.unfinished_jobs import Audit, Rebase
 
 
 class FakeXinfoClient:
@@ -66,6 +69,25 @@ def test_losses_before_redis_7(
     }
     found = look_up_ends(Context(cast("Client", FakeXinfoClient(info)), 0.0), [stream])
     assert (aggregator.lost, found) == (lost, [stream] * lost), what
+
+
+def test_a_recreated_stream_that_has_outgrown_the_old_one() -> None:
+    """Of 4 entries that the old one had, none is among the 6 that were read."""
+    stream = Stream(
+        queue_of("bull", "q"),
+        b"bull:q:events",
+        TotalAggregator(lambda: EventAggregator((1.0,), (1.0,)), {}),
+        position=b"9-0",
+        added=4,
+        read=6,
+        end=StreamEnd(b"9-0", 6, b"6-0", 6),
+        drained=True,
+    )
+    stream.ledger.compare(Count(2, 4, 5, 0), Totals(2), 1.0)
+    assert count_losses([stream]) == []
+    assert (stream.aggregator.lost, stream.added, stream.read) == (0, 6, 0)
+    stream.ledger.compare(Count(1, 6, 9, 0), Totals(3), 2.0)
+    assert stream.ledger.audit == Audit(0, rebases={Rebase.OBLITERATE: 1})
 
 
 class FailingClient:

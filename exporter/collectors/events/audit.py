@@ -9,8 +9,9 @@ from typing import Final
 
 from exporter.bullmq import Queue
 from exporter.collectors.contract import Context
-from exporter.collectors.events.balance import SCHEDULED
-from exporter.collectors.events.streams import Stream
+from exporter.collectors.events.balance import SCHEDULED, Totals
+from exporter.collectors.events.ledger import Count
+from exporter.collectors.events.streams import Stream, id_ms
 from exporter.connection import Command, ReplyError
 
 JOB_EXISTS: Final = Command(
@@ -29,31 +30,50 @@ class Auditor:
 
     def __init__(self) -> None:
         self._agreed: tuple[Sequence[int | None], Sequence[int | None]] = ((), ())
-        """The counts of the last poll, if none was unexpected."""
+        """The counts of the last poll, if all were as expected."""
+        self._as_expected: list[tuple[Stream, Count, Totals]] = []
+        """Streams with new events, the jobs at their ends, and the totals there."""
         self._reported: dict[Queue, Stream] = {}
         """Queues of which vanished jobs are reported."""
 
-    def unexpected(self, context: Context, streams: Sequence[Stream]) -> list[Stream]:
-        """Streams that have not been counted yet, or whose queue has other numbers than when it
-        was counted last.
+    def to_count(
+        self, context: Context, streams: Sequence[Stream], updated: Mapping[bytes, Stream]
+    ) -> list[Stream]:
+        """Streams of whose queue the jobs must be counted at the end of the stream.
 
-        `streams` are those of the context's queues, in order.
+        `streams` are those of the context's queues, in order; `updated` are those with new events,
+        by key. Those of which the queue collector has found what is expected need no count: see
+        `note_expected`.
         """
         known = context.unfinished
         if known.queues is not context.queues:
+            return list(updated.values())
+        if not updated and (known.jobs, known.events) == self._agreed:
             return []
-        if (known.jobs, known.events) == self._agreed:
-            return []
-        found = [
-            (stream, jobs, events)
-            for stream, jobs, events in zip(streams, known.jobs, known.events, strict=True)
-            if jobs is not None and _is_due(stream, jobs, events)
-        ]
-        self._agreed = ((), ()) if found else (known.jobs, known.events)
-        due = found[:_MAX_COUNTED]
+        found, idle, self._as_expected = [], [], []
+        for stream, jobs, events in zip(streams, known.jobs, known.events, strict=True):
+            if stream.key in updated:
+                count = _proven(context, stream, jobs, events)
+                totals = stream.aggregator.totals()
+                if count is not None and stream.ledger.expects(count, totals):
+                    self._as_expected.append((stream, count, totals))
+                else:
+                    found.append(stream)
+            elif jobs is not None and _is_due(stream, jobs, events):
+                idle.append((stream, jobs, events))
+        self._agreed = ((), ()) if updated or idle else (known.jobs, known.events)
+        due = idle[:_MAX_COUNTED]
         for stream, jobs, events in due:
             stream.ledger.asked = (jobs, events)
-        return [stream for stream, _, _ in due]
+        return found + [stream for stream, _, _ in due]
+
+    def note_expected(self) -> None:
+        """Note the counts that `to_count` has found as expected, except of streams that turned out
+        to be others."""
+        for stream, count, totals in self._as_expected:
+            if stream.ledger.has_base:
+                stream.ledger.agree(count, totals)
+        self._as_expected = []
 
     def doubtful(self, streams: Iterable[Stream]) -> list[Doubt]:
         """The streams of which jobs are missing, with the known jobs to look at."""
@@ -162,6 +182,20 @@ def _is_due(stream: Stream, jobs: int, events: int | None) -> bool:
     if not ledger.has_base or ledger.count is None:
         return ledger.asked != (jobs, events)
     return ledger.in_doubt or ledger.count.jobs != jobs or ledger.count.events != events
+
+
+def _proven(context: Context, stream: Stream, jobs: int | None, events: int | None) -> Count | None:
+    """What the queue collector counted, if those were the jobs when the last event was written.
+
+    Its counts are not of one moment. But if nothing happened to the queue from before them until
+    its events were read, that makes no difference. So it is with most queues. The others are busy:
+    reading their events takes much more than counting their jobs again.
+    """
+    known = context.unfinished
+    at_ms = id_ms(stream.read_after)
+    if jobs is None or not stream.drained or stream.end is not None or at_ms >= known.after_ms:
+        return None
+    return Count(jobs, events, at_ms, known.evicted_keys) if stream.all_seen else None
 
 
 def _ready(stream: Stream) -> dict[bytes, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -256,8 +256,10 @@ class EventsCollector:
         reader.read_on(context, _unread(reader.updated.values()), limit)
         # again with the present ends: the first ones may be those of an earlier pass
         self._count_losses(self._followed)
-        reader.updated |= {s.key: s for s in self._auditor.unexpected(context, self._all)}
-        self._look_up_ends(context, list(reader.updated.values()), count_jobs=True)
+        counted = {s.key: s for s in self._auditor.to_count(context, self._all, reader.updated)}
+        reader.updated |= counted
+        self._look_up_ends(context, list(reader.updated.values()), counted)
+        self._auditor.note_expected()
         reader.read_on(context, _unread(reader.updated.values()), limit)
         self._count_losses(self._followed)
         self._settle(context, limit)
@@ -278,11 +280,12 @@ class EventsCollector:
         reader.updated |= {stream.key: stream for stream in known}
 
     def _look_up_ends(
-        self, context: Context, streams: Sequence[Stream], *, count_jobs: bool = False
+        self, context: Context, streams: Sequence[Stream], counted: Container[bytes] = ()
     ) -> None:
-        """Look up the ends of the streams for which none is known yet."""
+        """Look up the ends of the streams for which none is known yet, and count the jobs there of
+        those whose keys are in `counted`."""
         unknown = [stream for stream in streams if stream.end is None]
-        self._note_lost(look_up_ends(context, unknown, count_jobs=count_jobs))
+        self._note_lost(look_up_ends(context, unknown, counted))
 
     def _count_losses(self, streams: Sequence[Stream]) -> None:
         self._note_lost(count_losses(streams))

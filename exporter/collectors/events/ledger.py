@@ -23,8 +23,8 @@ class Count:
 
     jobs: int
     """Number of unfinished jobs."""
-    events: int
-    """Length of the event stream."""
+    events: int | None
+    """Length of the event stream; None if unknown."""
     at_ms: int
     """Unix ms, by the server's clock, of the last event before."""
     evicted_keys: int | None
@@ -71,8 +71,9 @@ class Ledger:
         """A difference that the next comparison has to confirm; negative for too many jobs."""
         self._since: float | None = None
         self._rolled_back: float | None = None
-        self._deleted: tuple[int, Totals] | None = None
-        """Base and totals when the stream was found deleted, until the next count."""
+        self._deleted: tuple[int, Totals, Rebase] | None = None
+        """Base and totals when the stream was deleted, and the reason if it was no `obliterate`,
+        until the next count."""
         self._rebases: dict[Rebase, int] = {}
         self._frozen: Audit | None = None
         self.count: Count | None = None
@@ -107,15 +108,24 @@ class Ledger:
             )
         return self._frozen
 
-    def restart(self, reason: Rebase, totals: Totals, now: float) -> None:
+    def restart(
+        self,
+        reason: Rebase,
+        totals: Totals | None,
+        now: float,
+        *,
+        otherwise: Rebase = Rebase.STREAM_DELETED,
+    ) -> None:
         """The events until the next count are not known: that one is the base again.
 
-        `now` is Unix time.
+        `totals` are those when that happened; None if events of afterwards are in them already.
+        After `OBLITERATE`, the next count decides: if jobs remain, the reason is `otherwise`. `now`
+        is Unix time.
         """
         if self._base is None:
             return
         if reason is Rebase.OBLITERATE:
-            self._deleted = (self._base, totals)  # or `STREAM_DELETED`: the next count decides
+            self._deleted = (self._base, totals or self._compared, otherwise)
         else:
             self._rebased(reason)
         if reason is Rebase.ROLLBACK:
@@ -127,6 +137,17 @@ class Ledger:
         """The jobs cannot be counted."""
         self._base, self.count, self._deleted = None, None, None
         self._clear()
+
+    def expects(self, count: Count, totals: Totals) -> bool:
+        """Whether a count is as expected, and nothing is in doubt."""
+        if self._base is None or self._suspected:
+            return False
+        return self._base + totals.net - count.jobs == self._missing
+
+    def agree(self, count: Count, totals: Totals) -> None:
+        """Note a count that is as expected."""
+        self.count, self._compared = count, totals
+        self._agree(count, totals)
 
     def compare(self, count: Count, totals: Totals, now: float) -> None:
         """Compare a count with `totals`, which are those at its moment; `now` is Unix time."""
@@ -187,9 +208,9 @@ class Ledger:
         expected = count.jobs - totals.net
         self._frozen = None
         if deleted is not None:
-            base, then = deleted
+            base, then, otherwise = deleted
             whole = count.jobs <= max(0, totals.net - then.net)
-            self._rebased(Rebase.OBLITERATE if whole else Rebase.STREAM_DELETED)
+            self._rebased(Rebase.OBLITERATE if whole else otherwise)
             gone = base + totals.net - count.jobs
             if gone > 0 and _grown(self._evicted_keys, count.evicted_keys):
                 expected += gone

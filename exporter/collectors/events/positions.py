@@ -13,7 +13,7 @@ to that ID was read, those of them that were not read are lost. No quiet moment 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 from typing import Final
@@ -87,22 +87,27 @@ def _start(stream: Stream, position: bytes, added: int | None, reason: Rebase) -
     stream.added, stream.read, stream.end = added, 0, None
 
 
-def _restart(stream: Stream, reason: Rebase) -> None:
-    """Forget the jobs: those of the stream from now on are others, or were changed unseen."""
+def _restart(stream: Stream, reason: Rebase, *, read: bool = False) -> None:
+    """Forget the jobs: those of the stream from now on are others, or were changed unseen. `read`
+    tells whether the new events were read already."""
     stream.aggregator.reset()
-    _restart_audit(stream, reason)
+    totals = None if read else stream.aggregator.totals()
+    stream.ledger.restart(reason, totals, time.time())
+    stream.counted = stream.at_end = None
 
 
 def _restart_audit(stream: Stream, reason: Rebase) -> None:
-    stream.ledger.restart(reason, stream.aggregator.totals(), time.time())
+    """Events are unknown, but the jobs are the same."""
+    otherwise = Rebase.LOST_EVENTS
+    stream.ledger.restart(reason, None, time.time(), otherwise=otherwise)
     stream.counted = stream.at_end = None
 
 
 def look_up_ends(
-    context: Context, streams: Sequence[Stream], *, count_jobs: bool = False
+    context: Context, streams: Sequence[Stream], counted: Container[bytes] = ()
 ) -> list[Stream]:
-    """Look up where the streams end now, and how many jobs there are if they are to be counted, and
-    detect recreated streams.
+    """Look up where the streams end now, and how many jobs there are for those whose keys are in
+    `counted`, and detect recreated streams.
 
     Returns the streams of which events are known to be lost.
 
@@ -112,7 +117,7 @@ def look_up_ends(
     long nevertheless, more entries followed than it keeps.
     """
     lost = []
-    audited = [stream for stream in streams if count_jobs and stream.all_seen]
+    audited = [stream for stream in streams if stream.key in counted and stream.all_seen]
     countings = {stream.key: Counting(stream) for stream in audited}
     for stream, end in _stream_ends(context, streams, countings):
         position = stream.position or FIRST_ID
@@ -130,11 +135,12 @@ def look_up_ends(
                 _add_lost(stream, 1, end)
                 lost.append(stream)
             elif gap and stream.previous_position != FIRST_ID:
-                # nothing proves that events were lost, but the audit needs all of them
-                _restart_audit(stream, Rebase.LOST_EVENTS)
+                # nothing proves that events were lost, but the audit needs all of them: the stream
+                # was trimmed by hand, or deleted
+                _restart_audit(stream, Rebase.OBLITERATE)
         elif stream.added is not None and end.added < stream.added + stream.read:
             # recreated: all its entries are new; if it has old ones, their number is unknown
-            _restart(stream, Rebase.OBLITERATE if gap else Rebase.ROLLBACK)
+            _restart(stream, Rebase.OBLITERATE if gap else Rebase.ROLLBACK, read=True)
             stream.added = 0 if gap else None
         counting = countings.get(stream.key)
         stream.counted = None if counting is None else counting.count(context, end)
@@ -158,17 +164,29 @@ def count_losses(streams: Iterable[Stream]) -> list[Stream]:
             if end.added is None:
                 _add_lost(stream, 1, end)
                 lost.append(stream)
-        if end.added is not None and stream.added is not None:
-            missing = end.added - stream.added - (stream.read - stream.beyond)
-            if missing > 0:
-                _add_lost(stream, missing, end)
-                lost.append(stream)
+        if _count_missing(stream, end):
+            lost.append(stream)
         if stream.counted is not None:
             totals = stream.at_end or stream.aggregator.totals()
             stream.ledger.compare(stream.counted, totals, time.time())
         stream.counted = stream.at_end = None
         stream.added, stream.read, stream.end = end.added, stream.beyond, None
     return lost
+
+
+def _count_missing(stream: Stream, end: StreamEnd) -> bool:
+    """Compare how many entries were added with how many were read; returns whether some are lost.
+
+    More read than added means that the stream was recreated, and has outgrown the old one since.
+    """
+    if end.added is None or stream.added is None:
+        return False
+    missing = end.added - stream.added - (stream.read - stream.beyond)
+    if missing > 0:
+        _add_lost(stream, missing, end)
+    elif missing < 0:
+        _restart(stream, Rebase.OBLITERATE, read=True)
+    return missing > 0
 
 
 def _add_lost(stream: Stream, count: int, end: StreamEnd) -> None:

@@ -59,7 +59,7 @@ class QueueCollector:
         exists = list(chain.from_iterable(flags for flags, _ in batches))
         if exists != self._exists:
             self._exists, self._shown = exists, tuple(compress(self._queues, exists))
-        self._note_unfinished(context, [columns for _, columns in batches])
+        self._note_unfinished(context, [columns for _, columns in batches], now_ms)
         columns = self._table([columns for _, columns in batches])
         self._note_oldest(context, columns)
         parts = columns[WAITING], columns[PRIORITIZED]
@@ -86,7 +86,9 @@ class QueueCollector:
                 batch.forget_replies()
             raise
 
-    def _note_unfinished(self, context: Context, batches: Sequence[Columns]) -> None:
+    def _note_unfinished(
+        self, context: Context, batches: Sequence[Columns], after_ms: float
+    ) -> None:
         """Note how many jobs are unfinished, for the audit."""
 
         def joined(column: Column[int]) -> list[int | None]:
@@ -96,7 +98,7 @@ class QueueCollector:
         for column in UNFINISHED[1:]:
             jobs = sums(jobs, joined(column))
         known = context.unfinished
-        known.queues, known.jobs = self._queues, jobs
+        known.queues, known.jobs, known.after_ms = self._queues, jobs, after_ms
         known.events = joined(EVENTS_STREAM_LENGTH)
 
     def _note_oldest(self, context: Context, columns: Columns) -> None:

@@ -63,24 +63,23 @@ class PriorityBands(Subject):
 
         counts, turns = poll.counts[PRIORITIZED_JOBS], set(self._settings.due)
         asked = []
-        for row in poll.rows:
+        for row, numbers in enumerate(self._numbers):
             if not counts[row]:
-                self._numbers[row] = ()
-            elif self._must_count(poll, row, turn=row in turns):
+                if numbers:
+                    self._numbers[row] = ()
+            elif not numbers or (
+                (row in turns or self._marks[row] is None)
+                and self._must_count(poll, row, turn=row in turns)
+            ):
                 asked.append(row)
         return [question(asked, self._ask_numbers, take)]
 
     def _must_count(self, poll: BatchPoll, row: int, *, turn: bool) -> bool:
-        numbers, before = self._numbers[row], self._marks[row]
-        if not numbers:
-            return True
-        if not turn and before is not None:
-            return False
         mark = events_mark(poll, row)
         if mark is None:
             return turn
         # without a mark at the last time, count once more, to know that it stays so
-        return mark != before or None in numbers
+        return mark != self._marks[row] or None in self._numbers[row]
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
         unknown = (None,) * len(_NUMBERS)
