@@ -11,7 +11,7 @@ import redis
 
 SCORED = ("delayed", "prioritized", "waiting-children", "completed", "failed")
 
-_PRIORITY_BAND = 1 << 32
+PRIORITY_BAND = 1 << 32
 _MINUTE_MS = 60_000
 _DAY_MS = 24 * 60 * _MINUTE_MS
 
@@ -33,17 +33,6 @@ def fill(port: int, queues: int) -> None:
         pipe = client.pipeline(transaction=False)
         for base in chunk:
             _queue(pipe, rng, base)
-        pipe.execute()
-    client.close()
-
-
-def move(port: int, queues: int) -> None:
-    """Change every queue: add a job, start one and complete one, with the events."""
-    client = redis.Redis(port=port)
-    for chunk in _chunks(bases(queues), 200):
-        pipe = client.pipeline(transaction=False)
-        for base in chunk:
-            _step(pipe, base, int(time.time() * 1000))
         pipe.execute()
     client.close()
 
@@ -117,25 +106,8 @@ def _job(added: int, started: int) -> dict[Any, Any]:
 def _scores(now: int, due: int, priorities: int) -> dict[str, Callable[[int], int]]:
     return {
         "delayed": lambda job: (due + job) << 12,
-        "prioritized": lambda job: (1 + job % priorities) * _PRIORITY_BAND + job,
+        "prioritized": lambda job: (1 + job % priorities) * PRIORITY_BAND + job,
         "waiting-children": lambda job: now + job,
         "completed": lambda job: now + job,
         "failed": lambda job: now + job,
     }
-
-
-def _step(pipe: redis.client.Pipeline, base: str, now: int) -> None:
-    done, new = f"d{now}", f"n{now}"
-    pipe.rpop(base + "active")
-    pipe.zadd(base + "completed", {done: now})
-    pipe.lmove(base + "wait", base + "active", "RIGHT", "LEFT")
-    pipe.hset(base + new, mapping=_job(now, now))
-    pipe.lpush(base + "wait", new)
-    events: tuple[tuple[str, dict[Any, Any]], ...] = (
-        ("completed", {"jobId": done, "returnvalue": "null", "prev": "active"}),
-        ("active", {"jobId": "1", "prev": "waiting"}),
-        ("added", {"jobId": new, "name": "task"}),
-        ("waiting", {"jobId": new}),
-    )
-    for event, fields in events:
-        pipe.xadd(base + "events", {"event": event} | fields, maxlen=10_000)

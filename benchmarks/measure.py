@@ -53,16 +53,8 @@ def cpu_ms(action: Action) -> float:
     return (time.process_time() - before) * 1000
 
 
-def interleaved(
-    port: int,
-    actions: Mapping[str, Action],
-    rounds: int,
-    prepare: Mapping[str, Action] | None = None,
-) -> dict[str, Cost]:
-    """The median cost of each action. Every round runs all actions, so noise affects them alike.
-
-    An action in `prepare` runs before the action of the same name and is not measured.
-    """
+def interleaved(port: int, actions: Mapping[str, Action], rounds: int) -> dict[str, Cost]:
+    """The median cost of each action. Every round runs all actions, so noise affects them alike."""
     for action in actions.values():
         action()
     meter = Meter(port)
@@ -70,8 +62,6 @@ def interleaved(
     for round_ in range(rounds):
         progress(f"round {round_ + 1} of {rounds}")
         for name, action in actions.items():
-            if prepare and name in prepare:
-                prepare[name]()
             costs[name].append(meter.cost(action))
     return {name: _median(each) for name, each in costs.items()}
 
