@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from itertools import chain
 
 from exporter.bullmq import Queue
-from exporter.exposition.blocked import diagnosis_samples
 from exporter.exposition.chunks import Chunk, join_gzip
 from exporter.exposition.events import EventWriter
 from exporter.exposition.formats import Format
-from exporter.exposition.per_connection import connection_families, exporter_families
+from exporter.exposition.per_connection import (
+    connection_families,
+    exporter_families,
+    isolation_families,
+)
 from exporter.exposition.process import process_families
 from exporter.exposition.protobuf import family_header, varint
 from exporter.exposition.queues import QueueWriter
@@ -107,7 +110,7 @@ class PageWriter:
         found: Iterator[tuple[Family, Samples | None]] = chain(
             exporter_families(failures),
             connection_families(moment),
-            diagnosis_samples(moment.diagnosis),
+            isolation_families(moment.diagnosis),
             self._queue_samples(moment, shown),
             self._event_samples(moment, shown),
         )
@@ -130,7 +133,9 @@ class PageWriter:
                     workers = moment.worker_totals[name]
                     trends = self._trends.setdefault(name, TrendCache())
                     found = outlooks(moment, database, workers, trends)
-                    yield from writer.samples(shown[name], database.table, workers, found, settings)
+                    known = writer.samples(shown[name], database.table, workers, found, settings)
+                    yield from known
+                    yield from writer.blocked(moment.diagnosis.reasons[name])
                 else:
                     facts = moment.facts(snapshot, WorkerFacts)
                     totals = [facts.of(queue).total if facts else None for queue in shown[name]]

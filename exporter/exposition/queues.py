@@ -14,7 +14,7 @@ from exporter import metrics
 from exporter.bullmq import Queue
 from exporter.collectors.queues.subjects.settings import LIBRARY_VERSION
 from exporter.config.models import NO_TARGET, Queues
-from exporter.diagnosis import Outlook
+from exporter.diagnosis import Outlook, Reason
 from exporter.exposition import protobuf
 from exporter.exposition.formats import Format
 from exporter.exposition.rows import Rows
@@ -55,6 +55,12 @@ class _QueueLayout:
         self.workers = SampleColumn(metrics.QUEUE_WORKERS, rows)
         self.drain = SampleColumn(metrics.QUEUE_DRAIN, rows)
         self.needed = SampleColumn(metrics.QUEUE_WORKERS_NEEDED, rows)
+        self.blocked = [
+            (reason, SampleColumn(metrics.QUEUE_BLOCKED, rows, (reason,))) for reason in Reason
+        ]
+        self.reasons: Sequence[Reason | None] = ()
+        """What `blocked_samples` shows."""
+        self.blocked_samples: list[Samples | None] = []
         self.targets = [
             (family, attrgetter(setting), SampleColumn(family, rows))
             for family, setting in _TARGETS
@@ -108,6 +114,20 @@ class QueueWriter:
             yield family, sample_column.samples(table.column(column))
         if queues:
             yield metrics.QUEUE_INFO, self._info(table.column(LIBRARY_VERSION))
+
+    def blocked(self, reasons: Sequence[Reason | None]) -> Iterator[tuple[Family, Samples | None]]:
+        """The samples of the blocked queues, given the reason of each queue of the last table."""
+        layout = self._layout
+        if reasons != layout.reasons:
+            found = set(reasons)
+            layout.reasons = reasons
+            layout.blocked_samples = [
+                column.samples([1 if each is reason else None for each in reasons])
+                for reason, column in layout.blocked
+                if reason in found
+            ]
+        for samples in layout.blocked_samples:
+            yield metrics.QUEUE_BLOCKED, samples
 
     def _targets(self, settings: Queues) -> Iterator[tuple[Family, Samples | None]]:
         layout = self._layout
