@@ -15,7 +15,7 @@ from exporter.exposition.chunks import deflate, join_gzip
 from exporter.polling import Poller
 from exporter.polling.discovery_pacer import DiscoveryPacer
 from exporter.views.recording import record_histories
-from exporter.views.scaling import outlooks
+from exporter.views.scaling import OutlookCache
 
 PHASES: Final = ("poll", "discovery", "diagnosis", "history", "outlook", "page", "gzip")
 """In the order of a poll; what is left is HTTP and the control of the benchmark."""
@@ -34,10 +34,10 @@ class Phases:
         self._wrap("poll", Poller, "poll")
         self._wrap("discovery", DiscoveryPacer, "advance")
         self._wrap("page", Renderer, "render")
+        self._wrap("outlook", OutlookCache, "outlooks")
         for phase, function in (
             ("diagnosis", diagnose),
             ("history", record_histories),
-            ("outlook", outlooks),
             ("gzip", deflate),
             ("gzip", join_gzip),
         ):

@@ -26,7 +26,7 @@ from exporter.metrics import CATALOGUE, Family
 from exporter.state.snapshots import Discovered, EventFacts
 from exporter.state.workers import WorkerFacts
 from exporter.views.moment import Moment
-from exporter.views.scaling import TrendCache, outlooks
+from exporter.views.scaling import OutlookCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class PageWriter:
         self._writers: dict[str, QueueWriter] = {}
         self._events: dict[str, EventWriter] = {}
         self._slos: dict[str, SloWriter] = {}
-        self._trends: dict[str, TrendCache] = {}
+        self._outlooks: dict[str, OutlookCache] = {}
 
     def write(self, moment: Moment, failures: int = 0) -> Page:
         """The page of that moment; `failures` is how many pages could not be rendered so far."""
@@ -131,8 +131,8 @@ class PageWriter:
                 database = databases.get(name)
                 if database is not None:
                     workers = moment.worker_totals[name]
-                    trends = self._trends.setdefault(name, TrendCache())
-                    found = outlooks(moment, database, workers, trends)
+                    cache = self._outlooks.setdefault(name, OutlookCache())
+                    found = cache.outlooks(moment, database, workers)
                     known = writer.samples(shown[name], database.table, workers, found, settings)
                     yield from known
                     yield from writer.blocked(moment.diagnosis.reasons[name])

@@ -55,6 +55,9 @@ class _QueueLayout:
         self.workers = SampleColumn(metrics.QUEUE_WORKERS, rows)
         self.drain = SampleColumn(metrics.QUEUE_DRAIN, rows)
         self.needed = SampleColumn(metrics.QUEUE_WORKERS_NEEDED, rows)
+        self.outlooks: Sequence[Outlook] = ()
+        self.outlook_samples: list[tuple[Family, Samples | None]] = []
+        """The samples of `outlooks`."""
         self.blocked = [
             (reason, SampleColumn(metrics.QUEUE_BLOCKED, rows, (reason,))) for reason in Reason
         ]
@@ -98,13 +101,9 @@ class QueueWriter:
         layout = self._layout
         yield metrics.QUEUE_WORKERS, layout.workers.samples(workers)
         if outlooks:
-            drain = [
-                None if each.drain_seconds is None else round(each.drain_seconds, 1)
-                for each in outlooks
-            ]
-            yield metrics.QUEUE_DRAIN, layout.drain.samples(drain)
-            needed = [each.workers_needed for each in outlooks]
-            yield metrics.QUEUE_WORKERS_NEEDED, layout.needed.samples(needed)
+            if outlooks is not layout.outlooks:
+                layout.outlooks, layout.outlook_samples = outlooks, list(self._outlooks(outlooks))
+            yield from layout.outlook_samples
         if settings is not layout.settings:
             layout.settings, layout.target_samples = settings, list(self._targets(settings))
         yield from layout.target_samples
@@ -128,6 +127,15 @@ class QueueWriter:
             ]
         for samples in layout.blocked_samples:
             yield metrics.QUEUE_BLOCKED, samples
+
+    def _outlooks(self, outlooks: Sequence[Outlook]) -> Iterator[tuple[Family, Samples | None]]:
+        drain = [
+            None if each.drain_seconds is None else round(each.drain_seconds, 1)
+            for each in outlooks
+        ]
+        yield metrics.QUEUE_DRAIN, self._layout.drain.samples(drain)
+        needed = [each.workers_needed for each in outlooks]
+        yield metrics.QUEUE_WORKERS_NEEDED, self._layout.needed.samples(needed)
 
     def _targets(self, settings: Queues) -> Iterator[tuple[Family, Samples | None]]:
         layout = self._layout
