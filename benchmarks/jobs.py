@@ -72,7 +72,9 @@ class Jobs:
             yield _sorted_set(base + state.encode(), jobs, score)
             yield from _hashes(base, jobs, now - _HOUR_MS)
             if state == "waiting-children":
-                yield from (pack("SADD", b"%s%d:dependencies" % (base, job), "1") for job in jobs)
+                child = b"%s%d" % (base, _FAR)  # a delayed job
+                for job in jobs:
+                    yield pack("SADD", b"%s%d:dependencies" % (base, job), child)
         yield _event(base, 1, b"added")
 
     def _ready(self, base: bytes, number: int) -> Iterator[bytes]:
