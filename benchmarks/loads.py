@@ -34,6 +34,7 @@ from benchmarks.table import Line, Note, progress
 _SETTING_POLLS: Final = 14
 """Polls after which the settings of all queues have been read."""
 _WORKERS: Final = 200
+_VISITORS: Final = 10
 _TARGET_QUEUES: Final = 10_000
 _COMMANDS: Final = 5
 """Commands that a line names, those that cost Redis most."""
@@ -125,6 +126,12 @@ class _Bench:
                     result = self._measure(bench, before)
                     ping = ping_p99_ms(self._port, self._interval, bench.interval)
                 found += _lines(load, result, exporter.resident_mb, ping, targets=targets)
+                if load is BLOCKED:
+                    slowest = statistics.median(
+                        exporter.slowest_healthy_ms(_VISITORS) for _ in range(self._rounds)
+                    )
+                    name = f"- slowest /-/healthy, {_VISITORS} times /health/queues at once"
+                    found.append(Line(name, slowest, "ms", 100 if targets else None))
         found.append(Note(f"- {keys:,} keys at rest, {self._redis.dbsize():,} at the end"))
         jobs.close()
         return found

@@ -10,8 +10,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,14 +72,29 @@ class CommandedExporter(Commanded):
             f"poll:\n  interval_seconds: {interval}\n  stale_after_seconds: 3600\n"
         )
         listen = free_address()
-        self._address = f"http://{listen}/metrics"
+        self._address = f"http://{listen}"
         super().__init__([sys.executable, "-m", "benchmarks.instrumented", str(config), listen])
 
     def scrape(self) -> bytes:
         """The page as Prometheus requests it, compressed."""
-        with urllib.request.urlopen(scrape_request(self._address)) as response:
-            body: bytes = response.read()
-        return body
+        return _read(scrape_request(f"{self._address}/metrics"))
+
+    def slowest_healthy_ms(self, requests: int) -> float:
+        """The slowest `/-/healthy`, while that many requests at once ask for all queues."""
+        with ThreadPoolExecutor(requests) as pool:
+            running = [
+                pool.submit(_read, urllib.request.Request(f"{self._address}/health/queues"))
+                for _ in range(requests)
+            ]
+            slowest = 0.0
+            while not all(each.done() for each in running):
+                start = time.perf_counter()
+                _read(urllib.request.Request(f"{self._address}/-/healthy"))
+                slowest = max(slowest, time.perf_counter() - start)
+                time.sleep(0.01)
+        for each in running:
+            each.result()
+        return slowest * 1000
 
 
 @contextlib.contextmanager
@@ -110,6 +127,12 @@ def scrape_request(address: str) -> urllib.request.Request:
     """The request that Prometheus sends."""
     accept = {"Accept": "application/openmetrics-text", "Accept-Encoding": "gzip"}
     return urllib.request.Request(address, headers=accept)
+
+
+def _read(request: urllib.request.Request) -> bytes:
+    with urllib.request.urlopen(request) as response:
+        body: bytes = response.read()
+    return body
 
 
 def free_address() -> str:
