@@ -165,8 +165,8 @@ def test_only_columns_that_changed_are_encoded(
     writer, started = PageWriter(), time.monotonic()
 
     def pages(**columns: Callable[[int], float | None]) -> tuple[int, int]:
-        """The columns that the second of two pages encodes, and how many queues it shows as blocked,
-        given the values of each poll."""
+        """The columns that the second of two pages encodes, given the values of each poll, and how
+        many queues it shows as blocked."""
         nonlocal encoded
         for poll in range(2):
             encoded = 0
