@@ -126,6 +126,9 @@ class _Bench:
                     result = self._measure(bench, before)
                     ping = ping_p99_ms(self._port, self._interval, bench.interval)
                 found += _lines(load, result, exporter.resident_mb, ping, targets=targets)
+                if load is MOVING:
+                    lag = exporter.value("bullmq_exporter_events_lag_seconds")
+                    found.append(Line("- how old the oldest unread event is", lag, "s", None))
                 if load is BLOCKED:
                     slowest = statistics.median(
                         exporter.slowest_healthy_ms(_VISITORS) for _ in range(self._rounds)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -78,6 +80,12 @@ class CommandedExporter(Commanded):
     def scrape(self) -> bytes:
         """The page as Prometheus requests it, compressed."""
         return _read(scrape_request(f"{self._address}/metrics"))
+
+    def value(self, name: str) -> float:
+        """The value of a family with one sample, in a page that was just scraped."""
+        page = gzip.decompress(self.scrape()).decode()
+        found = re.search(rf"^{name}{{.*}} (\S+)$", page, re.MULTILINE)
+        return float("nan") if found is None else float(found[1])
 
     def slowest_healthy_ms(self, requests: int) -> float:
         """The slowest `/-/healthy`, while that many requests at once ask for all queues."""
