@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -97,7 +98,9 @@ class CommandedExporter(Commanded):
             slowest = 0.0
             while not all(each.done() for each in running):
                 start = time.perf_counter()
-                _read(urllib.request.Request(f"{self._address}/-/healthy"))
+                # 503, because the poller waits for a command, is a reply as well
+                with contextlib.suppress(urllib.error.HTTPError):
+                    _read(urllib.request.Request(f"{self._address}/-/healthy"))
                 slowest = max(slowest, time.perf_counter() - start)
                 time.sleep(0.01)
         for each in running:
