@@ -42,8 +42,7 @@ class _Gate:
             self._at_gate.set()
             self._open.acquire()
             self._rendered.clear()
-            # as if the first, urgent pass of discovery were long ago: a pass runs in each interval
-            poller._pacer._next_pass = 0.0  # noqa: SLF001
+            _end_pause(poller)
             poll(poller)
 
         def hurried_discover(poller: Poller, until: float) -> None:
@@ -71,6 +70,16 @@ class _Gate:
         self._open.release()
         self._at_gate.wait()
         self._rendered.wait()
+
+
+def _end_pause(poller: Poller) -> None:
+    """Start a pass now if passes follow one another without end, as they do with many keys.
+
+    The first one was urgent, and the pause that makes up for it takes longer than the benchmark.
+    """
+    pacer = poller._pacer  # noqa: SLF001
+    if pacer._next_pass - pacer._pass_start > pacer._interval:  # noqa: SLF001
+        pacer._next_pass = 0.0  # noqa: SLF001
 
 
 def main() -> None:

@@ -68,8 +68,6 @@ class CommandedExporter(Commanded):
         config.write_text(
             f"connections:\n  default:\n    url: redis://127.0.0.1:{port}/0\n"
             "sync:\n  enabled: false\n"
-            # a large database is scanned all the time, within the share of Redis' time
-            f"queues:\n  discovery_interval_seconds: {max(interval, 1)}\n"
             "log:\n  level: warning\n"
             # it stands still while others are measured
             f"poll:\n  interval_seconds: {interval}\n  stale_after_seconds: 3600\n"
