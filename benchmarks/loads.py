@@ -130,14 +130,18 @@ class _Bench:
                     lag = exporter.value("bullmq_exporter_events_lag_seconds")
                     found.append(Line("- how old the oldest unread event is", lag, "s", None))
                 if load is BLOCKED:
-                    slowest = statistics.median(
-                        exporter.slowest_healthy_ms(_VISITORS) for _ in range(self._rounds)
-                    )
-                    name = f"- slowest /-/healthy, {_VISITORS} times /health/queues at once"
-                    found.append(Line(name, slowest, "ms", 100 if targets else None))
+                    found += self._visited(exporter, targets=targets)
         found.append(Note(f"- {keys:,} keys at rest, {self._redis.dbsize():,} at the end"))
         jobs.close()
         return found
+
+    def _visited(self, exporter: CommandedExporter, *, targets: bool) -> Iterator[Line | Note]:
+        visits = [exporter.slowest_healthy_ms(_VISITORS) for _ in range(self._rounds)]
+        slowest, failed = statistics.median(ms for ms, _ in visits), sum(no for _, no in visits)
+        name = f"- slowest /-/healthy, {_VISITORS} times /health/queues at once"
+        yield Line(name, slowest, "ms", 100 if targets else None)
+        if failed:
+            yield Note(f"- of {_VISITORS * self._rounds} requests for all queues, {failed} failed")
 
     def _measure(self, bench: _Measurement, before: Callable[[], None]) -> _Rounds:
         result = _Rounds()

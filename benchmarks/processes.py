@@ -86,8 +86,9 @@ class CommandedExporter(Commanded):
         found = re.search(rf"^{name}{{.*}} (\S+)$", page, re.MULTILINE)
         return float("nan") if found is None else float(found[1])
 
-    def slowest_healthy_ms(self, requests: int) -> float:
-        """The slowest `/-/healthy`, while that many requests at once ask for all queues."""
+    def slowest_healthy_ms(self, requests: int) -> tuple[float, int]:
+        """The slowest `/-/healthy`, while that many requests at once ask for all queues, and how
+        many of these failed."""
         with ThreadPoolExecutor(requests) as pool:
             running = [
                 pool.submit(_read, urllib.request.Request(f"{self._address}/health/queues"))
@@ -101,9 +102,8 @@ class CommandedExporter(Commanded):
                     _read(urllib.request.Request(f"{self._address}/-/healthy"))
                 slowest = max(slowest, time.perf_counter() - start)
                 time.sleep(0.01)
-        for each in running:
-            each.result()
-        return slowest * 1000
+        failed = sum(isinstance(each.exception(), OSError) for each in running)
+        return slowest * 1000, failed
 
 
 @contextlib.contextmanager
