@@ -19,7 +19,7 @@ from exporter.state.snapshots import EventFacts, QueueEvents
 from exporter.views.moment import Moment
 
 _LOAD: Final = (ACTIVE, DELAYED_OVERDUE_JOBS, CONCURRENCY_LIMIT, PAUSED, RATE_LIMITED)
-"""The columns on which a queue's `Load` rests, besides those that a few others are read from."""
+"""Columns whose values are part of a queue's `Load`, or say why more workers do not help."""
 _NO_HELP: Final = frozenset(Reason) - {Reason.NO_WORKERS}
 
 
@@ -106,6 +106,7 @@ class OutlookCache:
         for row, queue in enumerate(self._queues):
             ring = histories.ring(name, queue)
             if ring is None:
+                rings[row] = (None, None)
                 trends.append(_idle_trend(moment, name, queue))
                 continue
             late = _seconds_too_old(moment, name, ring)
