@@ -7,6 +7,7 @@ never waits for that, polls do not either, and many visitors cost as much as one
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import Any, Final, TypeVar
@@ -64,16 +65,21 @@ class Background:
         `key` identifies the response among all others.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self.make, key, make)
+        return await loop.run_in_executor(self._pool, self.make, key, make, time.monotonic())
 
     async def run(self, function: Callable[..., Made], *arguments: object) -> Made:
         """What the function returns, called without blocking the event loop."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, function, *arguments)
 
-    def make(self, key: Hashable, make: Callable[[Known], Made]) -> Made:
-        """As `response`, in this thread. Not thread-safe."""
-        known = self._newest()
+    def make(
+        self, key: Hashable, make: Callable[[Known], Made], asked: float | None = None
+    ) -> Made:
+        """As `response`, in this thread. Not thread-safe.
+
+        `asked` is the monotonic time of the request, which may have waited for others.
+        """
+        known = self._newest(time.monotonic() if asked is None else asked)
         if key not in known.made:
             if len(known.made) >= _MAX_KEPT:
                 known.made.clear()
@@ -81,9 +87,15 @@ class Background:
         found: Made = known.made[key]
         return found
 
-    def _newest(self) -> Known:
-        """The last moment while it is young and nothing new was published; else a new one."""
-        last, moment = self._last, moment_of(self._store, self._current())
+    def _newest(self, asked: float) -> Known:
+        """The last moment while it is young and nothing new was published; else a new one.
+
+        Requests that came before that moment share it, however long the responses to others took.
+        """
+        last = self._last
+        if last is not None and asked < last.moment.now:
+            return last
+        moment = moment_of(self._store, self._current())
         if (
             last is not None
             and moment.now - last.moment.now < _CACHE_SECONDS
