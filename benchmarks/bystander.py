@@ -24,13 +24,13 @@ def bystander_lines(port: int, seconds: float, rounds: int) -> list[Line]:
     commands of the floor as well.
     """
     exporter = Exporter(port)
-    idle = _p99_ms(port, seconds)
+    idle = ping_p99_ms(port, seconds)
 
     def poll() -> None:
         exporter.poller.poll()
         time.sleep(0.2)
 
-    busy = _p99_ms(port, seconds, poll)
+    busy = ping_p99_ms(port, seconds, poll)
     read = floor.reading(port)
     poll_ms, floor_ms = [], []
     for _ in range(rounds):
@@ -49,7 +49,7 @@ def bystander_lines(port: int, seconds: float, rounds: int) -> list[Line]:
     ]
 
 
-def _p99_ms(port: int, seconds: float, work: Callable[[], object] | None = None) -> float:
+def ping_p99_ms(port: int, seconds: float, work: Callable[[], object] | None = None) -> float:
     """The p99 in ms of PINGs that another process sends every millisecond during `work`."""
     receiver, sender = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(

@@ -11,7 +11,7 @@ import redis
 
 SCORED = ("delayed", "prioritized", "waiting-children", "completed", "failed")
 
-_PRIORITY_BAND = 1 << 32
+PRIORITY_BAND = 1 << 32
 _MINUTE_MS = 60_000
 _WHOLE_JOBS = 4
 """Jobs at the old end of a list that have a hash, and a lock if they are active."""
@@ -154,7 +154,7 @@ def _job(added: int, started: int) -> dict[Any, Any]:
 def _scores(now: int, due: int, priorities: int) -> dict[str, Callable[[int], int]]:
     return {
         "delayed": lambda job: (due + job) << 12,
-        "prioritized": lambda job: (1 + job % priorities) * _PRIORITY_BAND + job,
+        "prioritized": lambda job: (1 + job % priorities) * PRIORITY_BAND + job,
         "waiting-children": lambda job: now + job,
         "completed": lambda job: now + job,
         "failed": lambda job: now + job,

@@ -13,7 +13,7 @@ from benchmarks.table import Line
 
 
 def poll_lines(port: int, queues: int, rounds: int) -> list[Line]:
-    """Measure the CPU of client and Redis, at rest and after every queue has changed."""
+    """Measure the CPU of client and Redis while nothing changes; `loads` measures the process."""
     exporter = Exporter(port)
     read_counts = floor.redis_py(port)
 
@@ -26,10 +26,9 @@ def poll_lines(port: int, queues: int, rounds: int) -> list[Line]:
         "redis-py": redis_py,
         "counts": exporter.counts(),
         "poll": exporter.poller.poll,
-        "changed": exporter.poller.poll,
     }
-    costs = interleaved(port, actions, rounds, {"changed": lambda: data.move(port, queues)})
-    base, counts, poll, changed = (costs[name] for name in ("floor", "counts", "poll", "changed"))
+    costs = interleaved(port, actions, rounds)
+    base, counts, poll = (costs[name] for name in ("floor", "counts", "poll"))
     pipeline_ms = costs["redis-py"].client_ms
     return [
         Line("counts: client CPU", counts.client_ms, "ms", 3, base.client_ms),
@@ -44,9 +43,6 @@ def poll_lines(port: int, queues: int, rounds: int) -> list[Line]:
             1,
             pipeline_ms,
         ),
-        Line("every queue changed: client CPU", changed.client_ms, "ms", None, base.client_ms),
-        Line("every queue changed: Redis CPU", changed.redis_ms, "ms", None, base.redis_ms),
-        Line("every queue changed: commands per queue", changed.commands / queues, "", None),
     ]
 
 

@@ -38,17 +38,24 @@ class Line:
         return self.compared >= self.target if self.at_least else self.compared <= self.target
 
 
-def show(lines: Sequence[Line]) -> None:
+@dataclass(frozen=True)
+class Note:
+    """A line of text in the table."""
+
+    text: str
+
+
+def show(lines: Sequence[Line | Note]) -> None:
     """Print the table."""
     print(f"{'':{NAME_WIDTH}}{'measured':>11} {'':3}{'floor':>9}{'ratio':>7}{'target':>9}")
     for line in lines:
-        print(_row(line))
-    targets = [line for line in lines if line.target is not None]
+        print(line.text if isinstance(line, Note) else _row(line))
+    targets = [each for each in lines if isinstance(each, Line) and each.target is not None]
     print(f"\n{sum(line.passed for line in targets)} of {len(targets)} targets met")
 
 
 def _row(line: Line) -> str:
-    floor = "" if line.floor is None else f"{line.floor:9,.2f}{line.compared:7.1f}"
+    floor = "" if line.floor is None else f"{line.floor:9,.2f}{_ratio(line.compared)}"
     worst = "" if line.worst is None else f"  worst {line.worst:,.2f}"
     return (
         f"{line.name:{NAME_WIDTH}}{line.value:11,.2f} {line.unit:3}{floor:16}"
@@ -56,11 +63,15 @@ def _row(line: Line) -> str:
     ).rstrip()
 
 
+def _ratio(value: float) -> str:
+    return f"{value:7.1f}" if value >= 1 else f"{value:7.2f}"
+
+
 def _verdict(line: Line) -> str:
     if line.target is None:
         return f"{'':15}"
     sign = ">=" if line.at_least else "<="
-    return f"{sign:>4} {line.target:<6g}{'pass' if line.passed else 'MISS'}"
+    return f"{sign:>4} {line.target:<6.3g}{'pass' if line.passed else 'MISS'}"
 
 
 def progress(text: str) -> None:

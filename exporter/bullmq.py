@@ -237,14 +237,16 @@ def ready_since_ms(
     values: Sequence[object],
     waiting_ms: float | None = None,
     *,
+    skew: float | None = None,
     put_back: bool = False,
 ) -> float | None:
     """Since when a waiting job is ready, in Unix ms; None if unknown.
 
     `values` is the reply to HMGET of `JOB_TIMES`. `waiting_ms` is the time of the job's last
-    `waiting` event, if it is known; `put_back`, whether the job had finished before. For a job that
-    was tried, the event has the exact time, unless the job was added or started since. It also has
-    it for a job without a delay whose producer's clock differs from the server's.
+    `waiting` event, if it is known; `skew`, that of its producer as `clock_skew_ms` returns it;
+    `put_back`, whether the job had finished before. For a job that was tried, the event has the
+    exact time, unless the job was added or started since. It also has it for a job without a delay
+    whose producer's clock differs from the server's.
 
     Otherwise the time is the end of the job's delay or, if it is retried, that of the back-off
     after the start of its last attempt, whichever is later. The ID of a scheduler's iteration
@@ -252,15 +254,16 @@ def ready_since_ms(
     lost the times of its attempts, so its time is unknown.
     """
     created, processed = time_ms(values[0]), time_ms(values[1])
-    attempts = max((time_ms(value) or 0 for value in values[3:5]), default=0)
+    # a job that was never tried has none of these, and most waiting jobs never were
+    attempts = max([time_ms(value) or 0 for value in values[3:5]]) if any(values[3:5]) else 0
     tried = put_back or attempts >= 1 or processed is not None
     if tried and waiting_ms is not None and waiting_ms >= max(created or 0, processed or 0):
         return waiting_ms
-    started = [each for value in (values[1], *values[5:]) if (each := time_ms(value)) is not None]
+    started = [processed] if processed is not None else []
+    started += [each for value in values[5:] if (each := time_ms(value)) is not None]
     if attempts >= 1 and not started:
         return None
-    latest = max(started, default=0) + (_backoff_of(values[2], attempts) if started else 0)
-    skew = clock_skew_ms(job_id, values, waiting_ms)
+    latest = max(started) + _backoff_of(values[2], attempts) if started else 0
     if waiting_ms is not None and skew is not None and not tried and skew:
         return waiting_ms
     if job_id.startswith(b"repeat:") and (due := time_ms(job_id.rpartition(b":")[2])):
@@ -298,7 +301,8 @@ def time_ms(value: object) -> float | None:
 
 def _delay_of(options: object) -> float:
     """The delay in a job's options, in ms; 0 if it has none."""
-    return _milliseconds(_options(options, b'"delay":').get("delay"))
+    found = _options(options, b'"delay":')
+    return _milliseconds(found.get("delay")) if found else 0.0
 
 
 def _backoff_of(options: object, attempts: float) -> float:

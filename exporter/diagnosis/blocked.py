@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from itertools import compress
 from typing import Final
 
 from exporter.bullmq import Queue
@@ -61,6 +62,14 @@ class Database:
     """Why Redis refuses writes, in its own words; empty if it does not, as far as is known."""
 
     @cached_property
+    def worker_counts(self) -> Sequence[WorkerCount | None]:
+        """The workers of each queue of the table, according to CLIENT LIST; None if unknown."""
+        queues = self.table.queues
+        if self.workers is None:
+            return [None] * len(queues)
+        return list(map(self.workers.of, queues))
+
+    @cached_property
     def queues_with_workers(self) -> Mapping[str, Sequence[tuple[str, str]]]:
         """Prefix and name of the queues with workers, watched or not, by `alike` of their name."""
         found: dict[str, list[tuple[str, str]]] = defaultdict(list)
@@ -85,13 +94,26 @@ class Isolation:
     """The connection that reaches the workers."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Diagnosis:
     """Blocked queues and isolations of all databases."""
 
-    blocked: Mapping[tuple[str, Queue], Reason]
-    """By connection and queue."""
+    databases: Sequence[Database] = ()
+    reasons: Mapping[str, Sequence[Reason | None]] = field(default_factory=dict)
+    """Of each row of a database's table, by the database's connection; None if not blocked."""
     isolations: tuple[Isolation, ...] = ()
+
+    @cached_property
+    def blocked(self) -> Mapping[tuple[str, Queue], Reason]:
+        """The reasons of the blocked queues, by connection and queue."""
+        return {
+            (database.connection, queue): reason
+            for database in self.databases
+            for queue, reason in zip(
+                database.table.queues, self.reasons[database.connection], strict=True
+            )
+            if reason is not None
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,17 +190,15 @@ def diagnose(databases: Sequence[Database], now: float, blocked_after: float) ->
     or because the exporter has watched it that long. Most reasons also need that nothing moved
     while it was watched.
     """
-    blocked: dict[tuple[str, Queue], Reason] = {}
-    isolations: list[Isolation] = []
     worker_only = _worker_only_queues(databases, now, blocked_after)
+    reasons: dict[str, Sequence[Reason | None]] = {}
+    isolations: list[Isolation] = []
     for database in databases:
-        for row in _late_queues(database, now, blocked_after):
-            isolated = _isolations(database, row, worker_only)
-            isolations += isolated
-            reason = _reason(database, row, isolated=bool(isolated))
-            if reason is not None:
-                blocked[(database.connection, row.queue)] = reason
-    return Diagnosis(blocked, tuple(isolations))
+        found = _reasons(database, now, blocked_after)
+        if worker_only:
+            isolations += _isolate(database, found, worker_only, now, blocked_after)
+        reasons[database.connection] = found
+    return Diagnosis(databases, reasons, tuple(isolations))
 
 
 def reason_of(
@@ -194,6 +214,43 @@ def reason_of(
     if row.has_workers is False:  # else it has no isolation
         worker_only = _worker_only_queues(databases, now, blocked_after)
     return _reason(database, row, isolated=bool(_isolations(database, row, worker_only)))
+
+
+def _reasons(database: Database, now: float, blocked_after: float) -> list[Reason | None]:
+    """The reason of each row without regard to isolation, None where it is not blocked.
+
+    Rows of which `_signs` are the same have the same reason, and most of ten thousand blocked
+    queues are alike. So a few of them are looked at, as `reason_of` looks at one.
+    """
+    late = _late_rows(database.table, now, blocked_after)
+    found: list[Reason | None] = [None] * len(late)
+    if not any(late):
+        return found
+    known: dict[tuple[object, ...], Reason | None] = {}
+    for row, signs in compress(enumerate(_signs(database, now, blocked_after)), late):
+        if signs not in known:
+            facts = queue_facts(database, row, now, blocked_after)
+            known[signs] = _reason(database, facts, isolated=False) if facts.ready else None
+        found[row] = known[signs]
+    return found
+
+
+def _isolate(
+    database: Database,
+    reasons: list[Reason | None],
+    worker_only: Mapping[_Name, list[str]],
+    now: float,
+    blocked_after: float,
+) -> Iterator[Isolation]:
+    """The isolations of the database's queues; each is a reason."""
+    late = _late_rows(database.table, now, blocked_after)
+    for row, queue in compress(enumerate(database.table.queues), late):
+        if (queue.prefix, queue.name) not in worker_only:
+            continue
+        facts = queue_facts(database, row, now, blocked_after)
+        if facts.ready and (found := _isolations(database, facts, worker_only)):
+            reasons[row] = _reason(database, facts, isolated=True)
+            yield from found
 
 
 def _reason(database: Database, row: QueueFacts, *, isolated: bool) -> Reason | None:
@@ -247,16 +304,73 @@ def _all_busy(row: QueueFacts) -> bool:
 # --- facts of one queue --------------------------------------------------------------------------
 
 
-def _late_queues(database: Database, now: float, blocked_after: float) -> Iterator[QueueFacts]:
-    """Queues of which a job has been ready for `blocked_after` seconds."""
+def _late_rows(table: QueueTable, now: float, blocked_after: float) -> list[bool]:
+    """Of which queues a job has been ready for `blocked_after` seconds."""
+    since, ages = table.column(READY_SINCE), table.column(OLDEST_WAITING)
+    return [
+        _is_late(ready_since, age, now, blocked_after)
+        for ready_since, age in zip(since, ages, strict=True)
+    ]
+
+
+def _signs(database: Database, now: float, blocked_after: float) -> Iterator[tuple[object, ...]]:
+    """For each row, all of its facts on which `_reason` and `known_workers` depend.
+
+    Each is reduced to the few values that make a difference, so that few rows differ.
+    """
     table = database.table
-    times = zip(table.column(READY_SINCE), table.column(OLDEST_WAITING), strict=True)
-    for index, (ready_since, age) in enumerate(times):
-        if not _is_late(ready_since, age, now, blocked_after):
-            continue
-        row = queue_facts(database, index, now, blocked_after)
-        if row.ready:
-            yield row
+    active = table.column(ACTIVE)
+    return zip(
+        map(bool, active),
+        _are_ready(table),
+        _movement(table, now, blocked_after),
+        [_is_past(since, now, blocked_after) for since in table.column(LEFT_IN_PAUSED_SINCE)],
+        table.column(PAUSED),
+        table.column(RATE_LIMITED),
+        map(bool, table.column(RATE_LIMIT_REMAINING)),
+        [version is not None for version in table.column(LIBRARY_VERSION)],
+        _limit_reached(table.column(CONCURRENCY_LIMIT), active),
+        table.column(WORKER_ALIVE),
+        table.column(ACTIVE_LOCKED),
+        [count and (count.total > 0, count.idle > 0) for count in database.worker_counts],
+        strict=True,
+    )
+
+
+def _are_ready(table: QueueTable) -> Sequence[bool]:
+    """For each row, whether there are ready jobs."""
+    pairs = zip(table.column(WAITING), table.column(PRIORITIZED), strict=True)
+    return [bool(waiting or prioritized) for waiting, prioritized in pairs]
+
+
+def _movement(table: QueueTable, now: float, blocked_after: float) -> Iterator[tuple[bool, bool]]:
+    """For each row, `QueueFacts.watched` and `QueueFacts.moves`."""
+    pairs = zip(table.column(READY_SINCE), table.column(STILL_SINCE), strict=True)
+    return (
+        (_is_past(still, now, blocked_after), _moves(ready, still, now, blocked_after))
+        for ready, still in pairs
+    )
+
+
+def _limit_reached(limits: Sequence[int | None], active: Sequence[int | None]) -> Sequence[bool]:
+    return [
+        limit is not None and (number or 0) >= limit
+        for limit, number in zip(limits, active, strict=True)
+    ]
+
+
+def _is_past(since: float | None, now: float, seconds: float) -> bool:
+    """Whether a known time is at least this many seconds ago."""
+    return since is not None and now - since >= seconds
+
+
+def _moves(
+    ready_since: float | None, still_since: float | None, now: float, blocked_after: float
+) -> bool:
+    """Whether a ready job was seen to be taken within the last `blocked_after` seconds."""
+    return (
+        still_since is not None and now - still_since < blocked_after and still_since != ready_since
+    )
 
 
 def _is_late(
@@ -272,8 +386,6 @@ def queue_facts(database: Database, index: int, now: float, blocked_after: float
     queue = table.queues[index]
     active = table.value(ACTIVE, index)
     ready_since, still_since = table.value(READY_SINCE, index), table.value(STILL_SINCE, index)
-    still = None if still_since is None else now - still_since
-    left_since = table.value(LEFT_IN_PAUSED_SINCE, index)
     ready = (table.value(WAITING, index) or 0) + (table.value(PRIORITIZED, index) or 0)
     later = (table.value(DELAYED, index) or 0) + (table.value(WAITING_CHILDREN, index) or 0)
     return QueueFacts(
@@ -282,7 +394,7 @@ def queue_facts(database: Database, index: int, now: float, blocked_after: float
         pending=ready + later + (active or 0),
         active=active,
         paused=table.flag(PAUSED, index),
-        left_in_paused=left_since is not None and now - left_since >= blocked_after,
+        left_in_paused=_is_past(table.value(LEFT_IN_PAUSED_SINCE, index), now, blocked_after),
         rate_limited=table.flag(RATE_LIMITED, index),
         rate_window_open=bool(table.value(RATE_LIMIT_REMAINING, index)),
         settings_known=table.value(LIBRARY_VERSION, index) is not None,
@@ -292,34 +404,26 @@ def queue_facts(database: Database, index: int, now: float, blocked_after: float
         unnamed=database.workers.unnamed if database.workers is not None else 0,
         worker_alive=table.flag(WORKER_ALIVE, index),
         active_locked=table.flag(ACTIVE_LOCKED, index),
-        moves=still is not None and still < blocked_after and still_since != ready_since,
-        watched=still is not None and still >= blocked_after,
+        moves=_moves(ready_since, still_since, now, blocked_after),
+        watched=_is_past(still_since, now, blocked_after),
     )
 
 
 def known_workers(database: Database, now: float, blocked_after: float) -> list[int | None]:
     """The number of workers of each queue, as `QueueFacts.known_workers`."""
-    table, workers = database.table, database.workers
-    if workers is None:
-        return [None] * len(table.queues)
-    totals: list[int | None] = [workers.of(queue).total for queue in table.queues]
-    signs = zip(
-        totals,
-        table.column(READY_SINCE),
-        table.column(STILL_SINCE),
-        table.column(ACTIVE),
-        table.column(WORKER_ALIVE),
-        table.column(ACTIVE_LOCKED),
-        strict=True,
-    )
-    for index, (total, ready_since, still_since, active, alive, locked) in enumerate(signs):
-        if total or not (ready_since is not None or active):
-            continue
-        # fast path for many queues without a worker: every sign was read, and there is none
-        if alive == 0 and not locked and still_since == ready_since and not workers.unnamed:
-            continue
-        row = queue_facts(database, index, now, blocked_after)
-        totals[index] = None if row.known_workers is None else row.known_workers.total
+    totals = [None if count is None else count.total for count in database.worker_counts]
+    if database.workers is None:
+        return totals
+    # a total of zero is known where nothing needs a worker, and unknown by the same signs elsewhere
+    known: dict[tuple[object, ...], int | None] = {}
+    signs = _signs(database, now, blocked_after)
+    rows = zip(totals, _are_ready(database.table), database.table.column(ACTIVE), strict=True)
+    needy = [not total and (ready or active) for total, ready, active in rows]
+    for row, seen in compress(enumerate(signs), needy):
+        if seen not in known:
+            workers = queue_facts(database, row, now, blocked_after).known_workers
+            known[seen] = None if workers is None else workers.total
+        totals[row] = known[seen]
     return totals
 
 
@@ -331,8 +435,13 @@ _Name = tuple[str, str]
 def _worker_only_queues(
     databases: Sequence[Database], now: float, blocked_after: float
 ) -> dict[_Name, list[str]]:
-    """Queues with workers to which no job was ever added, with the connections that see them."""
+    """Queues with workers to which no job was ever added, with the connections that see them.
+
+    Of interest only beside other databases.
+    """
     connections: dict[_Name, list[str]] = {}
+    if len(databases) < 2:
+        return connections
     for database in databases:
         for index, has_id in enumerate(database.table.column(HAS_ID)):
             if has_id != 0:

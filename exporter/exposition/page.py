@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from itertools import chain
 
 from exporter.bullmq import Queue
-from exporter.exposition.blocked import diagnosis_samples
 from exporter.exposition.chunks import Chunk, join_gzip
 from exporter.exposition.events import EventWriter
 from exporter.exposition.formats import Format
-from exporter.exposition.per_connection import connection_families, exporter_families
+from exporter.exposition.per_connection import (
+    connection_families,
+    exporter_families,
+    isolation_families,
+)
 from exporter.exposition.process import process_families
 from exporter.exposition.protobuf import family_header, varint
 from exporter.exposition.queues import QueueWriter
@@ -23,7 +26,7 @@ from exporter.metrics import CATALOGUE, Family
 from exporter.state.snapshots import Discovered, EventFacts
 from exporter.state.workers import WorkerFacts
 from exporter.views.moment import Moment
-from exporter.views.scaling import TrendCache, outlooks
+from exporter.views.scaling import OutlookCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ class PageWriter:
         self._writers: dict[str, QueueWriter] = {}
         self._events: dict[str, EventWriter] = {}
         self._slos: dict[str, SloWriter] = {}
-        self._trends: dict[str, TrendCache] = {}
+        self._outlooks: dict[str, OutlookCache] = {}
 
     def write(self, moment: Moment, failures: int = 0) -> Page:
         """The page of that moment; `failures` is how many pages could not be rendered so far."""
@@ -107,7 +110,7 @@ class PageWriter:
         found: Iterator[tuple[Family, Samples | None]] = chain(
             exporter_families(failures),
             connection_families(moment),
-            diagnosis_samples(moment.diagnosis),
+            isolation_families(moment.diagnosis),
             self._queue_samples(moment, shown),
             self._event_samples(moment, shown),
         )
@@ -128,9 +131,11 @@ class PageWriter:
                 database = databases.get(name)
                 if database is not None:
                     workers = moment.worker_totals[name]
-                    trends = self._trends.setdefault(name, TrendCache())
-                    found = outlooks(moment, database, workers, trends)
-                    yield from writer.samples(shown[name], database.table, workers, found, settings)
+                    cache = self._outlooks.setdefault(name, OutlookCache())
+                    found = cache.outlooks(moment, database, workers)
+                    known = writer.samples(shown[name], database.table, workers, found, settings)
+                    yield from known
+                    yield from writer.blocked(moment.diagnosis.reasons[name])
                 else:
                     facts = moment.facts(snapshot, WorkerFacts)
                     totals = [facts.of(queue).total if facts else None for queue in shown[name]]

@@ -9,6 +9,7 @@ from typing import Final
 
 from exporter import __version__, metrics
 from exporter.connection import ErrorClass
+from exporter.diagnosis import Diagnosis
 from exporter.exposition.samples import Samples, Single, SingleHistogram
 from exporter.metrics import Family
 from exporter.state.queue_table import QueueTable
@@ -48,6 +49,13 @@ def connection_families(moment: Moment) -> Iterator[FamilySamples]:
             yield _sample(metrics.CONNECTION_WRITES_REFUSED, (database.connection,), refused)
     if moment.config.queues.first_shard and moment.sync is not None:
         yield from _sync(moment.sync)
+
+
+def isolation_families(diagnosis: Diagnosis) -> Iterator[FamilySamples]:
+    """A sample for each isolation; none if there is none."""
+    for each in diagnosis.isolations:
+        values = (each.prefix, each.queue, each.producer, each.worker)
+        yield _sample(metrics.WORKER_ISOLATION, values, 1)
 
 
 def _sample(

@@ -14,7 +14,7 @@ from exporter import metrics
 from exporter.bullmq import Queue
 from exporter.collectors.queues.subjects.settings import LIBRARY_VERSION
 from exporter.config.models import NO_TARGET, Queues
-from exporter.diagnosis import Outlook
+from exporter.diagnosis import Outlook, Reason
 from exporter.exposition import protobuf
 from exporter.exposition.formats import Format
 from exporter.exposition.rows import Rows
@@ -55,6 +55,15 @@ class _QueueLayout:
         self.workers = SampleColumn(metrics.QUEUE_WORKERS, rows)
         self.drain = SampleColumn(metrics.QUEUE_DRAIN, rows)
         self.needed = SampleColumn(metrics.QUEUE_WORKERS_NEEDED, rows)
+        self.outlooks: Sequence[Outlook] = ()
+        self.outlook_samples: list[tuple[Family, Samples | None]] = []
+        """The samples of `outlooks`."""
+        self.blocked = [
+            (reason, SampleColumn(metrics.QUEUE_BLOCKED, rows, (reason,))) for reason in Reason
+        ]
+        self.reasons: Sequence[Reason | None] = ()
+        """What `blocked_samples` shows."""
+        self.blocked_samples: list[Samples | None] = []
         self.targets = [
             (family, attrgetter(setting), SampleColumn(family, rows))
             for family, setting in _TARGETS
@@ -92,13 +101,9 @@ class QueueWriter:
         layout = self._layout
         yield metrics.QUEUE_WORKERS, layout.workers.samples(workers)
         if outlooks:
-            drain = [
-                None if each.drain_seconds is None else round(each.drain_seconds, 1)
-                for each in outlooks
-            ]
-            yield metrics.QUEUE_DRAIN, layout.drain.samples(drain)
-            needed = [each.workers_needed for each in outlooks]
-            yield metrics.QUEUE_WORKERS_NEEDED, layout.needed.samples(needed)
+            if outlooks is not layout.outlooks:
+                layout.outlooks, layout.outlook_samples = outlooks, list(self._outlooks(outlooks))
+            yield from layout.outlook_samples
         if settings is not layout.settings:
             layout.settings, layout.target_samples = settings, list(self._targets(settings))
         yield from layout.target_samples
@@ -108,6 +113,29 @@ class QueueWriter:
             yield family, sample_column.samples(table.column(column))
         if queues:
             yield metrics.QUEUE_INFO, self._info(table.column(LIBRARY_VERSION))
+
+    def blocked(self, reasons: Sequence[Reason | None]) -> Iterator[tuple[Family, Samples | None]]:
+        """The samples of the blocked queues, given the reason of each queue of the last table."""
+        layout = self._layout
+        if reasons != layout.reasons:
+            found = set(reasons)
+            layout.reasons = reasons
+            layout.blocked_samples = [
+                column.samples([1 if each is reason else None for each in reasons])
+                for reason, column in layout.blocked
+                if reason in found
+            ]
+        for samples in layout.blocked_samples:
+            yield metrics.QUEUE_BLOCKED, samples
+
+    def _outlooks(self, outlooks: Sequence[Outlook]) -> Iterator[tuple[Family, Samples | None]]:
+        drain = [
+            None if each.drain_seconds is None else round(each.drain_seconds, 1)
+            for each in outlooks
+        ]
+        yield metrics.QUEUE_DRAIN, self._layout.drain.samples(drain)
+        needed = [each.workers_needed for each in outlooks]
+        yield metrics.QUEUE_WORKERS_NEEDED, self._layout.needed.samples(needed)
 
     def _targets(self, settings: Queues) -> Iterator[tuple[Family, Samples | None]]:
         layout = self._layout

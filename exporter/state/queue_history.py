@@ -190,6 +190,11 @@ class QueueHistories:
         known = self._connections.get(connection)
         return None if known is None else known.rings.get(queue)
 
+    def recorded_at(self, connection: str) -> float | None:
+        """Monotonic time of a connection's newest points; None if nothing is known of it."""
+        known = self._connections.get(connection)
+        return None if known is None else known.recorded_at
+
     def age_seconds(self, connection: str, ring: Ring, now: float) -> float:
         """The age of the newest point of a connection's queue at monotonic time `now`."""
         known = self._connections.get(connection)

@@ -14,7 +14,7 @@ from exporter.state.queue_history import Point
 from exporter.views.find_queue import QueueKey
 from exporter.views.moment import Moment
 from exporter.views.overview import QueueView, last_read
-from exporter.views.scaling import TrendCache, outlooks
+from exporter.views.scaling import OutlookCache
 from exporter.views.sorting import in_order
 from exporter.web.background import Known
 
@@ -73,14 +73,14 @@ class Look:
         return [point[_READY] for point in history.points], history.step_seconds
 
 
-def look_at(moment: Moment, trends: dict[str, TrendCache]) -> Look:
-    """Everything that the screen needs of a moment; `trends` are those of each connection."""
+def look_at(moment: Moment, caches: dict[str, OutlookCache]) -> Look:
+    """Everything that the screen needs of a moment; `caches` has one for each connection."""
     known, rows = Known(moment), {}
     seen, views = last_read(moment), iter(known.overview.queues)
     for database in moment.databases:
         workers = moment.worker_totals[database.connection]
-        cache = trends.setdefault(database.connection, TrendCache())
-        found = outlooks(moment, database, workers, cache)
+        cache = caches.setdefault(database.connection, OutlookCache())
+        found = cache.outlooks(moment, database, workers)
         for queue, outlook in zip(database.table.queues, found, strict=True):
             row = Row(queue, next(views), outlook, seen.get(database.connection))
             rows[row.key] = row

@@ -27,7 +27,7 @@ from exporter.top.terminal import Terminal, opened
 from exporter.views.formatting import clock
 from exporter.views.moment import moment_of
 from exporter.views.recording import record_histories
-from exporter.views.scaling import TrendCache
+from exporter.views.scaling import OutlookCache
 
 _LOOK_SECONDS = 1.0
 """How often ages are computed again, if no poll ends."""
@@ -77,7 +77,7 @@ def _looking(
     looks: deque[Look] = deque(maxlen=1)
     failures: deque[Exception] = deque(maxlen=1)
     stopped = threading.Event()
-    trends: dict[str, TrendCache] = {}
+    caches: dict[str, OutlookCache] = {}
 
     def look() -> None:
         try:
@@ -88,7 +88,7 @@ def _looking(
                 moment = moment_of(store, config)
                 record_histories(moment)
                 if moment.snapshots:
-                    looks.append(look_at(moment, trends))
+                    looks.append(look_at(moment, caches))
                     wake()
                 stopped.wait(_REST * (time.monotonic() - started))
         except Exception as error:  # the main thread raises it

@@ -172,7 +172,7 @@ def last_known(moment: Moment) -> list[QueueView]:
     fresh = {database.connection for database in moment.databases}
     then = replace(moment, stale_after=inf)
     return [
-        _without_proofs(queue_view(then, database, row, Diagnosis({})))
+        _without_proofs(queue_view(then, database, row, Diagnosis()))
         for database in then.databases
         if database.connection not in fresh
         for row in range(len(database.table.queues))

@@ -17,12 +17,15 @@ from exporter.views.moment import Moment
 def record_histories(moment: Moment) -> None:
     """Add what is known now to the histories, where the next point is due."""
     histories, max_bytes = moment.stored.histories, moment.config.history.max_bytes
-    blocked: dict[str, dict[Queue, str]] = {each.connection: {} for each in moment.databases}
-    for (connection, queue), reason in moment.diagnosis.blocked.items():
-        blocked[connection][queue] = reason.value
     for database in moment.databases:
         snapshot, name = moment.known[database.connection], database.connection
-        histories.note_verdicts(name, snapshot.at, moment.time, blocked[name], max_bytes)
+        reasons = moment.diagnosis.reasons[name]
+        blocked = {
+            queue: reason.value
+            for queue, reason in zip(database.table.queues, reasons, strict=True)
+            if reason is not None
+        }
+        histories.note_verdicts(name, snapshot.at, moment.time, blocked, max_bytes)
         seconds = histories.due(name, snapshot.at)
         if seconds is not None and database.table.queues:  # none before the first discovery
             histories.record(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from math import inf
+from typing import Any, Final
 
 from exporter.bullmq import Queue
 from exporter.collectors.queues.subjects.active import ACTIVE
@@ -17,6 +18,8 @@ from exporter.state.queue_history import FIELDS, HOUR_SECONDS, Ring
 from exporter.state.snapshots import EventFacts, QueueEvents
 from exporter.views.moment import Moment
 
+_LOAD: Final = (ACTIVE, DELAYED_OVERDUE_JOBS, CONCURRENCY_LIMIT, PAUSED, RATE_LIMITED)
+"""Columns whose values are part of a queue's `Load`, or say why more workers do not help."""
 _NO_HELP: Final = frozenset(Reason) - {Reason.NO_WORKERS}
 
 
@@ -30,39 +33,103 @@ class Scaling:
     outlook: Outlook
 
 
-class TrendCache:
-    """The trends of a connection's queues, each computed once for each new point."""
+class OutlookCache:
+    """The outlooks of a connection's queues, each computed again only if what it rests on differs.
+
+    The last outlooks are the same object as long as none of them differs.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[Queue, tuple[Ring, Trend | None]] = {}
+        self._queues: Sequence[Queue] = ()
+        self._common: tuple[object, ...] = ()
+        self._keys: list[tuple[Any, ...]] = []
+        """For each queue, all that its outlook rests on, besides `_common`."""
+        self._outlooks: list[Outlook] = []
+        self._rings: list[tuple[Ring | None, Trend | None]] = []
+        """The points of each queue with their trend."""
+        self._trends: list[Trend | None] = []
+        self._trends_of: tuple[object, ...] = ()
+        self._trends_until = 0.0
+        """Monotonic time at which the points of a queue become too old."""
+        self._events: Mapping[Queue, QueueEvents] = {}
+        self._runs: list[tuple[QueueEvents | None, float | None]] = []
+        """The events of each queue with the mean run time of its jobs."""
 
-    def of(self, queue: Queue, ring: Ring) -> Trend | None:
-        """The trend of the queue with these points."""
-        cached = self._known.get(queue)
-        if cached is None or cached[0] is not ring:
-            cached = self._known[queue] = (ring, _trend(ring))
-        return cached[1]
+    def outlooks(
+        self, moment: Moment, database: Database, workers: Sequence[int | None]
+    ) -> Sequence[Outlook]:
+        """The outlook of each queue of the database's table, given its workers."""
+        table, target = database.table, moment.config.scaling.drain_seconds
+        if table.queues is not self._queues:
+            self._queues, self._common, self._trends_of, self._events = table.queues, (), (), {}
+            self._rings = [(None, None)] * len(table.queues)
+            self._runs = [(None, None)] * len(table.queues)
+        self._note_trends(moment, database)
+        self._note_runs(_events(moment, database))
+        common = (target, database.role, bool(database.writes_refused))
+        keys = list(
+            zip(
+                self._trends,
+                [mean for _, mean in self._runs],
+                workers,
+                moment.diagnosis.reasons[database.connection],
+                [count and count.idle for count in database.worker_counts],
+                table.ready,
+                *[table.column(column) for column in _LOAD],
+                [version is not None for version in table.column(LIBRARY_VERSION)],
+                strict=True,
+            )
+        )
+        if common != self._common:
+            self._common, self._keys, self._outlooks = common, [], []
+        if keys == self._keys:
+            return self._outlooks
+        known = zip(self._keys, self._outlooks, strict=True)
+        found: list[Outlook] = []
+        for row, key in enumerate(keys):
+            last, kept = next(known, (None, None))
+            if kept is None or key != last:
+                trend, run, count, reason, *_ = key
+                kept = outlook(_load(database, row, count, reason, run), trend, target)
+            found.append(kept)
+        self._keys, self._outlooks = keys, found
+        return found
 
-    def keep(self, queues: Sequence[Queue]) -> None:
-        """Forget all other queues."""
-        if len(self._known) > len(queues):
-            known = set(queues)
-            self._known = {q: found for q, found in self._known.items() if q in known}
+    def _note_trends(self, moment: Moment, database: Database) -> None:
+        """Bring the trends up to date; they change with new points, or when these are too old."""
+        histories, name = moment.stored.histories, database.connection
+        source = (histories.recorded_at(name), moment.stale_after)
+        if source == self._trends_of and moment.now <= self._trends_until:
+            return
+        left = inf
+        rings, trends = list(self._rings), []
+        for row, queue in enumerate(self._queues):
+            ring = histories.ring(name, queue)
+            if ring is None:
+                rings[row] = (None, None)
+                trends.append(_idle_trend(moment, name, queue))
+                continue
+            late = _seconds_too_old(moment, name, ring)
+            if late > 0:
+                trends.append(None)
+                continue
+            if rings[row][0] is not ring:
+                rings[row] = (ring, _trend(ring))
+            trends.append(rings[row][1])
+            left = min(left, -late)
+        self._rings, self._trends, self._trends_of = rings, trends, source
+        self._trends_until = moment.now + left
 
-
-def outlooks(
-    moment: Moment, database: Database, workers: Sequence[int | None], trends: TrendCache
-) -> list[Outlook]:
-    """The outlook of each queue of the database's table, given its workers."""
-    target = moment.config.scaling.drain_seconds
-    queues = database.table.queues
-    trends.keep(queues)
-    events, found = _events(moment, database), []
-    for row, (queue, count) in enumerate(zip(queues, workers, strict=True)):
-        trend = trend_now(moment, database, queue, trends)
-        reason = moment.diagnosis.blocked.get((database.connection, queue))
-        found.append(outlook(_load(database, row, count, reason, events), trend, target))
-    return found
+    def _note_runs(self, events: Mapping[Queue, QueueEvents]) -> None:
+        """Bring the mean run times up to date."""
+        if events is self._events:
+            return
+        found = map(events.get, self._queues)
+        self._events = events
+        self._runs = [
+            known if each is known[0] else (each, mean_run_seconds(each))
+            for each, known in zip(found, self._runs, strict=True)
+        ]
 
 
 def scaling(moment: Moment, database: Database, row: int, target_seconds: float) -> Scaling:
@@ -73,22 +140,30 @@ def scaling(moment: Moment, database: Database, row: int, target_seconds: float)
     # the diagnosis of all queues takes much longer than that of one
     reason = reason_of(moment.databases, database, row, moment.now, moment.blocked_after)
     total = workers.total if workers is not None else None
-    load = _load(database, row, total, reason, _events(moment, database))
-    trend = trend_now(moment, database, queue, TrendCache())
+    run_seconds = mean_run_seconds(_events(moment, database).get(queue))
+    load = _load(database, row, total, reason, run_seconds)
+    trend = trend_now(moment, database, queue)
     return Scaling(load, trend, outlook(load, trend, target_seconds))
 
 
-def trend_now(moment: Moment, database: Database, queue: Queue, trends: TrendCache) -> Trend | None:
+def trend_now(moment: Moment, database: Database, queue: Queue) -> Trend | None:
     """How the queue did lately; None if too little is known."""
-    histories, name = moment.stored.histories, database.connection
-    ring = histories.ring(name, queue)
-    if ring is not None:
-        # points that end long ago say nothing of now
-        if histories.age_seconds(name, ring, moment.now) > _step(ring) + moment.stale_after:
-            return None
-        return trends.of(queue, ring)
-    idle = histories.idle_seconds(name, queue)
+    ring = moment.stored.histories.ring(database.connection, queue)
+    if ring is None:
+        return _idle_trend(moment, database.connection, queue)
+    return None if _seconds_too_old(moment, database.connection, ring) > 0 else _trend(ring)
+
+
+def _idle_trend(moment: Moment, connection: str, queue: Queue) -> Trend | None:
+    """The trend of a queue without points."""
+    idle = moment.stored.histories.idle_seconds(connection, queue)
     return IDLE if idle is not None and idle >= MIN_SECONDS else None
+
+
+def _seconds_too_old(moment: Moment, connection: str, ring: Ring) -> float:
+    """Since when the points say nothing of now; negative while they do."""
+    age = moment.stored.histories.age_seconds(connection, ring, moment.now)
+    return age - _step(ring) - moment.stale_after
 
 
 def mean_run_seconds(events: QueueEvents | None) -> float | None:
@@ -129,7 +204,7 @@ def _load(
     row: int,
     workers: int | None,
     reason: Reason | None,
-    events: Mapping[Queue, QueueEvents],
+    run_seconds: float | None,
 ) -> Load:
     table = database.table
     queue, columns = table.queues[row], table.columns
@@ -140,7 +215,7 @@ def _load(
         overdue=columns[DELAYED_OVERDUE_JOBS][row],
         workers=workers,
         free_workers=counted.idle if counted is not None and workers else workers,
-        mean_run_seconds=mean_run_seconds(events.get(queue)),
+        mean_run_seconds=run_seconds,
         concurrency_limit=columns[CONCURRENCY_LIMIT][row],
         reason=reason,
         obstacle=obstacle(database, row, reason),

@@ -7,6 +7,7 @@ never waits for that, polls do not either, and many visitors cost as much as one
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import Any, Final, TypeVar
@@ -66,16 +67,22 @@ class Background:
         `key` identifies the response among all others. The last moment is taken instead if it is
         less than `max_age` seconds old.
         """
-        return await self.run(self.make, key, make, max_age)
+        return await self.run(self.make, key, make, time.monotonic() - max_age)
 
     async def run(self, function: Callable[..., Made], *arguments: object) -> Made:
         """What the function returns, called without blocking the event loop."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, function, *arguments)
 
-    def make(self, key: Hashable, make: Callable[[Known], Made], max_age: float = 0.0) -> Made:
-        """As `response`, in this thread. Not thread-safe."""
-        known = self._newest(max_age)
+    def make(
+        self, key: Hashable, make: Callable[[Known], Made], since: float | None = None
+    ) -> Made:
+        """As `response`, in this thread. Not thread-safe.
+
+        A moment after the monotonic time `since` is new enough. While a request waits for others,
+        one may be made for these.
+        """
+        known = self._newest(time.monotonic() if since is None else since)
         if key not in known.made:
             if len(known.made) >= _MAX_KEPT:
                 known.made.clear()
@@ -83,13 +90,20 @@ class Background:
         found: Made = known.made[key]
         return found
 
-    def _newest(self, max_age: float) -> Known:
-        """The last moment while it is young and nothing new was published; else a new one."""
-        last, moment = self._last, moment_of(self._store, self._current())
-        if last is not None:
-            age = moment.now - last.moment.now
-            is_same = age < _CACHE_SECONDS and moment.stored.is_same(last.moment.stored)
-            if is_same or age < max_age:
-                return last
+    def _newest(self, since: float) -> Known:
+        """The last moment while it is young and nothing new was published; else a new one.
+
+        Requests that came before that moment share it, however long the responses to others took.
+        """
+        last = self._last
+        if last is not None and since < last.moment.now:
+            return last
+        moment = moment_of(self._store, self._current())
+        if (
+            last is not None
+            and moment.now - last.moment.now < _CACHE_SECONDS
+            and moment.stored.is_same(last.moment.stored)
+        ):
+            return last
         self._last = Known(moment)
         return self._last

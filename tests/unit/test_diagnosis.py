@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
+from typing import Any
+
 import pytest
 
 from exporter.bullmq import Queue, queue_of
-from exporter.diagnosis import Database, Diagnosis, Isolation, diagnose, reason_of
+from exporter.diagnosis import (
+    Database,
+    Diagnosis,
+    Isolation,
+    QueueFacts,
+    Reason,
+    blocked,
+    diagnose,
+    known_workers,
+    queue_facts,
+    reason_of,
+)
 from exporter.state.workers import WorkerCount, WorkerFacts
 from tests.support.tables import queue_table
 
@@ -308,3 +323,79 @@ class TestIsolation:
         others = (database("w1", IDLE, **GHOST), database("w2", BUSY, **GHOST))
         result = found(database(workers=NONE, **ORPHAN), *others)
         assert [i.worker for i in result.isolations] == ["w1", "w2"]
+
+
+def random_database(draw: random.Random, connection: str) -> Database:
+    """Queues of which any fact may be unknown; other connections have queues of the same names."""
+    queues = tuple(queue_of("bull", f"q{number}") for number in range(120))
+    since = (None, LONG, BRIEF, NOW - 500, NOW)
+    values: dict[str, tuple[object, ...]] = {
+        "waiting": (None, 0, 1, 7),
+        "prioritized": (None, 0, 3),
+        "delayed": (0, 0, 1),
+        "waiting-children": (0, 0, 1),
+        "active": (None, 0, 0, 2),
+        "paused": (None, 0, 0, 0, 1),
+        "rate_limited": (None, 0, 1),
+        "rate_limit_remaining_seconds": (None, 0.0, 5.0),
+        "library_version": (None, "bullmq:6.2.0", "bullmq:5.0.0"),
+        "concurrency_limit": (None, None, None, 1, 3),
+        "has_id": (None, 0, 1),
+        "worker_alive": (None, 0, 1),
+        "active_locked": (None, 0, 1),
+        "left_in_paused_since": (None,) * 8 + (LONG, BRIEF),
+        "ready_since": since,
+        "still_since": since,
+        "oldest_waiting_seconds": (None, 0.0, 30.0, 660.0),
+    }
+    empty = dict.fromkeys(("waiting", "prioritized", "delayed", "waiting-children", "active"), 0)
+    rows = [
+        {name: draw.choice(each) for name, each in values.items()}
+        | (empty | {"has_id": 0} if draw.random() < 0.2 else {})
+        for _ in queues
+    ]
+    counts = {queue: draw.choice((NONE, IDLE, BUSY)) for queue in queues if draw.random() < 0.5}
+    workers = draw.choice((None, WorkerFacts(counts), WorkerFacts(counts), WorkerFacts(counts, 2)))
+    role, refused = draw.choice(("master",) * 5 + ("slave",)), draw.choice(("",) * 5 + ("OOM",))
+    return Database(connection, role, queue_table(queues, rows), workers, refused)
+
+
+def test_all_queues_at_once_are_diagnosed_as_each_alone() -> None:
+    """The short cut for rows that are alike leaves out nothing that makes a difference."""
+    draw, reasons = random.Random(1), set[str]()  # noqa: S311 - synthetic queues
+    for turn in range(15):
+        databases = [
+            random_database(draw, name) for name in ("api", "jobs")[: 1 + min(turn % 3, 1)]
+        ]
+        reasons.update(found(*databases).blocked.values())
+        for each in databases:
+            alone = [
+                queue_facts(each, row, NOW, BLOCKED_AFTER).known_workers
+                for row in range(len(each.table.queues))
+            ]
+            totals = [None if workers is None else workers.total for workers in alone]
+            assert known_workers(each, NOW, BLOCKED_AFTER) == totals
+    assert reasons == set(Reason)
+
+
+def test_blocked_queues_that_are_alike_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An incident: no queue has a worker. Ages, and numbers of jobs, are no difference."""
+    looked = 0
+
+    def count(*arguments: Any) -> QueueFacts:
+        nonlocal looked
+        looked += 1
+        return queue_facts(*arguments)
+
+    monkeypatch.setattr(blocked, "queue_facts", count)
+    queues = tuple(queue_of("bull", f"q{number}") for number in range(500))
+    rows: list[dict[str, object]] = [
+        {**FACTS, **DESERTED, "waiting": 1 + row, "oldest_waiting_seconds": 100.0 + row}
+        for row in range(500)
+    ]
+    rows[7]["paused"] = 1
+    database = Database("api", "master", queue_table(queues, rows), WorkerFacts({}))
+    diagnosis = diagnose([database], NOW, BLOCKED_AFTER)
+    assert Counter(diagnosis.blocked.values()) == {"no_workers": 499, "paused": 1}
+    assert known_workers(database, NOW, BLOCKED_AFTER) == [0] * 500
+    assert looked == 4

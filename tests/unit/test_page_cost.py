@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -10,11 +13,13 @@ from exporter.bullmq import queue_of
 from exporter.collectors.events.aggregator import Entry, EventAggregator
 from exporter.collectors.queues import STATES
 from exporter.config.models import Events
-from exporter.exposition import Format, PageWriter, Variant, event_histograms
+from exporter.exposition import Format, PageWriter, Variant, event_histograms, samples
+from exporter.exposition.chunks import Chunk
 from exporter.state.snapshots import EventFacts, QueueEvents
 from exporter.state.workers import WorkerCount, WorkerFacts
 from tests.support.factories import moment, snapshot_of
 from tests.support.protobuf_pages import families
+from tests.support.stopped_clock import StoppedClock
 from tests.support.tables import queue_table
 
 QUEUES = tuple(queue_of("bull", f"svc{row % 50:02d}-tasks-{row:05d}") for row in range(300))
@@ -142,3 +147,45 @@ def test_only_histograms_with_new_observations_are_encoded(
         both.poll(rows)
         # waiting, and running until completion; none fails, none is retried
         assert encoded == 2 * len(rows)
+
+
+def test_only_columns_that_changed_are_encoded(
+    clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At rest none; in an incident the ages of the waiting jobs; in motion also the counts."""
+    encoded = 0
+    deflate = samples.deflate
+
+    def count(text: bytes) -> Chunk:
+        nonlocal encoded
+        encoded += 1
+        return deflate(text)
+
+    monkeypatch.setattr(samples, "deflate", count)
+    writer, started = PageWriter(), time.monotonic()
+
+    def pages(**columns: Callable[[int], float | None]) -> tuple[int, int]:
+        """The columns that the second of two pages encodes, given the values of each poll, and how
+        many queues it shows as blocked."""
+        nonlocal encoded
+        for poll in range(2):
+            encoded = 0
+            facts = {name: value(poll) for name, value in columns.items()}
+            rows = [dict.fromkeys(STATES, 0) | facts for _ in QUEUES]
+            # as a poller does, while no queue is new
+            table = replace(queue_table(QUEUES, rows), queues=QUEUES)
+            page = writer.write(moment(snapshot_of("api", table, WorkerFacts({}))))
+            body = page.body(TEXT)
+            clock.move(5)
+        return encoded, body.count(b"\nbullmq_queue_blocked{")
+
+    alone = {"worker_alive": lambda _: 0, "has_id": lambda _: 1}
+    ready = {"ready_since": lambda _: started - 600, "still_since": lambda _: started - 600}
+    assert pages() == (0, 0)
+    blocked = {**alone, **ready, "waiting": lambda _: 9}
+    assert pages(**blocked, oldest_waiting_seconds=lambda poll: 600.0 + 5 * poll) == (
+        1,
+        len(QUEUES),
+    )
+    moving = {**alone, "waiting": lambda poll: 7 + poll, "completed": lambda poll: poll}
+    assert pages(**moving, oldest_waiting_seconds=lambda poll: 1.0 + poll) == (3, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from exporter.views.parameters import QueryError
 from exporter.web.background import Background, Known
 from exporter.web.queues_health import QueuesQuery, queues_health
 from tests.support.factories import config, moment, snapshot
+from tests.support.stopped_clock import StoppedClock
 from tests.support.waiting import LIMIT_SECONDS
 
 NAMES = [f"q{n:02}" for n in range(10)]
@@ -115,6 +117,22 @@ def test_the_event_loop_does_not_wait_for_a_response() -> None:
         return await task
 
     assert asyncio.run(both())
+
+
+def test_requests_that_wait_for_each_other_share_a_response(clock: StoppedClock) -> None:
+    """Making it may take longer than it is kept for those that come later."""
+    background, made = Background(config, SnapshotStore(["api"])), 0
+
+    def slow(_: Known) -> int:
+        nonlocal made
+        made += 1
+        clock.move(3)
+        return made
+
+    first = time.monotonic()
+    clock.move(0.001)
+    assert [background.make("slow", slow, first) for _ in range(10)] == [1] * 10
+    assert background.make("slow", slow, time.monotonic()) == 2
 
 
 def test_no_queue() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,15 +11,20 @@ from typing import Any
 
 import pytest
 
-from exporter.bullmq import queue_of
+from exporter.bullmq import Queue, queue_of
 from exporter.config.models import Config
+from exporter.diagnosis.drain import Outlook, outlook
 from exporter.exposition import Format, Renderer, Variant
+from exporter.state.queue_table import QueueTable
 from exporter.state.snapshots import Dated, EventFacts, Histogram, JobEvents, QueueEvents
 from exporter.state.store import SnapshotStore
 from exporter.state.workers import WorkerCount
+from exporter.views import scaling as scaling_views
 from exporter.views.find_queue import QueueQuery, find_queue, similar_queues
-from exporter.views.moment import moment_of
+from exporter.views.moment import Moment, moment_of
 from exporter.views.parameters import QueryError
+from exporter.views.recording import record_histories
+from exporter.views.scaling import OutlookCache, scaling
 from exporter.web.background import Known
 from exporter.web.scale import ScaleQuery, scale
 from tests.support.factories import config, moment, snapshot, stuck
@@ -268,3 +274,91 @@ def test_similar_names() -> None:
     assert similar("zzzzz") == []
     assert find_queue(found, QueueQuery("mail", "other")).queues == ()
     assert similar_queues(found, QueueQuery("mail", "other"))[0] == ("api", "bull", "mail")
+
+
+class Changing:
+    """Queues of which some change at each poll, and the caches of a page."""
+
+    def __init__(self, clock: StoppedClock) -> None:
+        self.draw = random.Random(1)  # noqa: S311 - synthetic queues
+        self.clock = clock
+        self.settings = config("api")
+        self.store = SnapshotStore(["api"])
+        self.names = [("bull", f"q{number}") for number in range(30)]
+        self.rows: dict[tuple[str, str], dict[str, Any]] = {
+            name: {**KNOWN, "waiting": 1000} for name in self.names
+        }
+        self.events: dict[Queue, QueueEvents] = {}
+
+    def poll(self, changing: int, *, record: bool = True, **columns: tuple[Any, ...]) -> Moment:
+        """A poll after that number of queues have taken on some of these values, or new events."""
+        for name in self.draw.sample(self.names, changing):
+            column = self.draw.choice(tuple(columns))
+            self.rows[name][column] = self.draw.choice(columns[column])
+            run = Histogram((), (), self.draw.random(), 1)
+            done = self.draw.randint(0, 9)
+            jobs = JobEvents(done, done, done, 0, 0, 0, 0, 0, run, {"completed": run})
+            self.events = {**self.events, queue_of(*name): QueueEvents(done, 0, {"": jobs})}
+        workers = {name: WorkerCount(2, 1) for name in self.names[::3]}
+        found = snapshot("api", self.rows, workers=workers)
+        facts = EventFacts(self.events, 0.0, 0)
+        if last := self.store.snapshots():  # as a poller does, while no queue is new
+            queues = last[0].facts[QueueTable].facts.queues
+            table = replace(found.facts[QueueTable].facts, queues=queues)
+            found.facts[QueueTable] = Dated(table, found.at)
+        self.store.publish(
+            replace(found, facts={**found.facts, EventFacts: Dated(facts, found.at)})
+        )
+        moment = moment_of(self.store, self.settings)
+        if record:
+            record_histories(moment)
+        self.clock.move(5)
+        return moment
+
+
+RANDOM: Mapping[str, tuple[Any, ...]] = {
+    "waiting": (None, 0, 3, 900),
+    "active": (None, 0, 2),
+    "paused": (None, 0, 1),
+    "rate_limited": (None, 0, 1),
+    "concurrency_limit": (None, 1, 5),
+    "library_version": (None, "bullmq:6.0.0"),
+    "delayed_overdue_jobs": (None, 0, 4),
+    "ready_since": (None, 0.0),
+}
+
+
+def test_kept_outlooks_are_those_computed_from_scratch(clock: StoppedClock) -> None:
+    changing, cache = Changing(clock), OutlookCache()
+    for poll in range(60):
+        # from poll 40 on, points become too old
+        moment = changing.poll(poll % 4, record=not 40 <= poll < 50, **RANDOM)
+        database, workers = moment.databases[0], moment.worker_totals["api"]
+        alone = [
+            scaling(moment, database, row, moment.config.scaling.drain_seconds).outlook
+            for row in range(len(changing.names))
+        ]
+        assert cache.outlooks(moment, database, workers) == alone
+
+
+def test_only_outlooks_of_queues_that_changed_are_computed(
+    clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changing, cache, computed = Changing(clock), OutlookCache(), 0
+
+    def count(*arguments: Any) -> Outlook:
+        nonlocal computed
+        computed += 1
+        return outlook(*arguments)
+
+    monkeypatch.setattr(scaling_views, "outlook", count)
+    seen = []
+    for queues in (0, 0, 7, 30):
+        moment = changing.poll(queues, waiting=(5, 6))
+        computed = 0
+        found = cache.outlooks(moment, moment.databases[0], moment.worker_totals["api"])
+        seen.append((computed, found))
+    counts = [number for number, _ in seen]
+    assert counts[0] == counts[3] == 30
+    assert counts[1:3] == [0, 7]
+    assert seen[0][1] is seen[1][1]

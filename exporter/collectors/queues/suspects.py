@@ -72,7 +72,7 @@ class Suspects:
                 kept[job] = Suspect(stuck, before.since, confirmed)
             elif len(kept) < MAX_SUSPECTS:
                 kept[job] = Suspect(stuck, now)
-        return Suspects(kept)
+        return Suspects(kept) if kept else NO_SUSPECTS
 
 
 NO_SUSPECTS: Final = Suspects({})
@@ -138,8 +138,8 @@ class StuckSubject(LookingSubject):
         confirm_seconds: float = LOOK_SECONDS / 2,
     ) -> None:
         """Record which jobs of a row a look has found stuck, and which it has cleared."""
-        if found or cleared:
-            suspects = self.suspects[row]
+        suspects = self.suspects[row]
+        if found or (cleared and suspects is not NO_SUSPECTS):
             self._record(row, suspects.after(found, cleared, poll.now, confirm_seconds))
 
     def clear(self, row: int) -> None:

@@ -32,7 +32,8 @@ def readiness(
     waiting = None if events is None else events.waiting_since_ms(job)
     put_back = events is not None and events.was_put_back(job)
     skew = clock_skew_ms(job, times, waiting)
-    ahead = (time_ms(times[0]) or 0.0) - poll.now_ms
-    if skew is None and ahead > CLOCK_TOLERANCE_MS:
-        return None, ahead  # at least that; since when it is ready is unknown
-    return ready_since_ms(job, times, waiting, put_back=put_back), skew or 0.0
+    if skew is None:
+        ahead = (time_ms(times[0]) or 0.0) - poll.now_ms
+        if ahead > CLOCK_TOLERANCE_MS:
+            return None, ahead  # at least that; since when it is ready is unknown
+    return ready_since_ms(job, times, waiting, skew=skew, put_back=put_back), skew or 0.0

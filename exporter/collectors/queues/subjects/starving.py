@@ -61,21 +61,28 @@ class Starving(StuckSubject):
 
     def _look(self, poll: BatchPoll, row: int) -> None:
         found = {}
-        moves = self._movement.has_moved_since(row, poll.now - _MOVING_SECONDS)
+        if self._movement.has_moved_since(row, poll.now - _MOVING_SECONDS):
+            found = self._starving_job(poll, row)
+        if found or self.suspects[row] is not NO_SUSPECTS:
+            cleared = set(self.suspects[row].ids) - found.keys()
+            self.note_look(poll, row, found, cleared)
+
+    def _starving_job(self, poll: BatchPoll, row: int) -> dict[bytes, StuckJob]:
+        """The oldest prioritized job of a queue that moves, by its ID; empty if it is next."""
         firsts = self._prioritized.first_jobs(row)
         since_ms = self._waiting.since_ms(row)
         next_job = self._waiting.next_job(row) or (firsts[0].id if firsts else None)
         next_ms = since_ms.get(next_job) if next_job is not None else None
         known = [(since_ms[job.id], job) for job in firsts if job.id in since_ms]
-        if known and moves and next_job is not None and next_ms is not None:
-            oldest_ms, oldest = min(known)
-            if oldest_ms < next_ms and poll.now_ms - oldest_ms >= _STARVING_MS:
-                proof = (
-                    f"its priority is {int(oldest.score) // PRIORITY_BAND}, and the next job, "
-                    f"{id_text(next_job)}, is {(next_ms - oldest_ms) / 1000:.0f} s younger"
-                )
-                found[oldest.id] = StuckJob(
-                    StuckKind.PRIORITY, id_text(oldest.id), oldest_ms / 1000, proof
-                )
-        cleared = set(self.suspects[row].ids) - found.keys()
-        self.note_look(poll, row, found, cleared)
+        if not known or next_job is None or next_ms is None:
+            return {}
+        oldest_ms, oldest = min(known)
+        if oldest_ms >= next_ms or poll.now_ms - oldest_ms < _STARVING_MS:
+            return {}
+        proof = (
+            f"its priority is {int(oldest.score) // PRIORITY_BAND}, and the next job, "
+            f"{id_text(next_job)}, is {(next_ms - oldest_ms) / 1000:.0f} s younger"
+        )
+        return {
+            oldest.id: StuckJob(StuckKind.PRIORITY, id_text(oldest.id), oldest_ms / 1000, proof)
+        }

@@ -238,10 +238,10 @@ class Waiting(Subject):
             known = None
             if times is not None:
                 known, skew = readiness(poll, self.queues[row], job, times)
-                created = time_ms(times[0])
-                latest = poll.now_ms + CLOCK_TOLERANCE_MS
-                if known is None and created is not None and created <= latest:
-                    known = seen[job] = self._first_seen[row].get(job, poll.now_ms)
+                if known is None:
+                    created = time_ms(times[0])
+                    if created is not None and created <= poll.now_ms + CLOCK_TOLERANCE_MS:
+                        known = seen[job] = self._first_seen[row].get(job, poll.now_ms)
                 skews.append(skew)
             since.append(known)
         self._first_seen[row] = seen
