@@ -99,8 +99,10 @@ rules are generated from it.
 def _check() -> None:
     names = {alert.name for alert in ALERTS}
     known = CONDITIONS.keys() | NO_CONDITION.keys()
-    if wrong := names ^ known:
-        raise ValueError(f"alerts and conditions differ: {', '.join(sorted(wrong))}")
+    if missing := names - known:
+        raise ValueError(f"in neither CONDITIONS nor NO_CONDITION: {', '.join(sorted(missing))}")
+    if unknown := known - names:
+        raise ValueError(f"no alert in exporter/rules/alerts.py: {', '.join(sorted(unknown))}")
     if set(alerts.INTENDED) != diagnosis.INTENDED:
         raise ValueError("alerts and diagnosis differ in what is intended")
 

@@ -114,7 +114,8 @@ def test_every_alert_has_a_firing_and_a_silent_case() -> None:
         if name.startswith("BullMQ"):
             assert check["expr"] == f'ALERTS{{alertname="{name}", alertstate="firing"}}'
             found.setdefault(name, set()).add(bool(check["exp_samples"]))
-    assert found == {alert.full_name: {True, False} for alert in ALERTS}
+    expected = {alert.full_name: {True, False} for alert in ALERTS}
+    assert found == expected, "the name of a case begins with the alert's, as in 'BullMQX: fires'"
 
 
 def test_every_recording_has_a_case() -> None:

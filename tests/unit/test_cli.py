@@ -67,7 +67,7 @@ def test_command_summaries_are_whole_sentences() -> None:
 
 
 def test_docs_cli_is_up_to_date() -> None:
-    assert (ROOT / "docs" / "cli.md").read_text() == markdown() + "\n"
+    assert (ROOT / "docs" / "cli.md").read_text() == markdown() + "\n", "run make docs"
 
 
 class TestCompletion:

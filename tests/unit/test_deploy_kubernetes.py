@@ -180,7 +180,8 @@ def test_the_pod_monitor_matches_the_service() -> None:
 
 def test_the_prometheusrule_is_up_to_date() -> None:
     committed = FOLDER / "components" / "prometheus-operator" / "prometheusrule.yaml"
-    assert committed.read_text() == command("rules", "--format", "prometheusrule").stdout
+    made = command("rules", "--format", "prometheusrule").stdout
+    assert committed.read_text() == made, "run make docs"
 
 
 @pytest.mark.parametrize("way", ["base", "overlays/sharded"])

@@ -68,7 +68,7 @@ def test_an_example_queries_its_family_and_existing_labels(family: Family) -> No
 
 
 def test_docs_metrics_is_up_to_date() -> None:
-    assert (ROOT / "docs" / "metrics.md").read_text() == markdown()
+    assert (ROOT / "docs" / "metrics.md").read_text() == markdown(), "run make docs"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -231,7 +231,7 @@ def test_every_family_of_the_catalogue_is_on_a_full_page(form: Format) -> None:
     shown = {name for name, _ in samples}
     for family in CATALOGUE:
         suffix = "_count" if family.kind == "histogram" else ""
-        assert family.name + suffix in shown
+        assert family.name + suffix in shown, "add its facts to `full`"
         assert text.count(f"# TYPE {_family(family.name, form)} {family.kind}\n") == 1
 
 

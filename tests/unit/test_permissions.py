@@ -38,7 +38,7 @@ def undeclared(root: Path) -> list[str]:
 
 
 def test_every_command_is_declared() -> None:
-    assert undeclared(ROOT) == []
+    assert undeclared(ROOT) == [], "add to a list in exporter/collectors/__init__.py"
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ RULES = alerts_of(yaml.safe_load(rules_file()))
 
 
 def test_the_committed_rules_are_up_to_date() -> None:
-    assert command("rules").stdout == COMMITTED.read_text() == rules_file()
+    assert command("rules").stdout == COMMITTED.read_text() == rules_file(), "run make docs"
 
 
 EXPRESSIONS = [

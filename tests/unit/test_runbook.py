@@ -35,7 +35,8 @@ def prose() -> str:
 
 
 def test_every_alert_has_a_section_in_the_order_of_the_rules() -> None:
-    assert list(sections()) == [alert.full_name for alert in ALERTS]
+    order = [alert.full_name for alert in ALERTS]
+    assert list(sections()) == order, "docs/runbook.md follows exporter/rules/alerts.py"
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
