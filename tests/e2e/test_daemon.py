@@ -95,6 +95,8 @@ def test_signals_stop_the_exporter(server: Server, tmp_path: Path, number: int) 
     """Every line of the JSON log is an object, including the last one."""
     config = f'connections: {{api: {{url: "{server.url}"}}}}\nlog: {{format: json}}\n'
     with daemon(tmp_path, config) as running:
+        # it is ready after a while also if Redis does not answer
+        wait_for(lambda: '"connected"' in running.log, "a connection")
         assert running.stop(number) == 0
         lines = [json.loads(line) for line in running.log.splitlines()]
     of_redis = {"logger": "REDIS", "connection": "api"}

@@ -119,10 +119,14 @@ def families(page: str) -> set[str]:
 
 
 def test_metric_names_do_not_overlap(both: Both) -> None:
-    theirs = families(both.service.page)
-    assert {re.sub("_total$", "", name) for name in theirs} == {
-        name.replace(".", "_") for name in both.service.metrics
-    }
+    expected = {name.replace(".", "_") for name in both.service.metrics}
+
+    def every_family() -> set[str] | None:
+        found = families(both.service.page)
+        return found if {re.sub("_total$", "", name) for name in found} == expected else None
+
+    # the service records its gauges now and then
+    theirs = wait_for(every_family, "all metrics of the service")
     plain = both.exporter.get("/metrics").text
     openmetrics = both.exporter.get("/metrics", accept="application/openmetrics-text").text
     ours = families(plain) | families(openmetrics) | names(both, both.exporters)

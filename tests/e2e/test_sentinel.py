@@ -151,7 +151,11 @@ def lost(steady: SentinelGroup, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def test_errors_if_sentinels_return_no_master(
     steady: SentinelGroup, lost: Daemon, name: str, error: str, message: str
 ) -> None:
-    found = lost.get("/health/redis").json["connections"][name]
+    def tried() -> dict[str, Any] | None:
+        found: dict[str, Any] = lost.get("/health/redis").json["connections"][name]
+        return None if found["status"] == "starting" else found
+
+    found = wait_for(tried, "a try")
     assert found["status"] == "down"
     assert found["last_error"]["error"] == error
     nodes = ABSENT if name == "absent" else steady.nodes
