@@ -143,27 +143,19 @@ def pytest_report_header() -> str:
 _LAYERS = ("unit", "integration", "e2e", "faults", "fuzz")
 """Fast and general tests run first."""
 
-_ROOT = Path(__file__).parents[1]
-_LONG = {
-    f"tests/{name}.py"
-    for name in (
-        "e2e/test_commands",
-        "e2e/test_job_scenarios",
-        "e2e/test_queue_page",
-        "e2e/test_queue_scenarios",
-        "e2e/test_reload",
-        "faults/test_stuck_jobs",
-    )
-}
-"""Modules that wait for a minute or more. First in their layer, so that none is left at the end."""
+_EARLY = {"test_stuck_jobs": "e2e"}
+"""Modules that start before another layer: they take so long that in their own they end alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests layer by layer, within a layer the long modules first."""
+    """Run the tests layer by layer, within a layer in pytest's order."""
+    folder = Path(__file__).parent
 
     def place(item: pytest.Item) -> tuple[int, bool]:
-        module = item.path.relative_to(_ROOT)
-        return _LAYERS.index(module.parts[1]), str(module) not in _LONG
+        layer = _EARLY.get(item.path.stem)
+        if layer is not None:
+            return _LAYERS.index(layer), False
+        return _LAYERS.index(item.path.relative_to(folder).parts[0]), True
 
     items.sort(key=place)
 

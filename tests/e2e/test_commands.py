@@ -37,6 +37,8 @@ TOOLS = (
     "redis-cli",
     "sleep",
 )
+_WAITS = 5
+"""A script waits several times: for the exporter, for Prometheus, for alerts."""
 ONE_BY_ONE = [b for b in all_blocks("sh") if b.page != QUICK_START and not b.reason]
 
 INSTEAD_OF_DOCKER = f"""
@@ -130,7 +132,7 @@ def bash(script: str, folder: Path, env: dict[str, str]) -> subprocess.Completed
         env=env,
         capture_output=True,
         text=True,
-        timeout=LIMIT_SECONDS,
+        timeout=_WAITS * LIMIT_SECONDS,
         check=False,
     )
 
