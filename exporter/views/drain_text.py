@@ -48,7 +48,8 @@ def _rests_on(scaling: Scaling) -> str:
         rests += f": {_rate(outlook.arrival_rate)} jobs arrive and {_rate(outlook.finish_rate)} "
         rests += "finish a second"
     if trend.workers:
-        rests += f", with {trend.workers:.3g} workers on average"
+        number = f"{trend.workers:.3g}"
+        rests += f", with {number} worker{'' if number == '1' else 's'} on average"
     if load.mean_run_seconds is not None:
         rests += f"; a run takes {load.mean_run_seconds:.3g} s on average"
     return f"{rests}."
