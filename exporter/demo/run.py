@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -135,10 +137,16 @@ def _welcome(
   on {servers}
 
   The same in another terminal
-  {variables} bullmq-exporter top
+  {variables} {_program()} top
 
   Ctrl-C stops everything and removes all data.
 """
+
+
+def _program() -> str:
+    """What starts the exporter in another terminal, where no environment may be active."""
+    name = "bullmq-exporter"
+    return name if shutil.which(name) else f"{shlex.quote(sys.executable)} -m exporter"
 
 
 def _variable(connection: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,8 +57,10 @@ def test_isolation_has_jobs_here_and_workers_there(demos: dict[str, Demo], look:
         page, demo, "Jobs and workers in different Redis databases: 4 queues"
     )
     assert "same Redis URL" in page.verdict
-    for_top = r"REDIS_URL_API=redis://\S+ REDIS_URL_WORKER=redis://\S+ bullmq-exporter top\n"
-    assert re.search(for_top, demo.log)
+    for_top = r"REDIS_URL_API=redis://\S+ REDIS_URL_WORKER=redis://\S+ (\S+|\S+ -m exporter) top\n"
+    found_top = re.search(for_top, demo.log)
+    assert found_top
+    assert shutil.which(found_top[1].split()[0])
     fires_its_alerts(demo, "isolation")
     explains_the_rest(demo, "WorkerIsolation", {"NoWorkers", "QueueBlocked", "SyncTestFailing"})
     demo.ends_cleanly(signal.SIGINT, children=5)
