@@ -100,3 +100,8 @@ def test_nothing_outside_code_looks_like_an_html_tag(page: Path) -> None:
     """Markdown takes `<NAME>` outside code for HTML and omits it."""
     text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     assert re.findall(r"<(?!!--)[^>\n]*>", re.sub(r"`[^`]*`", "", text)) == []
+
+
+def test_every_page_begins_with_its_title() -> None:
+    pages = (ROOT / "docs").glob("*.md")
+    assert [page.name for page in pages if not page.read_text().startswith("# ")] == []
