@@ -59,7 +59,7 @@ def move(port: int, queues: int) -> None:
 
 def calm(port: int, queues: int, parents_every: int) -> None:
     """Leave what no look finds suspect: jobs that have their hash and, if active, their lock; flow
-    parents in one of so many queues."""
+    parents in every N-th queue, where N is `parents_every`."""
     client = redis.Redis(port=port)
     kept = set(bases(queues)[::parents_every])
     pipe = client.pipeline(transaction=False)
@@ -73,7 +73,8 @@ def calm(port: int, queues: int, parents_every: int) -> None:
 
 
 def fail(port: int, queues: int, every: int) -> None:
-    """In one of so many queues a job fails for good, and in another one it is retried."""
+    """In every N-th queue a job fails permanently, and in the next one a job is retried; N is
+    `every`."""
     client = redis.Redis(port=port)
     now = int(time.time() * 1000)
     pipe = client.pipeline(transaction=False)
@@ -83,6 +84,18 @@ def fail(port: int, queues: int, every: int) -> None:
         _retry(pipe, base, f"r{now}", now)
     pipe.execute()
     client.close()
+
+
+def wait_a_millisecond(client: redis.Redis) -> None:
+    """Wait until no event is of the server's present millisecond: real ones are seconds old."""
+
+    def now_ms() -> int:
+        found: Any = client.time()
+        return int(found[0]) * 1000 + int(found[1]) // 1000
+
+    written = now_ms()
+    while now_ms() == written:
+        time.sleep(0.001)
 
 
 def add_noise(port: int, keys: int) -> None:

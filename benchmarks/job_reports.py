@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -25,7 +24,7 @@ _NO_LOOKS: Final = 1e-9
 _ALL_LOOKS: Final = 1.0
 """One for which no look is cut, though the polls of a benchmark follow at once."""
 _WITH_PARENTS: Final = 10
-"""One of so many queues has flow parents. Each costs a look at one of its children every 10 s."""
+"""Every N-th queue has flow parents. Each costs a look at one of its children every 10 s."""
 _Method = Callable[..., Sequence[Any]]
 _ALWAYS_ON: Final[Mapping[tuple[type, str], tuple[_Method, _Method]]] = {
     (owner, name): (getattr(owner, name), lambda *_: [])
@@ -39,7 +38,7 @@ class JobReports:
     not. Both read the same queues and events."""
 
     def __init__(self, port: int, queues: int) -> None:
-        self._port, self._queues = port, queues
+        self._port, self._queues, self._redis = port, queues, redis.Redis(port=port)
         data.calm(port, queues, parents_every=_WITH_PARENTS)
         looks, classes = Queues(stuck_jobs_redis_share=_ALL_LOOKS), Events(failure_classes=True)
         self.on = Exporter(port, queues=looks, events=classes)
@@ -78,11 +77,12 @@ class JobReports:
         """Change every queue; a tenth of the jobs fail, and another tenth are retried."""
         data.move(self._port, self._queues)
         data.fail(self._port, self._queues, every=10)
-        _wait_a_millisecond(self._port)
+        data.wait_a_millisecond(self._redis)
 
     def close(self) -> None:
         """Leave everything on."""
         _switch(on=True)
+        self._redis.close()
 
 
 def job_report_lines(queues: int, rounds: int) -> list[Line]:
@@ -114,17 +114,3 @@ def _switch(*, on: bool) -> None:
     """Switch what no setting switches off, in this process."""
     for (owner, name), (reads, idles) in _ALWAYS_ON.items():
         setattr(owner, name, reads if on else idles)
-
-
-def _wait_a_millisecond(port: int) -> None:
-    """Wait until no event is of the present millisecond: real ones are older, by seconds."""
-    client = redis.Redis(port=port)
-
-    def now_ms() -> int:
-        found: Any = client.time()
-        return int(found[0]) * 1000 + int(found[1]) // 1000
-
-    written = now_ms()
-    while now_ms() == written:
-        time.sleep(0.001)
-    client.close()

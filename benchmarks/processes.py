@@ -51,7 +51,8 @@ class Commanded:
     @property
     def resident_mb(self) -> float:
         """The process' resident memory, in megabytes."""
-        return resident_mb(self._process.pid)
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def stop(self) -> None:
         """Kill the process and wait for its end."""
@@ -69,7 +70,7 @@ class CommandedExporter(Commanded):
             f"connections:\n  default:\n    url: redis://127.0.0.1:{port}/0\n"
             "sync:\n  enabled: false\n"
             "log:\n  level: warning\n"
-            # it stands still while others are measured
+            # it does not poll while others are measured
             f"poll:\n  interval_seconds: {interval}\n  stale_after_seconds: 3600\n"
         )
         listen = free_address()
@@ -148,12 +149,6 @@ def free_address() -> str:
     """A local host and port on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return f"127.0.0.1:{sock.getsockname()[1]}"
-
-
-def resident_mb(pid: int) -> float:
-    """A process' resident memory, in megabytes."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def cpu_seconds(pid: int) -> float:

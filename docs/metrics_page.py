@@ -48,21 +48,22 @@ def sections() -> list[Section]:
 
 def markdown() -> str:
     """docs/metrics.md. Raises `ValueError` if a family has no section, or a section no family."""
-    families: dict[str, list[Family]] = {section.title: [] for section in sections()}
+    known = sections()
+    families: dict[str, list[Family]] = {section.title: [] for section in known}
     for family in CATALOGUE:
-        families[_title_of(family)].append(family)
+        families[_title_of(family, known)].append(family)
     if empty := [title for title, found in families.items() if not found]:
         raise ValueError(f"no metric belongs to {empty}")
     parts = [_INTRODUCTION]
-    for section in sections():
+    for section in known:
         parts.append(f"## {section.title}\n\n{section.introduction}\n")
         parts += [f"{question}:\n\n{_block(expr)}" for question, expr in section.queries.items()]
         parts += [_entry(family) for family in families[section.title]]
     return "\n".join(parts)
 
 
-def _title_of(family: Family) -> str:
-    for section in sections():
+def _title_of(family: Family, known: list[Section]) -> str:
+    for section in known:
         if any(fnmatch(family.name, pattern) for pattern in section.metrics):
             return section.title
     raise ValueError(f"docs/metrics_sections.yaml has no section for {family.name}")

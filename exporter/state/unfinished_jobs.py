@@ -20,7 +20,7 @@ class Rebase(StrEnum):
     """`clean()` removes jobs of any state, and only their number has an event."""
     DRAIN = "drain"
     """`drain()` removes all ready jobs without an event. Deleting all of them by hand, together
-    with their hashes, leaves the same: no key or event tells the two apart."""
+    with their hashes, leaves the same: no key or event distinguishes the two."""
     OBLITERATE = "obliterate"
     """`obliterate()` removes all jobs and the event stream. Before Redis 7, trimming by hand the
     stream of a queue without unfinished jobs looks the same."""

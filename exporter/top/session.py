@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -106,11 +106,20 @@ class Session:
             self.pattern, self.blocked = "", False
         elif key in ("s", "S"):
             self._sort_by_next(1 if key == "s" else -1)
-        elif key in _TOGGLES:
-            name = _TOGGLES[key]
-            setattr(self, name, not getattr(self, name))
         elif key in _MOVES:
             self._move(key)
+        else:
+            self._switch(key)
+
+    def _switch(self, key: Key | str) -> None:
+        if key == "/":
+            self.typing = True
+        elif key == "r":
+            self.reverse = not self.reverse
+        elif key == "b":
+            self.blocked = not self.blocked
+        elif key == "f":
+            self.findings = True
 
     def _sort_by_next(self, step: int) -> None:
         sorts = self.page.sorts
@@ -148,12 +157,6 @@ class Session:
             self.line = _moved(self.line, key, self.page.height, last)
 
 
-_TOGGLES: Final[Mapping[Key | str, str]] = {
-    "/": "typing",
-    "b": "blocked",
-    "f": "findings",
-    "r": "reverse",
-}
 _MOVES: Final = {
     Key.UP: "up",
     "k": "up",

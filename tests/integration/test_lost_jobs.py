@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from benchmarks.data import wait_a_millisecond
 from exporter.bullmq import Queue, queue_of
 from exporter.collectors import (
     Context,
@@ -40,6 +40,7 @@ class Auditing:
         config = config_for(server.url)
         self.client: Client = ClientRegistry().get(config.connections["default"], "t")
         self.client.connect()
+        self._redis = server.client()
         self.reading_since = 0.0
         self.queues: tuple[Queue, ...] = (queue_of("bull", queue),)
         self._queue = self.queues[0]
@@ -59,7 +60,7 @@ class Auditing:
             reading_since=self.reading_since,
         )
         if not self._always_counts:
-            time.sleep(0.002)  # events are older than a poll by a millisecond at least
+            wait_a_millisecond(self._redis)
         for collector in self._others:
             collector.collect(context)
         if self._always_counts:
@@ -269,12 +270,7 @@ def test_obliterate_between_two_polls(real_server: Server, before: int) -> None:
 def test_a_stream_trimmed_by_hand(real_server: Server) -> None:
     """No job is gone, so it was no obliterate."""
     jobs, auditing = Jobs(real_server.client()), Auditing(real_server)
-    jobs.add(3)
-    auditing.poll()
-    jobs.add(3)
-    jobs.client.xtrim("bull:q:events", maxlen=0, approximate=False)
-    jobs.add(1)
-    auditing.poll()
+    lose_events(jobs, auditing)
     assert auditing.poll() == Audit(0, rebases={Rebase.LOST_EVENTS: 1})
 
 
@@ -285,13 +281,18 @@ def test_a_deleted_stream(jobs: Jobs, auditing: Auditing) -> None:
     assert auditing.two_polls() == Audit(0, rebases={Rebase.STREAM_DELETED: 1})
 
 
-def test_lost_events(jobs: Jobs, auditing: Auditing) -> None:
+def lose_events(jobs: Jobs, auditing: Auditing) -> None:
+    """Add jobs of which three events are trimmed before they are read."""
     jobs.add(3)
     auditing.poll()
     jobs.add(3)
     jobs.client.xtrim("bull:q:events", maxlen=0, approximate=False)
     jobs.add(1)
     auditing.poll()
+
+
+def test_lost_events(jobs: Jobs, auditing: Auditing) -> None:
+    lose_events(jobs, auditing)
     assert auditing.poll() == Audit(0, rebases={Rebase.LOST_EVENTS: 1})
     jobs.client.delete("bull:q:wait")
     assert auditing.two_polls().unaccounted == 7

@@ -20,6 +20,7 @@ from typing import Final
 
 from exporter.bullmq import DEFAULT_MAX_EVENTS
 from exporter.collectors.contract import Context
+from exporter.collectors.events.balance import Totals
 from exporter.collectors.events.counts import Counting
 from exporter.collectors.events.streams import (
     FIRST_ID,
@@ -88,18 +89,22 @@ def _start(stream: Stream, position: bytes, added: int | None, reason: Rebase) -
 
 
 def _restart(stream: Stream, reason: Rebase, *, read: bool = False) -> None:
-    """Forget the jobs: those of the stream from now on are others, or were changed unseen. `read`
-    tells whether the new events were read already."""
+    """Forget the jobs: those of the stream from now on are others, or were changed unseen. With
+    `read`, the new events were read already."""
     stream.aggregator.reset()
     totals = None if read else stream.aggregator.totals()
-    stream.ledger.restart(reason, totals, time.time())
-    stream.counted = stream.at_end = None
+    _restart_audit(stream, reason, totals, otherwise=Rebase.STREAM_DELETED)
 
 
-def _restart_audit(stream: Stream, reason: Rebase) -> None:
-    """Events are unknown, but the jobs are the same."""
-    otherwise = Rebase.LOST_EVENTS
-    stream.ledger.restart(reason, None, time.time(), otherwise=otherwise)
+def _restart_audit(
+    stream: Stream,
+    reason: Rebase,
+    totals: Totals | None = None,
+    *,
+    otherwise: Rebase = Rebase.LOST_EVENTS,
+) -> None:
+    """Events are unknown; by default the jobs are the same. See `Ledger.restart`."""
+    stream.ledger.restart(reason, totals, time.time(), otherwise=otherwise)
     stream.counted = stream.at_end = None
 
 

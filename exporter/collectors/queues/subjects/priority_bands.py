@@ -63,6 +63,7 @@ class PriorityBands(Subject):
 
         counts, turns = poll.counts[PRIORITIZED_JOBS], set(self._settings.due)
         asked = []
+        # for every row at every poll, so the cheapest checks come first
         for row, numbers in enumerate(self._numbers):
             if not counts[row]:
                 if numbers:
