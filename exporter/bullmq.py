@@ -290,8 +290,31 @@ def clock_skew_ms(
         return None
     if time_ms(values[1]) is not None or _delay_of(values[2]):
         return None
-    skew = created - waiting_ms
+    return skew_ms(created, waiting_ms)
+
+
+def skew_ms(created_ms: float, waiting_ms: float) -> float:
+    """How far a clock is ahead that showed `created_ms` when the server's showed `waiting_ms`; 0 if
+    that is within `CLOCK_TOLERANCE_MS`."""
+    skew = created_ms - waiting_ms
     return skew if abs(skew) > CLOCK_TOLERANCE_MS else 0.0
+
+
+def added_ms(job_id: bytes, values: Sequence[object]) -> float | None:
+    """When a job was added by its producer's clock, in Unix ms, if it is ready since then: it was
+    never tried, and has no delay. None otherwise, or if that is unknown.
+
+    `values` is the reply to HMGET of `JOB_TIMES`.
+    """
+    added, started, options, *attempts = values
+    plain = (
+        started is None
+        and not any(attempts)
+        and isinstance(options, bytes)
+        and b'"delay":' not in options
+        and not job_id.startswith(b"repeat:")
+    )
+    return time_ms(added) if plain else None
 
 
 def time_ms(value: object) -> float | None:

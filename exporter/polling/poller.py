@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from exporter.collectors import (
@@ -88,6 +90,10 @@ class Poller:
 
     def poll(self) -> None:
         """Poll once: run every collector of this connection, then publish the new snapshot."""
+        with _garbage_kept():
+            self._poll()
+
+    def _poll(self) -> None:
         if self._supervisor.check():
             self._reached_at = time.monotonic()
             known = self._supervisor.metadata
@@ -226,6 +232,21 @@ class Poller:
             reports=self._recorder.reports,
             facts={type(dated.facts): dated for dated in self._facts.values()},
         )
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """Collect no cyclic garbage meanwhile, in any thread.
+
+    A poll makes millions of objects, hardly any of them in a cycle. To look for cycles again and
+    again takes a sixth of its CPU time where ten thousand queues change. What others leave behind,
+    above all HTTP connections, waits until the poll ends.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def next_start(planned: float, started: float, interval: float) -> float:

@@ -32,16 +32,13 @@ class JobTimes(Protocol):
         """When a job was last started; 0 if none was seen."""
         ...
 
-    def waiting_since_ms(self, job: bytes) -> int | None:
-        """Since when this job is ready; None if that was not seen."""
+    def ready_since_ms(self, job: bytes) -> tuple[int | None, bool]:
+        """Since when this job is ready, None if that was not seen; and whether it is ready because
+        it was put back after it had finished."""
         ...
 
     def active_since_ms(self, job: bytes) -> int | None:
         """When the job was started, in Unix ms; None if it is not active, or that was not seen."""
-        ...
-
-    def was_put_back(self, job: bytes) -> bool:
-        """Whether this job is ready because it was put back after it had finished."""
         ...
 
 

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.bullmq import (
+    CLOCK_TOLERANCE_MS,
     QUEUE_KEYS,
+    clock_skew_ms,
     queue_of,
     queue_settings,
     ready_since_ms,
@@ -22,6 +24,7 @@ from exporter.bullmq import (
 )
 from exporter.collectors.events.aggregator import Entry, EventAggregator
 from exporter.collectors.events.by_job_name import JobNameAggregator, TotalAggregator
+from exporter.collectors.queues.subjects.job_times import readiness
 from exporter.collectors.server.info import persistence_ok, server_identity, server_values
 from exporter.collectors.workers import WorkerNames, count_workers
 from exporter.collectors.workers.count import MAX_EXAMPLES
@@ -198,6 +201,41 @@ def test_times_and_settings(
     for limit in (settings.concurrency, settings.rate_max):
         assert limit is None or 0 <= limit < 10**20
     assert settings.may_have_markers in (True, False)
+
+
+digits = st.sampled_from([b"0", b"1", b"999000", b"1000000", b"1009000", b"2000000"])
+job_options = st.sampled_from([b"{}", b'{"delay":0}', b'{"delay":9}', b'{"backoff":9}', b"["])
+
+
+@fuzz(3)
+@given(
+    st.sampled_from([b"7", b"repeat:7:1003000", b"repeat:x"]),
+    st.tuples(
+        optional | digits, optional | digits, optional | job_options, *[optional | digits] * 3
+    ),
+    st.none() | st.sampled_from([990_000, 1_000_000, 1_009_000]),
+    st.booleans(),
+)
+def test_new_jobs_need_no_exception(
+    job: bytes, times: tuple[bytes | None, ...], waiting: int | None, put_back: bool
+) -> None:
+    """Jobs that were never tried are judged faster than others, and the same."""
+
+    class Seen:
+        all_seen, events_read, last_start_ms = True, 1, 0
+
+        def ready_since_ms(self, _: bytes) -> tuple[int | None, bool]:
+            return waiting, put_back
+
+        def active_since_ms(self, _: bytes) -> int | None:
+            return None
+
+    now_ms, skew = 1_000_000.0, clock_skew_ms(job, times, waiting)
+    expected = ready_since_ms(job, times, waiting, skew=skew, put_back=put_back), skew or 0.0
+    ahead = (time_ms(times[0]) or 0.0) - now_ms
+    if skew is None and ahead > CLOCK_TOLERANCE_MS:
+        expected = None, ahead
+    assert readiness(Seen(), job, times, now_ms) == expected
 
 
 prefixes = st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=3, unique=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,4 +53,4 @@ BEFORE = MovementSigns((b"9", b"3", b"2", b"1"), 4, b"1", b"9", Job(b"p1", 5.0),
     ],
 )
 def test_has_moved(what: str, changes: dict[str, Any], expected: bool) -> None:
-    assert has_moved(BEFORE, replace(BEFORE, **changes)) is expected, what
+    assert has_moved(BEFORE, BEFORE._replace(**changes)) is expected, what

@@ -132,17 +132,14 @@ class EventAggregator:
         self._possible_retry = None
         self._suspects.reset()
 
-    def waiting_since_ms(self, job: bytes) -> int | None:
-        """Since when the job is ready, in Unix ms; None if it is not, or that was not seen."""
-        return self._ready.get(job)
+    def ready_since_ms(self, job: bytes) -> tuple[int | None, bool]:
+        """Since when the job is ready, in Unix ms, None if it is not, or that was not seen; and
+        whether it was put back after it had finished."""
+        return self._ready.get(job), job in self._put_back
 
     def active_since_ms(self, job: bytes) -> int | None:
         """When the job was started, in Unix ms; None if it is not active, or that was not seen."""
         return self._active.get(job)
-
-    def was_put_back(self, job: bytes) -> bool:
-        """Whether the job is ready because it was put back after it had finished."""
-        return job in self._put_back
 
     def some_ready(self, most: int) -> dict[bytes, int]:
         """Up to `most` jobs that are ready the longest and as many of the newest, and since when,

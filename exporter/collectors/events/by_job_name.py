@@ -28,6 +28,8 @@ _COUNTED: Final = _IGNORED_ADDS | {
     *(b"waiting", b"active", b"completed", b"failed", b"delayed", b"stalled"),
 }
 """Events that count for a job name, besides `added`."""
+_NOT_SEEN: Final = None, False
+"""What is known of a ready job of which no event was seen."""
 _BEGINS: Final = frozenset({b"added", b"waiting", b"active", b"stalled"})
 """Events of a job that is in flight: its name is needed again."""
 
@@ -56,16 +58,13 @@ class StreamAggregator(Protocol):
         """Unix ms when a job was last started; 0 if none was seen."""
         ...
 
-    def waiting_since_ms(self, job: bytes) -> int | None:
-        """Since when the job is ready, in Unix ms; None if it is not, or that was not seen."""
+    def ready_since_ms(self, job: bytes) -> tuple[int | None, bool]:
+        """Since when the job is ready, in Unix ms, None if it is not, or that was not seen; and
+        whether it was put back after it had finished."""
         ...
 
     def active_since_ms(self, job: bytes) -> int | None:
         """When the job was started, in Unix ms; None if it is not active, or that was not seen."""
-        ...
-
-    def was_put_back(self, job: bytes) -> bool:
-        """Whether the job is ready because it was put back after it had finished."""
         ...
 
     @property
@@ -145,14 +144,11 @@ class TotalAggregator:
     def last_start_ms(self) -> int:
         return self._aggregator.last_start_ms if self._aggregator is not None else 0
 
-    def waiting_since_ms(self, job: bytes) -> int | None:
-        return None if self._aggregator is None else self._aggregator.waiting_since_ms(job)
+    def ready_since_ms(self, job: bytes) -> tuple[int | None, bool]:
+        return _NOT_SEEN if self._aggregator is None else self._aggregator.ready_since_ms(job)
 
     def active_since_ms(self, job: bytes) -> int | None:
         return None if self._aggregator is None else self._aggregator.active_since_ms(job)
-
-    def was_put_back(self, job: bytes) -> bool:
-        return self._aggregator is not None and self._aggregator.was_put_back(job)
 
     @property
     def parts(self) -> Collection[EventAggregator]:
@@ -247,17 +243,13 @@ class JobNameAggregator:
     def last_start_ms(self) -> int:
         return max((each.last_start_ms for each in self._by_name.values()), default=0)
 
-    def waiting_since_ms(self, job: bytes) -> int | None:
+    def ready_since_ms(self, job: bytes) -> tuple[int | None, bool]:
         aggregator = self._by_name.get(self._names.get(job, OTHER))
-        return None if aggregator is None else aggregator.waiting_since_ms(job)
+        return _NOT_SEEN if aggregator is None else aggregator.ready_since_ms(job)
 
     def active_since_ms(self, job: bytes) -> int | None:
         aggregator = self._by_name.get(self._names.get(job, OTHER))
         return None if aggregator is None else aggregator.active_since_ms(job)
-
-    def was_put_back(self, job: bytes) -> bool:
-        aggregator = self._by_name.get(self._names.get(job, OTHER))
-        return aggregator is not None and aggregator.was_put_back(job)
 
     @property
     def parts(self) -> Collection[EventAggregator]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -49,6 +50,10 @@ _BUSY_STREAMS: Final = 10
 """Streams in one XREAD of the following rounds."""
 _MAX_PIPELINED: Final = 20
 _INITIAL_ENTRY_BYTES: Final = 10_000.0
+
+
+_NOTHING_READ: Final = (None, FIRST_ID)
+"""Positions before the first entry."""
 
 
 class StreamEnd(NamedTuple):
@@ -113,8 +118,11 @@ class Stream:
     @property
     def all_seen(self) -> bool:
         """Whether the queue keeps events: then nothing happens to a job without one."""
-        kept = self.max_length is not None or self.read_after != FIRST_ID
-        return self.enabled and self.located and kept
+        return (
+            self.enabled
+            and self.located
+            and (self.max_length is not None or self.position not in _NOTHING_READ)
+        )
 
     @property
     def events_read(self) -> int:
@@ -126,17 +134,14 @@ class Stream:
         """Unix ms when a job was last started; 0 if none was seen."""
         return self.aggregator.last_start_ms
 
-    def waiting_since_ms(self, job: bytes) -> int | None:
-        """Since when the job is ready, in Unix ms; None if it is not, or that was not seen."""
-        return self.aggregator.waiting_since_ms(job)
+    def ready_since_ms(self, job: bytes) -> tuple[int | None, bool]:
+        """Since when the job is ready, in Unix ms, None if it is not, or that was not seen; and
+        whether it was put back after it had finished."""
+        return self.aggregator.ready_since_ms(job)
 
     def active_since_ms(self, job: bytes) -> int | None:
         """When the job was started, in Unix ms; None if it is not active, or that was not seen."""
         return self.aggregator.active_since_ms(job)
-
-    def was_put_back(self, job: bytes) -> bool:
-        """Whether the job is ready because it was put back after it had finished."""
-        return self.aggregator.was_put_back(job)
 
     @property
     def read_after(self) -> bytes:
@@ -146,14 +151,17 @@ class Stream:
     @property
     def reached_end(self) -> bool:
         """Whether everything up to `end` was read."""
-        return self.end is not None and id_order(self.read_after) >= id_order(self.end.last)
+        end, position = self.end, self.read_after
+        if end is None:
+            return False
+        # mostly equal, which is cheaper to compare
+        return position == end.last or id_order(position) >= id_order(end.last)
 
     def feed(self, entries: Sequence[Entry]) -> None:
         """Aggregate these entries, and move on past them."""
         beyond = 0
-        if self.end is not None and id_order(entries[-1][0]) > id_order(self.end.last):
-            last = id_order(self.end.last)
-            beyond = sum(id_order(entry_id) > last for entry_id, _ in entries)
+        if self.end is not None and id_order(entries[-1][0]) > (last := id_order(self.end.last)):
+            beyond = len(entries) - bisect_right(entries, last, key=_entry_order)
         totals = self.aggregator.feed(entries, beyond)
         if self.at_end is None:
             self.at_end = totals
@@ -424,6 +432,10 @@ def is_id(entry_id: Reply) -> bool:
 def id_ms(entry_id: bytes) -> int:
     """The time in an entry's ID, in Unix ms."""
     return int(entry_id.partition(b"-")[0])
+
+
+def _entry_order(entry: Entry) -> tuple[int, int]:
+    return id_order(entry[0])
 
 
 def id_order(entry_id: bytes) -> tuple[int, int]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING
 
 from exporter.bullmq import Queue
 from exporter.collectors.queues.rotation import Rotation
 from exporter.connection import Reply
-from exporter.state.event_times import EventTimes
+from exporter.state.event_times import EventTimes, JobTimes
 
 if TYPE_CHECKING:
     from exporter.collectors.queues.looks import LookBudget
@@ -57,6 +58,16 @@ class BatchPoll:
         poll."""
         self.restarted: set[int] = set()
         """Rows whose work has moved, though the jobs are the same: one was started again."""
+
+    @cached_property
+    def events(self) -> Sequence[JobTimes | None]:
+        """What the event stream of each queue has shown; None if its events are not read."""
+        return list(map(self.times.by_queue.get, self.queues))
+
+    @cached_property
+    def events_read(self) -> Sequence[int]:
+        """The number of events read of each queue; -1 if its events are not read."""
+        return [-1 if events is None else events.events_read for events in self.events]
 
     def recount_ready(self, row: int) -> None:
         """Update `ready` after counts of the row were corrected."""

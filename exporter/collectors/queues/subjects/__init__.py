@@ -39,19 +39,21 @@ def subjects_for(queues: Sequence[Queue]) -> tuple[Subject, ...]:
     A subject that needs the results of another one comes after it and gets it here.
     """
     settings = Settings(queues)
+    events = EventsStream(queues, settings)
     markers = Markers(queues, settings, lists=(WAIT_LIST, PAUSED_LIST, ACTIVE_LIST))
-    active = Active(queues, settings, markers)
+    active = Active(queues, settings, markers, events)
     liveness = Liveness(queues, active)
-    prioritized = Prioritized(queues, settings)
-    waiting = Waiting(queues, markers, prioritized)
+    prioritized = Prioritized(queues, settings, events)
+    waiting = Waiting(queues, markers, prioritized, events)
     movement = Movement(queues, waiting, prioritized, active)
     return (
         settings,
+        events,
         Existence(queues, liveness),
         markers,
         Limits(queues, settings),
         prioritized,
-        PriorityBands(queues, settings),
+        PriorityBands(queues, settings, events),
         waiting,
         active,
         Delayed(queues, liveness),
@@ -61,7 +63,6 @@ def subjects_for(queues: Sequence[Queue]) -> tuple[Subject, ...]:
         Finished(queues),
         DeadLetters(queues, settings),
         Groups(queues, settings),
-        EventsStream(queues, settings),
         movement,
         Starving(queues, waiting, prioritized, movement),
         LeftDeduplications(queues),

@@ -16,7 +16,7 @@ from exporter.collectors.queues.questions import (
     check_fields,
 )
 from exporter.collectors.queues.subject import Count, Subject
-from exporter.collectors.queues.subjects.events_stream import EventsMark, events_mark
+from exporter.collectors.queues.subjects.events_stream import EventsMark, EventsStream
 from exporter.collectors.queues.subjects.markers import Markers
 from exporter.collectors.queues.subjects.settings import Settings
 from exporter.connection import Command, Reply
@@ -55,11 +55,14 @@ class Active(Subject):
     commands = (_OLDEST, _NEWEST, _STARTED)
     columns = (OLDEST_ACTIVE, OLDEST_ACTIVE_JOB)
 
-    def __init__(self, queues: Sequence[Queue], settings: Settings, markers: Markers) -> None:
+    def __init__(
+        self, queues: Sequence[Queue], settings: Settings, markers: Markers, events: EventsStream
+    ) -> None:
         super().__init__(queues)
         size = len(queues)
         self._settings = settings
         self._markers = markers
+        self._events = events
         self._ask_oldest = RowCommands(queues, _OLDEST)
         self._ask_newest = RowCommands(queues, _NEWEST)
         self._oldest, self._newest = ReplyCache(size), ReplyCache(size)
@@ -71,8 +74,8 @@ class Active(Subject):
         """The IDs of the oldest and the newest active job, without duplicates."""
         self._packed_starts = PerRow[bytes](size, initial=b"")
         """The packed commands that read their start times."""
-        self._mark = PerRow[EventsMark | None](size, initial=None)
-        """The mark of the events when the start times were last right."""
+        self._marks = PerRow[EventsMark | None](size, initial=None)
+        """The marks of the events at the last completed poll, when the start times were right."""
         self._starts = PerRow[Mapping[bytes, float | None]](size, initial={})
         """When the oldest and the newest were started, in Unix ms by their workers' clocks."""
         self._since = PerRow[float | None](size, initial=None)
@@ -115,16 +118,24 @@ class Active(Subject):
                 )
                 self._since[row] = self._server_start(poll, row)
 
-        asked = [row for row in poll.where(self._jobs) if not self._is_same_attempt(poll, row)]
+        asked = self._may_be_other_attempts(poll) if any(self._jobs) else []
         packed = b"".join([self._packed_starts[row] for row in asked])
         return [Question(asked, packed, [len(self._jobs[row]) for row in asked], (list,), take)]
 
-    def _is_same_attempt(self, poll: BatchPoll, row: int) -> bool:
-        """Whether the start times are still right: a job may be started again with the same ID."""
-        before, mark = self._mark[row], events_mark(poll, row)
-        self._mark[row] = mark
-        same = mark is not None and mark == before and row not in self.changed
-        return same and None not in self._starts[row].values()
+    def _may_be_other_attempts(self, poll: BatchPoll) -> list[int]:
+        """The rows whose start times may be wrong: a job may be started again with the same ID."""
+        marks = zip(self._marks, self._events.marks(poll), strict=True)
+        return [
+            row
+            for row, (jobs, (before, mark)) in enumerate(zip(self._jobs, marks, strict=True))
+            if jobs
+            and (
+                mark is None
+                or mark != before
+                or row in self.changed
+                or None in self._starts[row].values()
+            )
+        ]
 
     def _take_starts(self, poll: BatchPoll, row: int, starts: Mapping[bytes, float | None]) -> None:
         before = self._starts[row]
@@ -145,13 +156,15 @@ class Active(Subject):
         start = None if job is None else self._starts[row].get(job)
         if job is None or start is None:
             return None
-        events = poll.times.by_queue.get(self.queues[row])
+        events = poll.events[row]
         seen = None if events is None else events.active_since_ms(job)
         if start > poll.now_ms + CLOCK_TOLERANCE_MS:
             return seen
         return start if seen is None or start > seen - CLOCK_TOLERANCE_MS else float(seen)
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
+        if any(self._jobs):
+            self._marks[:] = self._events.marks(poll)
         oldest = [
             None if job is None else since
             for job, since in zip(self.oldest_job, self._since, strict=True)

@@ -25,6 +25,8 @@ EVENTS_KEPT: Final = Count(
     column=EVENTS_STREAM_LENGTH,
 )
 
+EventsMark = tuple[int, int]
+"""Proves, while it is the same, that nothing has happened to any job of the queue."""
 
 # an estimate from five samples, the default: about 1 us; an exact one could block Redis
 _MEMORY: Final = Command("MEMORY USAGE", "events", cost="bullmq_queue_events_stream_bytes")
@@ -45,8 +47,30 @@ class EventsStream(Subject):
         self._settings = settings
         self._ask_memory = RowCommands(queues, _MEMORY)
         self._bytes = PerRow[int | None](len(queues), initial=None)
+        self._marks: Sequence[EventsMark | None] | None = None
+        """The marks of this poll; None until they are needed."""
+
+    def marks(self, poll: BatchPoll) -> Sequence[EventsMark | None]:
+        """The mark of each row; None if there is no proof: the queue keeps no events, or they are
+        not read.
+
+        It consists of the stream's length and the number of events read. The length is newer, but
+        is the same again if as many events were trimmed as added; then the number changes after
+        this poll.
+        """
+        if self._marks is None:
+            lengths = poll.counts[EVENTS_KEPT]
+            self._marks = [
+                (length, read)
+                if events is not None and length is not None and events.all_seen
+                else None
+                for events, read, length in zip(poll.events, poll.events_read, lengths, strict=True)
+            ]
+        return self._marks
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
+        self._marks = None
+
         def take(asked: Sequence[int], replies: list[Reply]) -> None:
             for row, size in zip(asked, replies, strict=True):
                 self._bytes[row] = size
@@ -60,19 +84,3 @@ class EventsStream(Subject):
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
         return {EVENTS_STREAM_BYTES: list(self._bytes)}
-
-
-EventsMark = tuple[int, int]
-"""Proves, while it is the same, that nothing has happened to any job of the queue."""
-
-
-def events_mark(poll: BatchPoll, row: int) -> EventsMark | None:
-    """The queue's mark; None if there is no proof: it keeps no events, or they are not read.
-
-    It consists of the stream's length and the number of events read. The length is newer, but is
-    the same again if as many events were trimmed as added; then the number changes after this poll.
-    """
-    events, length = poll.times.by_queue.get(poll.queues[row]), poll.counts[EVENTS_KEPT][row]
-    if events is None or length is None or not events.all_seen:
-        return None
-    return length, events.events_read

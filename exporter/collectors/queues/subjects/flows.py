@@ -114,10 +114,11 @@ class Flows(StuckSubject):
         self._parents, self._looks = [], []
         counts = poll.counts[WAITING_CHILDREN_JOBS]
         again = self._due_again(poll, counts)
+        due = [row for row in self.due(poll, _NEXT_SECONDS) if counts[row]]
         following = {
             row
-            for row in self.due(poll, _NEXT_SECONDS)
-            if counts[row] and len(self._tracked(row)) < MAX_SUSPECTS
+            for row in due
+            if not self._has_tracked(row) or len(self._tracked(row)) < MAX_SUSPECTS
         }
         rows = sorted(following | again.keys())
         # one list, so that new parents have their turn beside those that are looked at again
@@ -146,21 +147,20 @@ class Flows(StuckSubject):
     def _due_again(self, poll: BatchPoll, counts: Sequence[int | None]) -> dict[int, list[bytes]]:
         """The tracked parents that are due, by row; forgets those of queues without parents."""
         due = {}
-        for row in self.due(poll):
-            tracked = self._tracked(row)
-            if tracked and counts[row]:
-                due[row] = tracked
-            elif counts[row] == 0 and tracked:
+        for row in filter(self._has_tracked, self.due(poll)):
+            if counts[row]:
+                due[row] = self._tracked(row)
+            elif counts[row] == 0:
                 self._passes[row] = {}
                 self.clear(row)
         return due
 
+    def _has_tracked(self, row: int) -> bool:
+        return self.suspects[row] is not NO_SUSPECTS or bool(self._passes[row])
+
     def _tracked(self, row: int) -> list[bytes]:
         """The suspects, and the parents that looks are not done with."""
-        passes, suspects = self._passes[row], self.suspects[row]
-        if not passes and suspects is NO_SUSPECTS:
-            return []
-        return list(dict.fromkeys([*passes, *suspects.ids]))
+        return list(dict.fromkeys([*self._passes[row], *self.suspects[row].ids]))
 
     def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
         def take(_: Sequence[int], replies: list[Reply]) -> None:

@@ -8,32 +8,35 @@ from typing import Final
 from exporter.bullmq import (
     CLOCK_TOLERANCE_MS,
     JOB_TIMES,
-    Queue,
+    added_ms,
     clock_skew_ms,
     ready_since_ms,
+    skew_ms,
     time_ms,
 )
-from exporter.collectors.queues.poll import BatchPoll
 from exporter.connection import Command, Reply
+from exporter.state.event_times import JobTimes
 
 JOB: Final = Command("HMGET", "", JOB_TIMES, list, "ages of jobs")
 """Sent with the key of a job; its reply is the job's times."""
 
 
 def readiness(
-    poll: BatchPoll, queue: Queue, job: bytes, times: Sequence[Reply]
+    events: JobTimes | None, job: bytes, times: Sequence[Reply], now_ms: float
 ) -> tuple[float | None, float]:
     """Since when the job is ready, in Unix ms, and how far its producer's clock is ahead, in ms.
 
     The former is None if it is unknown; the latter is 0 if the clocks do not differ, or if that is
-    unknown.
+    unknown. `events` are what the events of its queue have shown; `now_ms` is the server's time.
     """
-    events = poll.times.by_queue.get(queue)
-    waiting = None if events is None else events.waiting_since_ms(job)
-    put_back = events is not None and events.was_put_back(job)
-    skew = clock_skew_ms(job, times, waiting)
-    if skew is None:
-        ahead = (time_ms(times[0]) or 0.0) - poll.now_ms
-        if ahead > CLOCK_TOLERANCE_MS:
-            return None, ahead  # at least that; since when it is ready is unknown
+    waiting, put_back = (None, False) if events is None else events.ready_since_ms(job)
+    added = None if put_back else added_ms(job, times)
+    if added is not None:  # most jobs, and in a busy queue all jobs are read again at each poll
+        created, skew = added, None if waiting is None else skew_ms(added, waiting)
+    else:
+        created, skew = time_ms(times[0]) or 0.0, clock_skew_ms(job, times, waiting)
+    if skew is None and created - now_ms > CLOCK_TOLERANCE_MS:
+        return None, created - now_ms  # at least that; since when it is ready is unknown
+    if added is not None:
+        return waiting if skew else added, skew or 0.0
     return ready_since_ms(job, times, waiting, skew=skew, put_back=put_back), skew or 0.0

@@ -58,6 +58,8 @@ class Liveness(Subject):
         """Whether the oldest or the newest active job had no lock when that was last read."""
         self._packed_locks = PerRow[bytes](size, initial=b"")
         """The packed command that reads the locks; empty until needed."""
+        self._locks_asked = PerRow[int](size, initial=0)
+        """The number of locks that this command asks for."""
 
     def note(self, row: int, stalled_check: Reply) -> None:
         """Record a value of `stalled-check`, also one that another subject read."""
@@ -81,7 +83,7 @@ class Liveness(Subject):
         def take(asked: Sequence[int], replies: list[Reply]) -> None:
             for row, locks in zip(asked, replies, strict=True):
                 self._locked[row] = None if locks is None else int(locks > 0)
-                self.unheld[row] = locks is not None and locks < len(set(self._active.ends(row)))
+                self.unheld[row] = locks is not None and locks < self._locks_asked[row]
 
         asked = []
         for row in rows:
@@ -95,6 +97,7 @@ class Liveness(Subject):
     def _pack_locks(self, row: int) -> bytes:
         key = self.queues[row].key
         jobs = [key + job for job in dict.fromkeys(self._active.ends(row))]
+        self._locks_asked[row] = len(jobs)
         packed = self._packed_locks[row] = _LOCK.on(*jobs)
         return packed
 

@@ -48,7 +48,8 @@ class Markers(Subject):
     def jobs_of(self, row: int, entries: Iterable[bytes | None]) -> list[bytes]:
         """The entries that are jobs, without None; remembers whether any entry is a marker."""
         known = [entry for entry in entries if entry is not None]
-        jobs = [entry for entry in known if not is_marker(entry)]
+        # every marker begins with a 0, and hardly any ID does: see `is_marker`
+        jobs = [entry for entry in known if entry[:1] != b"0" or not is_marker(entry)]
         if len(jobs) < len(known):
             self._marker_seen[row] = True
         return jobs

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from exporter.bullmq import Queue
 from exporter.collectors.queues.memory import PerRow, ReplyCache
@@ -23,8 +22,7 @@ STILL_SINCE: Final = Column[float]("still_since", internal=True)
 """Monotonic time since when ready work has not moved; None if no work is ready."""
 
 
-@dataclass(frozen=True, slots=True)
-class MovementSigns:
+class MovementSigns(NamedTuple):
     """The values at one poll that show movement if they change."""
 
     waiting: tuple[bytes, ...] = ()
@@ -62,6 +60,8 @@ class Movement(Subject):
         self._last_signs = PerRow[MovementSigns](size, initial=MovementSigns())
         self._ready_since = PerRow[float | None](size, initial=None)
         self._still_since = PerRow[float | None](size, initial=None)
+        self._events_read = PerRow[int](size, initial=-1)
+        """The number of events read when starts were last noted."""
 
     def has_moved_since(self, row: int, at: float) -> bool:
         """Whether ready work was seen to move after that monotonic time."""
@@ -82,14 +82,20 @@ class Movement(Subject):
             else:
                 if since is None or row in poll.moved:
                     self._compare(poll, row)
-                self._note_starts(poll, row)
+                if (
+                    since is None
+                    or row in poll.restarted
+                    or poll.events_read[row] != self._events_read[row]
+                ):
+                    self._note_starts(poll, row)
         return {READY_SINCE: list(self._ready_since), STILL_SINCE: list(self._still_since)}
 
     def _note_starts(self, poll: BatchPoll, row: int) -> None:
         """A start is movement, also of a job with the same ID as before."""
         if row in poll.restarted:
             self._still_since[row] = poll.now
-        events, still = poll.times.by_queue.get(self.queues[row]), self._still_since[row]
+        self._events_read[row] = poll.events_read[row]
+        events, still = poll.events[row], self._still_since[row]
         if events is not None and still is not None and (last := events.last_start_ms):
             started = poll.now - max(0.0, poll.now_ms - last) / 1000
             self._still_since[row] = max(still, started)

@@ -21,7 +21,7 @@ from exporter.collectors.queues.questions import (
     question,
 )
 from exporter.collectors.queues.subject import Count, Subject
-from exporter.collectors.queues.subjects.events_stream import events_mark
+from exporter.collectors.queues.subjects.events_stream import EventsStream
 from exporter.collectors.queues.subjects.job_times import JOB, readiness
 from exporter.collectors.queues.subjects.sections import MAX_READ, Gap, Job, Sections
 from exporter.collectors.queues.subjects.settings import Settings
@@ -71,13 +71,16 @@ class Prioritized(Subject):
     counts = (PRIORITIZED_JOBS,)
     commands = (_FIRST, _LAST, _FIRST_FROM, JOB)
 
-    def __init__(self, queues: Sequence[Queue], settings: Settings) -> None:
+    def __init__(self, queues: Sequence[Queue], settings: Settings, events: EventsStream) -> None:
         super().__init__(queues)
         size = len(queues)
         self._settings = settings
+        self._events = events
         self._ask_last = RowCommands(queues, _LAST)
         self._firsts = ReplyCache(size)
         """The first job of each watched section with its score, as in the replies."""
+        self._first_jobs = PerRow[Sequence[Job]](size, initial=())
+        """The same jobs, without duplicates."""
         self._sections = PerRow[Sections](size, initial=Sections())
         """As of the last completed poll."""
         self._packed = PerRow[bytes](size, initial=b"")
@@ -97,11 +100,9 @@ class Prioritized(Subject):
         self._searches: dict[int, _Search] = {}
         """The searches of this poll."""
 
-    def first_jobs(self, row: int) -> list[Job]:
+    def first_jobs(self, row: int) -> Sequence[Job]:
         """The first job of each watched section, the most urgent one first."""
-        replies: Sequence[Sequence[bytes]] = self._firsts[row] or ()
-        jobs = chain.from_iterable(map(_jobs, replies))
-        return list({job.id: job for job in jobs}.values())
+        return self._first_jobs[row]
 
     def oldest_found(self) -> Mapping[int, tuple[bytes, float]]:
         """The oldest job that the search has found in this poll, by row: its ID, and since when it
@@ -125,7 +126,9 @@ class Prioritized(Subject):
             check_scored(chain.from_iterable(self._firsts[row] or () for row in changed))
             self.changed.update(changed)
             for row in changed:
-                self._seen[row] = self._sections[row].seen(self.first_jobs(row))
+                found = map(_jobs, self._firsts[row] or ())
+                jobs = list({job.id: job for job in chain.from_iterable(found)}.values())
+                self._first_jobs[row], self._seen[row] = jobs, self._sections[row].seen(jobs)
 
         packed = [self._packed[row] or self._pack(row) for row in asked]
         widths = [self._widths[row] for row in asked]
@@ -142,7 +145,7 @@ class Prioritized(Subject):
         counts = poll.counts[PRIORITIZED_JOBS]
         self._due = {row for row in asked if counts[row] > self._searched_at[row]}
         for row in self._settings.due:
-            if counts[row] and self._sections[row].may_be_outdated(events_mark(poll, row)):
+            if counts[row] and self._sections[row].may_be_outdated(self._events.marks(poll)[row]):
                 self._due.add(row)
         begins = [row for row in sorted(self._due) if not self._sections[row].gaps]
         return question(begins, self._ask_last, take)
@@ -153,7 +156,7 @@ class Prioritized(Subject):
         for row in sorted(self._due | passed):
             sections = self._seen.get(row, self._sections[row])
             if row in self._lasts:
-                mark = events_mark(poll, row)
+                mark = self._events.marks(poll)[row]
                 sections = sections.begin(self._lasts[row], counts[row], mark)
             self._searches[row] = _Search(sections)
         share = min(MAX_READ, max(1, _MAX_READ_OF_BATCH // max(1, len(self._searches))))
@@ -200,7 +203,7 @@ class Prioritized(Subject):
             for row, jobs in unread.items():
                 for job, times in zip(jobs, islice(rest, len(jobs)), strict=True):
                     if times is not None:
-                        since_ms, _skew = readiness(poll, self.queues[row], job, times)
+                        since_ms, _skew = readiness(poll.events[row], job, times, poll.now_ms)
                         self._searches[row].since_ms[job] = since_ms
 
         packed = [

@@ -10,7 +10,7 @@ from exporter.collectors.queues.memory import PerRow
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import Question, RowCommands, question
 from exporter.collectors.queues.subject import Subject
-from exporter.collectors.queues.subjects.events_stream import EventsMark, events_mark
+from exporter.collectors.queues.subjects.events_stream import EventsMark, EventsStream
 from exporter.collectors.queues.subjects.prioritized import PRIORITIZED_JOBS
 from exporter.collectors.queues.subjects.settings import Settings
 from exporter.connection import Command, Reply
@@ -45,9 +45,10 @@ class PriorityBands(Subject):
     commands = _NUMBERS
     columns = tuple(PRIORITY_BANDS.values())
 
-    def __init__(self, queues: Sequence[Queue], settings: Settings) -> None:
+    def __init__(self, queues: Sequence[Queue], settings: Settings, events: EventsStream) -> None:
         super().__init__(queues)
         self._settings = settings
+        self._events = events
         self._ask_numbers = RowCommands(queues, *_NUMBERS)
         self._numbers = PerRow[Sequence[int | None]](len(queues), initial=())
         """The number of jobs in each band; empty if the queue has no prioritized jobs."""
@@ -59,7 +60,7 @@ class PriorityBands(Subject):
             width = len(_NUMBERS)
             for place, row in enumerate(asked):
                 self._numbers[row] = replies[place * width : (place + 1) * width]
-                self._marks[row] = events_mark(poll, row)
+                self._marks[row] = self._events.marks(poll)[row]
 
         counts, turns = poll.counts[PRIORITIZED_JOBS], set(self._settings.due)
         asked = []
@@ -76,7 +77,7 @@ class PriorityBands(Subject):
         return [question(asked, self._ask_numbers, take)]
 
     def _must_count(self, poll: BatchPoll, row: int, *, turn: bool) -> bool:
-        mark = events_mark(poll, row)
+        mark = self._events.marks(poll)[row]
         if mark is None:
             return turn
         # without a mark at the last time, count once more, to know that it stays so

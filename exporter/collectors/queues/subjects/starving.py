@@ -61,7 +61,9 @@ class Starving(StuckSubject):
 
     def _look(self, poll: BatchPoll, row: int) -> None:
         found = {}
-        if self._movement.has_moved_since(row, poll.now - _MOVING_SECONDS):
+        oldest_ms = self._waiting.oldest_since_ms(row)
+        is_old = oldest_ms is not None and poll.now_ms - oldest_ms >= _STARVING_MS
+        if is_old and self._movement.has_moved_since(row, poll.now - _MOVING_SECONDS):
             found = self._starving_job(poll, row)
         if found or self.suspects[row] is not NO_SUSPECTS:
             cleared = set(self.suspects[row].ids) - found.keys()

@@ -24,7 +24,7 @@ from exporter.collectors.queues.questions import (
     check_string_lists,
 )
 from exporter.collectors.queues.subject import Count, Subject
-from exporter.collectors.queues.subjects.events_stream import EventsMark, events_mark
+from exporter.collectors.queues.subjects.events_stream import EventsMark, EventsStream
 from exporter.collectors.queues.subjects.job_times import JOB, readiness
 from exporter.collectors.queues.subjects.markers import Markers
 from exporter.collectors.queues.subjects.prioritized import PRIORITIZED_JOBS, Prioritized
@@ -73,11 +73,18 @@ class Waiting(Subject):
     commands = (_WAIT_TAIL, _WAIT_HEAD, _PAUSED_TAIL, _PAUSED_HEAD, JOB)
     columns = (WAITING, OLDEST_WAITING, OLDEST_WAITING_JOB, CLOCK_SKEW)
 
-    def __init__(self, queues: Sequence[Queue], markers: Markers, prioritized: Prioritized) -> None:
+    def __init__(
+        self,
+        queues: Sequence[Queue],
+        markers: Markers,
+        prioritized: Prioritized,
+        events: EventsStream,
+    ) -> None:
         super().__init__(queues)
         size = len(queues)
         self._markers = markers
         self._prioritized = prioritized
+        self._events = events
         self._ask_wait_tail = RowCommands(queues, _WAIT_TAIL)
         self._ask_wait_head = RowCommands(queues, _WAIT_HEAD)
         self._ask_paused_tail = RowCommands(queues, _PAUSED_TAIL)
@@ -100,8 +107,8 @@ class Waiting(Subject):
         """Since when each of the jobs is ready, in Unix ms; None where that is unknown."""
         self._skew = PerRow[float | None](size, initial=None)
         """How far a producer's clock is ahead, in seconds; None if it is not."""
-        self._mark = PerRow[EventsMark | None](size, initial=None)
-        """The mark of the events when the times were last read."""
+        self._marks = PerRow[EventsMark | None](size, initial=None)
+        """The marks of the events at the last completed poll, when the times were right."""
         self._events_read = PerRow[int](size, initial=-1)
         """Number of events that had been read when `_oldest_ms` was computed."""
         self._first_seen = PerRow[Mapping[bytes, float]](size, initial={})
@@ -113,10 +120,16 @@ class Waiting(Subject):
     def next_job(self, row: int) -> bytes | None:
         """The job that a worker would take next from the list."""
         for tail in (self._wait_tail[row], self._paused_tail[row]):
-            jobs: list[bytes] = [entry for entry in tail or () if not is_marker(entry)]
-            if jobs:
-                return jobs[-1]
+            job: bytes
+            for job in reversed(tail or ()):
+                if not is_marker(job):
+                    return job
         return None
+
+    def oldest_since_ms(self, row: int) -> float | None:
+        """Since when the oldest of the jobs that were read is ready, in Unix ms; None if that is
+        unknown."""
+        return self._oldest_ms[row]
 
     def since_ms(self, row: int) -> Mapping[bytes, float]:
         """Since when the jobs that were read are ready, in Unix ms, without unknown times."""
@@ -161,22 +174,22 @@ class Waiting(Subject):
                 self.jobs[row], self._times[row], self._oldest[row] = jobs, (), None
                 self._oldest_ms[row] = self._oldest_job[row] = self._skew[row] = None
                 self._since_ms[row] = ()
-        ready = poll.where(self.jobs)
-        # an error may be over at the next poll
-        ready = [
-            row
-            for row in ready
-            if not self._are_same_jobs(poll, row) or None in (self._times[row] or (None,))
-        ]
-        known = [row for row in ready if self._oldest[row] is not None]
-        unknown = [row for row in ready if self._oldest[row] is None]
+        asked = self._may_be_other_jobs(poll) if any(self.jobs) else []
+        known = [row for row in asked if self._oldest[row] is not None]
+        unknown = [row for row in asked if self._oldest[row] is None]
         return [self._ask_all(poll, unknown), self._ask_oldest(poll, known)]
 
-    def _are_same_jobs(self, poll: BatchPoll, row: int) -> bool:
-        """Whether nothing has happened to any job, so that jobs with the same IDs are the same."""
-        before, mark = self._mark[row], events_mark(poll, row)
-        self._mark[row] = mark
-        return mark is not None and mark == before
+    def _may_be_other_jobs(self, poll: BatchPoll) -> list[int]:
+        """The rows whose times must be read: jobs with the same IDs are the same only if nothing
+        has happened in the queue."""
+        marks = zip(self._marks, self._events.marks(poll), strict=True)
+        facts = zip(poll.rows, self.jobs, self._times, marks, strict=True)
+        return [
+            row
+            for row, jobs, times, (before, mark) in facts
+            # an error may be over at the next poll
+            if jobs and (mark is None or mark != before or not times or None in times)
+        ]
 
     def ask_again(self, poll: BatchPoll) -> Iterable[Question]:
         return [self._ask_all(poll, self._again)] if self._again else []
@@ -229,15 +242,15 @@ class Waiting(Subject):
 
     def _find_oldest(self, poll: BatchPoll, row: int) -> None:
         """Find the oldest job from the times that were read and from the events."""
-        jobs, events = self.jobs[row], poll.times.by_queue.get(self.queues[row])
-        self._events_read[row] = -1 if events is None else events.events_read
+        jobs, events = self.jobs[row], poll.events[row]
+        self._events_read[row] = poll.events_read[row]
         seen: dict[bytes, float] = {}
         skews: list[float] = []
         since: list[float | None] = []
         for job, times in zip(jobs, self._times[row], strict=True):
             known = None
             if times is not None:
-                known, skew = readiness(poll, self.queues[row], job, times)
+                known, skew = readiness(events, job, times, poll.now_ms)
                 if known is None:
                     created = time_ms(times[0])
                     if created is not None and created <= poll.now_ms + CLOCK_TOLERANCE_MS:
@@ -246,8 +259,7 @@ class Waiting(Subject):
             since.append(known)
         self._first_seen[row] = seen
         self._since_ms[row] = tuple(since)
-        largest = max(skews, key=abs, default=0.0)
-        self._skew[row] = largest / 1000 if largest else None
+        self._skew[row] = max(skews, key=abs) / 1000 if any(skews) else None
         known_since = [ms for ms in since if ms is not None]
         oldest = self._oldest_ms[row] = min(known_since, default=None)
         self._oldest_job[row] = None if oldest is None else jobs[since.index(oldest)]
@@ -255,14 +267,12 @@ class Waiting(Subject):
         self._oldest[row] = since.index(oldest) if complete and since else None
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
-        for row in poll.where(self.jobs):
-            events = poll.times.by_queue.get(self.queues[row])
-            if (
-                self._times[row]
-                and events is not None
-                and events.events_read != self._events_read[row]
-            ):
-                self._find_oldest(poll, row)
+        if any(self.jobs):
+            self._marks[:] = self._events.marks(poll)
+            numbers = zip(self._times, poll.events_read, self._events_read, strict=True)
+            for row, (times, read, read_before) in enumerate(numbers):
+                if times and read not in (read_before, -1):
+                    self._find_oldest(poll, row)
         waiting = sums(poll.counts[WAIT_LIST], poll.counts[PAUSED_LIST])
         ready = sums(waiting, poll.counts[PRIORITIZED_JOBS])
         skew = [each if count else None for each, count in zip(self._skew, ready, strict=True)]
