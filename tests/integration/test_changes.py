@@ -70,20 +70,51 @@ def test_an_interrupted_poll_hides_no_change(
     client.delete("bull:a:wait", "bull:a:active")
     client.lpush("bull:a:wait", job(client, "a", 91, age_ms=500_000))
     client.lpush("bull:a:active", job(client, "a", 92, age_ms=400_000))
-    ask = watch.client.batch
-
-    def interrupt(packed: bytes, count: int) -> Replies:
-        if b"bull:a:91\r\n" in packed:
-            raise RedisFailure(ErrorClass.TIMEOUT, "interrupted")
-        return ask(packed, count)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(watch.client, "batch", interrupt)
-        watch.poll()
+    poll_until(watch, b"bull:a:91\r\n", monkeypatch)
     samples = watch.poll()
     for family, age in (("waiting", 500), ("active", 400)):
         found = value(samples, f"bullmq_queue_oldest_{family}_seconds", queue="a")
         assert found == pytest.approx(age)
+
+
+@pytest.mark.usefixtures("clock")
+def test_an_interrupted_poll_hides_no_other_job_with_the_same_id(
+    any_server: Any_, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It saw that events have happened, but broke off before it read the times of the jobs."""
+    client = any_server.client()
+    client.hset("bull:a:meta", mapping={"version": "bullmq:6.7.0", "opts.maxLenEvents": 10_000})
+    client.lpush("bull:a:wait", job(client, "a", 91, age_ms=500_000))
+    client.lpush("bull:a:active", job(client, "a", 92, age_ms=400_000))
+    watch = Watch(any_server.url)
+    watch.discover_and_poll()
+    watch.poll()
+    for number, age_ms in ((91, 50_000), (92, 40_000)):
+        job(client, "a", number, age_ms)
+        # neither event says since when a job is ready or active
+        client.xadd("bull:a:events", {"event": "progress", "jobId": number, "data": 1})
+    poll_until(watch, b"HMGET\r\n$9\r\nbull:a:9", monkeypatch)
+    samples = watch.poll()
+    for family, age in (("waiting", 50), ("active", 40)):
+        found = value(samples, f"bullmq_queue_oldest_{family}_seconds", queue="a")
+        assert found == pytest.approx(age), family
+
+
+def poll_until(watch: Watch, text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poll, but interrupt the poll before it sends commands that contain the text."""
+    ask, interrupted = watch.client.batch, False
+
+    def interrupt(packed: bytes, *more: int) -> Replies:
+        nonlocal interrupted
+        if text in packed:
+            interrupted = True
+            raise RedisFailure(ErrorClass.TIMEOUT, "interrupted")
+        return ask(packed, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(watch.client, "batch", interrupt)
+        watch.poll()
+    assert interrupted
 
 
 @pytest.mark.usefixtures("clock")
