@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.commands import ROOT, Block, all_blocks, blocks
+from tests.support.commands import ROOT, Block, all_blocks, section
 from tests.support.daemon import daemon
 from tests.support.dist import python, run
 from tests.support.redis_data import add_queues
@@ -57,13 +57,9 @@ until promtool query instant http://localhost:9090 "$firing" | grep quickstart; 
 
 def steps(path: str) -> str:
     """The commands of one path of the quick start."""
-    lines = QUICK_START.read_text().splitlines()
-    start = lines.index(f"## {path}")
-    end = next((n for n in range(start + 1, len(lines)) if lines[n].startswith("## ")), len(lines))
     return "".join(
         INSTEAD_OF_DOCKER if block.reason == "docker" else block.text
-        for block in blocks(QUICK_START)
-        if block.language == "sh" and start < block.line < end
+        for block in section(QUICK_START, path)
     )
 
 

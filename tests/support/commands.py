@@ -19,8 +19,8 @@ PAGES = (
 
 REASONS = {
     "make": "works on the source tree itself; CI runs these targets",
-    "kubectl": "needs a cluster",
-    "helm": "needs a cluster; tests/unit/test_deploy_helm.py renders the chart",
+    "kubectl": "needs a cluster; tests/e2e/test_quick_start_in_kubernetes.py does without",
+    "helm": "needs a cluster; tests/e2e/test_quick_start_in_kubernetes.py does without",
     "docker": "needs Docker",
     "cosign": "needs a release",
     "systemctl": "needs systemd",
@@ -74,6 +74,14 @@ def blocks(page: Path) -> Iterator[Block]:
         indent = len(found["indent"])
         lines = [each[indent:] for each in found["text"].splitlines()]
         yield Block(page, line, found["language"], "\n".join(lines) + "\n", found["mark"] or "")
+
+
+def section(page: Path, title: str) -> list[Block]:
+    """The shell blocks of the section of the second level with that title."""
+    lines = page.read_text().splitlines()
+    start = lines.index(f"## {title}")
+    end = next((n for n in range(start + 1, len(lines)) if lines[n].startswith("## ")), len(lines))
+    return [b for b in blocks(page) if b.language == "sh" and start < b.line < end]
 
 
 def all_blocks(language: str = "") -> list[Block]:

@@ -40,6 +40,19 @@ def chart(values: Values | None = None, release: str = "bullmq-exporter") -> lis
     return [each for each in documents if each is not None]
 
 
+def from_arguments(arguments: list[str]) -> Values:
+    """The values of `--set a.b=c`."""
+    values: Values = {}
+    for argument in arguments:
+        path, _, text = argument.partition("=")
+        *folders, name = path.split(".")
+        inner = values
+        for folder in folders:
+            inner = inner.setdefault(folder, {})
+        inner[name] = yaml.safe_load(text)
+    return values
+
+
 def refusal(values: Values) -> str:
     """Helm's message for values that the chart refuses."""
     errors = helm()

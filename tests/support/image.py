@@ -72,10 +72,11 @@ class Image:
         path = self._here(env["PATH"]).replace("$PATH", "/usr/bin:/bin")
         return env | {"PATH": path} | extra
 
-    def command(self) -> list[str]:
-        """The command of a container."""
+    def command(self, arguments: list[str] | None = None) -> list[str]:
+        """The command of a container, or with these arguments instead of CMD."""
         final = stages()[-1]
-        first, *rest = one(final, "ENTRYPOINT").command + one(final, "CMD").command
+        rest = one(final, "CMD").command if arguments is None else arguments
+        (first,) = one(final, "ENTRYPOINT").command
         return [str(self.root / "opt" / "bullmq-exporter" / "bin" / first), *rest]
 
     def health(self, **extra: str) -> subprocess.CompletedProcess[bytes]:

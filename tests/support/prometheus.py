@@ -87,7 +87,6 @@ def prometheus(
     `protocols` names the only format that a job asks for, which Prometheus 2.42 does not know;
     `scraping` has more settings for all jobs.
     """
-    path = require(program)
     config = _scraping(jobs)
     config["global"] |= scraping
     for job in config["scrape_configs"]:
@@ -97,6 +96,16 @@ def prometheus(
         (folder / "rules.yml").write_text(rules)
         config["rule_files"] = ["rules.yml"]
         config["global"]["evaluation_interval"] = "1s"
+    with configured(folder, config, *arguments, program=program) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def configured(
+    folder: Path, config: Mapping[str, Any], *arguments: str, program: str = PROMETHEUS
+) -> Iterator[Prometheus]:
+    """Run with this configuration, whose targets are static; paths in it begin in the folder."""
+    path = require(program)
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     port = free_port()
     words = [
@@ -106,7 +115,7 @@ def prometheus(
         f"--web.listen-address=127.0.0.1:{port}",
         *arguments,
     ]
-    with _scraped(words, folder, port, jobs) as started:
+    with _scraped(words, folder, port, _targets(config)) as started:
         yield started
 
 
@@ -124,7 +133,7 @@ def victoria_metrics(folder: Path, jobs: Mapping[str, Sequence[int]]) -> Iterato
         # a query sees the newest scrape, and never an answer from before
         *("-search.latencyOffset=0s", "-search.disableCache"),
     ]
-    with _scraped(words, folder, port, jobs) as started:
+    with _scraped(words, folder, port, sum(map(len, jobs.values()))) as started:
         yield started
 
 
@@ -141,16 +150,20 @@ def _scraping(jobs: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     }
 
 
+def _targets(config: Mapping[str, Any]) -> int:
+    """Number of static targets."""
+    return sum(
+        len(group["targets"]) for job in config["scrape_configs"] for group in job["static_configs"]
+    )
+
+
 @contextlib.contextmanager
-def _scraped(
-    words: Sequence[str], folder: Path, port: int, jobs: Mapping[str, Sequence[int]]
-) -> Iterator[Prometheus]:
+def _scraped(words: Sequence[str], folder: Path, port: int, targets: int) -> Iterator[Prometheus]:
     """Run the program. Yields it when every target has been scraped, and kills it at the end."""
     with (folder / "prometheus.log").open("w") as log:
         process = subprocess.Popen(words, stdout=log, stderr=log)
     try:
         started = Prometheus(port)
-        targets = sum(map(len, jobs.values()))
         wait_for(lambda: scraped(started, targets), f"every target is scraped: {folder}")
         yield started
     finally:

@@ -20,7 +20,7 @@ from exporter.rules import ALERTS
 from exporter.web.scale import ScaleQuery
 from tests.support.command import command
 from tests.support.commands import ROOT, Block, blocks
-from tests.support.helm import CHART, Values, chart, helm, refusal, templates
+from tests.support.helm import CHART, Values, chart, from_arguments, helm, refusal, templates
 from tests.support.kubernetes import FOLDER, OWN_KINDS, Resource, only, render, rendered
 from tests.support.promql import selectors
 
@@ -247,19 +247,6 @@ def test_the_quick_start_scrapes_the_exporter_and_fires_early() -> None:
     secret = re.search(r"create secret generic (\S+)", block.text)
     assert secret
     assert container(resources)["envFrom"][0]["secretRef"]["name"] == secret[1]
-
-
-def from_arguments(arguments: list[str]) -> Values:
-    """The values of `--set a.b=c`."""
-    values: Values = {}
-    for argument in arguments:
-        path, _, text = argument.partition("=")
-        *folders, name = path.split(".")
-        inner = values
-        for folder in folders:
-            inner = inner.setdefault(folder, {})
-        inner[name] = yaml.safe_load(text)
-    return values
 
 
 def test_helm_reports_nothing() -> None:
