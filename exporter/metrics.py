@@ -455,7 +455,7 @@ QUEUE_SCHEDULERS = _queue_gauge(
     "bullmq_queue_schedulers",
     SCHEDULERS,
     "Job schedulers and repeatable jobs; up to a minute old if there were none before.",
-    "sum by (prefix, queue) (max by (connection, prefix, queue) (bullmq_queue_schedulers))",
+    "max by (connection, prefix, queue) (bullmq_queue_schedulers)",
 )
 QUEUE_SCHEDULERS_OVERDUE = _queue_gauge(
     "bullmq_queue_schedulers_overdue",
@@ -660,40 +660,40 @@ JOBS_ADDED = _counter(
     "Jobs added, without duplicates. Like all job counters and durations, read from the queue's "
     "event stream since the exporter first saw it. job_name is empty unless events.job_names is "
     "on; names above events.max_job_names in a queue and unknown names are __other__.",
-    "sum by (prefix, queue) (rate(bullmq_queue_jobs_added_total[5m]))",
+    "sum by (connection, prefix, queue) (rate(bullmq_queue_jobs_added_total[5m]))",
 )
 JOBS_DUPLICATED = _counter(
     "bullmq_queue_jobs_duplicated_total",
     _JOBS,
     "Adds that BullMQ (4 and later) ignored because the queue has, or still keeps, a job with the "
     "same ID. job_name is that of the existing job.",
-    "sum by (prefix, queue) (increase(bullmq_queue_jobs_duplicated_total[1h])) > 0",
+    "sum by (connection, prefix, queue) (increase(bullmq_queue_jobs_duplicated_total[1h])) > 0",
 )
 JOBS_DEDUPLICATED = _counter(
     "bullmq_queue_jobs_deduplicated_total",
     _JOBS,
     "Adds that met a job with the same deduplication ID (BullMQ 5 and later): they were ignored, "
     "or, in replace mode, replaced the delayed job and also count as added.",
-    "sum by (prefix, queue) (rate(bullmq_queue_jobs_deduplicated_total[5m]))",
+    "sum by (connection, prefix, queue) (rate(bullmq_queue_jobs_deduplicated_total[5m]))",
 )
 JOBS_STARTED = _counter(
     "bullmq_queue_jobs_started_total",
     _JOBS,
     "Jobs handed to a worker, once per attempt.",
-    "sum by (prefix, queue) (rate(bullmq_queue_jobs_started_total[5m]))",
+    "sum by (connection, prefix, queue) (rate(bullmq_queue_jobs_started_total[5m]))",
 )
 JOBS_COMPLETED = _counter(
     "bullmq_queue_jobs_completed_total",
     _JOBS,
     "Jobs completed.",
-    "sum by (prefix, queue) (rate(bullmq_queue_jobs_completed_total[5m]))",
+    "sum by (connection, prefix, queue) (rate(bullmq_queue_jobs_completed_total[5m]))",
 )
 JOBS_FAILED = _counter(
     "bullmq_queue_jobs_failed_total",
     _JOBS,
     "Jobs that failed permanently, after their last attempt.",
-    "sum by (prefix, queue) (rate(bullmq_queue_jobs_failed_total[5m])) / sum by (prefix, "
-    "queue) (rate(bullmq_queue_jobs_started_total[5m]))",
+    "sum by (connection, prefix, queue) (rate(bullmq_queue_jobs_failed_total[5m])) "
+    "/ sum by (connection, prefix, queue) (rate(bullmq_queue_jobs_started_total[5m]))",
 )
 JOB_FAILURES = _counter(
     "bullmq_queue_job_failures_total",
@@ -701,7 +701,7 @@ JOB_FAILURES = _counter(
     "Jobs that failed permanently, by the class of their reason, which contains nothing of the "
     "payload. Only with `events.failure_classes`; classes beyond `events.max_failure_classes` "
     "count as `__other__`.",
-    "topk by (prefix, queue) (3, sum by (prefix, queue, class) "
+    "topk by (connection, prefix, queue) (3, sum by (connection, prefix, queue, class) "
     "(increase(bullmq_queue_job_failures_total[1h])))",
 )
 JOBS_RETRIED = _counter(
@@ -709,7 +709,7 @@ JOBS_RETRIED = _counter(
     _JOBS,
     "Attempts after which the job was put back to be retried. Includes jobs that their processor "
     "moved to delayed or put back for a rate limit: the stream does not distinguish them.",
-    "sum by (prefix, queue) (increase(bullmq_queue_jobs_retried_total[1h]))",
+    "sum by (connection, prefix, queue) (increase(bullmq_queue_jobs_retried_total[1h]))",
 )
 JOBS_STALLED = _counter(
     "bullmq_queue_jobs_stalled_total",
@@ -723,7 +723,7 @@ JOB_WAIT = _histogram(
     _JOBS,
     "Time from ready to active, per attempt; excludes the job's delay, includes pauses and limits. "
     "Appears with the queue's first event.",
-    "histogram_quantile(0.95, sum by (prefix, queue, le) "
+    "histogram_quantile(0.95, sum by (connection, prefix, queue, le) "
     "(rate(bullmq_queue_job_wait_seconds_bucket[5m])))",
 )
 JOB_RUN = _histogram(
@@ -732,8 +732,8 @@ JOB_RUN = _histogram(
     "Time from active to the outcome (completed, failed or retried), per attempt whose start was "
     "seen; excludes jobs that stalled too often and parents failed by a child. Appears with the "
     "queue's first event.",
-    "sum by (prefix, queue) (rate(bullmq_queue_job_run_seconds_sum[5m])) / sum by (prefix, "
-    "queue) (rate(bullmq_queue_job_run_seconds_count[5m]))",
+    "sum by (connection, prefix, queue) (rate(bullmq_queue_job_run_seconds_sum[5m])) "
+    "/ sum by (connection, prefix, queue) (rate(bullmq_queue_job_run_seconds_count[5m]))",
 )
 QUEUE_LAST_ADDED = _gauge(
     "bullmq_queue_last_added_timestamp_seconds",

@@ -11,8 +11,10 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import promql_parser
 import pytest
 
+from docs.metrics_page import sections
 from exporter.config.models import Events
 from exporter.metrics import CATALOGUE
 from exporter.rules import ALERTS, rules_file, scaled
@@ -45,6 +47,16 @@ NOT_OF_ONE_QUEUE = {
     "Rate limit": "mail has none",
     "Firing alerts": "of all queues",
 }
+QUERIES = {question: expr for section in sections() for question, expr in section.queries.items()}
+"""The questions of docs/metrics.md and the PromQL that answers them."""
+ONLY_BEYOND = {
+    "Queues with failed jobs that nobody has removed for a week": "all jobs are new",
+    "Queues to which no job was added for a day": "all jobs are new",
+    "Connections that reach the same database of the same server": "there are two servers",
+    "Facts that are missing because Redis refuses commands": "all commands are permitted",
+}
+"""Questions whose threshold nothing exceeds here; what is compared with it has data."""
+NO_SAMPLE = {"Stuck jobs of all queues by kind": NO_DATA["Stuck jobs"]}
 # in production a minute and more: here Prometheus scrapes each second
 WINDOWS = {"__rate_interval": "15s", "__range": "10m"}
 CONFIG = """
@@ -145,12 +157,18 @@ def known(
 
 def wait_for_data(live: Live, allowed: set[str], **values: str) -> None:
     """Wait until each query has returned a number, except those of panels with these titles."""
-    left = [
+    queries = [
         (title, target["expr"])
         for file in FILES
         for title, target in targets(load(file))
         if title not in allowed
     ]
+    wait_until_all_have_data(live, queries, **values)
+
+
+def wait_until_all_have_data(live: Live, queries: list[tuple[str, str]], **values: str) -> None:
+    """Wait until each query has returned a number; each has a title."""
+    left = list(queries)
 
     def none_left() -> bool:
         # those that have data are not run again: all together take a second of CPU
@@ -205,6 +223,53 @@ def test_annotations_run(live: Live) -> None:
 def test_examples_of_the_catalogue_run(live: Live) -> None:
     for family in CATALOGUE:
         live.ask(family.example)
+
+
+def test_queries_of_the_metrics_page_have_data(live: Live) -> None:
+    """Each has a sample, those in ONLY_BEYOND without their threshold."""
+    wait_until_all_have_data(
+        live,
+        [
+            (question, compared(expr) if question in ONLY_BEYOND else expr)
+            for question, expr in QUERIES.items()
+            if question not in NO_SAMPLE
+        ],
+    )
+    for question in (*ONLY_BEYOND, *NO_SAMPLE):
+        assert live.ask(QUERIES[question]) == [], question
+
+
+def compared(expr: str) -> str:
+    """What a query compares with its threshold."""
+    parsed = promql_parser.parse(expr)
+    assert isinstance(parsed, promql_parser.BinaryExpr)
+    assert str(parsed.op) == ">"
+    return str(parsed.lhs.prettify())
+
+
+def test_shares_of_the_metrics_page_are_shares(live: Live) -> None:
+    shares = [expr for question, expr in QUERIES.items() if question.startswith("The share")]
+    assert len(shares) > 5
+    for expr in shares:
+        for labels, value in live.ask(expr):
+            assert 0 <= value <= 1, (expr, labels)
+
+
+def test_rates_of_the_metrics_page_have_every_queue(live: Live) -> None:
+    """A queue without a failure is not missing from a sum with its failures."""
+    ended = live.ask(QUERIES["Jobs that ended per second, completed or failed"])
+    wanted = {"mail", "known", "children", "limited"}
+    assert wanted <= {labels["queue"] for labels, _ in ended}
+
+
+def test_the_share_of_a_known_load_is_right(live: Live) -> None:
+    def failed() -> dict[str, float]:
+        found = live.ask(QUERIES["The share of jobs that failed in the last hour"])
+        return {labels["queue"]: value for labels, value in found}
+
+    # increase() adds half a scrape at both ends
+    wait_for(lambda: failed()["known"] == pytest.approx(10 / 40, rel=0.15), "10 of 40 failed")
+    assert failed()["limited"] == 0
 
 
 def test_numbers_of_a_known_load(live: Live) -> None:

@@ -1,0 +1,86 @@
+"""Queries of docs/metrics.md on series that the live tests do not have, evaluated by promtool.
+
+tests/e2e/test_dashboards_live.py evaluates every query on live data.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from docs.metrics_page import sections
+from tests.support.requirements import require
+
+QUERIES = {question: expr for section in sections() for question, expr in section.queries.items()}
+
+
+def evaluated(
+    folder: Path, question: str, series: dict[str, str], expected: list[dict[str, Any]]
+) -> None:
+    """Fail unless the question has these samples, two hours after the series have begun."""
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {"expr": QUERIES[question], "eval_time": "2h", "exp_samples": expected}
+        ],
+    }
+    (folder / "test.yml").write_text(yaml.safe_dump({"tests": [test]}))
+    command = [require("promtool"), "test", "rules", str(folder / "test.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_servers_that_hide_their_identity_are_not_the_same(tmp_path: Path) -> None:
+    """Without INFO, the label `run_id` of every server is empty."""
+    owners = {"api": "api", "mail": "mail", "worker": "api"}
+    series = {
+        f'bullmq_connection_info{{connection="{name}", database="{owner}", run_id=""}}': "1x120"
+        for name, owner in owners.items()
+    }
+    evaluated(
+        tmp_path,
+        "Connections that reach the same database of the same server",
+        series,
+        [{"labels": '{database="api"}', "value": 2}],
+    )
+
+
+def test_a_bucket_of_a_thousand_seconds_is_not_one_of_ten(tmp_path: Path) -> None:
+    """Prometheus 2 keeps `10`, Prometheus 3 writes `10.0`."""
+    queue = 'connection="api", prefix="bull", queue="mail", job_name=""'
+    name = "bullmq_queue_job_wait_seconds"
+    evaluated(
+        tmp_path,
+        "The share of the last hour's jobs that started within ten seconds",
+        {
+            f'{name}_bucket{{{queue}, le="10"}}': "0+1x120",
+            f'{name}_bucket{{{queue}, le="1000"}}': "0+4x120",
+            f"{name}_count{{{queue}}}": "0+4x120",
+        },
+        [{"labels": '{connection="api", prefix="bull", queue="mail"}', "value": 0.25}],
+    )
+
+
+def test_queues_of_two_servers_with_one_name_are_two(tmp_path: Path) -> None:
+    labels = 'prefix="bull", queue="mail", job_name=""'
+    series = {}
+    for connection, failed in (("api", 1), ("batch", 3)):
+        queue = f'{{connection="{connection}", {labels}}}'
+        series[f"bullmq_queue_jobs_failed_total{queue}"] = f"0+{failed}x120"
+        series[f"bullmq_queue_jobs_completed_total{queue}"] = f"0+{4 - failed}x120"
+    evaluated(
+        tmp_path,
+        "The share of jobs that failed in the last hour",
+        series,
+        [
+            {
+                "labels": f'{{connection="{connection}", prefix="bull", queue="mail"}}',
+                "value": share,
+            }
+            for connection, share in (("api", 0.25), ("batch", 0.75))
+        ],
+    )
