@@ -1,7 +1,8 @@
-"""The resources of operators, checked by types and validators generated from the operators' code.
+"""The resources of operators, checked by types and validators made from the operators' CRDs.
 
 TypeScript finds unknown fields, the validators find invalid values. The metadata of KEDA's triggers
-is in neither; its names come from the schema that KEDA publishes of its scalers, version 1.
+is a map of strings in the CRD. Its names come from the schema that KEDA publishes of its scalers,
+version 1 (`schema/generated/scalers-schema.json` in kedacore/keda), which no package has.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.helm import Values, chart
 from tests.support.kubernetes import OWN_KINDS, WAYS, Resource, rendered
 from tests.support.requirements import node_modules
 from tests.support.typescript import compiler_errors
@@ -52,6 +54,58 @@ REQUIRED = {
     "metrics-api": {"url", "valueLocation", "targetValue"},
 }
 
+OF_THE_CHART: Values = {
+    "serviceMonitor": {
+        "enabled": True,
+        "labels": {"release": "prometheus"},
+        "endpoint": {
+            "scheme": "https",
+            "tlsConfig": {"ca": {"secret": {"name": "tls", "key": "ca.crt"}}, "serverName": "a.b"},
+            "basicAuth": {
+                "username": {"name": "web", "key": "user"},
+                "password": {"name": "web", "key": "password"},
+            },
+            "metricRelabelings": [{"action": "labeldrop", "regex": "pod"}],
+        },
+    },
+    "prometheusRule": {
+        "enabled": True,
+        "set": {"NoWorkers": {"for": "0s", "severity": "critical"}},
+        "alertLabels": {"team": "jobs"},
+        "keepLabels": ["instance"],
+        "statusUrl": "https://bullmq.example",
+    },
+    "scaledObjects": {
+        "by-prometheus": {
+            "deployment": "mail-worker",
+            "namespace": "mail",
+            "queue": "mail",
+            "source": "prometheus",
+            "prometheusUrl": "https://prometheus.example",
+            "authenticationRef": {"name": "prometheus", "kind": "ClusterTriggerAuthentication"},
+            "jobsPerPod": 1000000,
+            "minReplicas": 0,
+            "cooldownPeriod": 0,
+        },
+        "by-exporter": {
+            "deployment": "etl-worker",
+            "queue": "a&b",
+            "source": "exporter",
+            "workersPerPod": 3,
+            "maxReplicas": 100,
+            "pollingInterval": 5,
+            "authenticationRef": {"name": "exporter"},
+        },
+    },
+}
+"""Everything that the chart can set in resources of operators."""
+NAMES = (
+    *OWN_KINDS,
+    "ScaledObject-keda-metrics-api",
+    *(f"chart-{name}" for name in ("PrometheusRule", "ServiceMonitor")),
+    *(f"chart-ScaledObject-by-{source}" for source in ("exporter", "prometheus")),
+)
+
 VALIDATE = """
 import { text } from 'node:stream/consumers';
 const errors = {};
@@ -78,13 +132,19 @@ def program(resource: Resource) -> str:
 
 
 def found() -> dict[str, Resource]:
-    """The operators' resources by kind; further ones of a kind with the overlay's name."""
+    """The operators' resources by kind; further ones with the overlay's name, or of the chart."""
     every: dict[str, Resource] = {}
     for way in WAYS:
         for resource in rendered(way):
             kind = resource["kind"]
             if kind in OWN_KINDS and resource not in every.values():
                 every[kind if kind not in every else f"{kind}-{way.rpartition('/')[2]}"] = resource
+    for resource in chart(OF_THE_CHART):
+        kind, name = resource["kind"], resource["metadata"]["name"]
+        if kind == "ScaledObject":
+            every[f"chart-{kind}-{name}"] = resource
+        elif kind in OWN_KINDS:
+            every[f"chart-{kind}"] = resource
     return every
 
 
@@ -133,7 +193,7 @@ def validators(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_resources_have_only_known_fields(compiler: dict[str, str]) -> None:
-    assert set(found()) == {*OWN_KINDS, "ScaledObject-keda-metrics-api"}
+    assert set(found()) == set(NAMES)
     assert not compiler.keys() & found().keys(), compiler
 
 
@@ -141,7 +201,7 @@ def test_the_compiler_finds_unknown_fields(compiler: dict[str, str]) -> None:
     assert compiler.keys() >= {"monitor", "rule", "scaled"}
 
 
-@pytest.mark.parametrize("name", [*OWN_KINDS, "ScaledObject-keda-metrics-api"])
+@pytest.mark.parametrize("name", NAMES)
 def test_resources_have_valid_values(name: str, validators: dict[str, str]) -> None:
     assert validators[name] == ""
 
@@ -151,7 +211,7 @@ def test_the_validators_find_an_invalid_value(validators: dict[str, str]) -> Non
 
 
 def test_keda_triggers_have_only_known_metadata() -> None:
-    scaled = [each for name, each in found().items() if name.startswith("ScaledObject")]
+    scaled = [each for name, each in found().items() if "ScaledObject" in name]
     triggers = [trigger for each in scaled for trigger in each["spec"]["triggers"]]
     assert {trigger["type"] for trigger in triggers} == set(METADATA)
     for trigger in triggers:
