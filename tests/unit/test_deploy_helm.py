@@ -19,7 +19,7 @@ from exporter.config.loader import load
 from exporter.rules import ALERTS
 from exporter.web.scale import ScaleQuery
 from tests.support.command import command
-from tests.support.commands import ROOT, Block, blocks
+from tests.support.commands import ROOT, Block, all_blocks, blocks
 from tests.support.helm import CHART, Values, chart, from_arguments, helm, refusal, templates
 from tests.support.kubernetes import FOLDER, OWN_KINDS, Resource, only, render, rendered
 from tests.support.promql import selectors
@@ -247,6 +247,35 @@ def test_the_quick_start_scrapes_the_exporter_and_fires_early() -> None:
     secret = re.search(r"create secret generic (\S+)", block.text)
     assert secret
     assert container(resources)["envFrom"][0]["secretRef"]["name"] == secret[1]
+
+
+INSTALLATIONS = [
+    line
+    for block in all_blocks("sh")
+    for line in block.text.replace("\\\n", " ").splitlines()
+    if line.startswith("helm install ")
+]
+
+
+@pytest.mark.parametrize("line", INSTALLATIONS)
+def test_an_installation_of_the_pages_is_accepted(line: str) -> None:
+    _, _, release, reference, *options = line.split()
+    assert reference == str(CHART.relative_to(ROOT)) or reference.endswith(f"/charts/{CHART.name}")
+    assert set(options[::2]) <= {"--set"}
+    assert only(chart(from_arguments(options[1::2]), release), "Deployment")
+
+
+def test_the_image_that_a_page_builds_is_the_one_that_it_installs() -> None:
+    """Without its tag, the pod would ask for the version of the next release."""
+    (block,) = [b for b in blocks(CHART / "README.md") if "docker build" in b.text]
+    (line,) = [line for line in INSTALLATIONS if "image.repository" in line]
+    (pushed,) = re.findall(r"^docker push (\S+)$", block.text, re.MULTILINE)
+    assert f" -t {pushed} " in block.text
+    assert container(chart(from_arguments(line.split()[5::2])))["image"] == pushed
+    (page,) = [b for b in blocks(ROOT / "deploy" / "README.md") if "newName" in b.text]
+    (image,) = yaml.safe_load(page.text.replace("…", "."))["images"]
+    assert f"{image['newName']}:{image['newTag']}" == pushed
+    assert image["name"] == container(chart())["image"].rpartition(":")[0]
 
 
 def test_helm_reports_nothing() -> None:
