@@ -33,7 +33,7 @@ import pytest
 import yaml
 
 from exporter.config.models import Poll, Queues
-from tests.support.commands import ROOT, section
+from tests.support.commands import ROOT, blocks, section
 from tests.support.daemon import Daemon
 from tests.support.dist import install
 from tests.support.helm import CHART, chart, from_arguments, templates
@@ -335,3 +335,28 @@ def test_a_mounted_password_is_read(installed: Path, tmp_path: Path) -> None:
         assert password not in str(here.pod.environment)
     assert here.outputs[0].splitlines()[-1].startswith("OK: ")
     assert password not in here.outputs[0]
+
+
+def test_the_printed_rules_get_the_label_of_the_stack(tmp_path: Path) -> None:
+    """README.md's pipe, up to the command that needs a cluster."""
+    (line,) = [
+        line
+        for b in blocks(ROOT / "README.md")
+        for line in b.text.splitlines()
+        if "apply -f" in line
+    ]
+    pipe, _, last = line.rpartition(" | ")
+    assert last == "kubectl apply -f -"
+    path = f"{Path(beside_python('kubectl')).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-ec", pipe],
+        env={"HOME": str(tmp_path), "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    made = yaml.safe_load(done.stdout)
+    assert made["metadata"]["labels"] == {"release": "prometheus"}
+    committed = FOLDER / "components" / "prometheus-operator" / "prometheusrule.yaml"
+    assert made["spec"] == yaml.safe_load(committed.read_text())["spec"]
