@@ -18,6 +18,7 @@ from docs.metrics_page import sections
 from exporter.config.models import Events
 from exporter.metrics import CATALOGUE
 from exporter.rules import ALERTS, rules_file, scaled
+from tests.support.commands import all_blocks
 from tests.support.daemon import daemon
 from tests.support.dashboards import (
     FILES,
@@ -57,6 +58,7 @@ ONLY_BEYOND = {
 }
 """Questions whose threshold nothing exceeds here; what is compared with it has data."""
 NO_SAMPLE = {"Stuck jobs of all queues by kind": NO_DATA["Stuck jobs"]}
+NO_SAMPLE_ELSEWHERE = {"increase(bullmq_redis_evicted_keys_total[1d]) > 0\n": "nothing is evicted"}
 # in production a minute and more: here Prometheus scrapes each second
 WINDOWS = {"__rate_interval": "15s", "__range": "10m"}
 CONFIG = """
@@ -237,6 +239,18 @@ def test_queries_of_the_metrics_page_have_data(live: Live) -> None:
     )
     for question in (*ONLY_BEYOND, *NO_SAMPLE):
         assert live.ask(QUERIES[question]) == [], question
+
+
+def test_queries_of_other_pages_have_data(live: Live) -> None:
+    found = [
+        (str(block), block.text)
+        for block in all_blocks("promql")
+        if block.page.stem != "metrics" and block.text not in NO_SAMPLE_ELSEWHERE
+    ]
+    assert len(found) > 5
+    wait_until_all_have_data(live, found)
+    for expr in NO_SAMPLE_ELSEWHERE:
+        assert live.ask(expr) == []
 
 
 def compared(expr: str) -> str:

@@ -1,4 +1,4 @@
-"""Queries of docs/metrics.md on series that the live tests do not have, evaluated by promtool.
+"""Queries of the pages on series that the live tests do not have, evaluated by promtool.
 
 tests/e2e/test_dashboards_live.py evaluates every query on live data.
 """
@@ -12,21 +12,21 @@ from typing import Any
 import yaml
 
 from docs.metrics_page import sections
+from tests.support.commands import ROOT, blocks
 from tests.support.requirements import require
 
+# of docs/metrics.md
 QUERIES = {question: expr for section in sections() for question, expr in section.queries.items()}
 
 
 def evaluated(
-    folder: Path, question: str, series: dict[str, str], expected: list[dict[str, Any]]
+    folder: Path, expr: str, series: dict[str, str], expected: list[dict[str, Any]]
 ) -> None:
-    """Fail unless the question has these samples, two hours after the series have begun."""
+    """Fail unless the query has these samples, two hours after the series have begun."""
     test = {
         "interval": "1m",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
-        "promql_expr_test": [
-            {"expr": QUERIES[question], "eval_time": "2h", "exp_samples": expected}
-        ],
+        "promql_expr_test": [{"expr": expr, "eval_time": "2h", "exp_samples": expected}],
     }
     (folder / "test.yml").write_text(yaml.safe_dump({"tests": [test]}))
     command = [require("promtool"), "test", "rules", str(folder / "test.yml")]
@@ -43,7 +43,7 @@ def test_servers_that_hide_their_identity_are_not_the_same(tmp_path: Path) -> No
     }
     evaluated(
         tmp_path,
-        "Connections that reach the same database of the same server",
+        QUERIES["Connections that reach the same database of the same server"],
         series,
         [{"labels": '{database="api"}', "value": 2}],
     )
@@ -55,7 +55,7 @@ def test_a_bucket_of_a_thousand_seconds_is_not_one_of_ten(tmp_path: Path) -> Non
     name = "bullmq_queue_job_wait_seconds"
     evaluated(
         tmp_path,
-        "The share of the last hour's jobs that started within ten seconds",
+        QUERIES["The share of the last hour's jobs that started within ten seconds"],
         {
             f'{name}_bucket{{{queue}, le="10"}}': "0+1x120",
             f'{name}_bucket{{{queue}, le="1000"}}': "0+4x120",
@@ -74,7 +74,7 @@ def test_queues_of_two_servers_with_one_name_are_two(tmp_path: Path) -> None:
         series[f"bullmq_queue_jobs_completed_total{queue}"] = f"0+{4 - failed}x120"
     evaluated(
         tmp_path,
-        "The share of jobs that failed in the last hour",
+        QUERIES["The share of jobs that failed in the last hour"],
         series,
         [
             {
@@ -84,3 +84,20 @@ def test_queues_of_two_servers_with_one_name_are_two(tmp_path: Path) -> None:
             for connection, share in (("api", 0.25), ("batch", 0.75))
         ],
     )
+
+
+def test_job_names_of_two_instances_add_up_once(tmp_path: Path) -> None:
+    """With `events.job_names`, a queue has a counter of each name."""
+    (query,) = [
+        block.text
+        for block in blocks(ROOT / "docs" / "operations.md")
+        if block.language == "promql" and "rate(bullmq_queue_jobs_completed_total" in block.text
+    ]
+    queue = 'connection="api", prefix="bull", queue="mail"'
+    name = "bullmq_queue_jobs_completed_total"
+    series = {
+        f'{name}{{instance="{instance}", {queue}, job_name="{job}"}}': "0+60x120"
+        for instance in ("a", "b")
+        for job in ("welcome", "invoice")
+    }
+    evaluated(tmp_path, query, series, [{"labels": '{queue="mail"}', "value": 2}])
