@@ -22,6 +22,7 @@ UNCLASSIFIED: Final = "unclassified"
 _GAP: Final = "…"
 _MAX_REASON: Final = 1000
 """Characters of a reason that are looked at."""
+_ANY_DIGIT: Final = bytes.maketrans(b"0123456789", b"0" * 10)
 _MAX_CLASS: Final = 80
 """Characters of a class."""
 MAX_TEXT: Final = 300
@@ -153,7 +154,8 @@ class FailureClasses:
 
     def add(self, reason: bytes, job: bytes, at: int) -> None:
         """Count a failure; `at` is its time in Unix ms."""
-        name = failure_class(reason[:_MAX_REASON])
+        # digits make no difference, and IDs and times in reasons would leave the cache without hits
+        name = failure_class(reason[:_MAX_REASON].translate(_ANY_DIGIT))
         before = self._classes.get(name)
         if before is None and len(self._classes) - (OTHER in self._classes) >= self._maximum:
             name = OTHER

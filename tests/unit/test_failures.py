@@ -78,6 +78,9 @@ def test_no_class_has_anything_but_known_words(reason: str) -> None:
     found = failure_class(reason.encode("utf-8", "replace"))
     assert found == UNCLASSIFIED or all(known(part) for part in found.split())
     assert all(known(part) for part in redacted(reason).split())
+    classes = FailureClasses(1)
+    classes.add(reason.encode("utf-8", "replace"), b"1", 1000)  # which ignores the digits first
+    assert set(classes.frozen()) == {found}
 
 
 class TestClasses:

@@ -13,6 +13,7 @@ from exporter.collectors.events.balance import SCHEDULED, Totals
 from exporter.collectors.events.ledger import Count
 from exporter.collectors.events.streams import Stream, id_ms
 from exporter.connection import Command, ReplyError
+from exporter.state.unfinished_jobs import UnfinishedJobs
 
 JOB_EXISTS: Final = Command(
     "EXISTS", cost="the distinction of vanished jobs from those that `drain` removed"
@@ -23,6 +24,7 @@ _MAX_COUNTED: Final = 1000
 """Idle queues that are counted in a pass, as all are in the first ones."""
 _MAX_KNOWN: Final = 100
 """Jobs of each end that are looked at to recognize `drain`."""
+_NO_EVENTS: Final = Totals()
 
 
 class Auditor:
@@ -45,18 +47,18 @@ class Auditor:
         by key. Those of which the queue collector has found what is expected need no count: see
         `note_expected`.
         """
-        known = context.unfinished
+        known, self._as_expected = context.unfinished, []
         if known.queues is not context.queues:
             return list(updated.values())
         if not updated and (known.jobs, known.events) == self._agreed:
             return []
-        found, idle, self._as_expected = [], [], []
+        found, idle, as_expected = [], [], self._as_expected
         for stream, jobs, events in zip(streams, known.jobs, known.events, strict=True):
             if stream.key in updated:
-                count = _proven(context, stream, jobs, events)
-                totals = stream.aggregator.totals()
+                count = _proven(known, stream, jobs, events)
+                totals = _NO_EVENTS if count is None else stream.aggregator.totals()
                 if count is not None and stream.ledger.expects(count, totals):
-                    self._as_expected.append((stream, count, totals))
+                    as_expected.append((stream, count, totals))
                 else:
                     found.append(stream)
             elif jobs is not None and _is_due(stream, jobs, events):
@@ -184,18 +186,21 @@ def _is_due(stream: Stream, jobs: int, events: int | None) -> bool:
     return ledger.in_doubt or ledger.count.jobs != jobs or ledger.count.events != events
 
 
-def _proven(context: Context, stream: Stream, jobs: int | None, events: int | None) -> Count | None:
+def _proven(
+    known: UnfinishedJobs, stream: Stream, jobs: int | None, events: int | None
+) -> Count | None:
     """What the queue collector counted, if those were the jobs when the last event was written.
 
     Its counts are not of one moment. But if nothing happened to the queue from before them until
     its events were read, that makes no difference. So it is with most queues. The others are busy:
     reading their events takes much more than counting their jobs again.
     """
-    known = context.unfinished
-    at_ms = id_ms(stream.read_after)
-    if jobs is None or not stream.drained or stream.end is not None or at_ms >= known.after_ms:
+    if jobs is None or not stream.drained or stream.end is not None:
         return None
-    return Count(jobs, events, at_ms, known.evicted_keys) if stream.all_seen else None
+    at_ms = id_ms(stream.read_after)
+    if at_ms >= known.after_ms or not stream.all_seen:
+        return None
+    return Count(jobs, events, at_ms, known.evicted_keys)
 
 
 def _ready(stream: Stream) -> dict[bytes, int]:

@@ -61,7 +61,7 @@ def subjects_for(queues: Sequence[Queue]) -> tuple[Subject, ...]:
         Flows(queues),
         StuckActive(queues, liveness),
         Finished(queues),
-        DeadLetters(queues, settings),
+        DeadLetters(queues, settings, events),
         Groups(queues, settings),
         movement,
         Starving(queues, waiting, prioritized, movement),

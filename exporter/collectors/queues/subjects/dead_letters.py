@@ -10,6 +10,7 @@ from exporter.collectors.queues.memory import PerRow
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import Question, RowCommands, check_scored, question
 from exporter.collectors.queues.subject import Subject
+from exporter.collectors.queues.subjects.events_stream import EventsMark, EventsStream
 from exporter.collectors.queues.subjects.finished import FAILED_JOBS
 from exporter.collectors.queues.subjects.settings import Settings
 from exporter.connection import Command, Reply
@@ -28,39 +29,46 @@ _LAST: Final = Command("ZRANGE", "failed", (-1, -1, "WITHSCORES"), list, _TIMES)
 
 
 class DeadLetters(Subject):
-    """Read again if the number of failed jobs has changed, and with the settings: `removeOnFail`
-    replaces a job by another one without changing the number."""
+    """Read again if the number of failed jobs has changed, and with the settings, unless the events
+    prove that nothing has happened: `removeOnFail` replaces a job by another one without changing
+    the number."""
 
     commands = (_FIRST, _LAST)
     columns = (OLDEST_FAILED, NEWEST_FAILED)
 
-    def __init__(self, queues: Sequence[Queue], settings: Settings) -> None:
+    def __init__(self, queues: Sequence[Queue], settings: Settings, events: EventsStream) -> None:
         super().__init__(queues)
         size = len(queues)
         self._settings = settings
+        self._events = events
         self._ask_both = RowCommands(queues, _FIRST, _LAST)
         self._count = PerRow[int](size, initial=0)
         """The number of failed jobs when the times were read."""
         self._oldest = PerRow[float | None](size, initial=None)
         self._newest = PerRow[float | None](size, initial=None)
+        self._marks = PerRow[EventsMark | None](size, initial=None)
+        """The mark of the events when the times were read."""
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
         counts = poll.counts[FAILED_JOBS]
-        if counts == self._count:
-            asked = [row for row in self._settings.due if counts[row]]
-        else:
-            due = set(self._settings.due)
+        asked = [row for row in self._settings.due if counts[row] and self._may_differ(poll, row)]
+        if counts != self._count:
             pairs = enumerate(zip(counts, self._count, strict=True))
-            asked = [row for row, (now, then) in pairs if now and (now != then or row in due)]
+            changed = [row for row, (now, then) in pairs if now and now != then]
+            asked = sorted({*asked, *changed})
             self._forget(counts)
 
         def take(rows: Sequence[int], replies: list[Reply]) -> None:
             check_scored(replies)
             for row, first, last in zip(rows, replies[::2], replies[1::2], strict=True):
-                self._count[row] = counts[row] or 0
+                self._count[row], self._marks[row] = counts[row] or 0, self._events.marks(poll)[row]
                 self._oldest[row], self._newest[row] = _time(first), _time(last)
 
         return [question(asked, self._ask_both, take)]
+
+    def _may_differ(self, poll: BatchPoll, row: int) -> bool:
+        mark = self._events.marks(poll)[row]
+        return mark is None or mark != self._marks[row] or self._oldest[row] is None
 
     def _forget(self, counts: Sequence[int | None]) -> None:
         """Forget the times in rows that have no failed job, or of which that is unknown."""

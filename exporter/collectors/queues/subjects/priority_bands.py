@@ -63,16 +63,18 @@ class PriorityBands(Subject):
                 self._marks[row] = self._events.marks(poll)[row]
 
         counts, turns = poll.counts[PRIORITIZED_JOBS], set(self._settings.due)
+        known = zip(poll.rows, counts, self._numbers, self._marks, strict=True)
+        # for every row at every poll, so one pass finds the few that may have to be counted
+        uncertain = {
+            row
+            for row, count, numbers, mark in known
+            if (mark is None or not numbers if count else numbers)
+        }
         asked = []
-        # for every row at every poll, so the cheapest checks come first
-        for row, numbers in enumerate(self._numbers):
+        for row in sorted(uncertain.union(turns)):
             if not counts[row]:
-                if numbers:
-                    self._numbers[row] = ()
-            elif not numbers or (
-                (row in turns or self._marks[row] is None)
-                and self._must_count(poll, row, turn=row in turns)
-            ):
+                self._numbers[row] = ()
+            elif not self._numbers[row] or self._must_count(poll, row, turn=row in turns):
                 asked.append(row)
         return [question(asked, self._ask_numbers, take)]
 
