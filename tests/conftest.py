@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections import Counter
@@ -21,6 +22,9 @@ from tests.support.servers import (
     redis_server,
     valkey,
 )
+
+# nothing that is imported or collected is garbage, and it would be traversed again and again
+gc.disable()
 
 # the same inputs on every machine and in every run, without a time limit
 settings.register_profile(
@@ -75,14 +79,14 @@ def _fake() -> Iterator[FakeServer]:
 @pytest.fixture
 def server(_valkey: Server) -> Server:
     """An empty Valkey."""
-    _valkey.client().flushall()
+    _valkey.empty()
     return _valkey
 
 
 @pytest.fixture
 def fake_server(_fake: FakeServer) -> FakeServer:
     """An empty fakeredis, which supports less than a real server."""
-    _fake.client().flushall()
+    _fake.empty()
     return _fake
 
 
@@ -90,7 +94,7 @@ def fake_server(_fake: FakeServer) -> FakeServer:
 def real_server(request: pytest.FixtureRequest) -> Server:
     """An empty Valkey, the newest Redis, and Redis 6.2; `any_server` has Redis 7.0."""
     found: Server = request.getfixturevalue(f"_{request.param}")
-    found.client().flushall()
+    found.empty()
     return found
 
 
@@ -98,7 +102,7 @@ def real_server(request: pytest.FixtureRequest) -> Server:
 def newest_server(request: pytest.FixtureRequest) -> Server:
     """An empty Valkey and the newest Redis."""
     found: Server = request.getfixturevalue(f"_{request.param}")
-    found.client().flushall()
+    found.empty()
     return found
 
 
@@ -106,7 +110,7 @@ def newest_server(request: pytest.FixtureRequest) -> Server:
 def redis7_server(request: pytest.FixtureRequest) -> Server:
     """An empty Valkey and Redis 7.0: both know what Redis 7 does and Redis 6.2 does not."""
     found: Server = request.getfixturevalue(f"_{request.param}")
-    found.client().flushall()
+    found.empty()
     return found
 
 
@@ -114,7 +118,7 @@ def redis7_server(request: pytest.FixtureRequest) -> Server:
 def any_server(request: pytest.FixtureRequest) -> Server | FakeServer:
     """An empty fakeredis, then Valkey, then Redis."""
     found: Server | FakeServer = request.getfixturevalue(f"_{request.param}")
-    found.client().flushall()
+    found.empty()
     return found
 
 
@@ -158,6 +162,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return _LAYERS.index(item.path.relative_to(folder).parts[0]), True
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from now on, but do not look for it in what all tests keep."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

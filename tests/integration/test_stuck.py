@@ -45,8 +45,8 @@ class Looks:
         """Poll for as long as that many looks take."""
         for _ in range(round(times * LOOK_SECONDS / self._interval)):
             self._clock.move(self._interval)
-            samples = self.watch.poll()
-        return samples
+            self.watch.poll_unseen()
+        return self.watch.samples()
 
     def stuck(self, column: Column[StuckJobs]) -> StuckJobs:
         """The stuck jobs of the only queue."""

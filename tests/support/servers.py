@@ -71,6 +71,7 @@ class Server:
             *("--repl-diskless-sync-delay", "0", *options),
         ]
         self._process: subprocess.Popen[bytes] | None = None
+        self._flusher = self.client()
 
     @property
     def url(self) -> str:
@@ -87,6 +88,10 @@ class Server:
     def client(self, **options: Any) -> redis.Redis:
         # looking up the driver's version takes longer than many tests
         return redis.Redis(self.host, self.port, driver_info=None, **options)
+
+    def empty(self) -> None:
+        """Remove all keys, over a connection that stays open: every test with a server does."""
+        self._flusher.flushall()
 
     def start(self, *options: str) -> Server:
         """Start the server with these options in addition to its own."""
@@ -109,6 +114,7 @@ class Server:
         self._process.send_signal(number)
 
     def close(self) -> None:
+        self._flusher.close()
         self.kill()
         # a process has a limit of open files
         _release(self.port)
@@ -187,6 +193,7 @@ class FakeServer:
         self._server.store = fakeredis.FakeServer(server_type="redis")
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._flusher = self.client()
 
     @property
     def url(self) -> str:
@@ -195,6 +202,11 @@ class FakeServer:
     def client(self, **options: Any) -> redis.Redis:
         return redis.Redis(port=self.port, protocol=2, driver_info=None, **options)
 
+    def empty(self) -> None:
+        """Remove all keys, over a connection that stays open: every test with a server does."""
+        self._flusher.flushall()
+
     def close(self) -> None:
+        self._flusher.close()
         self._server.shutdown()
         self._server.server_close()
