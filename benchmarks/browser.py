@@ -11,7 +11,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.table import Line
 
-_SCALE_REQUESTS = 100
+_SCALE_REQUESTS = 12
+"""In each round."""
 _PAINT = """async () => {
   const paint = () => performance.getEntriesByName("first-contentful-paint")[0]?.startTime;
   while (paint() === undefined) await new Promise(requestAnimationFrame);
@@ -65,11 +66,11 @@ def _page_ms(browser: Browser, origin: str) -> tuple[float, float]:
     return paint, search
 
 
-def scale_lines(origin: str, names: list[str]) -> list[Line]:
+def scale_lines(origin: str, names: list[str], rounds: int) -> list[Line]:
     """Measure what an autoscaler sees."""
     connection = http.client.HTTPConnection(origin.removeprefix("http://").rstrip("/"))
     times, sizes = [], []
-    for number in range(_SCALE_REQUESTS):
+    for number in range(_SCALE_REQUESTS * rounds):
         name = names[number * 7919 % len(names)]
         started = time.perf_counter()
         connection.request("GET", f"/scale?queue={name}")

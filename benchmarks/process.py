@@ -26,7 +26,8 @@ def process_lines(queues: int, seconds: float, rounds: int) -> list[Line]:
             _wait_for_page(address, queues)
             first_page = time.monotonic() - started
             origin = address.removesuffix("/metrics")
-            pages = scale_lines(origin, names(queues)) + browser_lines(origin, queues, rounds)
+            pages = scale_lines(origin, names(queues), rounds)
+            pages += browser_lines(origin, queues, rounds)
     with private_redis() as port:
         fill(port, 100)
         with _running(port) as (pid, address, _):

@@ -79,14 +79,14 @@ def _fake() -> Iterator[FakeServer]:
 @pytest.fixture
 def server(_valkey: Server) -> Server:
     """An empty Valkey."""
-    _valkey.empty()
+    _valkey.client().flushall()
     return _valkey
 
 
 @pytest.fixture
 def fake_server(_fake: FakeServer) -> FakeServer:
     """An empty fakeredis, which supports less than a real server."""
-    _fake.empty()
+    _fake.client().flushall()
     return _fake
 
 
@@ -94,7 +94,7 @@ def fake_server(_fake: FakeServer) -> FakeServer:
 def real_server(request: pytest.FixtureRequest) -> Server:
     """An empty Valkey, the newest Redis, and Redis 6.2; `any_server` has Redis 7.0."""
     found: Server = request.getfixturevalue(f"_{request.param}")
-    found.empty()
+    found.client().flushall()
     return found
 
 
@@ -102,7 +102,7 @@ def real_server(request: pytest.FixtureRequest) -> Server:
 def newest_server(request: pytest.FixtureRequest) -> Server:
     """An empty Valkey and the newest Redis."""
     found: Server = request.getfixturevalue(f"_{request.param}")
-    found.empty()
+    found.client().flushall()
     return found
 
 
@@ -110,7 +110,7 @@ def newest_server(request: pytest.FixtureRequest) -> Server:
 def redis7_server(request: pytest.FixtureRequest) -> Server:
     """An empty Valkey and Redis 7.0: both know what Redis 7 does and Redis 6.2 does not."""
     found: Server = request.getfixturevalue(f"_{request.param}")
-    found.empty()
+    found.client().flushall()
     return found
 
 
@@ -118,7 +118,7 @@ def redis7_server(request: pytest.FixtureRequest) -> Server:
 def any_server(request: pytest.FixtureRequest) -> Server | FakeServer:
     """An empty fakeredis, then Valkey, then Redis."""
     found: Server | FakeServer = request.getfixturevalue(f"_{request.param}")
-    found.empty()
+    found.client().flushall()
     return found
 
 

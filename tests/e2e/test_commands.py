@@ -55,22 +55,34 @@ until promtool query instant http://localhost:9090 "$firing" | grep quickstart; 
 """What the compose file starts, with its configuration of Prometheus, and the alert."""
 
 
-def steps(path: str) -> str:
-    """The commands of one path of the quick start."""
-    return "".join(
-        INSTEAD_OF_DOCKER if block.reason == "docker" else block.text
-        for block in section(QUICK_START, path)
-    )
+LAST_STEP = "### 5. Make an alert fire"
+PAUSE = ": > paused; until [ -e continued ]; do sleep 0.1; done\n"
+
+
+def steps(path: str, last: str = "") -> str:
+    """The commands of one path of the quick start; they pause before the step `last`."""
+    found = section(QUICK_START, path)
+    pause = QUICK_START.read_text().splitlines().index(last) if last else None
+    commands = [
+        (block.line, INSTEAD_OF_DOCKER if block.reason == "docker" else block.text)
+        for block in found
+    ]
+    if pause is None:
+        return "".join(text for _, text in commands)
+    before = [text for line, text in commands if line < pause]
+    after = [text for line, text in commands if line > pause]
+    assert before
+    assert after
+    return "".join([*before, PAUSE, *after])
 
 
 @dataclass
 class QuickStart:
-    """The quick start after its last step."""
+    """A path of the quick start: its folder, Redis, environment and ports."""
 
     folder: Path
     server: Server
     environment: dict[str, str]
-    output: str
     ports: dict[str, int]
 
     def localized(self, text: str) -> str:
@@ -78,6 +90,36 @@ class QuickStart:
         for standard, port in self.ports.items():
             text = re.sub(rf"\b(localhost|127\.0\.0\.1):{standard}\b", rf"\1:{port}", text)
         return text
+
+
+@dataclass
+class Paused:
+    """The shell of a quick start that pauses before its last step."""
+
+    start: QuickStart
+    process: subprocess.Popen[str]
+
+    def reach_pause(self) -> None:
+        """Returns when all commands before the last step have succeeded."""
+        paused = self.start.folder / "paused"
+        wait_for(lambda: paused.exists() or self.process.poll() is not None, "the last step")
+        assert paused.exists(), self._printed("stdout") + self._printed("stderr")
+
+    def finish(self) -> str:
+        """Do the last step, if that has not been done; returns what all commands print."""
+        (self.start.folder / "continued").touch()
+        code = self.process.wait(timeout=_WAITS * LIMIT_SECONDS)
+        assert code == 0, self._printed("stdout") + self._printed("stderr")
+        assert error_lines(self._printed("stderr")) == []
+        return self._printed("stdout")
+
+    def close(self) -> None:
+        """End the shell, and what it has started."""
+        self.process.terminate()
+        self.process.wait()
+
+    def _printed(self, stream: str) -> str:
+        return (self.start.folder / stream).read_text()
 
 
 def environment(folder: Path, dist: Path, port: int) -> dict[str, str]:
@@ -119,11 +161,16 @@ def write_substitutes(programs: Path, dist: Path) -> None:
         (programs / name).chmod(0o755)
 
 
-def bash(script: str, folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a script that stops at its first failure, and then everything that it started."""
+def words(script: str) -> list[str]:
+    """A shell that stops at the script's first failure, and then everything that it started."""
     ending = "trap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n"
+    return ["bash", "-emc", ending + script]
+
+
+def bash(script: str, folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a script to its end."""
     return subprocess.run(
-        ["bash", "-emc", ending + script],
+        words(script),
         cwd=folder,
         env=env,
         capture_output=True,
@@ -133,6 +180,21 @@ def bash(script: str, folder: Path, env: dict[str, str]) -> subprocess.Completed
     )
 
 
+@contextlib.contextmanager
+def paused(start: QuickStart, script: str, env: dict[str, str]) -> Iterator[Paused]:
+    """Run a script that pauses, up to there."""
+    with (start.folder / "stdout").open("w") as out, (start.folder / "stderr").open("w") as err:
+        process = subprocess.Popen(
+            words(script), cwd=start.folder, env=env, stdout=out, stderr=err, text=True
+        )
+    shell = Paused(start, process)
+    try:
+        shell.reach_pause()
+        yield shell
+    finally:
+        shell.close()
+
+
 def error_lines(stderr: str) -> list[str]:
     """What a user would see on standard error, but for a placeholder that a release replaces."""
     expected = ("bash: ", "warning: runbook links begin with the placeholder")
@@ -140,34 +202,43 @@ def error_lines(stderr: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def quick_start(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickStart]:
+def on_a_host(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paused]:
+    """The quick start on a host, up to the step that makes an alert fire."""
     folder = tmp_path_factory.mktemp("quick_start")
     ports = {"9538": free_port(), "9090": free_port()}
     env = environment(folder, dist, ports["9538"])
+    # a new queue is on the page two polls after the signal; the path with Node has the default
+    often = env | {"BULLMQ_POLL_INTERVAL_SECONDS": "1"}
     with redis_server() as server:
         add_queues(server.client(), "mail")
-        found = QuickStart(folder, server, env, "", ports | {"6379": server.port})
-        done = bash(found.localized(steps("On a host")), folder, env)
-        found.output = done.stdout
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert error_lines(done.stderr) == []
-        yield found
+        start = QuickStart(folder, server, env, ports | {"6379": server.port})
+        script = start.localized(steps("On a host", last=LAST_STEP))
+        with paused(start, script, often) as shell:
+            yield shell
 
 
-def test_the_quick_start_leads_to_a_firing_alert(quick_start: QuickStart) -> None:
-    assert re.search(r"^OK: Redis reached, ", quick_start.output, re.MULTILINE)
-    assert 'bullmq_queue_size{connection="default",prefix="bull",queue="mail"' in quick_start.output
-    firing = [line for line in quick_start.output.splitlines() if "alertname=" in line]
+def test_the_quick_start_leads_to_a_firing_alert(on_a_host: Paused) -> None:
+    output = on_a_host.finish()
+    assert re.search(r"^OK: Redis reached, ", output, re.MULTILINE)
+    assert 'bullmq_queue_size{connection="default",prefix="bull",queue="mail"' in output
+    firing = [line for line in output.splitlines() if "alertname=" in line]
     assert len(firing) == 1
     assert 'alertname="BullMQNoWorkers"' in firing[0]
     assert 'queue="quickstart"' in firing[0]
+
+
+def test_the_quick_start_cleans_up(on_a_host: Paused) -> None:
+    on_a_host.finish()
+    assert on_a_host.start.server.client().keys("bull:quickstart*") == []
+    assert on_a_host.start.server.client().exists("bull:mail:wait")
+    assert "for: 5m" in (on_a_host.start.folder / "bullmq.rules.yml").read_text()
 
 
 def test_the_path_with_node_leads_to_a_firing_alert(dist: Path, tmp_path: Path) -> None:
     ports = {"9538": free_port(), "9090": free_port()}
     env = environment(tmp_path, dist, ports["9538"])
     with redis_server() as server:
-        here = QuickStart(tmp_path, server, env, "", ports | {"6379": server.port})
+        here = QuickStart(tmp_path, server, env, ports | {"6379": server.port})
         done = bash(here.localized(steps("With Node")), tmp_path, env)
         left = server.client().keys("bull:quickstart*")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -180,17 +251,10 @@ def test_the_path_with_node_leads_to_a_firing_alert(dist: Path, tmp_path: Path) 
     assert left == []
 
 
-def test_the_quick_start_cleans_up(quick_start: QuickStart) -> None:
-    assert quick_start.server.client().keys("bull:quickstart*") == []
-    assert quick_start.server.client().exists("bull:mail:wait")
-    assert "for: 5m" in (quick_start.folder / "bullmq.rules.yml").read_text()
-
-
 @pytest.fixture(scope="module")
-def installed(
-    quick_start: QuickStart, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[QuickStart]:
+def installed(on_a_host: Paused, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickStart]:
     """The quick start's installation, beside a running exporter."""
+    quick_start = on_a_host.start
     bin_folder = quick_start.folder / "exporter-venv" / "bin"
     env = quick_start.environment | {
         "PATH": f"{bin_folder}:{quick_start.environment['PATH']}",

@@ -46,6 +46,7 @@ NOT_OF_ONE_QUEUE = {
     "Queues without progress": "mail works",
     "Blocked by": "mail works",
     "Rate limit": "mail has none",
+    "Prioritized jobs": "those of mail are done at once; those of lost remain",
     "Firing alerts": "of all queues",
 }
 QUERIES = {question: expr for section in sections() for question, expr in section.queries.items()}
@@ -194,6 +195,10 @@ def test_every_query_has_data(live: Live) -> None:
 def test_every_query_has_data_for_one_queue(live: Live) -> None:
     allowed = set(NO_DATA) | set(NOT_OF_ONE_QUEUE)
     wait_for_data(live, allowed, queue="mail", prefix="bull", connection="api")
+    for queue, number in (("lost", 1), ("resting", 0)):
+        values = {"queue": queue, "prefix": "bull", "connection": "api"}
+        (found,) = live.panel("queue", "Prioritized jobs", **values)
+        assert sum(value for _, value in found) == number
 
 
 def test_every_variable_has_values(live: Live) -> None:

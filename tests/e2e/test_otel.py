@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.support.alert_tests import FOLDER
 from tests.support.daemon import Daemon, daemon
@@ -37,6 +36,7 @@ from tests.support.prometheus import Prometheus, prometheus
 from tests.support.requirements import require
 from tests.support.servers import valkey
 from tests.support.waiting import wait_for
+from tests.support.yaml_text import parse
 
 CONFIG = """
 connections: {{default: {{url: "{url}"}}}}
@@ -214,7 +214,7 @@ def test_no_rule_or_panel_selects_the_services_series(both: Both) -> None:
 
 def expressions() -> dict[str, str]:
     """The expressions of all shipped rules, panels, annotations and variables, by name."""
-    groups = yaml.safe_load(RULES)["groups"]
+    groups = parse(RULES)["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     found = {rule.get("alert") or rule["record"]: rule["expr"] for rule in rules}
     for file in FILES:

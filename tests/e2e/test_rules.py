@@ -18,6 +18,7 @@ from exporter.rules.slos import SLO_ALERTS
 from tests.support.alert_tests import FILES, FOLDER, checks
 from tests.support.prometheus import PROMTOOLS
 from tests.support.requirements import require
+from tests.support.yaml_text import parse
 
 
 def run(*command: str) -> str:
@@ -44,7 +45,7 @@ def test_rules_pass_their_tests(file: Path, tmp_path: Path) -> None:
     promtool evaluates every rule of a file at every minute of every test. So each test gets a file
     with only the alerts that it names, and what these are made of.
     """
-    whole = yaml.safe_load(file.read_text())
+    whole = parse(file.read_text())
     files = [str(file)]
     if whole["rule_files"] == ["../bullmq.rules.yml"]:
         files = [str(each) for each in _split(whole, tmp_path)]
@@ -53,7 +54,7 @@ def test_rules_pass_their_tests(file: Path, tmp_path: Path) -> None:
 
 def _split(whole: dict[str, Any], folder: Path) -> Iterator[Path]:
     """A file of tests for each set of alerts that tests name, with those rules."""
-    rules = yaml.safe_load((FOLDER / "bullmq.rules.yml").read_text())["groups"]
+    rules = parse((FOLDER / "bullmq.rules.yml").read_text())["groups"]
     tests: dict[frozenset[str], list[Any]] = {}
     for test in whole["tests"]:
         exprs = " ".join(check["expr"] for check in test["promql_expr_test"])
@@ -89,13 +90,13 @@ def _needed(rules: list[dict[str, Any]], named: frozenset[str]) -> list[dict[str
 def test_alerts_of_grafana_fire_as_those_of_prometheus(tmp_path: Path) -> None:
     """Without recording rules; the tests of SLOs, whose expressions differ most."""
     options = Options(only_slos=True)
-    made = yaml.safe_load(grafana_rules(SLO_ALERTS, options, "x", "x"))["groups"][0]["rules"]
+    made = parse(grafana_rules(SLO_ALERTS, options, "x", "x"))["groups"][0]["rules"]
     queries = {rule["title"]: rule["data"][0]["model"]["expr"] for rule in made}
     alerts = groups(SLO_ALERTS, options)["groups"][-1]
     for rule in alerts["rules"]:
         rule["expr"] = queries[rule["alert"]]
     (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [alerts]}))
-    tests = yaml.safe_load((FOLDER / "tests" / "slos.yml").read_text())
+    tests = parse((FOLDER / "tests" / "slos.yml").read_text())
     tests["rule_files"] = ["rules.yml"]
     del tests["group_eval_order"]
     tests["tests"] = [

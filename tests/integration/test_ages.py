@@ -115,7 +115,7 @@ class TestOldestWaiting:
         client = self.declare(any_server, "1")
         job(client, "1", 100)
         watch = Watch(any_server.url)
-        watch.discover_and_poll()
+        watch.discover_unseen()
         client.delete("bull:q:wait")
         assert value(watch.poll(), OLDEST) == 0
         assert watch.table.value(OLDEST_WAITING_JOB, 0) is None
@@ -132,8 +132,8 @@ class TestOldestWaiting:
         for name, age in (("a", 5), ("b", 50), ("c", 500)):
             job(client, name, age)
         watch = Watch(any_server.url)
-        watch.discover_and_poll()
-        watch.poll()
+        watch.discover_unseen()
+        watch.poll_unseen()
         assert near(value(watch.poll(), OLDEST), 500)
         assert watch.table.value(OLDEST_WAITING_JOB, 0) == b"c"
         client.zrem("bull:q:prioritized", "c")
@@ -147,8 +147,8 @@ class TestOldestWaiting:
         for number in "4321":
             job(client, number, 10)
         watch = Watch(server.url)
-        watch.discover_and_poll()
-        watch.poll()
+        watch.discover_unseen()
+        watch.poll_unseen()
         client.config_resetstat()
         ages = [value(watch.poll(), OLDEST) for _ in range(3)]
         assert all(near(age, 10) for age in ages)
@@ -221,7 +221,7 @@ class TestSameId:
         job(client, "1", 100, processedOn=ago(0))
         job(client, "2", 100)
         watch = Watch(any_server.url)
-        watch.discover_and_poll()
+        watch.discover_unseen()
         for _ in range(4):
             clock.move(10)
             job(client, "1", 100, processedOn=ago(1))
@@ -238,8 +238,8 @@ class TestSameId:
         watch = Watch(any_server.url)
         job(client, "1", 50)
         job(client, "2", 40)
-        watch.discover_and_poll()
-        watch.poll()
+        watch.discover_unseen()
+        watch.poll_unseen()
         for _ in range(4):
             clock.move(10)
             job(client, "1", 3)
@@ -258,14 +258,14 @@ class TestSameId:
         client.rpush("bull:q:wait", "1")
         job(client, "1", 5)
         watch = Watch(any_server.url)
-        watch.discover_and_poll()
-        watch.poll()
+        watch.discover_unseen()
+        watch.poll_unseen()
         clock.move(30)
-        watch.poll()
+        watch.poll_unseen()
         assert near(self.still_seconds(watch), 30)
         add_event(client, "active", entry_id=f"{ago(2)}-0")
-        watch.poll()
-        watch.poll()
+        watch.poll_unseen()
+        watch.poll_unseen()
         assert near(self.still_seconds(watch), 2)
 
 
@@ -284,12 +284,12 @@ class TestPutBack:
         client = any_server.client()
         client.hset("bull:q:meta", "opts.maxLenEvents", 10000)
         watch = Watch(any_server.url)
-        watch.discover_and_poll()
+        watch.discover_unseen()
         add_event(client, "waiting", entry_id=f"{ago(7)}-0", prev="failed")
         self.failed_job(client)
         if attempts_are_reset:
             client.hdel("bull:q:1", "atm")
-        watch.poll()
+        watch.poll_unseen()
         assert near(value(watch.poll(), OLDEST), 7)
 
     def test_without_its_event_at_least_since_it_was_seen(
@@ -354,7 +354,7 @@ def test_an_age_that_failed_is_asked_for_again(
     oldest = f"bullmq_queue_oldest_{name}_seconds"
     with monkeypatch.context() as patch:
         patch.setattr(watch.client, "batch", refuse)
-        watch.discover_and_poll()
+        watch.discover_unseen()
         for _ in range(3):
             assert value(watch.poll(), oldest) is None
     assert near(value(watch.poll(), oldest), 60)
@@ -384,7 +384,7 @@ class TestOverdue:
         add_queues(client, "q", "plain")
         client.zadd("bull:q:repeat", {"late": ago(90), "later": ago(-90)})
         watch = Watch(any_server.url)
-        watch.discover_and_poll()
+        watch.discover_unseen()
         samples = watch.poll()
         assert value(samples, "bullmq_queue_schedulers", queue="q") == 2
         assert value(samples, "bullmq_queue_schedulers_overdue", queue="q") == 1
@@ -443,7 +443,7 @@ class TestFinishedSchedulers:
         }
         for name in ("late", "old format"):
             self.scheduler(client, name, -60)
-        watch.poll()
+        watch.poll_unseen()
         assert set(self.states(watch).values()) == {"finished", "scheduled"}
 
     def test_a_last_iteration_that_waits_is_late(self, any_server: Server) -> None:
@@ -478,7 +478,7 @@ class TestFinishedSchedulers:
         watch = Watch(any_server.url)
         assert self.overdue(watch.discover_and_poll()) == [26, None, None]
         assert len(self.states(watch)) == 10
-        watch.poll()
+        watch.poll_unseen()
         total, number, seconds = self.overdue(watch.poll())
         assert (total, number) == (26, 1)
         assert near(seconds, 50)
@@ -498,6 +498,6 @@ class TestRateLimit:
         if most:
             client.hset("bull:q:meta", "max", most)
         watch = Watch(any_server.url)
-        watch.discover_and_poll()
-        watch.poll()
+        watch.discover_unseen()
+        watch.poll_unseen()
         assert watch.table.column(RATE_LIMITED) == [used_up]

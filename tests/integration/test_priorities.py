@@ -68,6 +68,11 @@ def polls(watch: Watch, number: int) -> Iterator[float]:
         yield age(watch.poll())
 
 
+def poll_unseen(watch: Watch, number: int) -> None:
+    for _ in range(number):
+        watch.poll_unseen()
+
+
 @pytest.mark.usefixtures("clock")
 class TestOldest:
     def test_a_starving_job_behind_eight_priorities(self, any_server: Any_) -> None:
@@ -84,7 +89,7 @@ class TestOldest:
         jobs = Jobs(any_server)
         jobs.add((23, 7200), *((1 + number % 40, 14) for number in range(4000)))
         watch = Watch(any_server.url)
-        watch.discover_and_poll()
+        watch.discover_unseen()
         assert max(polls(watch, 4)) == pytest.approx(7200, abs=0.01)
 
     def test_the_least_urgent_priority_is_read_at_once(self, any_server: Any_) -> None:
@@ -102,7 +107,7 @@ class TestOldest:
         jobs = Jobs(any_server)
         jobs.add(*((priority, 1000 - priority) for priority in range(1, 200)))
         watch = Watch(any_server.url)
-        watch.discover_and_poll()
+        watch.discover_unseen()
         for _ in range(20):
             oldest = min(jobs.client.zrange(KEY, 0, -1), key=int)
             jobs.client.zrem(KEY, oldest)
@@ -114,19 +119,19 @@ class TestOldest:
         jobs = Jobs(any_server)
         jobs.add(*((priority, 14) for priority in range(1, 100)), (150, 7200))
         watch = Watch(any_server.url)
-        watch.discover_and_poll()
-        list(polls(watch, ENOUGH_POLLS))
+        watch.discover_unseen()
+        poll_unseen(watch, ENOUGH_POLLS)
         jobs.client.zadd(KEY, {"100": 50 * PRIORITY_BAND + 101})
         jobs.client.zrem(KEY, "50")
-        list(polls(watch, ENOUGH_POLLS))
+        poll_unseen(watch, ENOUGH_POLLS)
         assert age(watch.poll()) == pytest.approx(7200, abs=0.01)
 
     def test_a_more_urgent_job_hides_no_older_one(self, any_server: Any_) -> None:
         jobs = Jobs(any_server)
         jobs.add((5, 7200), (5, 10), (6, 14))
         watch = Watch(any_server.url)
-        watch.discover_and_poll()
-        watch.poll()
+        watch.discover_unseen()
+        watch.poll_unseen()
         jobs.client.zrem(KEY, "2")
         jobs.add((2, 1))
         assert age(watch.poll()) == pytest.approx(7200, abs=0.01)
@@ -141,11 +146,11 @@ def test_a_queue_in_which_nothing_happens_is_not_searched(
     jobs.add(*((1 + number % priorities, 14) for number in range(2 * priorities)))
     jobs.client.xadd("bull:q:events", {"event": "added", "jobId": "1"})
     watch = Watch(real_server.url)
-    watch.discover_and_poll()
+    watch.discover_unseen()
     # the first search begins before the events are read, and is repeated at the queue's turn
-    list(polls(watch, TURN + ENOUGH_POLLS))
+    poll_unseen(watch, TURN + ENOUGH_POLLS)
     jobs.client.config_resetstat()
-    list(polls(watch, TURNS * TURN))
+    poll_unseen(watch, TURNS * TURN)
     calls = jobs.client.info("commandstats")
 
     def called(command: str) -> int:
@@ -162,11 +167,11 @@ def test_a_queue_that_is_searched_reads_a_bounded_number_of_jobs(real_server: Se
     jobs = Jobs(real_server)
     jobs.add(*((1 + number, 14) for number in range(3000)))
     watch = Watch(real_server.url)
-    watch.discover_and_poll()
+    watch.discover_unseen()
     for _ in range(ENOUGH_POLLS):
         jobs.add((1500, 0))
         jobs.client.config_resetstat()
-        watch.poll()
+        watch.poll_unseen()
         calls = jobs.client.info("commandstats")
         assert calls["cmdstat_zrangebyscore"]["calls"] <= 256 + 3
         assert calls.get("cmdstat_hmget", {"calls": 0})["calls"] <= 256 + 10
@@ -260,8 +265,8 @@ class TestBands:
         jobs = Jobs(any_server, events=events)
         jobs.add((5, 10))
         watch = Watch(any_server.url)
-        watch.discover_and_poll()
-        watch.poll()
+        watch.discover_unseen()
+        watch.poll_unseen()
         jobs.add((7, 10))
         if events:
             add_event(jobs.client, "added", 2)
@@ -273,9 +278,9 @@ class TestBands:
         jobs.add((5, 10))
         add_event(jobs.client, "added", 1)
         watch = Watch(real_server.url)
-        watch.discover_and_poll()
-        watch.poll()
-        watch.poll()
+        watch.discover_unseen()
+        watch.poll_unseen()
+        watch.poll_unseen()
         jobs.client.config_resetstat()
-        assert list(polls(watch, TURN))
+        poll_unseen(watch, TURN)
         assert "cmdstat_zcount" not in jobs.client.info("commandstats")

@@ -31,9 +31,9 @@ OVERSIZED = "bullmq_exporter_collector_oversized_total"
 def test_a_long_client_name_is_skipped(server: Server) -> None:
     """Workers are counted beside a client whose name consists of worker suffixes."""
     add_queues(server.client(), "mail")
-    worker, other = server.client(), server.client()
-    worker.client_setname("bull:mail:w:a")
-    other.client_setname("bull:mail" + ":w:" * 10_000)
+    names = ("bull:mail:w:a", "bull:mail" + ":w:" * 10_000)
+    clients = [server.client(client_name=name) for name in names]
+    assert all(client.ping() for client in clients)
     watch = Watch(server.url)
     samples = watch.discover_and_poll()
     assert value(samples, "bullmq_queue_workers", queue="mail") == 1

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.support.yaml_text import parse
 
 FOLDER = Path(__file__).parents[2] / "prometheus"
 FILES = sorted((FOLDER / "tests").glob("*.yml"))
@@ -17,7 +17,7 @@ FILES = sorted((FOLDER / "tests").glob("*.yml"))
 def checks() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every check: the name of its test, and a query with the expected samples."""
     for file in FILES:
-        for test in yaml.safe_load(file.read_text())["tests"]:
+        for test in parse(file.read_text())["tests"]:
             for check in test["promql_expr_test"]:
                 yield test["name"], check
 

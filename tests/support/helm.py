@@ -7,10 +7,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import yaml
-
 from tests.support.kubernetes import Resource
 from tests.support.requirements import missing
+from tests.support.yaml_text import parse, parse_all
 
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "bullmq-exporter"
 Values = dict[str, Any]
@@ -36,7 +35,7 @@ def chart(values: Values | None = None, release: str = "bullmq-exporter") -> lis
     """All resources of a release."""
     found = templates(values, release)
     del found["NOTES.txt"]
-    documents = (each for text in found.values() for each in yaml.safe_load_all(text))
+    documents = (each for text in found.values() for each in parse_all(text))
     return [each for each in documents if each is not None]
 
 
@@ -49,7 +48,7 @@ def from_arguments(arguments: list[str]) -> Values:
         inner = values
         for folder in folders:
             inner = inner.setdefault(folder, {})
-        inner[name] = yaml.safe_load(text)
+        inner[name] = parse(text)
     return values
 
 

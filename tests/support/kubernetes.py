@@ -7,9 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.support.requirements import beside_python
+from tests.support.yaml_text import parse_all
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 WAYS = ("base", *sorted(f"overlays/{path.name}" for path in (FOLDER / "overlays").iterdir()))
@@ -29,7 +28,7 @@ def render(folder: Path) -> list[Resource]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return list(yaml.safe_load_all(done.stdout))
+    return parse_all(done.stdout)
 
 
 @functools.cache

@@ -6,9 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.support.alert_tests import FOLDER
+from tests.support.yaml_text import parse
 
 TEXT = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()
 FILES = {file.stem: file for file in sorted((FOLDER / "migration").glob("*.yml"))}
@@ -16,7 +15,7 @@ NO_RULE = "no rule"
 
 
 def rules(exporter: str) -> list[dict[str, Any]]:
-    (group,) = yaml.safe_load(FILES[exporter].read_text())["groups"]
+    (group,) = parse(FILES[exporter].read_text())["groups"]
     return list(group["rules"])
 
 

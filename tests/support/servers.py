@@ -71,7 +71,7 @@ class Server:
             *("--repl-diskless-sync-delay", "0", *options),
         ]
         self._process: subprocess.Popen[bytes] | None = None
-        self._flusher = self.client()
+        self._client: redis.Redis | None = None
 
     @property
     def url(self) -> str:
@@ -86,12 +86,16 @@ class Server:
         return Path(self._folder.name)
 
     def client(self, **options: Any) -> redis.Redis:
+        """A client; without options always the same one, since connecting takes time."""
+        if options:
+            return self._new_client(**options)
+        if self._client is None:
+            self._client = self._new_client()
+        return self._client
+
+    def _new_client(self, **options: Any) -> redis.Redis:
         # looking up the driver's version takes longer than many tests
         return redis.Redis(self.host, self.port, driver_info=None, **options)
-
-    def empty(self) -> None:
-        """Remove all keys, over a connection that stays open: every test with a server does."""
-        self._flusher.flushall()
 
     def start(self, *options: str) -> Server:
         """Start the server with these options in addition to its own."""
@@ -114,7 +118,8 @@ class Server:
         self._process.send_signal(number)
 
     def close(self) -> None:
-        self._flusher.close()
+        if self._client is not None:
+            self._client.close()
         self.kill()
         # a process has a limit of open files
         _release(self.port)
@@ -193,20 +198,20 @@ class FakeServer:
         self._server.store = fakeredis.FakeServer(server_type="redis")
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self._flusher = self.client()
+        self._client = self._new_client()
 
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def client(self, **options: Any) -> redis.Redis:
+        """A client; without options always the same one, since connecting takes time."""
+        return self._new_client(**options) if options else self._client
+
+    def _new_client(self, **options: Any) -> redis.Redis:
         return redis.Redis(port=self.port, protocol=2, driver_info=None, **options)
 
-    def empty(self) -> None:
-        """Remove all keys, over a connection that stays open: every test with a server does."""
-        self._flusher.flushall()
-
     def close(self) -> None:
-        self._flusher.close()
+        self._client.close()
         self._server.shutdown()
         self._server.server_close()

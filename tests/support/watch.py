@@ -54,8 +54,12 @@ class Watch:
         self._writer = PageWriter()
 
     def discover_and_poll(self) -> Samples:
-        self._poller.poll_once()
+        self.discover_unseen()
         return self.samples()
+
+    def discover_unseen(self) -> None:
+        """Discover and poll, without rendering a page."""
+        self._poller.poll_once()
 
     def poll(self) -> Samples:
         self.poll_unseen()

@@ -10,7 +10,6 @@ from typing import Any
 
 import promql_parser
 import pytest
-import yaml
 
 from exporter.diagnosis import Reason
 from exporter.metrics import CATALOGUE, MetricType
@@ -32,6 +31,7 @@ from tests.support.dashboards import (
     variables,
 )
 from tests.support.promql import kept_labels, selectors
+from tests.support.yaml_text import parse
 
 # Grafana's own names of what we show; a wrong one is shown as a bare number
 UNITS = {"short", "s", "cps", "percentunit", "bytes", "dtdurations"}
@@ -400,7 +400,7 @@ def test_firing_alerts_link_to_their_runbook() -> None:
     (mapping,) = properties["Runbook"]["mappings"]
     assert properties["Runbook"]["custom.hidden"]
     assert properties["Runbook"]["custom.hideFrom"]["viz"]
-    rules = yaml.safe_load(rules_file())["groups"]
+    rules = parse(rules_file())["groups"]
     expected = {
         rule["alert"]: rule["annotations"]["runbook_url"]
         for group in rules

@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 
 import pytest
-import yaml
 
 from exporter.config.loader import load as load_config
 from exporter.demo.scenarios import PRODUCERS, SCENARIOS, Outages
@@ -16,6 +15,7 @@ from tests.support.commands import blocks
 from tests.support.compose import FILE, SERVICES, command, load, mounts
 from tests.support.image import ROOT
 from tests.support.schemas import violations
+from tests.support.yaml_text import parse
 
 MOUNTS = [(service, *mount) for service in SERVICES for mount in mounts(service).items()]
 DEMO = {name: command(name) for name in SERVICES if name.startswith("demo-")}
@@ -81,7 +81,7 @@ def test_the_quick_start_starts_what_its_own_redis_needs() -> None:
 
 
 def test_prometheus_uses_the_ports_of_exporter_and_alertmanager() -> None:
-    ours = yaml.safe_load((FILE.parent / "compose" / "prometheus.yml").read_text())
+    ours = parse((FILE.parent / "compose" / "prometheus.yml").read_text())
     (scrape,) = ours["scrape_configs"]
     (alertmanager,) = ours["alerting"]["alertmanagers"]
     (exporter,) = scrape["static_configs"][0]["targets"]
@@ -89,7 +89,7 @@ def test_prometheus_uses_the_ports_of_exporter_and_alertmanager() -> None:
     for target in (exporter, manager):
         service, _, port = target.partition(":")
         assert f"127.0.0.1:{port}:{port}" in SERVICES[service]["ports"]
-    example = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())
+    example = parse((ROOT / "prometheus" / "prometheus.yml").read_text())
     scrape["static_configs"][0]["targets"] = ["localhost:9538"]
     alertmanager["static_configs"][0]["targets"] = ["localhost:9093"]
     assert ours == example
@@ -98,7 +98,7 @@ def test_prometheus_uses_the_ports_of_exporter_and_alertmanager() -> None:
 def test_grafana_is_provisioned_with_dashboards_and_prometheus() -> None:
     found = mounts("grafana")
     provisioning = found["/etc/grafana/provisioning"]
-    provider = yaml.safe_load((provisioning / "dashboards" / "bullmq.yaml").read_text())
+    provider = parse((provisioning / "dashboards" / "bullmq.yaml").read_text())
     folder = provider["providers"][0]["options"]["path"]
     environment = SERVICES["grafana"]["environment"]
     home = Path(environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])

@@ -23,11 +23,13 @@ from tests.support.commands import ROOT, Block, all_blocks, blocks
 from tests.support.helm import CHART, Values, chart, from_arguments, helm, refusal, templates
 from tests.support.kubernetes import FOLDER, OWN_KINDS, Resource, only, render, rendered
 from tests.support.promql import selectors
+from tests.support.yaml_text import parse
 
 LABELS_OF_HELM = {
     "helm.sh/chart",
     *(f"app.kubernetes.io/{name}" for name in ("instance", "version", "managed-by")),
 }
+COPIES = files()
 VERSIONS = ("1.28", kubernetes_validate.latest_version())
 SHARDED: Values = {"shards": 3}
 OPERATOR: Values = {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}
@@ -175,7 +177,7 @@ def comparable(resources: list[Resource]) -> dict[tuple[str, str], Resource]:
         each["metadata"].get("labels", {}).pop("app.kubernetes.io/name", None)
         each["metadata"] = {key: value for key, value in each["metadata"].items() if value}
         if "config.yaml" in each.get("data", {}):
-            each["data"] = {"config.yaml": yaml.safe_load(each["data"]["config.yaml"])}
+            each["data"] = {"config.yaml": parse(each["data"]["config.yaml"])}
     return {(each["kind"], each["metadata"]["name"]): each for each in found}
 
 
@@ -207,7 +209,7 @@ def rules(values: Values) -> list[dict[str, Any]]:
 
 def printed(*options: str) -> list[dict[str, Any]]:
     """The rules that `bullmq-exporter rules` prints."""
-    groups = yaml.safe_load(command("rules", *options).stdout)["groups"]
+    groups = parse(command("rules", *options).stdout)["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
 
@@ -222,14 +224,14 @@ def test_every_kustomization_has_its_counterpart() -> None:
     assert ways - {"components/prometheus-operator"} == set(SAME) - {"base"}
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", COPIES, ids=lambda path: path.name)
 def test_repeated_files_are_up_to_date(path: Path) -> None:
-    assert path.read_text() == files()[path], "run make docs"
+    assert path.read_text() == COPIES[path], "run make docs"
 
 
 def test_the_chart_has_no_other_copies() -> None:
     assert set((CHART / "files").rglob("*.*")) == {
-        path for path in files() if path.is_relative_to(CHART / "files")
+        path for path in COPIES if path.is_relative_to(CHART / "files")
     }
 
 
@@ -273,7 +275,7 @@ def test_the_image_that_a_page_builds_is_the_one_that_it_installs() -> None:
     assert f" -t {pushed} " in block.text
     assert container(chart(from_arguments(line.split()[5::2])))["image"] == pushed
     (page,) = [b for b in blocks(ROOT / "deploy" / "README.md") if "newName" in b.text]
-    (image,) = yaml.safe_load(page.text.replace("…", "."))["images"]
+    (image,) = parse(page.text.replace("…", "."))["images"]
     assert f"{image['newName']}:{image['newTag']}" == pushed
     assert image["name"] == container(chart())["image"].rpartition(":")[0]
 
@@ -285,8 +287,8 @@ def test_helm_reports_nothing() -> None:
 
 
 def test_the_icon_is_a_file_of_the_site() -> None:
-    chart_file = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text().replace("!!python/name:", ""))
+    chart_file = parse((CHART / "Chart.yaml").read_text())
+    site = parse((ROOT / "mkdocs.yml").read_text().replace("!!python/name:", ""))
     path = chart_file["icon"].removeprefix(chart_file["home"])
     assert chart_file["home"] == site["site_url"]
     assert path == site["theme"]["logo"]
@@ -316,7 +318,7 @@ def test_resources_with_every_value_are_valid(version: str) -> None:
 
 def test_every_value_is_used() -> None:
     """What no other test sets is empty by default, or is set here."""
-    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    defaults = parse((CHART / "values.yaml").read_text())
     schema = json.loads((CHART / "values.schema.json").read_text())
     assert set(schema["properties"]) == {*defaults, "global"}
     everything = "".join(file.read_text() for file in (CHART / "templates").iterdir())
@@ -495,7 +497,7 @@ class TestRules:
 @pytest.mark.parametrize("block", list(blocks(CHART / "README.md")), ids=str)
 def test_examples_of_values_are_accepted(block: Block) -> None:
     if block.language == "yaml":
-        values = yaml.safe_load(block.text)
+        values = parse(block.text)
         assert len(chart(values)) > len(chart()) or "connections" in values
 
 

@@ -29,6 +29,7 @@ from tests.support.factories import moment, snapshot
 from tests.support.helm import CHART
 from tests.support.kubernetes import FOLDER, OWN_KINDS, WAYS, Resource, only, render, rendered
 from tests.support.promql import selectors
+from tests.support.yaml_text import parse
 
 WORKLOADS = ("Deployment", "StatefulSet")
 VERSIONS = ("1.28", kubernetes_validate.latest_version())
@@ -202,7 +203,7 @@ def test_the_password_can_come_from_a_file(way: str, tmp_path: Path) -> None:
     (item,) = source["secret"]["items"]
     assert source["secret"]["name"] == SECRET
     kubernetes_validate.validate(only(resources, *WORKLOADS), VERSIONS[0], strict=True)
-    config = yaml.safe_load(only(resources, "ConfigMap")["data"]["config.yaml"])
+    config = parse(only(resources, "ConfigMap")["data"]["config.yaml"])
     named = config["connections"]["default"]
     assert named["password_file"] == f"{mount['mountPath']}/{item['path']}"
     assert "@" not in named["url"]

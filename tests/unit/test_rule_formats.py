@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 
 import promql_parser
 import pytest
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -21,6 +20,7 @@ from exporter.rules import ALERTS, RECORDINGS
 from exporter.rules.slos import SLO_ALERTS
 from tests.support.command import command
 from tests.support.promql import selectors
+from tests.support.yaml_text import parse, parse_all
 
 SLOS = """
 slos:
@@ -208,7 +208,7 @@ def printed(*arguments: str) -> str:
 
 class TestGrafana:
     def rules(self, *arguments: str) -> dict[str, GrafanaRule]:
-        file = GrafanaFile.model_validate(yaml.safe_load(printed("--format=grafana", *arguments)))
+        file = GrafanaFile.model_validate(parse(printed("--format=grafana", *arguments)))
         (group,) = file.groups
         assert len({rule.uid for rule in group.rules}) == len(group.rules)
         return {rule.title: rule for rule in group.rules}
@@ -249,7 +249,7 @@ class TestGrafana:
 
     def test_options(self) -> None:
         file = GrafanaFile.model_validate(
-            yaml.safe_load(
+            parse(
                 printed(
                     *("--format=grafana", "--slo", "--folder=Queues", "--datasource-uid=mimir"),
                     *("--set=ErrorBudgetBurns.above_rate=7", "--label=team=a"),
@@ -285,7 +285,7 @@ LATE = {"jobs": ({"late_jobs"}, {"jobs"}), "time": ({"late_seconds"}, {"seconds"
 
 def test_sloth(slos: str) -> None:
     text = printed("--format=sloth", "--config", slos, "--name=queues")
-    spec = SlothSpec.model_validate(yaml.safe_load(text))
+    spec = SlothSpec.model_validate(parse(text))
     assert spec.service == "queues"
     assert [(slo.name, slo.objective) for slo in spec.slos] == [
         ("mail-start-within-30s-jobs", 99.5),
@@ -309,7 +309,7 @@ def test_sloth(slos: str) -> None:
 
 def test_openslo(slos: str) -> None:
     text = printed("--format=openslo", "--config", slos)
-    service, *documents = yaml.safe_load_all(text)
+    service, *documents = parse_all(text)
     assert Service.model_validate(service).metadata.name == "bullmq-exporter"
     found = [OpenSlo.model_validate(document) for document in documents]
     assert {slo.metadata.name: slo.spec.objectives[0].target for slo in found} == {
@@ -330,11 +330,11 @@ def test_openslo(slos: str) -> None:
 
 
 def test_only_the_rules_of_slos() -> None:
-    found = yaml.safe_load(printed("--slo"))["groups"]
+    found = parse(printed("--slo"))["groups"]
     assert [group["name"] for group in found] == ["bullmq-slo-recordings", "bullmq-alerts"]
     alerts = [alert.full_name for alert in SLO_ALERTS]
     assert [rule["alert"] for rule in found[1]["rules"]] == alerts
-    everything = {str(r) for group in yaml.safe_load(printed())["groups"] for r in group["rules"]}
+    everything = {str(r) for group in parse(printed())["groups"] for r in group["rules"]}
     assert all(str(rule) in everything for group in found for rule in group["rules"])
 
 

@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 import promql_parser
 import pytest
-import yaml
 
 from exporter.collectors import Discovery
 from exporter.collectors.queues import STATES
@@ -35,6 +34,7 @@ from exporter.web.status.query import Query
 from tests.support.alert_tests import firing_labels
 from tests.support.command import command
 from tests.support.promql import selectors
+from tests.support.yaml_text import parse
 
 COMMITTED = Path(__file__).parents[2] / "prometheus" / "bullmq.rules.yml"
 FOREIGN = {"up"}
@@ -43,7 +43,7 @@ FOREIGN = {"up"}
 def rules_command(*arguments: str) -> dict[str, Any]:
     done = command("rules", *arguments)
     assert done.returncode == 0, done.stderr
-    loaded: dict[str, Any] = yaml.safe_load(done.stdout)
+    loaded: dict[str, Any] = parse(done.stdout)
     return loaded
 
 
@@ -52,16 +52,14 @@ def alerts_of(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {rule["alert"]: rule for rule in rules if "alert" in rule}
 
 
-RULES = alerts_of(yaml.safe_load(rules_file()))
+RULES = alerts_of(parse(rules_file()))
 
 
 def test_the_committed_rules_are_up_to_date() -> None:
     assert command("rules").stdout == COMMITTED.read_text() == rules_file(), "run make docs"
 
 
-EXPRESSIONS = [
-    rule["expr"] for group in yaml.safe_load(rules_file())["groups"] for rule in group["rules"]
-]
+EXPRESSIONS = [rule["expr"] for group in parse(rules_file())["groups"] for rule in group["rules"]]
 LABELS = {
     sample: family.labels
     for family in CATALOGUE
@@ -239,7 +237,7 @@ class TestChanges:
     def test_the_settings_of_the_mixin_are_the_defaults(self) -> None:
         done = command("rules", "--settings", str(COMMITTED.parent / "mixin.yml"))
         assert done.stdout == COMMITTED.read_text()
-        written = yaml.safe_load((COMMITTED.parent / "mixin.yml").read_text())
+        written = parse((COMMITTED.parent / "mixin.yml").read_text())
         assert set(written) == {
             {"changes": "set"}.get(each.name, each.name)
             for each in dataclasses.fields(RuleSettings)
@@ -252,7 +250,7 @@ class TestChanges:
         assert waiting.split()[1:] == ["severity=warning", "for=5m", "above_seconds=300"]
 
     def test_scaled_rules_of_the_demo(self) -> None:
-        rule = alerts_of(yaml.safe_load(rules_file(scaled(ALERTS, 1 / 20, 20))))
+        rule = alerts_of(parse(rules_file(scaled(ALERTS, 1 / 20, 20))))
         assert ") > 15) unless" in rule["BullMQJobsWaitingTooLong"]["expr"]
         assert rule["BullMQJobsWaitingTooLong"]["for"] == "15s"
         assert rule["BullMQQueuePausedTooLong"]["for"] == "20s"

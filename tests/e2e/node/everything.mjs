@@ -25,6 +25,7 @@ await mail.upsertJobScheduler('tick', { every: 1000 }, { name: 'tick' });
 await resting.pause();
 await resting.add('letter', {});
 await lost.add('letter', {});
+await lost.add('letter', {}, { priority: 5 });
 for (let i = 0; i < 50; i++) await limited.add('drop', {});
 
 let hung = 0;
