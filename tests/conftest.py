@@ -165,8 +165,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Collect garbage from now on, but do not look for it in what all tests keep."""
+    """Collect garbage from now on, as seldom as the exporter does, and not in what tests keep."""
     gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
     gc.enable()
 
 

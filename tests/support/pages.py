@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
@@ -14,7 +13,7 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 """Name and labels."""
 Samples = dict[Series, float]
 
-_FAMILY = re.compile(r"^(?=# HELP )", re.MULTILINE)
+_HELP = "# HELP "
 
 
 def parse(page: str, *, form: str = "text") -> Samples:
@@ -35,11 +34,13 @@ def _openmetrics(page: str) -> Iterator[tuple[Series, float]]:
 
 def _text(page: str) -> Iterator[tuple[Series, float]]:
     """Parse each family separately: most of them are cached from the previous page."""
-    for family in _FAMILY.split(page):
-        yield from _family(family)
+    first, *others = page.split(f"\n{_HELP}")
+    yield from _family(first)
+    for family in others:
+        yield from _family(_HELP + family)
 
 
-@lru_cache(maxsize=1000)
+@lru_cache(maxsize=10_000)
 def _family(lines: str) -> tuple[tuple[Series, float], ...]:
     """The samples of one family."""
     return tuple(one for family in text(lines) for one in _series(family.samples))
