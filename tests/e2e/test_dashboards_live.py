@@ -58,6 +58,7 @@ ONLY_BEYOND = {
     "Facts that are missing because Redis refuses commands": "all commands are permitted",
 }
 """Questions whose threshold nothing exceeds here; what is compared with it has data."""
+SOMETIMES_BEYOND = {"How many workers are missing": "mail may fall behind, or not"}
 NO_SAMPLE = {"Stuck jobs of all queues by kind": NO_DATA["Stuck jobs"]}
 NO_SAMPLE_ELSEWHERE = {"increase(bullmq_redis_evicted_keys_total[1d]) > 0\n": "nothing is evicted"}
 # in production a minute and more: here Prometheus scrapes each second
@@ -233,11 +234,12 @@ def test_examples_of_the_catalogue_run(live: Live) -> None:
 
 
 def test_queries_of_the_metrics_page_have_data(live: Live) -> None:
-    """Each has a sample, those in ONLY_BEYOND without their threshold."""
+    """Each has a sample, some without their threshold."""
+    beyond = {*ONLY_BEYOND, *SOMETIMES_BEYOND}
     wait_until_all_have_data(
         live,
         [
-            (question, compared(expr) if question in ONLY_BEYOND else expr)
+            (question, compared(expr) if question in beyond else expr)
             for question, expr in QUERIES.items()
             if question not in NO_SAMPLE
         ],
