@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import promql_parser
 import pytest
 
-from docs.metrics_page import sections
 from exporter.config.models import Events
 from exporter.metrics import CATALOGUE
 from exporter.rules import ALERTS, rules_file, scaled
@@ -31,6 +30,7 @@ from tests.support.dashboards import (
     variable_query,
     variables,
 )
+from tests.support.metrics_page import QUERIES
 from tests.support.prometheus import NEWEST_PROMETHEUS, Prometheus, Series, prometheus
 from tests.support.requirements import node_modules, require
 from tests.support.servers import Server, valkey
@@ -49,8 +49,6 @@ NOT_OF_ONE_QUEUE = {
     "Prioritized jobs": "those of mail are done at once; those of lost remain",
     "Firing alerts": "of all queues",
 }
-QUERIES = {question: expr for section in sections() for question, expr in section.queries.items()}
-"""The questions of docs/metrics.md and the PromQL that answers them."""
 ONLY_BEYOND = {
     "Queues with failed jobs that nobody has removed for a week": "all jobs are new",
     "Queues to which no job was added for a day": "all jobs are new",

@@ -11,12 +11,9 @@ from typing import Any
 
 import yaml
 
-from docs.metrics_page import sections
 from tests.support.commands import ROOT, blocks
+from tests.support.metrics_page import QUERIES
 from tests.support.requirements import require
-
-# of docs/metrics.md
-QUERIES = {question: expr for section in sections() for question, expr in section.queries.items()}
 
 
 def evaluated(
