@@ -40,6 +40,9 @@ async function work(queue, job, token) {
     await job.moveToWait(token);
     throw new WaitingError();
   }
+  // a child that finishes before its parent waits for it would leave nothing to wait for
+  if (job.name === 'child')
+    while ((await queue.getJobState(job.parent.id)) !== 'waiting-children') await sleep(5);
   if (job.name === 'parent' && first) {
     const parent = { id: job.id, queue: job.queueQualifiedName };
     await queue.add('child', {}, { parent });
