@@ -305,10 +305,11 @@ def _all_busy(row: QueueFacts) -> bool:
 
 
 def _late_rows(table: QueueTable, now: float, blocked_after: float) -> list[bool]:
-    """Of which queues a job has been ready for `blocked_after` seconds."""
+    """Of which queues `_is_late` is true."""
     since, ages = table.column(READY_SINCE), table.column(OLDEST_WAITING)
+    # written out, because the calls would take longer than the rest
     return [
-        _is_late(ready_since, age, now, blocked_after)
+        ready_since is not None and max(now - ready_since, age or 0.0) >= blocked_after
         for ready_since, age in zip(since, ages, strict=True)
     ]
 
@@ -323,8 +324,8 @@ def _signs(database: Database, now: float, blocked_after: float) -> Iterator[tup
     return zip(
         map(bool, active),
         _are_ready(table),
-        _movement(table, now, blocked_after),
-        [_is_past(since, now, blocked_after) for since in table.column(LEFT_IN_PAUSED_SINCE)],
+        *_movement(table, now, blocked_after),
+        _are_past(table.column(LEFT_IN_PAUSED_SINCE), now, blocked_after),
         table.column(PAUSED),
         table.column(RATE_LIMITED),
         map(bool, table.column(RATE_LIMIT_REMAINING)),
@@ -343,13 +344,15 @@ def _are_ready(table: QueueTable) -> Sequence[bool]:
     return [bool(waiting or prioritized) for waiting, prioritized in pairs]
 
 
-def _movement(table: QueueTable, now: float, blocked_after: float) -> Iterator[tuple[bool, bool]]:
-    """For each row, `QueueFacts.watched` and `QueueFacts.moves`."""
-    pairs = zip(table.column(READY_SINCE), table.column(STILL_SINCE), strict=True)
-    return (
-        (_is_past(still, now, blocked_after), _moves(ready, still, now, blocked_after))
-        for ready, still in pairs
-    )
+def _movement(table: QueueTable, now: float, blocked_after: float) -> Iterator[Sequence[bool]]:
+    """`QueueFacts.watched` of each row, and `QueueFacts.moves`."""
+    ready_since, still_since = table.column(READY_SINCE), table.column(STILL_SINCE)
+    yield _are_past(still_since, now, blocked_after)
+    # written out, as in `_late_rows`
+    yield [
+        still is not None and now - still < blocked_after and still != ready
+        for ready, still in zip(ready_since, still_since, strict=True)
+    ]
 
 
 def _limit_reached(limits: Sequence[int | None], active: Sequence[int | None]) -> Sequence[bool]:
@@ -362,6 +365,11 @@ def _limit_reached(limits: Sequence[int | None], active: Sequence[int | None]) -
 def _is_past(since: float | None, now: float, seconds: float) -> bool:
     """Whether a known time is at least this many seconds ago."""
     return since is not None and now - since >= seconds
+
+
+def _are_past(times: Sequence[float | None], now: float, seconds: float) -> Sequence[bool]:
+    """Of which times `_is_past` is true."""
+    return [since is not None and now - since >= seconds for since in times]
 
 
 def _moves(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from exporter.bullmq import Queue
-from exporter.diagnosis.blocked import Database, Isolation, QueueFacts, Reason
+from exporter.diagnosis.blocked import Database, Isolation, Reason
 from exporter.diagnosis.names import alike
 from exporter.state.stuck import StuckKind
 from exporter.state.workers import WorkerOddity
@@ -51,13 +51,11 @@ WORKER_HINTS: Final = {
 """What to do about odd workers."""
 
 
-def hint(
-    reason: Reason, database: Database, row: QueueFacts, isolations: Sequence[Isolation]
-) -> str:
+def hint(reason: Reason, database: Database, queue: Queue, isolations: Sequence[Isolation]) -> str:
     """The likely cause and remedy for a blocked queue, in one sentence."""
     if reason is Reason.WORKER_ISOLATED:
         isolation = next(
-            i for i in isolations if (i.producer, i.queue) == (database.connection, row.queue.name)
+            i for i in isolations if (i.producer, i.queue) == (database.connection, queue.name)
         )
         return (
             f"its jobs are in the Redis of {isolation.producer}, but its workers listen on the "
@@ -65,7 +63,7 @@ def hint(
         )
     if reason is Reason.WRITES_REFUSED:
         return f"this Redis refuses writes, so no job can start: {database.writes_refused}"
-    found = twins(database, row.queue) if reason is Reason.NO_WORKERS else []
+    found = twins(database, queue) if reason is Reason.NO_WORKERS else []
     if found:
         return f"no worker is connected here, but there are workers for {_named(found)}"
     return _HINTS[reason]
@@ -76,6 +74,8 @@ def twins(database: Database, queue: Queue) -> list[tuple[str, str]]:
 
     Prefixes may differ. The exact name under another prefix comes first.
     """
+    if not database.queues_with_workers:
+        return []
     own = (queue.prefix, queue.name)
     found = [
         other for other in database.queues_with_workers.get(alike(queue.name), ()) if other != own

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+from exporter.findings.text import fill
 from exporter.rules.model import Alert
 from exporter.views.moment import Moment
 
@@ -22,9 +23,12 @@ def text_of(text: Text) -> str:
     return text if isinstance(text, str) else text()
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One subject for which a condition holds: labels, as those of the alert, and a value."""
+class Hit(NamedTuple):
+    """One subject for which a condition holds: labels, as those of the alert, and a value.
+
+    Hits and findings are tuples, because an incident of ten thousand queues has tens of thousands,
+    of which few are shown. Their texts are made when they are asked for.
+    """
 
     labels: Mapping[str, str]
     value: float = 1.0
@@ -52,24 +56,56 @@ class Status(IntEnum):
     OK = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """Why something is wrong, or unknown."""
 
     status: Status
-    headline: str
-    detail: Text = ""
-    alert: Alert | None = None
+    hit: Hit
+    """What it is about."""
+    alert: Alert | None
     """None if the finding is that something is unknown: that is no alert."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    impact: float = 0.0
-    oldest_seconds: float | None = None
-    """As in `Hit`."""
+    title: str = ""
+    """The headline of a finding without an alert."""
+
+    @classmethod
+    def without_alert(
+        cls,
+        status: Status,
+        headline: str,
+        detail: str = "",
+        labels: Mapping[str, str] = MappingProxyType({}),
+        impact: float = 0.0,
+    ) -> Finding:
+        """A finding that is no alert."""
+        return cls(status, Hit(labels, detail=detail, impact=impact), None, headline)
+
+    @property
+    def headline(self) -> str:
+        """What is wrong, in a few words."""
+        alert, hit = self.alert, self.hit
+        return self.title if alert is None else fill(alert.summary, hit.labels, hit.value)
 
     @property
     def explanation(self) -> str:
-        """The detail as text."""
-        return text_of(self.detail)
+        """The proof, or the likely cause and remedy."""
+        alert, hit = self.alert, self.hit
+        text = text_of(hit.detail)
+        return text if text or alert is None else fill(alert.description, hit.labels, hit.value)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """As in `Hit`."""
+        return self.hit.labels
+
+    @property
+    def impact(self) -> float:
+        """As in `Hit`."""
+        return self.hit.impact
+
+    @property
+    def oldest_seconds(self) -> float | None:
+        """As in `Hit`."""
+        return self.hit.oldest_seconds
 
     @property
     def name(self) -> str:

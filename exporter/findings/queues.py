@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from math import inf
 from types import MappingProxyType
 from typing import Any
@@ -22,14 +22,14 @@ from exporter.diagnosis import (
     INTENDED,
     STUCK_HINTS,
     Database,
+    Reason,
     full_in_seconds,
     hint,
-    queue_facts,
 )
-from exporter.findings.model import Hit, Limits, Text
-from exporter.state.history import NO_EVENTS, Counts, Past, counts_of, growth, slope, window
+from exporter.findings.model import Hit, Limits
+from exporter.state.history import Counts, growth, slope, window
 from exporter.state.queue_table import Column
-from exporter.state.snapshots import EventFacts, QueueEvents, ServerFacts
+from exporter.state.snapshots import EventFacts, ServerFacts
 from exporter.state.stuck import StuckJob, StuckKind
 from exporter.state.unfinished_jobs import Audit
 from exporter.views.formatting import age, printable
@@ -68,11 +68,14 @@ def _above(
     for database in moment.databases:
         queues = database.table.queues
         values = zip(database.table.column(column), database.table.column(PAUSED), strict=True)
-        for index, (value, is_paused) in enumerate(values):
-            if value is None or (is_paused and not paused):
-                continue
-            if value > targets.get(queues[index].name, default):
-                yield _hit(database, index, value)
+        found = [
+            (row, value)
+            for row, (value, is_paused) in enumerate(values)
+            if value is not None
+            and (paused or not is_paused)
+            and value > (targets.get(queues[row].name, default) if targets else default)
+        ]
+        yield from _hits(database, found)
 
 
 def _targets(
@@ -90,19 +93,23 @@ def no_workers(moment: Moment, _: Limits) -> Iterator[Hit]:
         rows = zip(
             totals, table.known_ready, table.column(ACTIVE), table.column(PAUSED), strict=True
         )
-        for index, (total, ready, active, paused) in enumerate(rows):
-            pending = ready + (active or 0)
-            if total == 0 and pending and not paused:
-                yield _stuck(moment, database, index, pending)
+        found = [
+            (row, pending)
+            for row, (total, ready, active, paused) in enumerate(rows)
+            if total == 0 and (pending := ready + (active or 0)) and not paused
+        ]
+        yield from _stuck(moment, database, found)
 
 
 def queue_blocked(moment: Moment, _: Limits) -> Iterator[Hit]:
     for database in moment.databases:
-        rows = None
-        for (connection, queue), reason in moment.diagnosis.blocked.items():
-            if connection == database.connection and reason not in INTENDED:
-                rows = rows or {queue: row for row, queue in enumerate(database.table.queues)}
-                yield _stuck(moment, database, rows[queue], 1.0, reason=reason)
+        reasons = moment.diagnosis.reasons[database.connection]
+        found = [
+            (row, 1.0)
+            for row, reason in enumerate(reasons)
+            if reason is not None and reason not in INTENDED
+        ]
+        yield from _stuck(moment, database, found, reasons)
 
 
 def stuck_jobs(moment: Moment, _: Limits) -> Iterator[Hit]:
@@ -112,9 +119,8 @@ def stuck_jobs(moment: Moment, _: Limits) -> Iterator[Hit]:
                 # due delayed jobs are those of `delayed_jobs_overdue`
                 if jobs and kind is not StuckKind.DELAYED:
                     detail = _stuck_detail(jobs[0], moment.time)
-                    yield replace(
-                        _hit(database, index, len(jobs), detail, kind=kind), impact=len(jobs)
-                    )
+                    labels = _labels(database, database.table.queues[index]) | {"kind": kind}
+                    yield Hit(labels, len(jobs), detail, len(jobs))
 
 
 def _stuck_detail(job: StuckJob, now: float) -> str:
@@ -126,8 +132,7 @@ def jobs_vanished(moment: Moment, limits: Limits) -> Iterator[Hit]:
     for database in moment.databases:
         facts = moment.facts(moment.known[database.connection], EventFacts)
         for queue, events in facts.queues.items() if facts is not None else ():
-            audit = events.audit
-            if audit is None:
+            if (audit := events.audit) is None:
                 continue
             if audit.unaccounted is not None and audit.unaccounted > limits["above_jobs"]:
                 detail = _vanished_detail(audit, moment.time)
@@ -170,10 +175,10 @@ def _rollback_detail(since: float) -> str:
 
 def queue_paused(moment: Moment, _: Limits) -> Iterator[Hit]:
     for database in moment.databases:
-        for index, paused in enumerate(database.table.column(PAUSED)):
-            if paused:
-                since = database.table.value(OLDEST_WAITING, index)
-                yield replace(_hit(database, index, 1.0), oldest_seconds=since)
+        ages = database.table.column(OLDEST_WAITING)
+        found = [(row, 1.0) for row, paused in enumerate(database.table.column(PAUSED)) if paused]
+        for (row, _value), hit in zip(found, _hits(database, found), strict=True):
+            yield hit._replace(oldest_seconds=ages[row])
 
 
 def worker_isolation(moment: Moment, _: Limits) -> Iterator[Hit]:
@@ -190,7 +195,8 @@ def worker_isolation(moment: Moment, _: Limits) -> Iterator[Hit]:
             "worker_connection": isolation.worker,
         }
         database, index = rows[isolation.producer, isolation.prefix, isolation.queue]
-        yield replace(_stuck(moment, database, index, 1.0), labels=labels)
+        for hit in _stuck(moment, database, [(index, 1.0)]):
+            yield hit._replace(labels=labels)
 
 
 def queue_silent(moment: Moment, _: Limits) -> Iterator[Hit]:
@@ -220,10 +226,7 @@ def very_high_failure_ratio(moment: Moment, limits: Limits) -> Iterator[Hit]:
 
 def _failing(moment: Moment, limits: Limits, limit_of: Callable[[str], float]) -> Iterator[Hit]:
     """The queues whose failure ratio is above the limit of their name."""
-    for database, queue, events, past in _events(moment, limits):
-        grown = _grown(past, queue, events)
-        if grown is None:
-            continue
+    for database, queue, grown in _grown(moment, limits):
         finished = grown.completed + grown.failed
         if finished and grown.failed > limits["above_jobs"]:
             ratio = grown.failed / finished
@@ -233,16 +236,14 @@ def _failing(moment: Moment, limits: Limits, limit_of: Callable[[str], float]) -
 
 
 def jobs_stalled(moment: Moment, limits: Limits) -> Iterator[Hit]:
-    for database, queue, events, past in _events(moment, limits):
-        grown = _grown(past, queue, events)
-        if grown is not None and grown.stalled > limits["above_jobs"]:
+    for database, queue, grown in _grown(moment, limits):
+        if grown.stalled > limits["above_jobs"]:
             yield _hit_of(database, queue, grown.stalled)
 
 
 def most_jobs_duplicated(moment: Moment, limits: Limits) -> Iterator[Hit]:
-    for database, queue, events, past in _events(moment, limits):
-        grown = _grown(past, queue, events)
-        if grown is None or grown.duplicated <= limits["above_jobs"]:
+    for database, queue, grown in _grown(moment, limits):
+        if grown.duplicated <= limits["above_jobs"]:
             continue
         adds = grown.added + grown.duplicated
         if grown.duplicated / adds > limits["above_ratio"]:
@@ -251,13 +252,17 @@ def most_jobs_duplicated(moment: Moment, limits: Limits) -> Iterator[Hit]:
 
 
 def event_gap(moment: Moment, limits: Limits) -> Iterator[Hit]:
-    for database, queue, events, past in _events(moment, limits):
-        if not events.lost:
-            continue
-        first = next((entry for entry in past if queue in entry.queues), None)
-        lost = growth(first.lost.get(queue, 0), events.lost) if first is not None else 0
-        if lost > 0:
-            yield _hit_of(database, queue, lost)
+    for database in moment.databases:
+        snapshot = moment.known[database.connection]
+        facts = moment.facts(snapshot, EventFacts)
+        queues = facts.queues if facts is not None else {}
+        losing = [(queue, events.lost) for queue, events in queues.items() if events.lost]
+        past = window(moment.past(snapshot), moment.now, limits["window"]) if losing else ()
+        for queue, total in losing:
+            first = next((entry for entry in past if queue in entry.queues), None)
+            lost = growth(first.lost.get(queue, 0), total) if first is not None else 0
+            if lost > 0:
+                yield _hit_of(database, queue, lost)
 
 
 def queue_not_draining(moment: Moment, limits: Limits) -> Iterator[Hit]:
@@ -268,14 +273,23 @@ def queue_not_draining(moment: Moment, limits: Limits) -> Iterator[Hit]:
         past = window(moment.past(snapshot), moment.now, limits["window"])
         if facts is None or not past or moment.now - past[0].at < limits["for"]:
             continue
+        first, grown = past[0].queues, moment.grown(database, limits["window"])
         rows = zip(table.queues, table.known_ready, table.column(PAUSED), strict=True)
-        for index, (queue, ready, paused) in enumerate(rows):
-            events = facts.queues.get(queue)
-            if not ready or paused or events is None or queue not in past[0].queues:
-                continue
-            grown = _grown(past, queue, events)
-            if grown is not None and not (grown.completed or grown.failed):
-                yield _hit(database, index, ready)
+        found = [
+            (row, ready)
+            for row, (queue, ready, paused) in enumerate(rows)
+            if ready
+            and not paused
+            and queue in facts.queues
+            and queue in first
+            and not _finished(grown.get(queue))
+        ]
+        yield from _hits(database, found)
+
+
+def _finished(grown: Counts | None) -> bool:
+    """Whether any job has finished; without growth, none has."""
+    return grown is not None and bool(grown.completed or grown.failed)
 
 
 def backlog_growing(moment: Moment, limits: Limits) -> Iterator[Hit]:
@@ -284,14 +298,19 @@ def backlog_growing(moment: Moment, limits: Limits) -> Iterator[Hit]:
         if not past or moment.now - past[0].at < limits["window"] / 2:
             continue
         table = database.table
-        for index, (ready, paused) in enumerate(
-            zip(table.known_ready, table.column(PAUSED), strict=True)
-        ):
-            if ready <= limits["above_jobs"] or paused:
-                continue
-            depths = [(e.at, e.ready.get(table.queues[index], 0)) for e in past]
+        rows = zip(table.known_ready, table.column(PAUSED), strict=True)
+        large = [
+            (row, ready)
+            for row, (ready, paused) in enumerate(rows)
+            if ready > limits["above_jobs"] and not paused
+        ]
+        found = []
+        for row, ready in large:
+            queue = table.queues[row]
+            depths = [(entry.at, entry.ready.get(queue, 0)) for entry in past]
             if slope([*depths, (moment.now, ready)]) > 0:
-                yield _hit(database, index, ready)
+                found.append((row, ready))
+        yield from _hits(database, found)
 
 
 def kept_jobs_fill_memory(moment: Moment, limits: Limits) -> Iterator[Hit]:
@@ -323,22 +342,31 @@ def kept_jobs_fill_memory(moment: Moment, limits: Limits) -> Iterator[Hit]:
 # --- shared --------------------------------------------------------------------------------------
 
 
-def _hit(
+def _hits(database: Database, found: Iterable[tuple[int, float]]) -> Iterator[Hit]:
+    """A hit for each row of the database's table with its value."""
+    table, connection = database.table, database.connection
+    queues, ready, ages = table.queues, table.known_ready, table.column(OLDEST_WAITING)
+    for row, value in found:
+        queue = queues[row]
+        labels = {"connection": connection, "prefix": queue.prefix, "queue": queue.name}
+        yield Hit(labels, value, "", ready[row] * (ages[row] or 1.0))
+
+
+def _stuck(
+    moment: Moment,
     database: Database,
-    index: int,
-    value: float,
-    detail: Text = "",
-    **labels: str,
-) -> Hit:
-    queue, table = database.table.queues[index], database.table
-    impact = table.known_ready[index] * (table.value(OLDEST_WAITING, index) or 1.0)
-    return Hit(_labels(database, queue) | labels, value, detail, impact)
-
-
-def _stuck(moment: Moment, database: Database, index: int, value: float, **labels: str) -> Hit:
-    """A queue of which nothing moves: why, and since when."""
-    hit = _hit(database, index, value, _why(moment, database, index), **labels)
-    return replace(hit, oldest_seconds=database.table.value(OLDEST_WAITING, index))
+    found: Iterable[tuple[int, float]],
+    reasons: Sequence[Reason | None] | None = None,
+) -> Iterator[Hit]:
+    """As `_hits`, for queues of which nothing moves: why, and since when. If the `reasons` of all
+    rows are given, theirs are labels."""
+    ages = database.table.column(OLDEST_WAITING)
+    rows = list(found)
+    for (row, _), hit in zip(rows, _hits(database, rows), strict=True):
+        labels = hit.labels
+        if reasons is not None and (reason := reasons[row]) is not None:
+            labels = {**labels, "reason": reason}
+        yield Hit(labels, hit.value, partial(_why, moment, database, row), hit.impact, ages[row])
 
 
 def _hit_of(database: Database, queue: Queue, value: float, detail: str = "") -> Hit:
@@ -349,37 +377,17 @@ def _labels(database: Database, queue: Queue) -> dict[str, str]:
     return {"connection": database.connection, "prefix": queue.prefix, "queue": queue.name}
 
 
-def _why(moment: Moment, database: Database, index: int) -> Text:
+def _why(moment: Moment, database: Database, row: int) -> str:
     """The hint of the queue's reason; empty if it is not blocked."""
-
-    def explain() -> str:
-        row = queue_facts(database, index, moment.now, moment.blocked_after)
-        reason = moment.diagnosis.blocked.get((database.connection, row.queue))
-        if reason is None:
-            return ""
-        return printable(hint(reason, database, row, moment.diagnosis.isolations))
-
-    return explain
+    reason = moment.diagnosis.reasons[database.connection][row]
+    if reason is None:
+        return ""
+    queue = database.table.queues[row]
+    return printable(hint(reason, database, queue, moment.diagnosis.isolations))
 
 
-def _events(moment: Moment, limits: Limits) -> Iterator[tuple[Database, Queue, QueueEvents, Past]]:
-    """Each queue with events, and the past of its connection within the alert's window."""
+def _grown(moment: Moment, limits: Limits) -> Iterator[tuple[Database, Queue, Counts]]:
+    """The queues with new events in the alert's window, and by how much their counters grew."""
     for database in moment.databases:
-        snapshot = moment.known[database.connection]
-        facts = moment.facts(snapshot, EventFacts)
-        if facts is None:
-            continue
-        past = window(moment.past(snapshot), moment.now, limits["window"])
-        for queue, events in facts.queues.items():
-            yield database, queue, events, past
-
-
-def _grown(past: Past, queue: Queue, events: QueueEvents) -> Counts | None:
-    """How much the queue's counters have grown since the start of the window; None if unknown."""
-    before = next((entry.queues[queue] for entry in past if queue in entry.queues), None)
-    if before is None:
-        return None
-    if before.read == events.read:
-        return NO_EVENTS
-    now = counts_of(events)
-    return Counts(*(int(growth(a, b)) for a, b in zip(before, now, strict=True)))
+        for queue, counts in moment.grown(database, limits["window"]).items():
+            yield database, queue, counts

@@ -7,7 +7,7 @@ hour takes its rates from here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -184,12 +184,37 @@ def rates(
     They are over the last `seconds` or the known part of them; no entry is needed that is older
     than the first of `window(past, at, seconds)`.
     """
-    for entry in window(past, at, seconds):
+    return rates_within(window(past, at, seconds), at, queue, events)
+
+
+def rates_within(recent: Past, at: float, queue: Queue, events: QueueEvents) -> Rates | None:
+    """As `rates`, over all of the entries."""
+    for entry in recent:
         before = entry.queues.get(queue)
         if before is not None:
             known = at - entry.at
             return _grown(before, events, known / 60) if known >= _MIN_SECONDS else None
     return None
+
+
+def grown(past: Past, events: Mapping[Queue, QueueEvents]) -> dict[Queue, Counts]:
+    """By how much the counters of the queues have grown since the first entry that has them.
+
+    Without the queues that had no event since, and without those that no entry has.
+    """
+    found = {}
+    left: Iterable[tuple[Queue, QueueEvents]] = events.items()
+    for entry in past:
+        known, unknown = entry.queues, []
+        for queue, each in left:
+            before = known.get(queue)
+            if before is None:
+                unknown.append((queue, each))
+            elif before.read != each.read:
+                pairs = zip(before, counts_of(each), strict=True)
+                found[queue] = Counts(*[int(growth(a, b)) for a, b in pairs])
+        left = unknown
+    return found
 
 
 def kept_rates(past: Past, now: float, table: QueueTable, row: int) -> KeptRates | None:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from exporter.bullmq import Queue
 from exporter.config.models import Config, Target
 from exporter.diagnosis import Database, Diagnosis, databases_of, diagnose, known_workers
-from exporter.state.history import Past
-from exporter.state.snapshots import Facts, Reload, Snapshot, SyncReport
+from exporter.state.history import Counts, Past, grown, window
+from exporter.state.snapshots import EventFacts, Facts, Reload, Snapshot, SyncReport
 from exporter.state.store import SnapshotStore, Stored
 
 
@@ -80,6 +81,23 @@ class Moment:
             each.connection: known_workers(each, self.now, self.blocked_after)
             for each in self.databases
         }
+
+    def grown(self, database: Database, seconds: float) -> Mapping[Queue, Counts]:
+        """By how much the counters of the database's queues have grown in the last `seconds`; only
+        of the queues with new events."""
+        key = (database.connection, seconds)
+        found = self._grown.get(key)
+        if found is None:
+            snapshot = self.known[database.connection]
+            facts = self.facts(snapshot, EventFacts)
+            past = window(self.past(snapshot), self.now, seconds)
+            found = self._grown[key] = grown(past, facts.queues if facts is not None else {})
+        return found
+
+    @cached_property
+    def _grown(self) -> dict[tuple[str, float], Mapping[Queue, Counts]]:
+        """What `grown` has returned, by connection and seconds: several alerts share a window."""
+        return {}
 
     def past(self, snapshot: Snapshot) -> Past:
         """The last half hour of the snapshot's connection."""

@@ -8,7 +8,7 @@ from math import nan
 from exporter.bullmq import Queue
 from exporter.collectors.queues.subjects.waiting import OLDEST_WAITING
 from exporter.diagnosis import Database
-from exporter.state.history import Past, Rates, rates, window
+from exporter.state.history import Past, Rates, rates_within, window
 from exporter.state.queue_history import Point
 from exporter.state.snapshots import Dated, EventFacts
 from exporter.views.moment import Moment
@@ -74,7 +74,7 @@ def _rates(past: Past, events: Dated | None, seconds: float) -> Mapping[Queue, R
     recent = window(past, events.at, at_least)
     found = {}
     for queue, each in events.facts.queues.items():
-        flow = rates(recent, events.at, queue, each, at_least)
+        flow = rates_within(recent, events.at, queue, each)
         if flow is not None:
             found[queue] = flow
     return found

@@ -18,6 +18,7 @@ from exporter.state.store import SnapshotStore
 from exporter.threads import DaemonExecutor
 from exporter.views.moment import Moment, moment_of
 from exporter.views.overview import Overview, QueueView, last_known, overview
+from exporter.views.queue_list import QueueList
 
 _CACHE_SECONDS: Final = 1.0
 """Limited because facts become stale, and queues blocked, as time passes."""
@@ -43,6 +44,11 @@ class Known:
     def last_known(self) -> list[QueueView]:
         """The queues of connections that cannot be read now."""
         return last_known(self.moment)
+
+    @cached_property
+    def queues(self) -> QueueList:
+        """All of them, also those that cannot be read now, to choose from."""
+        return QueueList(self.moment)
 
     @cached_property
     def verdict(self) -> Verdict:

@@ -106,7 +106,7 @@ class QueueDetail:
             "since": self.since,
             "findings": [each.as_json() for each in self.findings],
             "symptoms": [each.as_json() for each in self.symptoms],
-            "queue": asdict(self.view),
+            "queue": self.view.as_json(),
             "scale": scale_json(
                 self.scaling, self.view.oldest_waiting_seconds, self.target_drain_seconds
             ),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
 from typing import Any, Final
 
 from exporter import __version__
-from exporter.bullmq import Queue
 from exporter.exposition import join_gzip
 from exporter.views.formatting import counted
 from exporter.views.moment import Moment
-from exporter.views.overview import Overview, QueueView, last_read
+from exporter.views.overview import QueueView, last_read
+from exporter.views.queue_list import QueueList
 from exporter.web.background import Background, Known
 from exporter.web.endpoints import ENDPOINTS
 from exporter.web.status.assets import SCRIPT, STYLE
@@ -25,6 +26,8 @@ from exporter.web.status.templates import environment
 PAGE_ROWS: Final = 100
 """Queues on one page."""
 
+_MAX_KEPT_ROWS: Final = 10 * PAGE_ROWS
+"""Rendered rows that are kept: two kilobytes each."""
 _Key = tuple[str, str, str]
 
 
@@ -59,11 +62,8 @@ class StatusPage:
 
     def __init__(self, background: Background) -> None:
         self._background = background
-        self._known: Known | None = None
-        self._rows: dict[_Key, tuple[_Row, str]] = {}
-        """Each queue's last rendered row, with its input."""
-        self._queues: dict[_Key, Queue] = {}
-        """Those that can be read now."""
+        self._rows: OrderedDict[_Key, tuple[_Row, str]] = OrderedDict()
+        """The rows that were shown last, each with its input."""
 
     async def page(self, query: Query, *, gzip: bool, max_age: float) -> Page:
         """The current page, or one of at most that age, made without blocking the event loop."""
@@ -79,53 +79,36 @@ class StatusPage:
         return made.body
 
     def _made(self, known: Known, query: Query, *, gzip: bool) -> Page:
-        self._forget_gone(known)
         text = self._page(known, query).encode("utf-8", "replace")
         return Page(join_gzip([text]) if gzip else text, known.moment.now)
 
-    def _forget_gone(self, known: Known) -> None:
-        """Forget queues that no longer exist."""
-        if known is not self._known:
-            self._known = known
-            cached = ((key, self._rows.get(key)) for key in map(_key, _queues(known)))
-            self._rows = {key: row for key, row in cached if row is not None}
-            self._queues = {
-                (database.connection, queue.prefix, queue.name): queue
-                for database in known.moment.databases
-                for queue in database.table.queues
-            }
-
     def _row(self, row: _Row) -> str:
         key = _key(row.view)
-        cached = self._rows.get(key)
+        cached = self._rows.pop(key, None)
         if cached is None or cached[0] != row:
-            cached = self._rows[key] = (row, str(_templates().row(row.view, row.seen, row.trend)))
+            cached = (row, str(_templates().row(row.view, row.seen, row.trend)))
+        self._rows[key] = cached
+        if len(self._rows) > _MAX_KEPT_ROWS:
+            self._rows.popitem(last=False)
         return cached[1]
 
-    def _trend(self, moment: Moment, view: QueueView) -> str:
-        """The path of its ready jobs; empty if it cannot be read now."""
-        queue = self._queues.get(_key(view))
-        if queue is None:
-            return ""
-        return trend(moment.stored.histories.of(view.connection, queue, moment.now, moment.time))
-
     def _page(self, known: Known, query: Query) -> str:
-        moment, queues = known.moment, _queues(known)
+        moment, queues = known.moment, known.queues
         chosen = query.choose(queues)
         pages = max(1, ceil(len(chosen) / PAGE_ROWS))
         number = min(query.number, pages)
         first = (number - 1) * PAGE_ROWS
         shown = chosen[first : first + PAGE_ROWS]
         seen = last_read(moment)
-        rows = [_Row(view, seen.get(view.connection), self._trend(moment, view)) for view in shown]
+        rows = [_shown(moment, queues, number, seen) for number in shown]
         page = _templates().page(
             query=query,
             verdict=known.verdict,
-            activity=_activity(known.overview),
+            activity=_activity(queues),
             connections=connection_views(moment),
             # the current selection stays in the list even if it has no queues now
             connection_names=_choices(moment.config.connections, query.connection),
-            prefixes=_choices([v.prefix for v in queues], query.prefix),
+            prefixes=_choices(queues.prefixes(), query.prefix),
             rows="".join(map(self._row, rows)),
             counts={"all": len(queues), "chosen": len(chosen), "first": first, "shown": len(shown)},
             number=number,
@@ -145,15 +128,18 @@ class StatusPage:
         return str(page)
 
 
-def _queues(known: Known) -> list[QueueView]:
-    """Every queue, also those that cannot be read now."""
-    return [*known.overview.queues, *known.last_known]
+def _shown(moment: Moment, queues: QueueList, number: int, seen: Mapping[str, float]) -> _Row:
+    view, queue = queues.view(number), queues.queue(number)
+    points = None
+    if queue is not None:
+        points = moment.stored.histories.of(view.connection, queue, moment.now, moment.time)
+    return _Row(view, seen.get(view.connection), trend(points))
 
 
-def _activity(overview: Overview) -> str:
+def _activity(queues: QueueList) -> str:
     """`3 jobs ready, 4 active`; a sum over what is known."""
-    ready = sum(view.ready or 0 for view in overview.queues)
-    active = sum(view.jobs["active"] or 0 for view in overview.queues)
+    ready = sum(sum(filter(None, rows.ready)) for rows in queues.fresh)
+    active = sum(sum(filter(None, rows.jobs["active"])) for rows in queues.fresh)
     return f"{counted(ready, 'job')} ready, {active:,} active"
 
 

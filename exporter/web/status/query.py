@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
-from exporter.views.overview import QueueView
 from exporter.views.parameters import QueryError
-from exporter.views.sorting import SORTS, in_order
+from exporter.views.queue_list import QueueList
+from exporter.views.sorting import SORTS
 
 _MAX_CHARACTERS: Final = 200
 
@@ -56,10 +56,11 @@ class Query:
         """Whether the query may exclude queues."""
         return bool(self.q or self.connection or self.prefix or self.only)
 
-    def choose(self, views: Iterable[QueueView]) -> list[QueueView]:
-        """The matching queues, sorted."""
-        matching = [view for view in views if self._matches(view)]
-        return in_order(matching, self.sort, reverse=self.order == "back")
+    def choose(self, queues: QueueList) -> list[int]:
+        """The numbers of the matching queues, sorted."""
+        blocked = bool(self.only)
+        matching = queues.matching(self.q, self.connection, self.prefix, blocked=blocked)
+        return queues.in_order(matching, self.sort, reverse=self.order == "back")
 
     def sorted_by(self, sort: str) -> str:
         """The URL of the same query sorted by `sort`; reversed if it is already sorted by it."""
@@ -75,11 +76,3 @@ class Query:
         if pairs["sort"] == SORTS[0] and "sort" not in changes:
             pairs["sort"] = ""
         return "?" + urlencode({name: value for name, value in pairs.items() if value})
-
-    def _matches(self, view: QueueView) -> bool:
-        return (
-            self.q.casefold() in view.queue.casefold()
-            and self.connection in ("", view.connection)
-            and self.prefix in ("", view.prefix)
-            and not (self.only and view.reason is None)
-        )
