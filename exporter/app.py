@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
@@ -58,6 +59,16 @@ def tune_gc() -> None:
     gc.set_threshold(20_000, 10, 10)
 
 
+def tune_threads() -> None:
+    """Let a thread that has something to do wait half a millisecond for another one at most.
+
+    By default that is 5 ms, and a response waits several times: for the event loop to wake up, and
+    after each system call. While thousands of queues were polled, probes and `/scale` took 8 ms
+    instead of 2. More frequent changes cost less than 3 % of the CPU time of two busy threads.
+    """
+    sys.setswitchinterval(0.0005)
+
+
 def share_heap() -> None:
     """Let all threads allocate memory from one heap, where the C library is glibc.
 
@@ -94,6 +105,7 @@ class App:
         """Serve until SIGTERM or SIGINT. Raises `ListenError` before any part starts."""
         config = self._config
         tune_gc()
+        tune_threads()
         share_heap()
         web = self._web_server(open_socket(config.listen))
         with _signal_handlers(self._signals()):

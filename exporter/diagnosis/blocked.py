@@ -212,7 +212,7 @@ def reason_of(
         return None
     worker_only = {}
     if row.has_workers is False:  # else it has no isolation
-        worker_only = _worker_only_queues(databases, now, blocked_after)
+        worker_only = _worker_only_queues(databases, now, blocked_after, row.queue)
     return _reason(database, row, isolated=bool(_isolations(database, row, worker_only)))
 
 
@@ -441,18 +441,19 @@ _Name = tuple[str, str]
 
 
 def _worker_only_queues(
-    databases: Sequence[Database], now: float, blocked_after: float
+    databases: Sequence[Database], now: float, blocked_after: float, only: Queue | None = None
 ) -> dict[_Name, list[str]]:
     """Queues with workers to which no job was ever added, with the connections that see them.
 
-    Of interest only beside other databases.
+    All queues, or `only` those of the same prefix and name. Of interest only beside other
+    databases.
     """
     connections: dict[_Name, list[str]] = {}
     if len(databases) < 2:
         return connections
     for database in databases:
         for index, has_id in enumerate(database.table.column(HAS_ID)):
-            if has_id != 0:
+            if has_id != 0 or not (only is None or database.table.queues[index].key == only.key):
                 continue
             row = queue_facts(database, index, now, blocked_after)
             if not row.pending and row.has_workers:

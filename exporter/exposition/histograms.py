@@ -30,6 +30,8 @@ _LABELS: Final = "\0"
 def histogram_lines(name: str, label_text: str, histogram: Histogram, form: Format) -> str:
     """All lines of a histogram with these labels, in a text format."""
     total = histogram.count
+    if not total:  # as those of outcomes that a queue's jobs never had
+        return _empty_lines(name, histogram.bounds).replace(_LABELS, label_text)
     counts: list[object] = [*histogram.counts, total]
     exemplar = histogram.exemplar
     if exemplar is not None and form is Format.OPENMETRICS:
@@ -37,6 +39,12 @@ def histogram_lines(name: str, label_text: str, histogram: Histogram, form: Form
         counts[bucket] = f"{counts[bucket]} {_exemplar_text(exemplar)}"
     text = _template(name, histogram.bounds) % (*counts, number(histogram.sum), total)
     return text.replace(_LABELS, label_text)
+
+
+@lru_cache(maxsize=64)
+def _empty_lines(name: str, bounds: tuple[float, ...]) -> str:
+    """The lines of a histogram without observations."""
+    return _template(name, bounds) % (*[0] * (len(bounds) + 1), "0", 0)
 
 
 def _exemplar_text(exemplar: Exemplar) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.bullmq import queue_of
-from exporter.state.history import Entry, Past, Rates, counts_of, extend_past, rates, window
+from exporter.state.history import Entry, Past, Rates, counts_of, extend_past, grown, rates, window
 from exporter.state.snapshots import Dated, EventFacts, JobEvents, QueueEvents, Snapshot
 from tests.support.factories import NO_DURATIONS, snapshot
 
@@ -78,3 +78,16 @@ def test_unchanged_totals_are_stored_once() -> None:
 def test_after_a_gap_the_rate_covers_the_whole_gap() -> None:
     past = extend_past((at(0, events(0)),), seen(600, events(100)))
     assert rates(past, 600, MAIL, events(100)) == Rates(10.0, 0.0, 0.0)
+
+
+def test_growth_counts_from_the_first_entry_that_has_the_queue() -> None:
+    calm, late, new = (queue_of("bull", name) for name in ("calm", "late", "new"))
+    first = Entry(0, {MAIL: counts_of(events(4)), calm: counts_of(events(7))}, {}, {}, {}, {})
+    second = Entry(30, {**first.queues, late: counts_of(events(2, 1))}, {}, {}, {}, {})
+    now = {MAIL: events(9, 2), calm: events(7), late: events(2, 3), new: events(5)}
+    found = grown((first, second), now)
+    assert {queue: (each.added, each.completed) for queue, each in found.items()} == {
+        MAIL: (5, 2),
+        late: (0, 2),
+    }
+    assert grown((), now) == {}

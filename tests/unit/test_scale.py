@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
+import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
@@ -25,11 +28,13 @@ from exporter.views.moment import Moment, moment_of
 from exporter.views.parameters import QueryError
 from exporter.views.recording import record_histories
 from exporter.views.scaling import OutlookCache, scaling
+from exporter.web import Users, application
 from exporter.web.background import Known
 from exporter.web.scale import ScaleQuery, scale
 from tests.support.factories import config, moment, snapshot, stuck
 from tests.support.pages import parse, value
 from tests.support.stopped_clock import StoppedClock
+from tests.support.waiting import LIMIT_SECONDS
 
 Columns = Mapping[str, Any]
 MAIL = ("bull", "mail")
@@ -362,3 +367,41 @@ def test_only_outlooks_of_queues_that_changed_are_computed(
     assert counts[0] == counts[3] == 30
     assert counts[1:3] == [0, 7]
     assert seen[0][1] is seen[1][1]
+
+
+def test_it_does_not_wait_for_the_responses_about_all_queues() -> None:
+    """These take long with thousands of queues, and an autoscaler asks every few seconds."""
+    store = SnapshotStore(["api"])
+    store.publish(snapshot("api", {MAIL: {}}))
+    settings, gate = config("api"), threading.Event()
+
+    def current() -> Config:
+        if threading.current_thread().name.startswith("responses"):
+            gate.wait(LIMIT_SECONDS)
+        return settings
+
+    renderer = Renderer(store, lambda: settings)
+    app = application(current, store, renderer, Users({}), Future, lambda: None)
+
+    async def ask(path: str, query: str = "") -> int:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            return {"type": "http.request"}
+
+        scope = {"type": "http", "method": "GET", "path": path, "headers": []}
+        await app(scope | {"query_string": query.encode()}, receive, send)
+        return int(sent[0]["status"])
+
+    async def both() -> None:
+        slow = asyncio.create_task(ask("/health/queues"))
+        await asyncio.sleep(0)  # it has begun
+        assert await ask("/scale", "queue=mail") == 200
+        assert not slow.done()
+        gate.set()
+        assert await slow == 200
+
+    asyncio.run(both())
