@@ -1,7 +1,7 @@
 """Makes the responses that take long in a thread, and keeps them until something changes.
 
-With ten thousand queues, a verdict or a list of them takes a good part of a second. The event loop
-never waits for that, polls do not either, and many visitors cost as much as one.
+With ten thousand queues, a verdict or a list of them takes tenths of a second. The event loop never
+waits for that, polls do not either, and many visitors cost as much as one.
 """
 
 from __future__ import annotations
