@@ -147,8 +147,8 @@ def pytest_report_header() -> str:
 _LAYERS = ("unit", "integration", "e2e", "faults", "fuzz")
 """Fast and general tests run first."""
 
-_EARLY = {"test_stuck_jobs": "e2e"}
-"""Modules that start before another layer: they take so long that in their own they end alone."""
+_EARLY = {"test_stuck_jobs": "e2e", "test_sync": "integration"}
+"""Modules that start before the others of a layer: they take so long that they would end alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
