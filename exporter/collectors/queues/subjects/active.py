@@ -16,7 +16,7 @@ from exporter.collectors.queues.questions import (
     check_fields,
 )
 from exporter.collectors.queues.subject import Count, Subject
-from exporter.collectors.queues.subjects.events_stream import EventsMark, EventsStream
+from exporter.collectors.queues.subjects.events_stream import EventsStream
 from exporter.collectors.queues.subjects.markers import Markers
 from exporter.collectors.queues.subjects.settings import Settings
 from exporter.connection import Command, Reply
@@ -74,8 +74,6 @@ class Active(Subject):
         """The IDs of the oldest and the newest active job, without duplicates."""
         self._packed_starts = PerRow[bytes](size, initial=b"")
         """The packed commands that read their start times."""
-        self._marks = PerRow[EventsMark | None](size, initial=None)
-        """The marks of the events at the last completed poll, when the start times were right."""
         self._starts = PerRow[Mapping[bytes, float | None]](size, initial={})
         """When the oldest and the newest were started, in Unix ms by their workers' clocks."""
         self._since = PerRow[float | None](size, initial=None)
@@ -124,18 +122,15 @@ class Active(Subject):
 
     def _may_be_other_attempts(self, poll: BatchPoll) -> list[int]:
         """The rows whose start times may be wrong: a job may be started again with the same ID."""
-        marks = zip(self._marks, self._events.marks(poll), strict=True)
+        pairs = zip(self._jobs, self._events.quiet(poll), strict=True)
         return [
             row
-            for row, (jobs, (before, mark)) in enumerate(zip(self._jobs, marks, strict=True))
-            if jobs
-            and (
-                mark is None
-                or mark != before
-                or row in self.changed
-                or None in self._starts[row].values()
-            )
+            for row, (jobs, quiet) in enumerate(pairs)
+            if jobs and not (quiet and row not in self.changed and self._are_known(row))
         ]
+
+    def _are_known(self, row: int) -> bool:
+        return None not in self._starts[row].values()
 
     def _take_starts(self, poll: BatchPoll, row: int, starts: Mapping[bytes, float | None]) -> None:
         before = self._starts[row]
@@ -163,8 +158,6 @@ class Active(Subject):
         return start if seen is None or start > seen - CLOCK_TOLERANCE_MS else float(seen)
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
-        if any(self._jobs):
-            self._marks[:] = self._events.marks(poll)
         oldest = [
             None if job is None else since
             for job, since in zip(self.oldest_job, self._since, strict=True)

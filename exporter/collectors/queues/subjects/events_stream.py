@@ -49,6 +49,10 @@ class EventsStream(Subject):
         self._bytes = PerRow[int | None](len(queues), initial=None)
         self._marks: Sequence[EventsMark | None] | None = None
         """The marks of this poll; None until they are needed."""
+        self._marks_before = PerRow[EventsMark | None](len(queues), initial=None)
+        """Those of the last completed poll in which they were needed."""
+        self._quiet: Sequence[bool] | None = None
+        """What `quiet` returns in this poll; None until it is needed."""
 
     def marks(self, poll: BatchPoll) -> Sequence[EventsMark | None]:
         """The mark of each row; None if there is no proof: the queue keeps no events, or they are
@@ -68,8 +72,16 @@ class EventsStream(Subject):
             ]
         return self._marks
 
+    def quiet(self, poll: BatchPoll) -> Sequence[bool]:
+        """Whether it is proven of each row that nothing has happened to any job since the last
+        completed poll in which this was asked: then a job with the same ID is the same one."""
+        if self._quiet is None:
+            pairs = zip(self._marks_before, self.marks(poll), strict=True)
+            self._quiet = [mark is not None and mark == before for before, mark in pairs]
+        return self._quiet
+
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
-        self._marks = None
+        self._marks = self._quiet = None
 
         def take(asked: Sequence[int], replies: list[Reply]) -> None:
             for row, size in zip(asked, replies, strict=True):
@@ -83,4 +95,6 @@ class EventsStream(Subject):
         return [question(due, self._ask_memory, take)]
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
+        if self._marks is not None:
+            self._marks_before[:] = self._marks
         return {EVENTS_STREAM_BYTES: list(self._bytes)}

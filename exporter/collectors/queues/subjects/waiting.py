@@ -24,7 +24,7 @@ from exporter.collectors.queues.questions import (
     check_string_lists,
 )
 from exporter.collectors.queues.subject import Count, Subject
-from exporter.collectors.queues.subjects.events_stream import EventsMark, EventsStream
+from exporter.collectors.queues.subjects.events_stream import EventsStream
 from exporter.collectors.queues.subjects.job_times import JOB, readiness
 from exporter.collectors.queues.subjects.markers import Markers
 from exporter.collectors.queues.subjects.prioritized import PRIORITIZED_JOBS, Prioritized
@@ -107,8 +107,6 @@ class Waiting(Subject):
         """Since when each of the jobs is ready, in Unix ms; None where that is unknown."""
         self._skew = PerRow[float | None](size, initial=None)
         """How far a producer's clock is ahead, in seconds; None if it is not."""
-        self._marks = PerRow[EventsMark | None](size, initial=None)
-        """The marks of the events at the last completed poll, when the times were right."""
         self._events_read = PerRow[int](size, initial=-1)
         """Number of events that had been read when `_oldest_ms` was computed."""
         self._first_seen = PerRow[Mapping[bytes, float]](size, initial={})
@@ -182,13 +180,12 @@ class Waiting(Subject):
     def _may_be_other_jobs(self, poll: BatchPoll) -> list[int]:
         """The rows whose times must be read: jobs with the same IDs are the same only if nothing
         has happened in the queue."""
-        marks = zip(self._marks, self._events.marks(poll), strict=True)
-        facts = zip(poll.rows, self.jobs, self._times, marks, strict=True)
+        facts = zip(poll.rows, self.jobs, self._times, self._events.quiet(poll), strict=True)
         return [
             row
-            for row, jobs, times, (before, mark) in facts
+            for row, jobs, times, quiet in facts
             # an error may be over at the next poll
-            if jobs and (mark is None or mark != before or not times or None in times)
+            if jobs and (not quiet or not times or None in times)
         ]
 
     def ask_again(self, poll: BatchPoll) -> Iterable[Question]:
@@ -268,7 +265,6 @@ class Waiting(Subject):
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
         if any(self.jobs):
-            self._marks[:] = self._events.marks(poll)
             numbers = zip(self._times, poll.events_read, self._events_read, strict=True)
             for row, (times, read, read_before) in enumerate(numbers):
                 if times and read not in (read_before, -1):
