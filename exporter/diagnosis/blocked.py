@@ -206,9 +206,9 @@ def reason_of(
 ) -> Reason | None:
     """Why one queue, a row of a database's table, is blocked, as `diagnose` finds; None if not."""
     table = database.table
-    times = (table.value(READY_SINCE, index), table.value(OLDEST_WAITING, index))
+    since, ages = (table.value(READY_SINCE, index),), (table.value(OLDEST_WAITING, index),)
     row = queue_facts(database, index, now, blocked_after)
-    if not (row.ready and _is_late(*times, now, blocked_after)):
+    if not (row.ready and _are_late(since, ages, now, blocked_after)[0]):
         return None
     worker_only = {}
     if row.has_workers is False:  # else it has no isolation
@@ -305,13 +305,8 @@ def _all_busy(row: QueueFacts) -> bool:
 
 
 def _late_rows(table: QueueTable, now: float, blocked_after: float) -> list[bool]:
-    """Of which queues `_is_late` is true."""
-    since, ages = table.column(READY_SINCE), table.column(OLDEST_WAITING)
-    # written out, because the calls would take longer than the rest
-    return [
-        ready_since is not None and max(now - ready_since, age or 0.0) >= blocked_after
-        for ready_since, age in zip(since, ages, strict=True)
-    ]
+    """`_are_late` of all queues."""
+    return _are_late(table.column(READY_SINCE), table.column(OLDEST_WAITING), now, blocked_after)
 
 
 def _signs(database: Database, now: float, blocked_after: float) -> Iterator[tuple[object, ...]]:
@@ -348,11 +343,7 @@ def _movement(table: QueueTable, now: float, blocked_after: float) -> Iterator[S
     """`QueueFacts.watched` of each row, and `QueueFacts.moves`."""
     ready_since, still_since = table.column(READY_SINCE), table.column(STILL_SINCE)
     yield _are_past(still_since, now, blocked_after)
-    # written out, as in `_late_rows`
-    yield [
-        still is not None and now - still < blocked_after and still != ready
-        for ready, still in zip(ready_since, still_since, strict=True)
-    ]
+    yield _are_moving(ready_since, still_since, now, blocked_after)
 
 
 def _limit_reached(limits: Sequence[int | None], active: Sequence[int | None]) -> Sequence[bool]:
@@ -362,30 +353,31 @@ def _limit_reached(limits: Sequence[int | None], active: Sequence[int | None]) -
     ]
 
 
-def _is_past(since: float | None, now: float, seconds: float) -> bool:
-    """Whether a known time is at least this many seconds ago."""
-    return since is not None and now - since >= seconds
+_Times = Sequence[float | None]
+"""By queue. A call for each of ten thousand queues would take longer than what it computes."""
 
 
-def _are_past(times: Sequence[float | None], now: float, seconds: float) -> Sequence[bool]:
-    """Of which times `_is_past` is true."""
+def _are_past(times: _Times, now: float, seconds: float) -> list[bool]:
+    """Whether each time is known, and at least this many seconds ago."""
     return [since is not None and now - since >= seconds for since in times]
 
 
-def _moves(
-    ready_since: float | None, still_since: float | None, now: float, blocked_after: float
-) -> bool:
+def _are_moving(
+    ready_since: _Times, still_since: _Times, now: float, blocked_after: float
+) -> list[bool]:
     """Whether a ready job was seen to be taken within the last `blocked_after` seconds."""
-    return (
-        still_since is not None and now - still_since < blocked_after and still_since != ready_since
-    )
+    return [
+        still is not None and now - still < blocked_after and still != ready
+        for ready, still in zip(ready_since, still_since, strict=True)
+    ]
 
 
-def _is_late(
-    ready_since: float | None, age: float | None, now: float, blocked_after: float
-) -> bool:
+def _are_late(ready_since: _Times, ages: _Times, now: float, blocked_after: float) -> list[bool]:
     """Whether a job has been ready for `blocked_after` seconds, as watched or by its own times."""
-    return ready_since is not None and max(now - ready_since, age or 0.0) >= blocked_after
+    return [
+        since is not None and max(now - since, age or 0.0) >= blocked_after
+        for since, age in zip(ready_since, ages, strict=True)
+    ]
 
 
 def queue_facts(database: Database, index: int, now: float, blocked_after: float) -> QueueFacts:
@@ -394,6 +386,8 @@ def queue_facts(database: Database, index: int, now: float, blocked_after: float
     queue = table.queues[index]
     active = table.value(ACTIVE, index)
     ready_since, still_since = table.value(READY_SINCE, index), table.value(STILL_SINCE, index)
+    left_since = table.value(LEFT_IN_PAUSED_SINCE, index)
+    left_is_past, still_is_past = _are_past((left_since, still_since), now, blocked_after)
     ready = (table.value(WAITING, index) or 0) + (table.value(PRIORITIZED, index) or 0)
     later = (table.value(DELAYED, index) or 0) + (table.value(WAITING_CHILDREN, index) or 0)
     return QueueFacts(
@@ -402,7 +396,7 @@ def queue_facts(database: Database, index: int, now: float, blocked_after: float
         pending=ready + later + (active or 0),
         active=active,
         paused=table.flag(PAUSED, index),
-        left_in_paused=_is_past(table.value(LEFT_IN_PAUSED_SINCE, index), now, blocked_after),
+        left_in_paused=left_is_past,
         rate_limited=table.flag(RATE_LIMITED, index),
         rate_window_open=bool(table.value(RATE_LIMIT_REMAINING, index)),
         settings_known=table.value(LIBRARY_VERSION, index) is not None,
@@ -412,8 +406,8 @@ def queue_facts(database: Database, index: int, now: float, blocked_after: float
         unnamed=database.workers.unnamed if database.workers is not None else 0,
         worker_alive=table.flag(WORKER_ALIVE, index),
         active_locked=table.flag(ACTIVE_LOCKED, index),
-        moves=_moves(ready_since, still_since, now, blocked_after),
-        watched=_is_past(still_since, now, blocked_after),
+        moves=_are_moving((ready_since,), (still_since,), now, blocked_after)[0],
+        watched=still_is_past,
     )
 
 

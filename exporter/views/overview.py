@@ -250,15 +250,6 @@ class QueueRows:
             return [None] * len(self)
         return self._moment.diagnosis.reasons[self.connection]
 
-    @cached_property
-    def ready(self) -> Sequence[int | None]:
-        """As `QueueView.ready`."""
-        pairs = zip(self.jobs["waiting"], self.jobs["prioritized"], strict=True)
-        return [
-            None if waiting is None or prioritized is None else waiting + prioritized
-            for waiting, prioritized in pairs
-        ]
-
     @property
     def workers(self) -> Sequence[int | None]:
         """As `QueueView.workers`."""

@@ -32,7 +32,7 @@ def _rate(name: str) -> Callable[[QueueRows], _Numbers]:
 
 
 _COLUMNS: Final[dict[str, Callable[[QueueRows], _Numbers]]] = {
-    "ready": lambda rows: rows.ready,
+    "ready": lambda rows: rows.table.ready,
     "oldest": lambda rows: rows.table.column(OLDEST_WAITING),
     "longest": lambda rows: rows.table.column(OLDEST_ACTIVE),
     "waiting": _jobs("waiting"),
@@ -143,5 +143,5 @@ def _names(rows: QueueRows) -> Sequence[tuple[str, str, str]]:
 
 def _impacts(rows: QueueRows) -> Sequence[float]:
     """As `QueueView.impact`."""
-    pairs = zip(rows.ready, rows.table.column(OLDEST_WAITING), strict=True)
+    pairs = zip(rows.table.ready, rows.table.column(OLDEST_WAITING), strict=True)
     return [(ready or 0) * max(age or 0.0, 1.0) for ready, age in pairs]

@@ -138,7 +138,7 @@ def _shown(moment: Moment, queues: QueueList, number: int, seen: Mapping[str, fl
 
 def _activity(queues: QueueList) -> str:
     """`3 jobs ready, 4 active`; a sum over what is known."""
-    ready = sum(sum(filter(None, rows.ready)) for rows in queues.fresh)
+    ready = sum(sum(filter(None, rows.table.ready)) for rows in queues.fresh)
     active = sum(sum(filter(None, rows.jobs["active"])) for rows in queues.fresh)
     return f"{counted(ready, 'job')} ready, {active:,} active"
 
