@@ -344,12 +344,10 @@ def kept_jobs_fill_memory(moment: Moment, limits: Limits) -> Iterator[Hit]:
 
 def _hits(database: Database, found: Iterable[tuple[int, float]]) -> Iterator[Hit]:
     """A hit for each row of the database's table with its value."""
-    table, connection = database.table, database.connection
+    table = database.table
     queues, ready, ages = table.queues, table.known_ready, table.column(OLDEST_WAITING)
     for row, value in found:
-        queue = queues[row]
-        labels = {"connection": connection, "prefix": queue.prefix, "queue": queue.name}
-        yield Hit(labels, value, "", ready[row] * (ages[row] or 1.0))
+        yield Hit(_labels(database, queues[row]), value, "", ready[row] * (ages[row] or 1.0))
 
 
 def _stuck(
