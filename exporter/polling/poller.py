@@ -239,8 +239,8 @@ def _garbage_kept() -> Iterator[None]:
     """Collect no cyclic garbage meanwhile, in any thread.
 
     A poll makes millions of objects, hardly any of them in a cycle. To look for cycles again and
-    again takes a sixth of its CPU time where ten thousand queues change. What others leave behind,
-    above all HTTP connections, waits until the poll ends.
+    again takes a sixth to a quarter of its CPU time where ten thousand queues change. What others
+    leave behind, above all HTTP connections, waits until the poll ends.
     """
     gc.disable()
     try:
