@@ -321,7 +321,7 @@ class EventAggregator:
         self._left(job, at, fields)
 
     def _cleaned(self, _: bytes, __: int, ___: Sequence[bytes]) -> None:
-        self._balance.cleaned += 1
+        self._balance.note_cleaned()
 
     def _left(self, job: bytes, _: int, __: Sequence[bytes]) -> None:
         """The job was removed, or waits for its children."""

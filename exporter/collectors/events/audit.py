@@ -9,8 +9,8 @@ from typing import Final
 
 from exporter.bullmq import Queue
 from exporter.collectors.contract import Context
-from exporter.collectors.events.balance import SCHEDULED, Totals
-from exporter.collectors.events.ledger import Count
+from exporter.collectors.events.balance import SCHEDULED, Doubts
+from exporter.collectors.events.ledger import Ledger
 from exporter.collectors.events.streams import Stream, id_ms
 from exporter.connection import Command, ReplyError
 from exporter.state.unfinished_jobs import UnfinishedJobs
@@ -24,7 +24,9 @@ _MAX_COUNTED: Final = 1000
 """Idle queues that are counted in a pass, as all are in the first ones."""
 _MAX_KNOWN: Final = 100
 """Jobs of each end that are looked at to recognize `drain`."""
-_NO_EVENTS: Final = Totals()
+
+_Expected = tuple[Ledger, tuple[int, int | None, int, int | None, int, Doubts]]
+"""A ledger and what it is to agree to: the arguments of `Ledger.agree`."""
 
 
 class Auditor:
@@ -33,8 +35,8 @@ class Auditor:
     def __init__(self) -> None:
         self._agreed: tuple[Sequence[int | None], Sequence[int | None]] = ((), ())
         """The counts of the last poll, if all were as expected."""
-        self._as_expected: list[tuple[Stream, Count, Totals]] = []
-        """Streams with new events, the jobs at their ends, and the totals there."""
+        self._as_expected: list[_Expected] = []
+        """Of streams with new events."""
         self._reported: dict[Queue, Stream] = {}
         """Queues of which vanished jobs are reported."""
 
@@ -55,12 +57,11 @@ class Auditor:
         found, idle, as_expected = [], [], self._as_expected
         for stream, jobs, events in zip(streams, known.jobs, known.events, strict=True):
             if stream.key in updated:
-                count = _proven(known, stream, jobs, events)
-                totals = _NO_EVENTS if count is None else stream.aggregator.totals()
-                if count is not None and stream.ledger.expects(count, totals):
-                    as_expected.append((stream, count, totals))
-                else:
+                expected = _expected(known, stream, jobs, events)
+                if expected is None:
                     found.append(stream)
+                else:
+                    as_expected.append(expected)
             elif jobs is not None and _is_due(stream, jobs, events):
                 idle.append((stream, jobs, events))
         self._agreed = ((), ()) if updated or idle else (known.jobs, known.events)
@@ -72,9 +73,9 @@ class Auditor:
     def note_expected(self) -> None:
         """Note the counts that `to_count` has found as expected, except of streams that turned out
         to be others."""
-        for stream, count, totals in self._as_expected:
-            if stream.ledger.has_base:
-                stream.ledger.agree(count, totals)
+        for ledger, agreement in self._as_expected:
+            if ledger.has_base:
+                ledger.agree(*agreement)
         self._as_expected = []
 
     def doubtful(self, streams: Iterable[Stream]) -> list[Doubt]:
@@ -181,15 +182,16 @@ def _is_due(stream: Stream, jobs: int, events: int | None) -> bool:
     ledger = stream.ledger
     if not stream.all_seen:
         return False
-    if not ledger.has_base or ledger.count is None:
+    if not ledger.has_base or ledger.counted is None:
         return ledger.asked != (jobs, events)
-    return ledger.in_doubt or ledger.count.jobs != jobs or ledger.count.events != events
+    return ledger.in_doubt or ledger.counted != (jobs, events)
 
 
-def _proven(
+def _expected(
     known: UnfinishedJobs, stream: Stream, jobs: int | None, events: int | None
-) -> Count | None:
-    """What the queue collector counted, if those were the jobs when the last event was written.
+) -> _Expected | None:
+    """What the queue collector counted, if those were the jobs when the last event was written,
+    and as many as were expected.
 
     Its counts are not of one moment. But if nothing happened to the queue from before them until
     its events were read, that makes no difference. So it is with most queues. The others are busy:
@@ -197,10 +199,10 @@ def _proven(
     """
     if jobs is None or not stream.drained or stream.end is not None:
         return None
-    at_ms = id_ms(stream.read_after)
-    if at_ms >= known.after_ms or not stream.all_seen:
+    at_ms, ledger, net = id_ms(stream.read_after), stream.ledger, stream.aggregator.net
+    if at_ms >= known.after_ms or not ledger.expects(jobs, net) or not stream.all_seen:
         return None
-    return Count(jobs, events, at_ms, known.evicted_keys)
+    return ledger, (jobs, events, at_ms, known.evicted_keys, net, stream.aggregator.balance.doubts)
 
 
 def _ready(stream: Stream) -> dict[bytes, int]:

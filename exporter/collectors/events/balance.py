@@ -24,17 +24,26 @@ _MAX_SCHEDULERS: Final = 1000
 _MAX_WITNESSES: Final = 50
 
 
-class Totals(NamedTuple):
-    """Sums over all events of a queue up to one of them."""
+class Doubts(NamedTuple):
+    """What may have changed the number of unfinished jobs by more than the events say."""
 
-    net: int = 0
-    """By how much the number of unfinished jobs has changed."""
     cleaned: int = 0
     """Number of `clean` operations."""
     schedulers: int = 0
     """Jobs added by schedulers, each of which may have replaced one without an event."""
     retries: int = 0
     """Jobs counted as put back, each of which may have been active instead."""
+
+
+NO_DOUBTS: Final = Doubts()
+
+
+class Totals(NamedTuple):
+    """Sums over all events of a queue up to one of them."""
+
+    net: int = 0
+    """By how much the number of unfinished jobs has changed."""
+    doubts: Doubts = NO_DOUBTS
 
 
 class Balance:
@@ -45,16 +54,15 @@ class Balance:
         "_not_waiting",
         "_uncertain",
         "before",
-        "cleaned",
         "delayed",
+        "doubts",
         "forgotten",
         "net",
-        "retries",
-        "schedulers",
     )
 
     def __init__(self) -> None:
-        self.net = self.cleaned = self.schedulers = self.retries = 0
+        self.net = 0
+        self.doubts = NO_DOUBTS
         self.forgotten = 0
         """Number of jobs that may be active without being known."""
         self.before: dict[bytes, bool] = {}
@@ -68,10 +76,6 @@ class Balance:
         self._uncertain: set[bytes] = set()
         """Schedulers of which an earlier job may be the one that is replaced."""
 
-    def totals(self, net: int) -> Totals:
-        """The sums; `net` is what the aggregators have counted."""
-        return Totals(self.net + net, self.cleaned, self.schedulers, self.retries)
-
     def reset(self) -> None:
         """Forget all jobs: the stream is another one."""
         self.forgotten = 0
@@ -80,6 +84,10 @@ class Balance:
         self._last.clear()
         self._not_waiting.clear()
         self._uncertain.clear()
+
+    def note_cleaned(self) -> None:
+        """Jobs were removed by `clean`."""
+        self.doubts = self.doubts._replace(cleaned=self.doubts.cleaned + 1)
 
     def note_delayed(self, job: bytes, at: int) -> None:
         """A job became delayed; `at` is in Unix ms."""
@@ -103,7 +111,7 @@ class Balance:
             self.note_irregular(job)
         self.net += 1
         if self.forgotten:
-            self.retries += 1
+            self.doubts = self.doubts._replace(retries=self.doubts.retries + 1)
 
     def note_scheduled(self, job: bytes) -> bytes | None:
         """A scheduler added its next job; returns the one before, if it was still waiting.
@@ -115,7 +123,7 @@ class Balance:
         before = self._last.get(scheduler)
         started = scheduler in self._not_waiting
         if not started or scheduler in self._uncertain:
-            self.schedulers += 1
+            self.doubts = self.doubts._replace(schedulers=self.doubts.schedulers + 1)
         if started:
             self._not_waiting.discard(scheduler)
             before = None

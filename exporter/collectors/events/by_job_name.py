@@ -16,7 +16,7 @@ from exporter.collectors.events.balance import Balance, Totals
 from exporter.collectors.events.slos import QueueSlos
 from exporter.parsing import MAX_LABEL_BYTES, OTHER
 from exporter.state.event_suspects import EventSuspects
-from exporter.state.failures import FailureClass, FailureClasses
+from exporter.state.failures import FailureClasses, Failures
 from exporter.state.snapshots import JobEvents, QueueEvents
 from exporter.state.unfinished_jobs import Audit
 
@@ -32,6 +32,7 @@ _NOT_SEEN: Final = None, False
 """What is known of a ready job of which no event was seen."""
 _BEGINS: Final = frozenset({b"added", b"waiting", b"active", b"stalled"})
 """Events of a job that is in flight: its name is needed again."""
+_NO_FAILURES: Final[Failures] = {}
 
 
 class StreamAggregator(Protocol):
@@ -85,8 +86,9 @@ class StreamAggregator(Protocol):
         there are any."""
         ...
 
-    def totals(self) -> Totals:
-        """How the events so far have changed the number of unfinished jobs."""
+    @property
+    def net(self) -> int:
+        """By how much the events so far have changed the number of unfinished jobs."""
         ...
 
     def end_of_stream(self) -> None:
@@ -168,12 +170,13 @@ class TotalAggregator:
         self._aggregator.feed(entries[:split] if beyond else entries)
         if not beyond:
             return None
-        totals = self.totals()
+        totals = totals_of(self)
         self._aggregator.feed(entries[split:])
         return totals
 
-    def totals(self) -> Totals:
-        return self.balance.totals(0 if self._aggregator is None else self._aggregator.net)
+    @property
+    def net(self) -> int:
+        return self.balance.net + (0 if self._aggregator is None else self._aggregator.net)
 
     def end_of_stream(self) -> None:
         if self._aggregator is not None:
@@ -189,7 +192,7 @@ class TotalAggregator:
 
     def frozen(self, audit: Audit | None = None) -> QueueEvents:
         jobs = self._empty if self._aggregator is None else {"": self._aggregator.frozen()}
-        failures = _classes(self._failures)
+        failures = _NO_FAILURES if self._failures is None else self._failures.frozen()
         return QueueEvents(self.read, self.lost, jobs, _last_added(self), failures, audit)
 
 
@@ -274,15 +277,16 @@ class JobNameAggregator:
         ended: set[bytes] = set()
         split = len(entries) - beyond
         self._feed(entries[:split] if beyond else entries, ended)
-        totals = self.totals() if beyond else None
+        totals = totals_of(self) if beyond else None
         if beyond:
             self._feed(entries[split:], ended)
         for job in ended:
             self._names.pop(job, None)
         return totals
 
-    def totals(self) -> Totals:
-        return self.balance.totals(sum([part.net for part in self._by_name.values()]))
+    @property
+    def net(self) -> int:
+        return self.balance.net + sum([part.net for part in self._by_name.values()])
 
     def _feed(self, entries: Sequence[Entry], ended: set[bytes]) -> None:
         """Add entries; adds to `ended` the jobs whose names may be forgotten after the page."""
@@ -292,7 +296,7 @@ class JobNameAggregator:
             elif event not in _COUNTED and job not in self._names:
                 # counts for no name, and would create the name `OTHER`
                 if event == CLEANED:
-                    self.balance.cleaned += 1
+                    self.balance.note_cleaned()
                 elif event == b"removed":
                     self.balance.note_removed(job, field(fields, b"prev"))
                 continue
@@ -318,7 +322,7 @@ class JobNameAggregator:
 
     def frozen(self, audit: Audit | None = None) -> QueueEvents:
         jobs = {name: each.frozen() for name, each in self._by_name.items()}
-        failures = _classes(self._failures)
+        failures = _NO_FAILURES if self._failures is None else self._failures.frozen()
         return QueueEvents(self.read, self.lost, jobs, _last_added(self), failures, audit)
 
     def _checked(self, name: bytes) -> str:
@@ -347,15 +351,16 @@ class JobNameAggregator:
         return aggregator
 
 
+def totals_of(stream: StreamAggregator) -> Totals:
+    """How the events so far have changed the number of unfinished jobs."""
+    return Totals(stream.net, stream.balance.doubts)
+
+
 def _last_added(stream: StreamAggregator) -> float | None:
     """Unix time of the last event that is `added`, or may be; None if there is none."""
     seen = max((part.last_added_ms for part in stream.parts), default=0)
     last = max(seen, stream.unread_until_ms)
     return last / 1000 if last else None
-
-
-def _classes(failures: FailureClasses | None) -> Mapping[str, FailureClass]:
-    return {} if failures is None else failures.frozen()
 
 
 def _name_of(fields: Sequence[bytes]) -> bytes:

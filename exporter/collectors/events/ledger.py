@@ -7,18 +7,16 @@ explains it, the base is corrected instead, and that is counted by its reason: s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from exporter.collectors.events.balance import Totals
+from exporter.collectors.events.balance import NO_DOUBTS, Doubts, Totals
 from exporter.state.unfinished_jobs import Audit, Rebase
 
 REPORTED_SECONDS: Final = 3600.0
 """How long vanished jobs are reported after the last one was missed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(NamedTuple):
     """What a queue had at one moment, at which its event stream ended somewhere."""
 
     jobs: int
@@ -38,18 +36,19 @@ class Ledger:
         "_base",
         "_compared",
         "_deleted",
+        "_doubts",
         "_evicted",
         "_evicted_keys",
         "_frozen",
-        "_last",
         "_missing",
+        "_net",
         "_rebases",
         "_rolled_back",
         "_since",
         "_suspected",
         "agreed_ms",
         "asked",
-        "count",
+        "counted",
         "to_look_at",
     )
 
@@ -57,8 +56,10 @@ class Ledger:
         self._base: int | None = None
         """Unfinished jobs at the first count minus `net` then; None if the next count is the
         first."""
-        self._compared = self._last = Totals()
-        """At the last count, and when it last was as expected."""
+        self._net = 0
+        """`net` at the last count."""
+        self._doubts = NO_DOUBTS
+        """When the count last was as expected."""
         self.agreed_ms = 0
         """Unix ms of the last event before that."""
         self._evicted_keys: int | None = None
@@ -71,13 +72,15 @@ class Ledger:
         """A difference that the next comparison has to confirm; negative for too many jobs."""
         self._since: float | None = None
         self._rolled_back: float | None = None
-        self._deleted: tuple[int, Totals, Rebase] | None = None
-        """Base and totals when the stream was deleted, and the reason if it was no `obliterate`,
+        self._deleted: tuple[int, int, Rebase] | None = None
+        """Base and `net` when the stream was deleted, and the reason if it was no `obliterate`,
         until the next count."""
         self._rebases: dict[Rebase, int] = {}
         self._frozen: Audit | None = None
-        self.count: Count | None = None
-        """The last count that was compared."""
+        self._compared: tuple[Count, Totals] | None = None
+        """The last count that was compared, and the totals at its moment, for `settle`."""
+        self.counted: tuple[int, int | None] | None = None
+        """Number of jobs and length of the stream at the last count."""
         self.asked: tuple[int, int | None] | None = None
         """Number of jobs and length of the stream because of which the jobs were counted last."""
         self.to_look_at: int = 0
@@ -125,7 +128,8 @@ class Ledger:
         if self._base is None:
             return
         if reason is Rebase.OBLITERATE:
-            self._deleted = (self._base, totals or self._compared, otherwise)
+            net = self._net if totals is None else totals.net
+            self._deleted = (self._base, net, otherwise)
         else:
             self._rebased(reason)
         if reason is Rebase.ROLLBACK:
@@ -135,23 +139,35 @@ class Ledger:
 
     def stop(self) -> None:
         """The jobs cannot be counted."""
-        self._base, self.count, self._deleted = None, None, None
+        self._base = self._compared = self.counted = self._deleted = None
         self._clear()
 
-    def expects(self, count: Count, totals: Totals) -> bool:
-        """Whether a count is as expected, and nothing is in doubt."""
+    def expects(self, jobs: int, net: int) -> bool:
+        """Whether that number of jobs is expected, and nothing is in doubt."""
         if self._base is None or self._suspected:
             return False
-        return self._base + totals.net - count.jobs == self._missing
+        return self._base + net - jobs == self._missing
 
-    def agree(self, count: Count, totals: Totals) -> None:
-        """Note a count that is as expected."""
-        self.count, self._compared = count, totals
-        self._agree(count, totals)
+    def agree(
+        self,
+        jobs: int,
+        events: int | None,
+        at_ms: int,
+        evicted_keys: int | None,
+        net: int,
+        doubts: Doubts,
+    ) -> None:
+        """Note a count that is as expected: the fields of `Count` and of `Totals`. To make these
+        objects for every queue that moves would take as long as to compare them."""
+        self.counted = jobs, events
+        self.agreed_ms, self._evicted_keys = at_ms, evicted_keys
+        self._net, self._doubts = net, doubts
+        self._suspected = 0
 
     def compare(self, count: Count, totals: Totals, now: float) -> None:
         """Compare a count with `totals`, which are those at its moment; `now` is Unix time."""
-        self.count, self._compared, self.to_look_at = count, totals, 0
+        self._compared, self.to_look_at = (count, totals), 0
+        self.counted, self._net = (count.jobs, count.events), totals.net
         if self._base is None:
             self._begin(count, totals, now)
             return
@@ -159,10 +175,10 @@ class Ledger:
         if missing <= 0:
             self._none_missing(missing, count, totals)
             return
-        last = self._last
-        schedulers = totals.schedulers - last.schedulers
-        retries = totals.retries - last.retries
-        if totals.cleaned > last.cleaned:
+        doubts, last = totals.doubts, self._doubts
+        schedulers = doubts.schedulers - last.schedulers
+        retries = doubts.retries - last.retries
+        if doubts.cleaned > last.cleaned:
             self._accept(missing, Rebase.CLEAN)
             self.to_look_at = missing
         elif missing <= schedulers + retries:
@@ -173,24 +189,25 @@ class Ledger:
                 self.to_look_at = min(missing, self._suspected)
             self._suspected = missing
             return
-        self._agree(count, totals)
+        self.agree(*count, *totals)
 
     def settle(self, now: float, *, drained: bool) -> None:
         """Report the jobs in `to_look_at`, unless they seem `drained` and no keys were evicted.
 
         `now` is Unix time.
         """
-        count, missing, self.to_look_at = self.count, self.to_look_at, 0
-        suspected, totals = self._suspected, self._compared
-        if suspected <= 0 or count is None or self._base is None:
+        missing, self.to_look_at = self.to_look_at, 0
+        suspected = self._suspected
+        if suspected <= 0 or self._compared is None or self._base is None:
             return
+        count, totals = self._compared
         if drained and not _grown(self._evicted_keys, count.evicted_keys):
             missing = suspected
             self._accept(suspected, Rebase.DRAIN)
         else:
             self._report(missing, count.evicted_keys, now)
         # the rest was missed for the first time, or is explained by doubts
-        self._agree(count, totals)
+        self.agree(*count, *totals)
         self._suspected = suspected - missing
         self._base = count.jobs - totals.net + self._missing + self._suspected
 
@@ -208,15 +225,15 @@ class Ledger:
         expected = count.jobs - totals.net
         self._frozen = None
         if deleted is not None:
-            base, then, otherwise = deleted
-            whole = count.jobs <= max(0, totals.net - then.net)
+            base, net, otherwise = deleted
+            whole = count.jobs <= max(0, totals.net - net)
             self._rebased(Rebase.OBLITERATE if whole else otherwise)
             gone = base + totals.net - count.jobs
             if gone > 0 and _grown(self._evicted_keys, count.evicted_keys):
                 expected += gone
                 self._report(gone, count.evicted_keys, now)
         self._base = expected
-        self._agree(count, totals)
+        self.agree(*count, *totals)
 
     def _none_missing(self, missing: int, count: Count, totals: Totals) -> None:
         """No more jobs are missing than those that are reported; `missing` is negative if more
@@ -227,12 +244,12 @@ class Ledger:
                 self._frozen = None
                 if not self._missing:
                     self._clear()
-            self._agree(count, totals)
+            self.agree(*count, *totals)
         elif self._suspected < 0:
             self._base = count.jobs - totals.net
             self._clear()
             self._rebased(Rebase.SURPLUS)
-            self._agree(count, totals)
+            self.agree(*count, *totals)
         else:
             self._suspected = missing
 
@@ -248,10 +265,6 @@ class Ledger:
         self._evicted = (self._evicted or 0) + (grown or 0) if known else None
         self._since = now
         self._frozen = None
-
-    def _agree(self, count: Count, totals: Totals) -> None:
-        self._last, self._suspected = totals, 0
-        self.agreed_ms, self._evicted_keys = count.at_ms, count.evicted_keys
 
     def _rebased(self, reason: Rebase) -> None:
         self._rebases[reason] = self._rebases.get(reason, 0) + 1

@@ -21,6 +21,7 @@ from typing import Final
 from exporter.bullmq import DEFAULT_MAX_EVENTS
 from exporter.collectors.contract import Context
 from exporter.collectors.events.balance import Totals
+from exporter.collectors.events.by_job_name import totals_of
 from exporter.collectors.events.counts import Counting
 from exporter.collectors.events.streams import (
     FIRST_ID,
@@ -92,7 +93,7 @@ def _restart(stream: Stream, reason: Rebase, *, read: bool = False) -> None:
     """Forget the jobs: those of the stream from now on are others, or were changed unseen. With
     `read`, the new events were read already."""
     stream.aggregator.reset()
-    totals = None if read else stream.aggregator.totals()
+    totals = None if read else totals_of(stream.aggregator)
     _restart_audit(stream, reason, totals, otherwise=Rebase.STREAM_DELETED)
 
 
@@ -125,6 +126,7 @@ def look_up_ends(
     audited = [stream for stream in streams if stream.key in counted and stream.all_seen]
     countings = {stream.key: Counting(stream) for stream in audited}
     for stream, end in _stream_ends(context, streams, countings):
+        stream.length = end.length
         position = stream.position or FIRST_ID
         if id_order(end.last) < id_order(position):
             # a stream that is gone will be read from its beginning; one that is behind, as after a
@@ -172,7 +174,7 @@ def count_losses(streams: Iterable[Stream]) -> list[Stream]:
         if _count_missing(stream, end):
             lost.append(stream)
         if stream.counted is not None:
-            totals = stream.at_end or stream.aggregator.totals()
+            totals = stream.at_end or totals_of(stream.aggregator)
             stream.ledger.compare(stream.counted, totals, time.time())
         stream.counted = stream.at_end = None
         stream.added, stream.read, stream.end = end.added, stream.beyond, None
