@@ -7,7 +7,7 @@ the poller's thread uses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Protocol
 
 from exporter.bullmq import Queue
@@ -47,6 +47,19 @@ class EventTimes:
 
     def __init__(self) -> None:
         self.by_queue: Mapping[Queue, JobTimes] = {}
-        """Replaced by the events collector."""
+        """The same object while the queues are the same."""
         self.suspects: Mapping[Queue, EventSuspects] = {}
         """Of queues that had suspicious events; replaced by the events collector."""
+        self.passes = 0
+        """Number of passes over the streams that have begun."""
+        self.changed: Set[bytes] | None = frozenset()
+        """The keys of the queues whose `events_read` or `all_seen` may have changed in the last
+        pass; None if the pass did not end, so that it may be any."""
+
+    def begin_pass(self) -> None:
+        """A pass begins, in which anything may change."""
+        self.passes, self.changed = self.passes + 1, None
+
+    def end_pass(self, by_queue: Mapping[Queue, JobTimes], changed: Set[bytes]) -> None:
+        """The pass has ended, and only these queues have changed."""
+        self.by_queue, self.changed = by_queue, changed

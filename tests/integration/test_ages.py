@@ -446,7 +446,9 @@ class TestFinishedSchedulers:
         watch.poll_unseen()
         assert set(self.states(watch).values()) == {"finished", "scheduled"}
 
-    def test_a_last_iteration_that_waits_is_late(self, any_server: Server) -> None:
+    def test_a_last_iteration_that_waits_is_late(
+        self, any_server: Server, clock: StoppedClock
+    ) -> None:
         """`ic` is at the limit as soon as the last iteration is added."""
         client = any_server.client()
         add_queues(client, "q")
@@ -455,6 +457,7 @@ class TestFinishedSchedulers:
         watch = Watch(any_server.url)
         assert self.overdue(watch.discover_and_poll())[1] == 1
         self.iteration(client, "three", 90, processedOn=ago(0))
+        clock.move(10)  # a late scheduler is looked at every 10 s
         assert self.overdue(watch.poll()) == [1, 0, 0]
 
     def test_one_that_is_set_again(self, any_server: Server, clock: StoppedClock) -> None:

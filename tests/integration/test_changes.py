@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
 from exporter.connection import ErrorClass, RedisFailure, Replies
 from tests.support.pages import every, value
 from tests.support.queue_changes import CHANGES, LEFT, NAMES, SEEDS, build, job, now_ms, shown
+from tests.support.redis_data import add_event
 from tests.support.servers import FakeServer, Server
 from tests.support.stopped_clock import StoppedClock
 from tests.support.waiting import LIMIT_SECONDS
@@ -40,6 +42,36 @@ def test_no_job_of_an_unchanged_queue_is_read(real_server: Server) -> None:
     # settings of a twelfth of the queues, and nothing of a job
     assert calls.get("hmget", 0) < 1
     assert calls.get("zcount", 0) < 1
+
+
+def test_where_a_stream_begins_is_rarely_looked_up_while_it_stays_the_same(
+    real_server: Server,
+) -> None:
+    """Every ten minutes, and within the next one after its length has changed."""
+    client = real_server.client()
+    build(client)
+    for name in NAMES:
+        for number in range(5):
+            add_event(client, "added", number, queue=name)
+    watch = Watch(real_server.url)
+    watch.discover_and_poll()
+    minute = 12
+    for _ in range(2 * minute):
+        watch.poll_unseen()
+
+    def looked_up(polls: int) -> int:
+        def calls() -> int:
+            stats: dict[str, Any] = client.info("commandstats")
+            return sum(each["calls"] for name, each in stats.items() if "_xinfo" in name)
+
+        before = calls()
+        for _ in range(polls):
+            watch.poll_unseen()
+        return calls() - before
+
+    assert looked_up(10 * minute) == len(NAMES)
+    client.xtrim("bull:b:events", maxlen=2, approximate=False)
+    assert 1 <= looked_up(minute) <= len(NAMES) + 1
 
 
 def test_ages_of_unchanged_queues_grow(any_server: Any_, clock: StoppedClock) -> None:
@@ -94,6 +126,41 @@ def test_an_interrupted_poll_hides_no_other_job_with_the_same_id(
         # neither event says since when a job is ready or active
         client.xadd("bull:a:events", {"event": "progress", "jobId": number, "data": 1})
     poll_until(watch, b"HMGET\r\n$9\r\nbull:a:9", monkeypatch)
+    samples = watch.poll()
+    for family, age in (("waiting", 50), ("active", 40)):
+        found = value(samples, f"bullmq_queue_oldest_{family}_seconds", queue="a")
+        assert found == pytest.approx(age), family
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    "interrupted",
+    [
+        pytest.param([], id="by the number of events"),
+        pytest.param([b"XINFO"], id="though reading them broke off"),
+        pytest.param([b":completed"] * 2, id="though polls broke off meanwhile"),
+    ],
+)
+def test_another_job_with_the_same_id_is_seen_if_the_stream_keeps_its_length(
+    any_server: Any_, monkeypatch: pytest.MonkeyPatch, interrupted: list[bytes]
+) -> None:
+    client = any_server.client()
+    client.hset("bull:a:meta", mapping={"version": "bullmq:6.7.0", "opts.maxLenEvents": 3})
+    client.lpush("bull:a:wait", job(client, "a", 91, age_ms=500_000))
+    client.lpush("bull:a:active", job(client, "a", 92, age_ms=400_000))
+    for number in range(3):
+        client.xadd("bull:a:events", {"event": "progress", "jobId": number, "data": 1})
+    watch = Watch(any_server.url)
+    watch.discover_and_poll()
+    watch.poll()
+    for number, age_ms in ((91, 50_000), (92, 40_000)):
+        job(client, "a", number, age_ms)
+        client.xadd("bull:a:events", {"event": "progress", "jobId": number, "data": 1})
+    client.xtrim("bull:a:events", maxlen=3, approximate=False)
+    for text in interrupted:
+        poll_until(watch, text, monkeypatch)
+    if not interrupted:
+        watch.poll()  # the events are read after the jobs
     samples = watch.poll()
     for family, age in (("waiting", 50), ("active", 40)):
         found = value(samples, f"bullmq_queue_oldest_{family}_seconds", queue="a")

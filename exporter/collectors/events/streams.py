@@ -91,6 +91,8 @@ class Stream:
     """Number of entries read after that ID."""
     end: StreamEnd | None = None
     """Up to where losses are counted as soon as everything up to there was read."""
+    length: int = 0
+    """The number of entries that were kept when the end was last looked up."""
     beyond: int = 0
     """Number of entries read after `end`; part of `read`."""
     drained: bool = False

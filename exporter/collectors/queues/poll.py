@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING
 
 from exporter.bullmq import Queue
 from exporter.collectors.queues.rotation import Rotation
 from exporter.connection import Reply
-from exporter.state.event_times import EventTimes, JobTimes
+from exporter.state.event_times import EventTimes
 
 if TYPE_CHECKING:
     from exporter.collectors.queues.looks import LookBudget
@@ -58,16 +57,6 @@ class BatchPoll:
         poll."""
         self.restarted: set[int] = set()
         """Rows whose work has moved, though the jobs are the same: one was started again."""
-
-    @cached_property
-    def events(self) -> Sequence[JobTimes | None]:
-        """What the event stream of each queue has shown; None if its events are not read."""
-        return list(map(self.times.by_queue.get, self.queues))
-
-    @cached_property
-    def events_read(self) -> Sequence[int]:
-        """The number of events read of each queue; -1 if its events are not read."""
-        return [-1 if events is None else events.events_read for events in self.events]
 
     def recount_ready(self, row: int) -> None:
         """Update `ready` after counts of the row were corrected."""

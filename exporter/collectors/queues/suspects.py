@@ -128,6 +128,15 @@ class StuckSubject(LookingSubject):
         self.suspects = PerRow[Suspects](len(queues), initial=NO_SUSPECTS)
         self._stuck = PerRow[StuckJobs](len(queues), initial=())
         self._number = PerRow[int | None](len(queues), initial=None)
+        self._any_suspects: bool | None = None
+        """None if it is to be found out."""
+
+    @property
+    def any_suspects(self) -> bool:
+        """Whether any row has suspects. Nearly always none has, and then a look is short."""
+        if self._any_suspects is None:
+            self._any_suspects = self.suspects.count(NO_SUSPECTS) < len(self.suspects)
+        return self._any_suspects
 
     def note_look(
         self,
@@ -148,6 +157,7 @@ class StuckSubject(LookingSubject):
 
     def _record(self, row: int, suspects: Suspects) -> None:
         self.suspects[row], stuck = suspects, suspects.stuck
+        self._any_suspects = None
         self._stuck[row] = stuck
         if stuck or self._number[row] is not None:
             self._number[row] = len(stuck)
@@ -176,6 +186,8 @@ class EventStuckSubject(StuckSubject):
         time for one ID.
         """
         known, looked, noted = poll.times.suspects, dict[int, list[bytes]](), dict[int, int]()
+        if not known and not self.any_suspects:
+            return looked
         for row in self.due(poll):
             suspects = self.suspects[row]
             found = [] if suspects is NO_SUSPECTS else suspects.ids

@@ -45,7 +45,7 @@ def subjects_for(queues: Sequence[Queue]) -> tuple[Subject, ...]:
     liveness = Liveness(queues, active)
     prioritized = Prioritized(queues, settings, events)
     waiting = Waiting(queues, markers, prioritized, events)
-    movement = Movement(queues, waiting, prioritized, active)
+    movement = Movement(queues, waiting, prioritized, active, events)
     return (
         settings,
         events,

@@ -122,7 +122,7 @@ class Active(Subject):
 
     def _may_be_other_attempts(self, poll: BatchPoll) -> list[int]:
         """The rows whose start times may be wrong: a job may be started again with the same ID."""
-        pairs = zip(self._jobs, self._events.quiet(poll), strict=True)
+        pairs = zip(self._jobs, self._events.quiet, strict=True)
         return [
             row
             for row, (jobs, quiet) in enumerate(pairs)
@@ -151,7 +151,7 @@ class Active(Subject):
         start = None if job is None else self._starts[row].get(job)
         if job is None or start is None:
             return None
-        events = poll.events[row]
+        events = self._events.times[row]
         seen = None if events is None else events.active_since_ms(job)
         if start > poll.now_ms + CLOCK_TOLERANCE_MS:
             return seen

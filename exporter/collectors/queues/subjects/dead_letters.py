@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
+from operator import ne
 from typing import Any, Final
 
 from exporter.bullmq import Queue
@@ -51,30 +53,29 @@ class DeadLetters(Subject):
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
         counts = poll.counts[FAILED_JOBS]
-        asked = [row for row in self._settings.due if counts[row] and self._may_differ(poll, row)]
+        asked = [row for row in self._settings.due if counts[row] and self._may_differ(row)]
         if counts != self._count:
-            pairs = enumerate(zip(counts, self._count, strict=True))
-            changed = [row for row, (now, then) in pairs if now and now != then]
-            asked = sorted({*asked, *changed})
-            self._forget(counts)
+            changed = list(compress(poll.rows, map(ne, counts, self._count)))
+            asked = sorted({*asked, *(row for row in changed if counts[row])})
+            for row in changed:
+                if not counts[row]:
+                    self._forget(row)
 
         def take(rows: Sequence[int], replies: list[Reply]) -> None:
             check_scored(replies)
             for row, first, last in zip(rows, replies[::2], replies[1::2], strict=True):
-                self._count[row], self._marks[row] = counts[row] or 0, self._events.marks(poll)[row]
+                self._count[row], self._marks[row] = counts[row] or 0, self._events.marks[row]
                 self._oldest[row], self._newest[row] = _time(first), _time(last)
 
         return [question(asked, self._ask_both, take)]
 
-    def _may_differ(self, poll: BatchPoll, row: int) -> bool:
-        mark = self._events.marks(poll)[row]
+    def _may_differ(self, row: int) -> bool:
+        mark = self._events.marks[row]
         return mark is None or mark != self._marks[row] or self._oldest[row] is None
 
-    def _forget(self, counts: Sequence[int | None]) -> None:
-        """Forget the times in rows that have no failed job, or of which that is unknown."""
-        for row, count in enumerate(counts):
-            if not count:
-                self._count[row], self._oldest[row], self._newest[row] = 0, None, None
+    def _forget(self, row: int) -> None:
+        """Forget the times: there is no failed job, or that is unknown."""
+        self._count[row], self._oldest[row], self._newest[row] = 0, None, None
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
         return {OLDEST_FAILED: list(self._oldest), NEWEST_FAILED: list(self._newest)}

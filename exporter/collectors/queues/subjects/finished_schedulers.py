@@ -61,9 +61,14 @@ class OverdueSchedulers:
             found[scheduler] = checked if same else Checked(score, finished=False, at=unknown.at)
         return OverdueSchedulers(found)
 
-    def to_check(self) -> list[bytes]:
-        """The schedulers to look at: those that were not for longest. A finished one stays so."""
-        late = [name for name, checked in self._checked.items() if not checked.finished]
+    def to_check(self, before: float) -> list[bytes]:
+        """The schedulers to look at: those that were not for longest, nor since that monotonic
+        time. A finished one stays so."""
+        late = [
+            name
+            for name, checked in self._checked.items()
+            if not checked.finished and checked.at <= before
+        ]
         return sorted(late, key=lambda name: self._checked[name].at)[:MAX_CHECKS]
 
     def commands(self, key: bytes, scheduler: bytes) -> bytes:

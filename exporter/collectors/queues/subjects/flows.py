@@ -9,14 +9,14 @@ from exporter.bullmq import Queue
 from exporter.collectors.queues.looks import look_question
 from exporter.collectors.queues.memory import PerRow
 from exporter.collectors.queues.poll import BatchPoll
-from exporter.collectors.queues.questions import QUEUE_COMMAND, Question, check_fields
+from exporter.collectors.queues.questions import Question, check_fields, check_string_lists
 from exporter.collectors.queues.subject import Count
 from exporter.collectors.queues.suspects import (
     MAX_SUSPECTS,
     NO_SUSPECTS,
     StuckSubject,
 )
-from exporter.connection import KEY, Command, Reply, expect_lists, is_string_list, unexpected
+from exporter.connection import KEY, Command, Reply, is_string_list, unexpected
 from exporter.parsing import finite, id_text, is_digits
 from exporter.state.queue_table import Column
 from exporter.state.stuck import StuckJob, StuckJobs, StuckKind
@@ -54,7 +54,7 @@ completes is removed from them; one that fails for good is not, unless its optio
 _CHILD: Final = Command("HMGET", "", ("timestamp", "finishedOn"), list, _COST, microseconds=2.2)
 """Sent with the key of a child."""
 _PARENT_COST: Final = _SINCE.microseconds + _OPEN.microseconds
-_NEW_COST: Final = _NEXT_PARENT.microseconds + _PARENT_COST + _FIRST_CHILDREN * _CHILD.microseconds
+_NEW_COST: Final = _PARENT_COST + _FIRST_CHILDREN * _CHILD.microseconds
 _AGAIN_COST: Final = _PARENT_COST + _CHILDREN * _CHILD.microseconds
 """Redis' time for a look, at most."""
 
@@ -70,6 +70,9 @@ class Pass(NamedTuple):
     """Children that have failed for good."""
     gone: int = 0
     """Children whose jobs do not exist."""
+
+
+_BEGIN: Final = Pass()
 
 
 class _Look(NamedTuple):
@@ -106,43 +109,73 @@ class Flows(StuckSubject):
         """The rank of the first parent that the next look takes."""
         self._passes = PerRow[Mapping[bytes, Pass]](size, initial={})
         """The parents that looks are not done with."""
+        self._chosen = PerRow[bytes | None](size, initial=None)
+        """The parent that the next look takes for the first time."""
         self._parents: list[tuple[int, bytes]] = []
         """The row and the ID of the parents of this poll's looks."""
         self._looks: list[_Look] = []
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
-        self._parents, self._looks = [], []
+        # parents are chosen one poll before their look, which saves a round trip
         counts = poll.counts[WAITING_CHILDREN_JOBS]
-        again = self._due_again(poll, counts)
-        due = [row for row in self.due(poll, _NEXT_SECONDS) if counts[row]]
+        looks = self._due_again(poll, counts) if self._any_tracked else {}
+        cost = _AGAIN_COST * sum(map(len, looks.values()))
+        for row in poll.where(self._chosen):
+            looks[row] = [*looks.get(row, ()), *filter(None, [self._chosen[row]])]
+            cost += _NEW_COST
         following = {
             row
-            for row in due
-            if not self._has_tracked(row) or len(self._tracked(row)) < MAX_SUSPECTS
+            for row in self.due(poll, _NEXT_SECONDS)
+            if counts[row] and len(self._tracked(row)) < MAX_SUSPECTS
         }
-        rows = sorted(following | again.keys())
+        cost += _NEXT_PARENT.microseconds * len(following)
         # one list, so that new parents have their turn beside those that are looked at again
-        cost = _NEW_COST * len(following) + _AGAIN_COST * sum(map(len, again.values()))
-        chosen = self.affordable(poll, rows, cost / max(1, len(rows)))
-        self._parents = [(row, parent) for row in chosen for parent in again.get(row, ())]
-        asked = [row for row in chosen if row in following]
-        for row in asked:
-            self._next[row] %= counts[row]
+        rows = sorted(following | looks.keys())
+        rows = self.affordable(poll, rows, cost / max(1, len(rows)))
+        self._parents = [(row, parent) for row in rows for parent in looks.get(row, ())]
+        next_ = [(row, counts[row] or 1) for row in rows if row in following]
+        return [self._ask_parents(poll), self._ask_next(poll, next_)]
+
+    def _ask_next(self, poll: BatchPoll, counts: Sequence[tuple[int, int]]) -> Question:
+        """Choose the parents of the next look; `counts` are rows with their number of parents."""
+        packed = []
+        for row, count in counts:
+            rank = self._next[row] = self._next[row] % count
+            packed.append(_NEXT_PARENT.on(self.queues[row].key, more=(rank, rank)))
 
         def take(rows: Sequence[int], replies: list[Reply]) -> None:
-            expect_lists(replies, QUEUE_COMMAND)
+            check_string_lists(replies)
             for row, found in zip(rows, replies, strict=True):
                 self._next[row] += 1
                 new = [parent for parent in found or () if parent not in self._tracked(row)]
-                self._parents += [(row, parent) for parent in new]
+                self._chosen[row] = new[0] if new else None
 
-        packed = [
-            _NEXT_PARENT.on(self.queues[row].key, more=(self._next[row], self._next[row]))
-            for row in asked
-        ]
-        return [
-            look_question(poll, asked, b"".join(packed), [1] * len(asked), (_NEXT_PARENT,), take)
-        ]
+        rows = [row for row, _ in counts]
+        return look_question(poll, rows, b"".join(packed), [1] * len(rows), (_NEXT_PARENT,), take)
+
+    def _ask_parents(self, poll: BatchPoll) -> Question:
+        """Look at the parents: do they still wait, and for what. Both is asked at once: else one
+        that goes on meanwhile would seem to wait for nothing."""
+        packed = []
+        for row, parent in self._parents:
+            key, cursor = self.queues[row].key, self._passes[row].get(parent, _BEGIN).cursor
+            packed.append(_SINCE.on(key, more=(parent,)))
+            packed.append(_OPEN.on(key + parent, more=(cursor, "COUNT", _COUNT)))
+
+        def take(rows: Sequence[int], replies: list[Reply]) -> None:
+            self._looks = []
+            pairs = zip(self._parents, replies[::2], replies[1::2], strict=True)
+            for (row, parent), score, page in pairs:
+                since = finite(score) if score is not None else None
+                if since is None:  # it does not wait any more, or that is unknown
+                    self._conclude(poll, row, parent, None)
+                elif page is not None:
+                    self._looks.append(self._look(row, parent, since / 1000, page))
+            for row in rows:
+                self._chosen[row] = None
+
+        rows = [row for row, _ in self._parents]
+        return look_question(poll, rows, b"".join(packed), [2] * len(rows), (_SINCE, _OPEN), take)
 
     def _due_again(self, poll: BatchPoll, counts: Sequence[int | None]) -> dict[int, list[bytes]]:
         """The tracked parents that are due, by row; forgets those of queues without parents."""
@@ -155,38 +188,25 @@ class Flows(StuckSubject):
                 self.clear(row)
         return due
 
+    @property
+    def _any_tracked(self) -> bool:
+        return any(self._passes) or self.any_suspects
+
     def _has_tracked(self, row: int) -> bool:
         return self.suspects[row] is not NO_SUSPECTS or bool(self._passes[row])
 
     def _tracked(self, row: int) -> list[bytes]:
         """The suspects, and the parents that looks are not done with."""
+        if not self._has_tracked(row):
+            return []
         return list(dict.fromkeys([*self._passes[row], *self.suspects[row].ids]))
-
-    def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
-        def take(_: Sequence[int], replies: list[Reply]) -> None:
-            for (row, parent), score, page in zip(
-                self._parents, replies[::2], replies[1::2], strict=True
-            ):
-                since = finite(score) if score is not None else None
-                if since is None:  # it does not wait any more, or that is unknown
-                    self._conclude(poll, row, parent, None)
-                elif page is not None:
-                    self._looks.append(self._look(row, parent, since / 1000, page))
-
-        packed = []
-        for row, parent in self._parents:
-            key, cursor = self.queues[row].key, self._passes[row].get(parent, Pass()).cursor
-            packed.append(_SINCE.on(key, more=(parent,)))
-            packed.append(_OPEN.on(key + parent, more=(cursor, "COUNT", _COUNT)))
-        rows = [row for row, _ in self._parents]
-        return [look_question(poll, rows, b"".join(packed), [2] * len(rows), (_SINCE, _OPEN), take)]
 
     def _look(self, row: int, parent: bytes, since: float, page: Sequence[Reply]) -> _Look:
         """The look at the next children on a page of SSCAN. Raises `RedisFailure`."""
         if len(page) != 2 or not is_digits(page[0]) or not is_string_list(page[1]):
             raise unexpected("SSCAN")
         known = parent in self._passes[row] or parent in self.suspects[row].ids
-        before = self._passes[row].get(parent, Pass())
+        before = self._passes[row].get(parent, _BEGIN)
         cursor, members = int(page[0]), page[1]
         end = before.skip + (_CHILDREN if known else _FIRST_CHILDREN)
         children = members[before.skip : end]
@@ -196,7 +216,7 @@ class Flows(StuckSubject):
             then = before._replace(cursor=cursor, skip=0) if cursor else None
         return _Look(row, parent, since, before, children, then)
 
-    def ask_again(self, poll: BatchPoll) -> Iterable[Question]:
+    def ask_jobs(self, poll: BatchPoll) -> Iterable[Question]:
         looks = self._looks
         if not looks:
             return []

@@ -10,6 +10,7 @@ from exporter.collectors.queues.memory import PerRow, ReplyCache
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.subject import Subject
 from exporter.collectors.queues.subjects.active import Active
+from exporter.collectors.queues.subjects.events_stream import EventsStream
 from exporter.collectors.queues.subjects.finished import COMPLETED_JOBS, FAILED_JOBS
 from exporter.collectors.queues.subjects.prioritized import Prioritized
 from exporter.collectors.queues.subjects.sections import Job
@@ -50,12 +51,14 @@ class Movement(Subject):
         waiting: Waiting,
         prioritized: Prioritized,
         active: Active,
+        events: EventsStream,
     ) -> None:
         super().__init__(queues)
         size = len(queues)
         self._waiting = waiting
         self._prioritized = prioritized
         self._active = active
+        self._events = events
         self._completed, self._failed = ReplyCache(size), ReplyCache(size)
         self._last_signs = PerRow[MovementSigns](size, initial=MovementSigns())
         self._ready_since = PerRow[float | None](size, initial=None)
@@ -85,7 +88,7 @@ class Movement(Subject):
                 if (
                     since is None
                     or row in poll.restarted
-                    or poll.events_read[row] != self._events_read[row]
+                    or self._events.events_read[row] != self._events_read[row]
                 ):
                     self._note_starts(poll, row)
         return {READY_SINCE: list(self._ready_since), STILL_SINCE: list(self._still_since)}
@@ -94,8 +97,8 @@ class Movement(Subject):
         """A start is movement, also of a job with the same ID as before."""
         if row in poll.restarted:
             self._still_since[row] = poll.now
-        self._events_read[row] = poll.events_read[row]
-        events, still = poll.events[row], self._still_since[row]
+        self._events_read[row] = self._events.events_read[row]
+        events, still = self._events.times[row], self._still_since[row]
         if events is not None and still is not None and (last := events.last_start_ms):
             started = poll.now - max(0.0, poll.now_ms - last) / 1000
             self._still_since[row] = max(still, started)

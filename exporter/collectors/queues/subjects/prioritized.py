@@ -145,7 +145,7 @@ class Prioritized(Subject):
         counts = poll.counts[PRIORITIZED_JOBS]
         self._due = {row for row in asked if counts[row] > self._searched_at[row]}
         for row in self._settings.due:
-            if counts[row] and self._sections[row].may_be_outdated(self._events.marks(poll)[row]):
+            if counts[row] and self._sections[row].may_be_outdated(self._events.marks[row]):
                 self._due.add(row)
         begins = [row for row in sorted(self._due) if not self._sections[row].gaps]
         return question(begins, self._ask_last, take)
@@ -156,7 +156,7 @@ class Prioritized(Subject):
         for row in sorted(self._due | passed):
             sections = self._seen.get(row, self._sections[row])
             if row in self._lasts:
-                mark = self._events.marks(poll)[row]
+                mark = self._events.marks[row]
                 sections = sections.begin(self._lasts[row], counts[row], mark)
             self._searches[row] = _Search(sections)
         share = min(MAX_READ, max(1, _MAX_READ_OF_BATCH // max(1, len(self._searches))))
@@ -201,9 +201,10 @@ class Prioritized(Subject):
             check_fields(replies, len(JOB_TIMES))
             rest = iter(replies)
             for row, jobs in unread.items():
+                events = self._events.times[row]
                 for job, times in zip(jobs, islice(rest, len(jobs)), strict=True):
                     if times is not None:
-                        since_ms, _skew = readiness(poll.events[row], job, times, poll.now_ms)
+                        since_ms, _skew = readiness(events, job, times, poll.now_ms)
                         self._searches[row].since_ms[job] = since_ms
 
         packed = [

@@ -54,38 +54,50 @@ class PriorityBands(Subject):
         """The number of jobs in each band; empty if the queue has no prioritized jobs."""
         self._marks = PerRow[EventsMark | None](len(queues), initial=None)
         """The mark of the events when the numbers were last read."""
+        self._unmarked: set[int] | None = None
+        """The rows of which the numbers were read without a mark; None before the first poll."""
+        self._counts: Sequence[int | None] = ()
+        """The number of prioritized jobs at the last completed poll."""
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
+        unmarked = self._unmarked_rows()
+
         def take(asked: Sequence[int], replies: list[Reply]) -> None:
             width = len(_NUMBERS)
             for place, row in enumerate(asked):
                 self._numbers[row] = replies[place * width : (place + 1) * width]
-                self._marks[row] = self._events.marks(poll)[row]
+                mark = self._marks[row] = self._events.marks[row]
+                if mark is None:
+                    unmarked.add(row)
+                else:
+                    unmarked.discard(row)
 
-        counts, turns = poll.counts[PRIORITIZED_JOBS], set(self._settings.due)
-        known = zip(poll.rows, counts, self._numbers, self._marks, strict=True)
-        # for every row at every poll, so one pass finds the few that may have to be counted
-        uncertain = {
-            row
-            for row, count, numbers, mark in known
-            if (mark is None or not numbers if count else numbers)
-        }
-        asked = []
-        for row in sorted(uncertain.union(turns)):
-            if not counts[row]:
-                self._numbers[row] = ()
-            elif not self._numbers[row] or self._must_count(poll, row, turn=row in turns):
-                asked.append(row)
-        return [question(asked, self._ask_numbers, take)]
-
-    def _must_count(self, poll: BatchPoll, row: int, *, turn: bool) -> bool:
-        mark = self._events.marks(poll)[row]
-        if mark is None:
-            return turn
+        counts = poll.counts[PRIORITIZED_JOBS]
+        asked = {row for row in self._settings.due if counts[row] and self._may_differ(row)}
+        if counts != self._counts:
+            for row, (count, numbers) in enumerate(zip(counts, self._numbers, strict=True)):
+                if bool(count) != bool(numbers):
+                    (asked.add if count else self._forget)(row)
         # without a mark at the last time, count once more, to know that it stays so
-        return mark != self._marks[row] or None in self._numbers[row]
+        asked.update(row for row in unmarked if self._events.marks[row] is not None)
+        return [question(sorted(asked), self._ask_numbers, take)]
+
+    def _unmarked_rows(self) -> set[int]:
+        if self._unmarked is None:
+            known = enumerate(zip(self._numbers, self._marks, strict=True))
+            self._unmarked = {row for row, (numbers, mark) in known if numbers and mark is None}
+        return self._unmarked
+
+    def _forget(self, row: int) -> None:
+        self._numbers[row] = ()
+        self._unmarked_rows().discard(row)
+
+    def _may_differ(self, row: int) -> bool:
+        mark = self._events.marks[row]
+        return mark is None or mark != self._marks[row] or None in self._numbers[row]
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
+        self._counts = poll.counts[PRIORITIZED_JOBS]
         unknown = (None,) * len(_NUMBERS)
         rows = [numbers or unknown for numbers in self._numbers]
         columns = zip(*rows, strict=True) if rows else [()] * len(_NUMBERS)

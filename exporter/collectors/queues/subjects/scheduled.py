@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from exporter.bullmq import Queue, delayed_score, due_ms
-from exporter.collectors.queues.looks import look_question
+from exporter.collectors.queues.looks import LOOK_SECONDS, look_question
 from exporter.collectors.queues.memory import PerRow, ReplyCache
 from exporter.collectors.queues.poll import BatchPoll
 from exporter.collectors.queues.questions import (
@@ -259,7 +259,8 @@ class Schedulers(StuckSubject):
         return [Question(asked, b"".join(packed), [2] * len(asked), (int, list), take)]
 
     def ask_again(self, poll: BatchPoll) -> Iterable[Question]:
-        due = {row: self._found[row].to_check() for row in self._totals}
+        before = poll.now - LOOK_SECONDS
+        due = {row: self._found[row].to_check(before) for row in self._totals}
         number = sum(map(len, due.values()))
         cost = (SCHEDULER.microseconds + ITERATION.microseconds) * number / max(1, len(due))
         rows = self.affordable(poll, [row for row, names in due.items() if names], cost)

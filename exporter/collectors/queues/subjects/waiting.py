@@ -180,7 +180,7 @@ class Waiting(Subject):
     def _may_be_other_jobs(self, poll: BatchPoll) -> list[int]:
         """The rows whose times must be read: jobs with the same IDs are the same only if nothing
         has happened in the queue."""
-        facts = zip(poll.rows, self.jobs, self._times, self._events.quiet(poll), strict=True)
+        facts = zip(poll.rows, self.jobs, self._times, self._events.quiet, strict=True)
         return [
             row
             for row, jobs, times, quiet in facts
@@ -239,8 +239,8 @@ class Waiting(Subject):
 
     def _find_oldest(self, poll: BatchPoll, row: int) -> None:
         """Find the oldest job from the times that were read and from the events."""
-        jobs, events = self.jobs[row], poll.events[row]
-        self._events_read[row] = poll.events_read[row]
+        jobs, events = self.jobs[row], self._events.times[row]
+        self._events_read[row] = self._events.events_read[row]
         seen: dict[bytes, float] = {}
         skews: list[float] = []
         since: list[float | None] = []
@@ -265,9 +265,9 @@ class Waiting(Subject):
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
         if any(self.jobs):
-            numbers = zip(self._times, poll.events_read, self._events_read, strict=True)
-            for row, (times, read, read_before) in enumerate(numbers):
-                if times and read not in (read_before, -1):
+            read = self._events.events_read
+            for row in self._events.changed:
+                if self._times[row] and read[row] not in (self._events_read[row], -1):
                     self._find_oldest(poll, row)
         waiting = sums(poll.counts[WAIT_LIST], poll.counts[PAUSED_LIST])
         ready = sums(waiting, poll.counts[PRIORITIZED_JOBS])
