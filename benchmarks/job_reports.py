@@ -10,7 +10,7 @@ import redis
 
 from benchmarks import data
 from benchmarks.exporter import Exporter
-from benchmarks.measure import interleaved
+from benchmarks.measure import Cost, interleaved
 from benchmarks.server import private_redis
 from benchmarks.table import Line
 from exporter.collectors.events.audit import Auditor
@@ -26,6 +26,8 @@ _ALL_LOOKS: Final = 1.0
 """One for which no look is cut, though the polls of a benchmark follow at once."""
 _EXPORTERS: Final = 2
 """Exporters that are polled together."""
+_TURN: Final = 12
+"""Polls of a minute. At rest all of them are measured: in a minute every queue has had its turn."""
 _ON, _OFF = "on", "off"
 _WITH_PARENTS: Final = 10
 """Every N-th queue has flow parents. Each costs a look at one of its children every 10 s."""
@@ -58,16 +60,16 @@ class JobReports:
             False: without,
         }
 
-    def poll(self, *, on: bool) -> None:
+    def poll(self, times: int = 1, *, on: bool) -> None:
         """Poll with all of that, or without; as many exporters for both."""
         _switch(on=on)
         for exporter in self._exporters[on]:
-            exporter.poller.poll()
+            for _ in range(times):
+                exporter.poller.poll()
 
     def prepare(self, *, on: bool, changed: bool) -> None:
         """Let the exporters come to rest, then change all queues if wanted."""
-        for _ in range(_POLLS_TO_REST):
-            self.poll(on=on)
+        self.poll(_POLLS_TO_REST, on=on)
         if changed:
             self._change()
 
@@ -89,26 +91,28 @@ def job_report_lines(queues: int, rounds: int) -> list[Line]:
     with private_redis() as port:
         data.fill(port, queues)
         reports = JobReports(port, queues)
-        for state, changed in (("at rest", False), ("every queue changed", True)):
-            polls = {name: partial(reports.poll, on=name == _ON) for name in (_ON, _OFF)}
-            rest = {
-                name: partial(reports.prepare, on=name == _ON, changed=changed) for name in polls
+        for state, polls_each in (("at rest", _TURN), ("every queue changed", 1)):
+            polls = {
+                name: partial(reports.poll, polls_each, on=name == _ON) for name in (_ON, _OFF)
             }
-            costs = interleaved(port, polls, rounds, rest)
-            on, off = costs[_ON], costs[_OFF]
-            more = (on.commands - off.commands) / _EXPORTERS / queues
-            lines += [
-                _line(f"naming jobs, {state}: Redis CPU", on.redis_ms, off.redis_ms, 1.03),
-                _line(f"naming jobs, {state}: client CPU", on.client_ms, off.client_ms, 1.05),
-                Line(f"naming jobs, {state}: more commands per queue", more, "", None),
-            ]
+            prepare = {
+                name: partial(reports.prepare, on=name == _ON, changed=polls_each == 1)
+                for name in polls
+            }
+            costs = interleaved(port, polls, rounds, prepare)
+            lines += _lines(state, costs[_ON], costs[_OFF], polls_each * _EXPORTERS, queues)
         reports.close()
     return lines
 
 
-def _line(name: str, on: float, off: float, target: float) -> Line:
-    """The cost of one exporter's poll."""
-    return Line(name, on / _EXPORTERS, "ms", target, off / _EXPORTERS)
+def _lines(state: str, on: Cost, off: Cost, polls: int, queues: int) -> list[Line]:
+    """The cost of a poll, if that of so many was measured."""
+    name, more = f"naming jobs, {state}", (on.commands - off.commands) / polls / queues
+    return [
+        Line(f"{name}: Redis CPU", on.redis_ms / polls, "ms", 1.03, off.redis_ms / polls),
+        Line(f"{name}: client CPU", on.client_ms / polls, "ms", 1.05, off.client_ms / polls),
+        Line(f"{name}: more commands per queue", more, "", None),
+    ]
 
 
 def _switch(*, on: bool) -> None:

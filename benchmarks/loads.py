@@ -31,8 +31,8 @@ from benchmarks.processes import (
 from benchmarks.server import private_redis
 from benchmarks.table import Line, Note, progress
 
-_SETTING_POLLS: Final = 14
-"""Polls after which the settings of all queues have been read."""
+_SETTLING_POLLS: Final = 14
+"""Polls after which the settings of all queues have been read, and their jobs audited."""
 _WORKERS: Final = 200
 _VISITORS: Final = 10
 _TARGET_QUEUES: Final = 10_000
@@ -112,8 +112,7 @@ class _Bench:
             if peer is None:
                 found.append(Note(f"BullMQ's own exporter is not installed: {INSTALL_HINT}"))
             bench = _Measurement(self._port, exporter, peer, self._meter)
-            for _ in range(_SETTING_POLLS):
-                exporter.ask("poll")
+            _settle(exporter)
             for load, before in (
                 (REST, _nothing),
                 (BLOCKED, _nothing),
@@ -122,6 +121,7 @@ class _Bench:
                 progress(f"{self._queues:,} queues {load.name}")
                 if load is BLOCKED:
                     jobs.block()
+                    _settle(exporter)  # these jobs have come without events: all are counted again
                 with self._workers(load):
                     result = self._measure(bench, before)
                     ping = ping_p99_ms(self._port, self._interval, bench.interval)
@@ -166,6 +166,11 @@ class _Bench:
 
 def _nothing() -> None:
     pass
+
+
+def _settle(exporter: CommandedExporter) -> None:
+    for _ in range(_SETTLING_POLLS):
+        exporter.ask("poll")
 
 
 class _Measurement:

@@ -59,7 +59,8 @@ def interleaved(
     rounds: int,
     prepare: Mapping[str, Action] | None = None,
 ) -> dict[str, Cost]:
-    """The median cost of each action. Every round runs all actions, so noise affects them alike.
+    """The median cost of each action. Every round runs all actions, so noise affects them alike,
+    and every other round in reverse: the first one would take up to 5 % longer.
 
     An action in `prepare` runs before the action of the same name and is not measured.
     """
@@ -69,10 +70,10 @@ def interleaved(
     costs: dict[str, list[Cost]] = {name: [] for name in actions}
     for round_ in range(rounds):
         progress(f"round {round_ + 1} of {rounds}")
-        for name, action in actions.items():
+        for name in list(actions)[:: -1 if round_ % 2 else 1]:
             if prepare and name in prepare:
                 prepare[name]()
-            costs[name].append(meter.cost(action))
+            costs[name].append(meter.cost(actions[name]))
     return {name: _median(each) for name, each in costs.items()}
 
 
