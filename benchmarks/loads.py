@@ -112,7 +112,7 @@ class _Bench:
             if peer is None:
                 found.append(Note(f"BullMQ's own exporter is not installed: {INSTALL_HINT}"))
             bench = _Measurement(self._port, exporter, peer, self._meter)
-            _settle(exporter)
+            _settle(bench)
             for load, before in (
                 (REST, _nothing),
                 (BLOCKED, _nothing),
@@ -121,7 +121,7 @@ class _Bench:
                 progress(f"{self._queues:,} queues {load.name}")
                 if load is BLOCKED:
                     jobs.block()
-                    _settle(exporter)  # these jobs have come without events: all are counted again
+                    _settle(bench)  # these jobs have come without events: all are counted again
                 with self._workers(load):
                     result = self._measure(bench, before)
                     ping = ping_p99_ms(self._port, self._interval, bench.interval)
@@ -147,7 +147,7 @@ class _Bench:
         result = _Rounds()
         for _ in range(2):  # what a load changes at first is not what it costs
             before()
-            bench.exporter.ask("poll")
+            bench.interval()
         for _ in range(self._rounds):
             before()
             bench.measure(result)
@@ -168,9 +168,9 @@ def _nothing() -> None:
     pass
 
 
-def _settle(exporter: CommandedExporter) -> None:
+def _settle(bench: _Measurement) -> None:
     for _ in range(_SETTLING_POLLS):
-        exporter.ask("poll")
+        bench.interval()
 
 
 class _Measurement:

@@ -14,7 +14,16 @@ def test_integers_and_what_was_refused(replies: list[object]) -> None:
 
 @pytest.mark.parametrize(
     "replies",
-    [[1, b"1"], [b"1"], [1, []], [[1]], [None, b""], [1, ReplyError("ERR unknown command")]],
+    [
+        [1, b"1"],
+        [b"1"],
+        [1, []],
+        [[1]],
+        [None, b""],
+        [1, ReplyError("ERR unknown command")],
+        [1, True],
+        [1.0],
+    ],
 )
 def test_anything_else_in_place_of_an_integer(replies: list[object]) -> None:
     with pytest.raises(RedisFailure, match="a command"):
