@@ -30,13 +30,14 @@ def fill(server: Server, queues: int = 60) -> None:
     """Add idle queues, and two blocked ones without workers, one of them with a hostile name."""
     pipe = server.client().pipeline()
     stuck = ("mail", HOSTILE)
+    added = int(time.time() * 1000) - 36_000_000  # the same for both, so that the name decides
     for name in (*stuck, "a" * 200, *(f"queue-{n:04}" for n in range(queues))):
         pipe.hset(f"bull:{name}:meta", mapping={"opts.maxLenEvents": 10000})
         pipe.set(f"bull:{name}:id", 7)
         if name in stuck:
             pipe.rpush(f"bull:{name}:wait", 1, 2)
-            pipe.hset(f"bull:{name}:1", "timestamp", int(time.time() * 1000) - 36_000_000)
-            pipe.hset(f"bull:{name}:2", "timestamp", int(time.time() * 1000) - 36_000_000)
+            pipe.hset(f"bull:{name}:1", "timestamp", added)
+            pipe.hset(f"bull:{name}:2", "timestamp", added)
         pipe.zadd(f"bull:{name}:completed", {"3": 1})
     pipe.execute()
 
