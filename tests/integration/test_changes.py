@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.connection import ErrorClass, RedisFailure, Replies
-from tests.support.pages import every, value
+from tests.support.pages import Samples, every, value
 from tests.support.queue_changes import CHANGES, LEFT, NAMES, SEEDS, build, job, now_ms, shown
 from tests.support.redis_data import add_event
 from tests.support.servers import FakeServer, Server
@@ -110,61 +110,59 @@ def test_an_interrupted_poll_hides_no_change(
 
 
 @pytest.mark.usefixtures("clock")
-def test_an_interrupted_poll_hides_no_other_job_with_the_same_id(
-    any_server: Any_, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It saw that events have happened, but broke off before it read the times of the jobs."""
-    client = any_server.client()
-    client.hset("bull:a:meta", mapping={"version": "bullmq:6.7.0", "opts.maxLenEvents": 10_000})
-    client.lpush("bull:a:wait", job(client, "a", 91, age_ms=500_000))
-    client.lpush("bull:a:active", job(client, "a", 92, age_ms=400_000))
-    watch = Watch(any_server.url)
-    watch.discover_and_poll()
-    watch.poll()
-    for number, age_ms in ((91, 50_000), (92, 40_000)):
-        job(client, "a", number, age_ms)
-        # neither event says since when a job is ready or active
-        client.xadd("bull:a:events", {"event": "progress", "jobId": number, "data": 1})
-    poll_until(watch, b"HMGET\r\n$9\r\nbull:a:9", monkeypatch)
-    samples = watch.poll()
-    for family, age in (("waiting", 50), ("active", 40)):
-        found = value(samples, f"bullmq_queue_oldest_{family}_seconds", queue="a")
-        assert found == pytest.approx(age), family
+class TestOtherJobsWithTheSameIds:
+    """A waiting and an active job are replaced by younger ones, with events that do not say since
+    when these are ready or active."""
 
+    @pytest.fixture
+    def watch(self, any_server: Any_) -> Watch:
+        client = any_server.client()
+        client.hset("bull:a:meta", mapping={"version": "bullmq:6.7.0", "opts.maxLenEvents": 3})
+        client.lpush("bull:a:wait", job(client, "a", 91, age_ms=500_000))
+        client.lpush("bull:a:active", job(client, "a", 92, age_ms=400_000))
+        for number in range(3):
+            add_event(client, "progress", number, queue="a")
+        watch = Watch(any_server.url)
+        watch.discover_and_poll()
+        watch.poll()
+        for number, age_ms in ((91, 50_000), (92, 40_000)):
+            job(client, "a", number, age_ms)
+            add_event(client, "progress", number, queue="a")
+        return watch
 
-@pytest.mark.usefixtures("clock")
-@pytest.mark.parametrize(
-    "interrupted",
-    [
-        pytest.param([], id="by the number of events"),
-        pytest.param([b"XINFO"], id="though reading them broke off"),
-        pytest.param([b":completed"] * 2, id="though polls broke off meanwhile"),
-    ],
-)
-def test_another_job_with_the_same_id_is_seen_if_the_stream_keeps_its_length(
-    any_server: Any_, monkeypatch: pytest.MonkeyPatch, interrupted: list[bytes]
-) -> None:
-    client = any_server.client()
-    client.hset("bull:a:meta", mapping={"version": "bullmq:6.7.0", "opts.maxLenEvents": 3})
-    client.lpush("bull:a:wait", job(client, "a", 91, age_ms=500_000))
-    client.lpush("bull:a:active", job(client, "a", 92, age_ms=400_000))
-    for number in range(3):
-        client.xadd("bull:a:events", {"event": "progress", "jobId": number, "data": 1})
-    watch = Watch(any_server.url)
-    watch.discover_and_poll()
-    watch.poll()
-    for number, age_ms in ((91, 50_000), (92, 40_000)):
-        job(client, "a", number, age_ms)
-        client.xadd("bull:a:events", {"event": "progress", "jobId": number, "data": 1})
-    client.xtrim("bull:a:events", maxlen=3, approximate=False)
-    for text in interrupted:
-        poll_until(watch, text, monkeypatch)
-    if not interrupted:
-        watch.poll()  # the events are read after the jobs
-    samples = watch.poll()
-    for family, age in (("waiting", 50), ("active", 40)):
-        found = value(samples, f"bullmq_queue_oldest_{family}_seconds", queue="a")
-        assert found == pytest.approx(age), family
+    @staticmethod
+    def check(samples: Samples) -> None:
+        for family, age in (("waiting", 50), ("active", 40)):
+            found = value(samples, f"bullmq_queue_oldest_{family}_seconds", queue="a")
+            assert found == pytest.approx(age), family
+
+    def test_though_a_poll_broke_off_before_it_read_their_times(
+        self, watch: Watch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        poll_until(watch, b"HMGET\r\n$9\r\nbull:a:9", monkeypatch)
+        self.check(watch.poll())
+
+    @pytest.mark.parametrize(
+        "interrupted",
+        [
+            pytest.param([], id="by the number of events"),
+            pytest.param([b"XINFO"], id="though reading them broke off"),
+            pytest.param([b":completed"] * 2, id="though polls broke off meanwhile"),
+        ],
+    )
+    def test_though_the_stream_keeps_its_length(
+        self,
+        any_server: Any_,
+        watch: Watch,
+        monkeypatch: pytest.MonkeyPatch,
+        interrupted: list[bytes],
+    ) -> None:
+        any_server.client().xtrim("bull:a:events", maxlen=3, approximate=False)
+        for text in interrupted:
+            poll_until(watch, text, monkeypatch)
+        if not interrupted:
+            watch.poll()  # the events are read after the jobs
+        self.check(watch.poll())
 
 
 def poll_until(watch: Watch, text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
