@@ -106,7 +106,7 @@ def job_report_lines(queues: int, rounds: int) -> list[Line]:
 
 
 def _lines(state: str, on: Cost, off: Cost, polls: int, queues: int) -> list[Line]:
-    """The cost of a poll, if that of so many was measured."""
+    """The cost of one poll; `on` and `off` are the costs of `polls` polls."""
     name, more = f"naming jobs, {state}", (on.commands - off.commands) / polls / queues
     return [
         Line(f"{name}: Redis CPU", on.redis_ms / polls, "ms", 1.03, off.redis_ms / polls),

@@ -70,8 +70,7 @@ class DeadLetters(Subject):
         return [question(asked, self._ask_both, take)]
 
     def _may_differ(self, row: int) -> bool:
-        mark = self._events.marks[row]
-        return mark is None or mark != self._marks[row] or self._oldest[row] is None
+        return self._oldest[row] is None or self._events.happened_since(row, self._marks[row])
 
     def _forget(self, row: int) -> None:
         """Forget the times: there is no failed job, or that is unknown."""

@@ -61,8 +61,9 @@ class EventsStream(Subject):
         """Those of `EventTimes` of which the changes are known here."""
         self._lengths: Sequence[Reply] = ()
         """The lengths of the streams at the last poll."""
-        self._changed: Iterable[int] = ()
-        """Rows whose marks may not be those of the last completed poll."""
+        self.changed: Iterable[int] = ()
+        """Rows whose marks or `events_read` may not be those of the last completed poll; all such
+        rows, and some others."""
         self._marks_before = PerRow[EventsMark | None](len(queues), initial=None)
         """The marks of the last completed poll."""
         self.times: Sequence[JobTimes | None] = ()
@@ -80,10 +81,10 @@ class EventsStream(Subject):
         """Whether it is proven of each row that nothing has happened to any job since the last
         completed poll: then a job with the same ID is the same one."""
 
-    @property
-    def changed(self) -> Iterable[int]:
-        """All rows whose `events_read` differs from the last completed poll, and some others."""
-        return self._changed
+    def happened_since(self, row: int, mark: EventsMark | None) -> bool:
+        """Whether anything may have happened to a job of the row since it had that mark."""
+        now = self.marks[row]
+        return now is None or now != mark
 
     def ask(self, poll: BatchPoll) -> Iterable[Question]:
         self._compare(poll)
@@ -100,8 +101,7 @@ class EventsStream(Subject):
         return [question(due, self._ask_memory, take)]
 
     def _may_differ(self, row: int) -> bool:
-        mark = self.marks[row]
-        return mark is None or mark != self._marks_read[row] or self._bytes[row] is None
+        return self._bytes[row] is None or self.happened_since(row, self._marks_read[row])
 
     def _compare(self, poll: BatchPoll) -> None:
         """Find the rows in which nothing has happened."""
@@ -114,17 +114,17 @@ class EventsStream(Subject):
             size = len(self.queues)
             self.times = list(map(known.by_queue.get, self.queues))
             self.events_read, self.marks, self.quiet = [-1] * size, [None] * size, [False] * size
-            self._changed = poll.rows
+            self.changed = poll.rows
         else:
             # those of an aborted poll, and those that were not quiet
-            changed = set(self._changed)
+            changed = set(self.changed)
             if known.passes != self._passes and known.changed:
                 changed.update(compress(poll.rows, map(known.changed.__contains__, self._keys)))
             if lengths != self._lengths:
                 changed.update(compress(poll.rows, map(ne, lengths, self._lengths)))
-            self._changed = changed
+            self.changed = changed
         self._by_queue, self._passes, self._lengths = known.by_queue, known.passes, lengths
-        for row in self._changed:
+        for row in self.changed:
             events, length = self.times[row], lengths[row]
             if events is not None:
                 read = self.events_read[row] = events.events_read
@@ -133,9 +133,9 @@ class EventsStream(Subject):
                 self.quiet[row] = mark is not None and mark == self._marks_before[row]
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
-        for row in self._changed:
+        for row in self.changed:
             self._marks_before[row] = self.marks[row]
-        self._changed = [
-            row for row in self._changed if not self.quiet[row] and self.times[row] is not None
+        self.changed = [
+            row for row in self.changed if not self.quiet[row] and self.times[row] is not None
         ]
         return {EVENTS_STREAM_BYTES: list(self._bytes)}

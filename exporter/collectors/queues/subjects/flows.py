@@ -109,8 +109,8 @@ class Flows(StuckSubject):
         """The rank of the first parent that the next look takes."""
         self._passes = PerRow[Mapping[bytes, Pass]](size, initial={})
         """The parents that looks are not done with."""
-        self._chosen = PerRow[bytes | None](size, initial=None)
-        """The parent that the next look takes for the first time."""
+        self._chosen = PerRow[Sequence[bytes]](size, initial=())
+        """The parents that the next look takes for the first time: at most one."""
         self._parents: list[tuple[int, bytes]] = []
         """The row and the ID of the parents of this poll's looks."""
         self._looks: list[_Look] = []
@@ -121,7 +121,7 @@ class Flows(StuckSubject):
         looks = self._due_again(poll, counts) if self._any_tracked else {}
         cost = _AGAIN_COST * sum(map(len, looks.values()))
         for row in poll.where(self._chosen):
-            looks[row] = [*looks.get(row, ()), *filter(None, [self._chosen[row]])]
+            looks[row] = [*looks.get(row, ()), *self._chosen[row]]
             cost += _NEW_COST
         following = {
             row
@@ -147,15 +147,16 @@ class Flows(StuckSubject):
             check_string_lists(replies)
             for row, found in zip(rows, replies, strict=True):
                 self._next[row] += 1
-                new = [parent for parent in found or () if parent not in self._tracked(row)]
-                self._chosen[row] = new[0] if new else None
+                self._chosen[row] = [
+                    parent for parent in found or () if parent not in self._tracked(row)
+                ]
 
         rows = [row for row, _ in counts]
         return look_question(poll, rows, b"".join(packed), [1] * len(rows), (_NEXT_PARENT,), take)
 
     def _ask_parents(self, poll: BatchPoll) -> Question:
         """Look at the parents: do they still wait, and for what. Both is asked at once: else one
-        that goes on meanwhile would seem to wait for nothing."""
+        that continues meanwhile would seem to wait for nothing."""
         packed = []
         for row, parent in self._parents:
             key, cursor = self.queues[row].key, self._passes[row].get(parent, _BEGIN).cursor
@@ -172,7 +173,7 @@ class Flows(StuckSubject):
                 elif page is not None:
                     self._looks.append(self._look(row, parent, since / 1000, page))
             for row in rows:
-                self._chosen[row] = None
+                self._chosen[row] = ()
 
         rows = [row for row, _ in self._parents]
         return look_question(poll, rows, b"".join(packed), [2] * len(rows), (_SINCE, _OPEN), take)

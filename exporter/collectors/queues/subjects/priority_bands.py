@@ -93,8 +93,8 @@ class PriorityBands(Subject):
         self._unmarked_rows().discard(row)
 
     def _may_differ(self, row: int) -> bool:
-        mark = self._events.marks[row]
-        return mark is None or mark != self._marks[row] or None in self._numbers[row]
+        refused = None in self._numbers[row]
+        return refused or self._events.happened_since(row, self._marks[row])
 
     def fill(self, poll: BatchPoll) -> Mapping[Column[Any], Sequence[Any]]:
         self._counts = poll.counts[PRIORITIZED_JOBS]
